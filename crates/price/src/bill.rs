@@ -1,0 +1,133 @@
+//! A bill: what one job cost, charge by charge.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_stitch::Cause;
+
+/// How sure a charge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Basis {
+    /// The provider said so in a span.
+    Reported,
+    /// Policy or price from a cited source.
+    Documented,
+    /// The policy or the quantity is not known: a bound.
+    Assumed,
+    /// No price: units only, no money.
+    Unpriced,
+}
+
+impl Basis {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Reported, Self::Documented, Self::Assumed, Self::Unpriced];
+
+    /// The word used in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Documented => "documented",
+            Self::Assumed => "assumed",
+            Self::Unpriced => "unpriced",
+        }
+    }
+}
+
+/// Least, expected and most that something may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// The least.
+    pub min: Decimal,
+    /// The best single figure; what counters count.
+    pub expected: Decimal,
+    /// The most.
+    pub max: Decimal,
+}
+
+/// Quantity x unit price = cost, for one attempt, by one named rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charge {
+    /// Index of the attempt in the job.
+    pub attempt: usize,
+    /// Unit, for example `second`.
+    pub unit: Arc<str>,
+    /// Expected quantity billed; `quantity.expected * unit_price = cost.expected` exactly.
+    pub quantity: Bound,
+    /// Price of one unit in `currency`; none when unpriced.
+    pub unit_price: Option<Decimal>,
+    /// Cost; all zero when unpriced (the basis says so, and the job counts as unpriced).
+    pub cost: Bound,
+    /// ISO 4217 code, or the name of a provider's credit.
+    pub currency: Arc<str>,
+    /// Why the money was spent.
+    pub cause: Cause,
+    /// How sure it is.
+    pub basis: Basis,
+    /// `provider/meter`, for example `fal/flux_image`.
+    pub rule: Arc<str>,
+}
+
+/// Why an attempt has no price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnpricedReason {
+    /// No span names the model, and the provider's price depends on it.
+    UnknownModel,
+    /// The provider file has no price for the model.
+    NoPrice,
+    /// No price is in force at the time of the job.
+    NoPriceAtTime,
+    /// The quantity is not in the spans and no default is documented.
+    NoQuantity,
+    /// No provider file of that name is loaded.
+    NoProvider,
+}
+
+impl UnpricedReason {
+    /// Every value.
+    pub const ALL: [Self; 5] =
+        [Self::UnknownModel, Self::NoPrice, Self::NoPriceAtTime, Self::NoQuantity, Self::NoProvider];
+
+    /// The word used in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownModel => "unknown_model",
+            Self::NoPrice => "no_price",
+            Self::NoPriceAtTime => "no_price_at_time",
+            Self::NoQuantity => "no_quantity",
+            Self::NoProvider => "no_provider",
+        }
+    }
+}
+
+/// An attempt that may have cost something and has no price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpriced {
+    /// Index of the attempt in the job.
+    pub attempt: usize,
+    /// Why.
+    pub reason: UnpricedReason,
+}
+
+/// What one job cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bill {
+    /// Every charge.
+    pub charges: Vec<Charge>,
+    /// Attempts without a price.
+    pub unpriced: Vec<Unpriced>,
+}
+
+impl Bill {
+    /// Sum of the charges by currency.
+    pub fn cost(&self) -> BTreeMap<Arc<str>, Bound> {
+        let mut sums = BTreeMap::<Arc<str>, Bound>::new();
+        for charge in self.charges.iter().filter(|charge| charge.unit_price.is_some()) {
+            let sum = sums.entry(charge.currency.clone()).or_default();
+            sum.min += charge.cost.min;
+            sum.expected += charge.cost.expected;
+            sum.max += charge.cost.max;
+        }
+        sums
+    }
+}

@@ -1,0 +1,102 @@
+//! What one export request became: the unit that is committed to the journal and then applied.
+//!
+//! A receiver makes it ([`crate::intake`]), the committer writes it to the journal and acknowledges it
+//! ([`crate::commit`]), the core applies it ([`crate::core`]).
+
+use spantally_stitch::Evidence;
+
+/// What one export request became.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Spans worth keeping, in the order of the request.
+    pub evidence: Vec<Evidence>,
+    /// How many spans came, and what became of those that are not evidence.
+    pub tally: Tally,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// Counts of one batch. `received = evidence + ignored + sum(rejected)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Spans in the request.
+    pub received: u64,
+    /// Not a generation call, and no frame either.
+    pub ignored: u64,
+    /// Refused, by reason.
+    pub rejected: [u64; RejectReason::ALL.len()],
+}
+
+/// How a batch came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// OTLP/gRPC.
+    #[default]
+    Grpc,
+    /// OTLP/HTTP, protobuf.
+    HttpProtobuf,
+    /// OTLP/HTTP, JSON.
+    HttpJson,
+    /// A recorded file.
+    File,
+}
+
+impl Transport {
+    /// Every value; the position is the code in the journal.
+    pub const ALL: [Self; 4] = [Self::Grpc, Self::HttpProtobuf, Self::HttpJson, Self::File];
+
+    /// The word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpProtobuf => "http_protobuf",
+            Self::HttpJson => "http_json",
+            Self::File => "file",
+        }
+    }
+}
+
+/// Why a span is refused although its request could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectReason {
+    /// The trace id is not 16 bytes, or all zero.
+    TraceId,
+    /// The span id is not 8 bytes, or all zero.
+    SpanId,
+    /// Start or end is missing, or the end is before the start by more than any clock step explains.
+    Time,
+}
+
+impl RejectReason {
+    /// Every value; the position is the index in [`Tally::rejected`].
+    pub const ALL: [Self; 3] = [Self::TraceId, Self::SpanId, Self::Time];
+
+    /// The word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TraceId => "invalid_trace_id",
+            Self::SpanId => "invalid_span_id",
+            Self::Time => "invalid_time",
+        }
+    }
+}
+
+/// Why a batch was not taken: each stands for an answer that makes OTLP clients send it again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Queues are full.
+    #[error("the server is overloaded; send the batch again in {retry_after_ms} ms")]
+    Overloaded {
+        /// When to come back.
+        retry_after_ms: u64,
+    },
+    /// The journal cannot be written.
+    #[error("the journal cannot be written ({detail}); nothing was taken, send the batch again")]
+    Storage {
+        /// What the store said.
+        detail: String,
+    },
+    /// The server is stopping.
+    #[error("the server is stopping; send the batch again elsewhere or later")]
+    Stopping,
+}

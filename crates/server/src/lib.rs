@@ -1,0 +1,3 @@
+//! The server: receivers, decode, pipeline, export, API and command line.
+
+pub mod batch;

@@ -1,0 +1,324 @@
+//! What is known of one span: the input of stitching.
+//!
+//! Evidence is made by the recogniser (`spantally-providers`) from a span, or read back from the journal.
+//! It holds nothing but what a provider rule names: never a prompt, an output or a credential.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use crate::id::{SpanId, SpanKey, TaskId, UnixNanos};
+use crate::job::FailureReason;
+
+/// One span worth keeping.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// The span's identity.
+    pub span: SpanKey,
+    /// The parent span's id; zero for a root.
+    pub parent: SpanId,
+    /// When the span started.
+    pub start: UnixNanos,
+    /// When the span ended.
+    pub end: UnixNanos,
+    /// Who made it.
+    pub client: Arc<Client>,
+    /// Spans that this one links to.
+    pub links: Vec<SpanKey>,
+    /// What kind of span it is.
+    pub what: What,
+}
+
+/// A call to a provider, or a span that only tells lineage.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// One API call to a provider, or one delivery from it.
+    Call(Box<Call>),
+    /// An application or GenAI span above calls.
+    Frame(Box<Frame>),
+}
+
+/// The process that made a span: shared by all spans of one resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Client {
+    /// Tenant, empty when there is only one.
+    pub tenant: Arc<str>,
+    /// `service.name`, `unknown_service` when absent (OpenTelemetry's own word).
+    pub service: Arc<str>,
+    /// `service.instance.id`, else `host.name` and `process.pid`, else empty.
+    pub instance: Arc<str>,
+    /// Values of the extra labels that the configuration names, in its order.
+    pub labels: Vec<Arc<str>>,
+}
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Creates a task that runs on after the answer.
+    Submit,
+    /// Asks for a task's state.
+    Poll,
+    /// Fetches a task's result.
+    Result,
+    /// Asks the provider to stop a task.
+    Cancel,
+    /// A delivery from the provider to the application.
+    Webhook,
+    /// Fetches an output file.
+    Download,
+    /// Submits and returns the output in one answer.
+    Sync,
+    /// A long-lived realtime connection.
+    Session,
+}
+
+impl Role {
+    /// Every role, in the order of the job JSON.
+    pub const ALL: [Self; 8] = [
+        Self::Submit,
+        Self::Poll,
+        Self::Result,
+        Self::Cancel,
+        Self::Webhook,
+        Self::Download,
+        Self::Sync,
+        Self::Session,
+    ];
+
+    /// The word used in metrics, JSON and provider files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Poll => "poll",
+            Self::Result => "result",
+            Self::Cancel => "cancel",
+            Self::Webhook => "webhook",
+            Self::Download => "download",
+            Self::Sync => "sync",
+            Self::Session => "session",
+        }
+    }
+}
+
+/// Where a call went: the part of the recognition that many calls share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The provider file's name, for example `fal`.
+    pub provider: Arc<str>,
+    /// Name of the matched call in the provider file, for example `queue_submit`.
+    pub rule: Arc<str>,
+    /// Narrows which submit may belong to which poll (fal: `owner/alias`); empty when the provider has none.
+    pub family: Arc<str>,
+    /// Model as the URL or the attributes name it; empty when nothing does.
+    pub model: Arc<str>,
+    /// For example `text_to_video`; empty when the URL does not tell (most polls).
+    pub operation: Arc<str>,
+    /// The task's result must be fetched by a separate call, without which the job is *abandoned*.
+    pub needs_result: bool,
+    /// A leg of a voice session (speech-to-text, language model, text-to-speech), when it is one.
+    pub leg: Option<Arc<str>>,
+}
+
+/// How a request ended on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// An HTTP status code (or the one that a gRPC status stands for).
+    Status(u16),
+    /// Nothing was sent: refused, name not resolved, TLS failure.
+    NotSent,
+    /// The client stopped waiting.
+    TimedOut,
+    /// The connection broke after sending.
+    Reset,
+    /// The span shows no status code and no reason.
+    Missing,
+}
+
+impl Answer {
+    /// 2xx.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Status(200..=299))
+    }
+}
+
+/// Whether the provider took a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Accepted {
+    /// It did: 2xx, or its task was seen later.
+    Yes,
+    /// It refused, or nothing was sent.
+    No,
+    /// It may have: the task may run and bill.
+    Ambiguous,
+}
+
+impl Accepted {
+    /// The word used in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// One API call, as a provider file's rules read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What the call does.
+    pub role: Role,
+    /// Where it went.
+    pub endpoint: Arc<Endpoint>,
+    /// The provider's id of the task that this call is about, or made.
+    pub task: Option<TaskId>,
+    /// A second id of the same task (Kling's external id, a Bedrock client token).
+    pub alias: Option<TaskId>,
+    /// The task that this submit derives from (upscale, extend, remix): another job, linked.
+    pub parent_task: Option<TaskId>,
+    /// Ids that the client chose.
+    pub correlations: Vec<Correlation>,
+    /// How the request ended.
+    pub answer: Answer,
+    /// For submits and sync calls: what the provider file makes of the answer.
+    pub accepted: Accepted,
+    /// What this call tells of its task, if anything.
+    pub verdict: Option<Verdict>,
+    /// Resend count that the client marked (`http.request.resend_count`, `x-stainless-retry-count`).
+    pub resend: Option<u16>,
+    /// Fingerprint of method and full URL: equal requests have equal values.
+    pub request: u64,
+    /// Fingerprint of instrumentation scope, user agent and query shape: tells one client library from another.
+    pub agent: u64,
+    /// The submit names a callback URL in a place that spans show, and this is its path without query.
+    pub callback: Option<Arc<str>>,
+    /// Quantities and dimensions for pricing.
+    pub facts: Vec<Fact>,
+}
+
+/// An application or GenAI span above calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// Its kind.
+    pub kind: FrameKind,
+    /// The span's name, kept only for the wrapper and GenAI kinds (low cardinality by convention), else empty.
+    pub name: Arc<str>,
+    /// The provider's id of a task, when an attribute of the span says so (`gen_ai.response.id`).
+    pub task: Option<TaskId>,
+    /// Ids that the client chose.
+    pub correlations: Vec<Correlation>,
+    /// What the span tells of the job's end.
+    pub verdict: Option<Verdict>,
+    /// Provider, when the span names one.
+    pub provider: Arc<str>,
+    /// Model, when the span names one.
+    pub model: Arc<str>,
+    /// Operation, when the span names one.
+    pub operation: Arc<str>,
+    /// Quantities and dimensions for pricing.
+    pub facts: Vec<Fact>,
+}
+
+/// What a span above calls is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrameKind {
+    /// A request served: may hold several jobs.
+    Server,
+    /// A message consumed.
+    Consumer,
+    /// Any other span of the application.
+    Internal,
+    /// One generation as a whole: everything below is one job (`generate_content` and the like).
+    Operation,
+    /// Wraps one call of an SDK: ties its children, is not the border of a job (`replicate.run`).
+    Wrapper,
+    /// A GenAI chat or a leg of a conversation.
+    Chat,
+    /// A voice session: everything below is one job with a leg a call.
+    Session,
+}
+
+/// An id that the client chose and that more than one span shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Correlation {
+    /// Where it comes from.
+    pub kind: CorrelationKind,
+    /// Its value.
+    pub value: Arc<str>,
+}
+
+/// Where a correlation id comes from. The kind is part of the identity: equal text of two kinds is no join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CorrelationKind {
+    /// An idempotency key that the provider honours: equal keys are one task.
+    Idempotency,
+    /// A parameter of the callback URL, seen in the submit or in the delivery.
+    Callback,
+    /// An application's own job id.
+    Job,
+    /// A conversation or session id.
+    Session,
+}
+
+/// What a call tells of its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Verdict {
+    /// The state.
+    pub state: TaskState,
+    /// Why, when it failed.
+    pub reason: Option<FailureReason>,
+}
+
+/// A task's state, as one call shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskState {
+    /// Polled too early.
+    NotReady,
+    /// Waiting or running.
+    Running,
+    /// Ended, and the call does not tell how.
+    Ended,
+    /// Canceled before it started.
+    CanceledQueued,
+    /// Canceled while it ran, or at a time that the span does not tell.
+    Canceled,
+    /// Failed.
+    Failed,
+    /// Refused by moderation.
+    Rejected,
+    /// Some of the outputs were made.
+    Partial,
+    /// Succeeded.
+    Succeeded,
+}
+
+/// A quantity or a dimension that pricing may need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// Name as the provider file uses it, for example `seconds`, `images`, `resolution`.
+    pub name: Arc<str>,
+    /// Its value.
+    pub value: FactValue,
+    /// How good it is.
+    pub source: FactSource,
+}
+
+/// A number or a word.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FactValue {
+    /// An exact number.
+    Number(Decimal),
+    /// A word, for example `1080p`.
+    Text(Arc<str>),
+}
+
+/// How good a fact is: a later one in this order replaces an earlier one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FactSource {
+    /// What the request asked for.
+    Request,
+    /// What the answer says was made.
+    Response,
+    /// What the provider says it bills.
+    Reported,
+}

@@ -1,0 +1,173 @@
+//! Identities and instants: one wrapper type per meaning.
+
+use std::fmt;
+
+/// A moment, in nanoseconds since 1970-01-01T00:00:00Z, as OTLP carries it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixNanos(pub u64);
+
+impl UnixNanos {
+    /// Signed distance `self - earlier` in seconds.
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        (i128::from(self.0) - i128::from(earlier.0)) as f64 / 1e9
+    }
+
+    /// The moment `ms` milliseconds later, saturating.
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms.saturating_mul(1_000_000)))
+    }
+
+    /// The moment `ms` milliseconds earlier, saturating at the epoch.
+    pub fn minus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(ms.saturating_mul(1_000_000)))
+    }
+}
+
+/// A W3C trace id; all zero is invalid.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(pub [u8; 16]);
+
+/// A W3C span id; all zero means "none".
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanId(pub [u8; 8]);
+
+impl SpanId {
+    /// Whether this is a real id (a root's parent is not).
+    pub fn is_some(self) -> bool {
+        self.0 != [0; 8]
+    }
+}
+
+/// What identifies a span: its trace and its own id.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanKey {
+    /// The trace.
+    pub trace: TraceId,
+    /// The span in it.
+    pub span: SpanId,
+}
+
+/// The name of a job, derived from its earliest evidence, so that it is the same after any reordering.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub [u8; 16]);
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+macro_rules! hex_display {
+    ($($name:ident),+) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex(&self.0, f)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex(&self.0, f)
+            }
+        }
+    )+};
+}
+hex_display!(TraceId, SpanId, JobId);
+
+impl fmt::Display for SpanKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.trace, self.span)
+    }
+}
+
+impl fmt::Debug for SpanKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A provider's own id of a task, kept without an allocation when it is a lower-case UUID or short.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(Repr);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Repr {
+    Uuid(u128),
+    Short(u8, [u8; 30]),
+    Long(Box<str>),
+}
+
+impl TaskId {
+    /// The id as the provider wrote it.
+    pub fn new(text: &str) -> Self {
+        if let Some(uuid) = parse_uuid(text.as_bytes()) {
+            return Self(Repr::Uuid(uuid));
+        }
+        if text.len() <= 30 {
+            let mut bytes = [0; 30];
+            bytes[..text.len()].copy_from_slice(text.as_bytes());
+            return Self(Repr::Short(text.len() as u8, bytes));
+        }
+        Self(Repr::Long(text.into()))
+    }
+}
+
+/// Only the canonical lower-case form is folded to a number: anything else must come out as it went in.
+fn parse_uuid(text: &[u8]) -> Option<u128> {
+    if text.len() != 36 {
+        return None;
+    }
+    let mut value = 0_u128;
+    for (at, &byte) in text.iter().enumerate() {
+        let digit = match (at, byte) {
+            (8 | 13 | 18 | 23, b'-') => continue,
+            (8 | 13 | 18 | 23, _) => return None,
+            (_, b'0'..=b'9') => byte - b'0',
+            (_, b'a'..=b'f') => byte - b'a' + 10,
+            _ => return None,
+        };
+        value = value << 4 | u128::from(digit);
+    }
+    Some(value)
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Uuid(uuid) => {
+                let digits = format!("{uuid:032x}");
+                let (a, b) = (&digits[..8], &digits[8..12]);
+                let (c, d, e) = (&digits[12..16], &digits[16..20], &digits[20..]);
+                write!(f, "{a}-{b}-{c}-{d}-{e}")
+            }
+            Repr::Short(len, bytes) => {
+                f.write_str(std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default())
+            }
+            Repr::Long(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_ids_come_out_as_they_went_in() {
+        for text in [
+            "",
+            "a",
+            "cgt-2026",
+            "78321ff1-ddfa-4582-bc75-06854bbf40ad",
+            "78321FF1-ddfa-4582-bc75-06854bbf40ad",
+            "78321ff1-ddfa-4582-bc75-06854bbf40a-",
+            "hbks9epvrm7nrh8c9eab2dazf6",
+            "video_0b18bbc5f0dab816a2f8afbe005dc663ef257f5a2c6aadfc",
+        ] {
+            assert_eq!(TaskId::new(text).to_string(), text);
+        }
+    }
+}

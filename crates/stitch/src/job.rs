@@ -1,0 +1,311 @@
+//! What stitching finds: the output.
+
+use std::sync::Arc;
+
+use crate::call::{Accepted, Fact, Role};
+use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vmeta])* $variant),+ }
+
+        impl $name {
+            /// Every value, in declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word used in metrics, JSON and files.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value that a word stands for.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// How a job or an attempt ended.
+    Outcome {
+        /// Positive evidence of success.
+        Succeeded = "succeeded",
+        /// Some of the outputs were made.
+        Partial = "partial",
+        /// Positive evidence of failure.
+        Failed = "failed",
+        /// Refused by moderation.
+        Rejected = "rejected",
+        /// Stopped by the client.
+        Canceled = "canceled",
+        /// The provider needs a result fetch and none came.
+        Abandoned = "abandoned",
+        /// The spans do not tell.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Why something failed.
+    FailureReason {
+        /// The client stopped waiting.
+        ClientTimeout = "client_timeout",
+        /// The provider gave up.
+        ProviderTimeout = "provider_timeout",
+        /// Too many requests.
+        RateLimit = "rate_limit",
+        /// The request was not valid.
+        InvalidInput = "invalid_input",
+        /// An input file was not usable.
+        InvalidMedia = "invalid_media",
+        /// Moderation refused the input.
+        ModerationInput = "moderation_input",
+        /// Moderation refused the output.
+        ModerationOutput = "moderation_output",
+        /// The output was not good enough.
+        Quality = "quality",
+        /// No machine, no model, shed load.
+        Capacity = "capacity",
+        /// A delivery was not taken.
+        WebhookDelivery = "webhook_delivery",
+        /// A success without output.
+        EmptyResponse = "empty_response",
+        /// Polled too early.
+        NotReady = "not_ready",
+        /// Canceled.
+        Canceled = "canceled",
+        /// The provider failed.
+        ProviderError = "provider_error",
+        /// The spans do not tell.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Why money was spent. Causes partition the total.
+    Cause {
+        /// The attempt whose output was used.
+        Delivered = "delivered",
+        /// The outcome is not in the spans.
+        Unverified = "unverified",
+        /// The job failed.
+        Failed = "failed",
+        /// Moderation refused it.
+        Moderated = "moderated",
+        /// The client canceled it.
+        Canceled = "canceled",
+        /// Nobody fetched the result.
+        Abandoned = "abandoned",
+        /// Had visibly failed before the next submit.
+        Retry = "retry",
+        /// Was ambiguous when the next submit went out.
+        TimeoutResubmit = "timeout_resubmit",
+        /// Was accepted and not known to have failed when the next submit went out.
+        Duplicate = "duplicate",
+        /// A charge for a poll.
+        Poll = "poll",
+        /// A charge for a delivery.
+        Webhook = "webhook",
+        /// Audio that was made and never played.
+        Interrupted = "interrupted",
+    }
+}
+
+impl Cause {
+    /// Retry-driven spend: retry, `timeout_resubmit` and duplicate.
+    pub fn is_retry_driven(self) -> bool {
+        matches!(self, Self::Retry | Self::TimeoutResubmit | Self::Duplicate)
+    }
+
+    /// Waste: everything but delivered and unverified.
+    pub fn is_waste(self) -> bool {
+        !matches!(self, Self::Delivered | Self::Unverified)
+    }
+}
+
+words! {
+    /// By which rule something was joined to a job, strongest first.
+    JoinRule {
+        /// The task id in a URL path.
+        TaskIdPath = "task_id_path",
+        /// The task id in a header or an attribute.
+        TaskIdAttribute = "task_id_attribute",
+        /// The task id in an attribute of a span above.
+        AncestorTaskId = "ancestor_task_id",
+        /// A correlation id that the client chose.
+        CorrelationId = "correlation_id",
+        /// A span link.
+        SpanLink = "span_link",
+        /// One generation span above.
+        OperationSpan = "operation_span",
+        /// A voice session or conversation.
+        Session = "session",
+        /// A retry mark of the client.
+        RetryMark = "retry_mark",
+        /// A failed attempt followed by the same request.
+        RetryOrder = "retry_order",
+        /// Two equal submits at once.
+        DoubleSubmit = "double_submit",
+        /// Same parent or trace, and the gap in time.
+        TraceOrder = "trace_order",
+        /// The client's rhythm, across traces.
+        ClientRhythm = "client_rhythm",
+        /// A webhook handler's own call names the task.
+        HandlerFetch = "handler_fetch",
+        /// A webhook delivered again.
+        Redelivery = "redelivery",
+        /// A webhook matched by time.
+        WebhookTime = "webhook_time",
+        /// A poll instead of webhooks that were refused.
+        FallbackPoll = "fallback_poll",
+        /// A download right after a job's last call.
+        DownloadTime = "download_time",
+    }
+}
+
+words! {
+    /// How sure a join is.
+    Confidence {
+        /// By name: an id says so.
+        Exact = "exact",
+        /// The best assignment wins by a wide margin (about .995 right).
+        Strong = "strong",
+        /// It wins by some (about .95 right).
+        Likely = "likely",
+        /// Another assignment is nearly as good (about .6 to .75 right).
+        Guess = "guess",
+    }
+}
+
+words! {
+    /// Where a job stands.
+    State {
+        /// More evidence is expected.
+        Open = "open",
+        /// Its charges are in the ledger.
+        Settled = "settled",
+        /// Its evidence was found to belong to another job; its charges were reversed.
+        Superseded = "superseded",
+    }
+}
+
+/// What the application wanted once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its name.
+    pub id: JobId,
+    /// Where it stands.
+    pub state: State,
+    /// Tenant, empty when there is only one.
+    pub tenant: Arc<str>,
+    /// The service that submitted it.
+    pub service: Arc<str>,
+    /// Values of the extra labels that the configuration names, in its order.
+    pub labels: Vec<Arc<str>>,
+    /// Provider; of a voice session, the one of its first leg.
+    pub provider: Arc<str>,
+    /// Model; empty when no span names it.
+    pub model: Arc<str>,
+    /// Operation; empty when no span names it.
+    pub operation: Arc<str>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, when it did not succeed.
+    pub failure_reason: Option<FailureReason>,
+    /// Application and GenAI spans of this job alone.
+    pub spans: Vec<SpanKey>,
+    /// Start of the earliest call.
+    pub started_at: UnixNanos,
+    /// End of the latest call.
+    pub ended_at: UnixNanos,
+    /// Sorted by start.
+    pub attempts: Vec<Attempt>,
+    /// The job that this one derives from (upscale, remix), by its task.
+    pub parent_task: Option<TaskId>,
+}
+
+/// One submit and the task that it made, if any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// The provider's own id; none when the spans never show it.
+    pub task_id: Option<TaskId>,
+    /// Provider of this attempt (a leg of a voice session may have its own).
+    pub provider: Arc<str>,
+    /// Model of this attempt.
+    pub model: Arc<str>,
+    /// Operation of this attempt.
+    pub operation: Arc<str>,
+    /// Name of the provider file's call that submitted it, or that first showed it.
+    pub rule: Arc<str>,
+    /// The leg of a voice session that it is.
+    pub leg: Option<Arc<str>>,
+    /// Whether the provider took it.
+    pub accepted: Accepted,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, when it did not succeed.
+    pub failure_reason: Option<FailureReason>,
+    /// Whether the task was canceled before it started, when it was canceled.
+    pub canceled_before_start: bool,
+    /// Why its money was spent.
+    pub cause: Cause,
+    /// Start of the submit, or of the first call that shows the task.
+    pub started_at: UnixNanos,
+    /// End of the last call.
+    pub ended_at: UnixNanos,
+    /// Its calls, sorted by start, then span.
+    pub calls: Vec<CallRef>,
+    /// How its parts were joined.
+    pub joins: Vec<Join>,
+    /// Quantities and dimensions, one of a name: the best source, then the largest.
+    pub facts: Vec<Fact>,
+}
+
+impl Attempt {
+    /// How many calls of a role it has.
+    pub fn count(&self, role: Role) -> usize {
+        self.calls.iter().filter(|call| call.role == role).count()
+    }
+
+    /// The fact of a name.
+    pub fn fact(&self, name: &str) -> Option<&Fact> {
+        self.facts.iter().find(|fact| &*fact.name == name)
+    }
+}
+
+/// One call of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallRef {
+    /// Its span.
+    pub span: SpanKey,
+    /// What it did.
+    pub role: Role,
+    /// When it started.
+    pub start: UnixNanos,
+    /// When it ended.
+    pub end: UnixNanos,
+    /// Its HTTP status; none when there was no answer.
+    pub status: Option<u16>,
+}
+
+/// Why a part of a job is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// By which rule.
+    pub rule: JoinRule,
+    /// How sure.
+    pub confidence: Confidence,
+    /// How much better the best assignment is than the best one without this join, in nats; none when by name.
+    pub margin: Option<f64>,
+    /// The call that was joined; none when the join ties whole attempts.
+    pub span: Option<SpanKey>,
+}

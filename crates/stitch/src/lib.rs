@@ -1,0 +1,23 @@
+//! Calls into tasks, attempts and jobs.
+//!
+//! This crate is pure: it has no IO, no clock, no randomness, no logging and no iteration order that
+//! depends on a hash seed. What was seen goes in as [`Evidence`]; time is an argument; what came of it
+//! comes out as [`Job`] values.
+//!
+//! The words: an [`Evidence`] is one span worth keeping, either a [`Call`] (one API call to a provider)
+//! or a [`Frame`] (an application or GenAI span that tells lineage). Calls with the provider's own id
+//! form a task; a submit and the task that it made form an [`Attempt`]; attempts of one intent form a
+//! [`Job`].
+
+mod call;
+mod id;
+mod job;
+
+pub use call::{
+    Accepted, Answer, Call, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
+    FactSource, FactValue, Frame, FrameKind, Role, TaskState, Verdict, What,
+};
+pub use id::{JobId, SpanId, SpanKey, TaskId, TraceId, UnixNanos};
+pub use job::{
+    Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State,
+};

@@ -1,0 +1,1 @@
+//! spantally-tests
