@@ -1,0 +1,145 @@
+//! What can go wrong on disk, said so that a person can act on it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::journal::Seq;
+
+/// Why the store refused.
+///
+/// Every message names the file, what was found there, and what to do. After any of them the data on disk are
+/// as they were before the call: nothing is half written, and the same call may be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data directory cannot be made or written.
+    #[error("{path}: cannot {action}: {source}; give the user that runs Spantally write access there, or \
+             configure another directory", path = path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another process has the directory.
+    #[error("{path}: another process is using this data directory; stop it, or configure another directory",
+            path = path.display())]
+    InUse {
+        /// The directory, or the file in it that is locked.
+        path: PathBuf,
+    },
+    /// There is no such file to read.
+    #[error("{path}: there is no ledger here; check the data directory, or start the server once to make one",
+            path = path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not one of ours.
+    #[error("{path}: not a Spantally {expected} ({found}); move it away, or configure another directory",
+            path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What was expected: `journal` or `ledger`.
+        expected: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// A newer Spantally wrote the file.
+    #[error("{path}: schema version {found}, written by a newer Spantally; this one knows versions up to \
+             {supported}: run the newer one, or configure another directory", path = path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version known here.
+        supported: i64,
+    },
+    /// The file is damaged.
+    #[error("{path}: damaged: {detail}; restore the data directory from a copy, or move it away and start empty",
+            path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// No space is left.
+    #[error("{path}: no space left ({detail}); free space on that file system, or raise the journal's size limit \
+             if the disk has room", path = path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// The file cannot be written.
+    #[error("{path}: cannot be written ({detail}); give the user that runs Spantally write access to the file and \
+             its directory", path = path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// Rows are missing between the ledger and the journal.
+    #[error("{path}: the journal begins at {first} but the ledger has applied only up to {applied}: the two files \
+             do not belong together; restore both from one copy, or move both away", path = path.display())]
+    Gap {
+        /// The journal's file.
+        path: PathBuf,
+        /// The first row there is.
+        first: Seq,
+        /// The position that the ledger has.
+        applied: Seq,
+    },
+    /// A checkpoint would step back.
+    #[error("{path}: a checkpoint at journal position {given} came after one at {applied}; this is a bug, please \
+             report it", path = path.display())]
+    Backwards {
+        /// The ledger's file.
+        path: PathBuf,
+        /// The position that the ledger has.
+        applied: Seq,
+        /// The position of the refused checkpoint.
+        given: Seq,
+    },
+    /// Anything else that SQLite says.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// What a failure of SQLite means for the person who runs this.
+    pub(crate) fn from_sqlite(path: &Path, action: &'static str, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let detail = format!("to {action}: {source}");
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { path, detail },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                Self::ReadOnly { path, detail }
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Corrupt { path, detail }
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
+            _ => Self::Sqlite {
+                path,
+                action,
+                source,
+            },
+        }
+    }
+}

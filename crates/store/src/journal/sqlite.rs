@@ -1,0 +1,291 @@
+//! The journal as an SQLite file; the reasons for each setting are in the module above.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use rusqlite::{OpenFlags, params};
+
+use super::{Dropped, Journal, JournalOptions, Seq};
+use crate::dir::DataDir;
+use crate::error::StoreError;
+use crate::sqlite::{Database, Schema};
+
+const PAGE_BYTES: u64 = 16_384;
+/// The log is copied into the file when it holds this much.
+const LOG_BYTES: u64 = 16 << 20;
+/// A slice of `drop_to` ends at this many bytes or rows.
+const SLICE_BYTES: u64 = 8 << 20;
+const SLICE_ROWS: u64 = 256;
+/// Rows that fill a new file.
+const PRIMING_ROW_BYTES: u64 = 1 << 20;
+/// How a row is to be read: the format of its bytes is the caller's, this covers the columns.
+const ROW_VERSION: i64 = 1;
+
+const SCHEMA: Schema = Schema {
+    kind: "journal",
+    application_id: 0x5350_414A, // "SPAJ"
+    steps: &["CREATE TABLE journal(
+        seq INTEGER PRIMARY KEY,
+        version INTEGER NOT NULL,
+        crc INTEGER NOT NULL,
+        batch BLOB NOT NULL
+    ) STRICT;"],
+};
+
+const INSERT: &str = "INSERT INTO journal(seq, version, crc, batch) VALUES (?1, ?2, ?3, ?4)";
+
+/// A [`Journal`] in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    database: Database,
+    /// Keeps other processes out for as long as the file is open.
+    _dir: DataDir,
+    /// The newest row; also its number when it has been dropped by hand.
+    last: Seq,
+    /// Bytes of each row that is still there, oldest first; the newest is `last`.
+    kept: VecDeque<u64>,
+    /// About how much the write-ahead log holds.
+    log_bytes: u64,
+}
+
+impl SqliteJournal {
+    /// Opens or makes the journal of a directory whose ledger has applied everything up to `applied`.
+    ///
+    /// # Errors
+    /// Besides what every file may meet, [`StoreError::Gap`] when rows after `applied` are missing.
+    pub fn open(dir: &DataDir, applied: Seq, options: JournalOptions) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let database = Database::open(&dir.journal_path(), SCHEMA.kind, flags)?;
+        let pages = options
+            .max_bytes
+            .max(options.primed_bytes)
+            .div_ceil(PAGE_BYTES)
+            + 64;
+        database.execute(
+            "set the file up",
+            &format!(
+                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536;
+                 PRAGMA busy_timeout = 0; PRAGMA max_page_count = {pages};"
+            ),
+        )?;
+        database.migrate(&SCHEMA)?;
+        let mut journal = Self {
+            database,
+            _dir: dir.clone(),
+            last: applied,
+            kept: VecDeque::new(),
+            log_bytes: 0,
+        };
+        journal.prime(options.primed_bytes)?;
+        journal.find_rows(applied)?;
+        Ok(journal)
+    }
+
+    /// The position of the newest group, or where the next one goes on from.
+    pub fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// Fills the file to its usual size once; a start that was killed meanwhile goes on here. Filling rows have
+    /// numbers below zero.
+    fn prime(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let pages = self.database.pragma("page_count")?.unsigned_abs();
+        let missing = bytes
+            .saturating_sub(pages * PAGE_BYTES)
+            .div_ceil(PRIMING_ROW_BYTES);
+        for _ in 0..missing {
+            self.database
+                .connection
+                .prepare_cached(
+                    "INSERT INTO journal(seq, version, crc, batch)
+                     SELECT min(0, ifnull(min(seq), 0)) - 1, 0, 0, zeroblob(?1) FROM journal",
+                )
+                .and_then(|mut insert| insert.execute([PRIMING_ROW_BYTES.cast_signed()]))
+                .map_err(self.database.failed("fill a new journal to its usual size"))?;
+            self.note_written(PRIMING_ROW_BYTES);
+            self.copy_log()?;
+        }
+        let emptied = self
+            .database
+            .connection
+            .execute("DELETE FROM journal WHERE seq <= 0", [])
+            .map_err(self.database.failed("empty a new journal"))?;
+        if emptied > 0 {
+            self.log_bytes = LOG_BYTES;
+            self.copy_log()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the numbers and sizes of the rows that are there, and refuses gaps.
+    fn find_rows(&mut self, applied: Seq) -> Result<(), StoreError> {
+        let read = self.database.failed("read the rows' numbers");
+        let rows = (|| {
+            let mut select = self
+                .database
+                .connection
+                .prepare("SELECT seq, length(batch) FROM journal ORDER BY seq")?;
+            select
+                .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
+                .collect::<Result<Vec<_>, _>>()
+        })()
+        .map_err(read)?;
+        let Some(&(first, _)) = rows.first() else {
+            return Ok(());
+        };
+        let first = Seq(first.unsigned_abs());
+        if first.0 > applied.0 + 1 {
+            return Err(StoreError::Gap {
+                path: self.database.path.clone(),
+                first,
+                applied,
+            });
+        }
+        for (expected, (seq, bytes)) in (first.0..).zip(rows) {
+            if seq.unsigned_abs() != expected {
+                return Err(self.corrupt(format!("row {expected} is missing before row {seq}")));
+            }
+            self.kept.push_back(bytes.unsigned_abs());
+            self.last = Seq(expected);
+        }
+        if self.last < applied {
+            // The rows of another time: everything after them has been applied, so they are not needed.
+            self.database
+                .execute("empty an outdated journal", "DELETE FROM journal")?;
+            self.kept.clear();
+            self.last = applied;
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, detail: String) -> StoreError {
+        StoreError::Corrupt {
+            path: self.database.path.clone(),
+            detail,
+        }
+    }
+
+    /// Adds what a row of some bytes takes in the write-ahead log: its own pages, the table's, the free list's.
+    fn note_written(&mut self, bytes: u64) {
+        self.log_bytes += (bytes.div_ceil(PAGE_BYTES) + 3) * PAGE_BYTES;
+    }
+
+    /// Copies the log into the file if it is large enough to be worth it.
+    fn copy_log(&mut self) -> Result<(), StoreError> {
+        if self.log_bytes >= LOG_BYTES {
+            self.database.checkpoint("PASSIVE")?;
+            self.log_bytes = 0;
+        }
+        Ok(())
+    }
+
+    fn insert(&self, seq: Seq, batch: &[u8]) -> rusqlite::Result<usize> {
+        let crc = i64::from(checksum(seq, batch));
+        self.database
+            .connection
+            .prepare_cached(INSERT)?
+            .execute(params![seq.0.cast_signed(), ROW_VERSION, crc, batch])
+    }
+
+    fn check(&self, seq: Seq, version: i64, crc: i64, batch: &[u8]) -> Result<(), StoreError> {
+        if version != ROW_VERSION {
+            return Err(StoreError::Newer {
+                path: self.database.path.clone(),
+                found: version,
+                supported: ROW_VERSION,
+            });
+        }
+        if crc != i64::from(checksum(seq, batch)) {
+            return Err(self.corrupt(format!(
+                "row {seq} does not have the checksum that was written with it"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Covers the number too, so that a row cannot stand in another's place.
+fn checksum(seq: Seq, batch: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&seq.0.to_le_bytes());
+    hasher.update(batch);
+    hasher.finalize()
+}
+
+impl Journal for SqliteJournal {
+    fn append(&mut self, batch: &[u8]) -> Result<Seq, StoreError> {
+        let seq = Seq(self.last.0 + 1);
+        if let Err(error) = self.insert(seq, batch) {
+            self.database.roll_back();
+            return Err(self.database.failed("append to the journal")(error));
+        }
+        self.last = seq;
+        self.kept.push_back(batch.len() as u64);
+        self.note_written(batch.len() as u64);
+        Ok(seq)
+    }
+
+    fn replay(
+        &mut self,
+        after: Seq,
+        visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let failed = || self.database.failed("read the journal");
+        let mut select = self
+            .database
+            .connection
+            .prepare("SELECT seq, version, crc, batch FROM journal WHERE seq > ?1 ORDER BY seq")
+            .map_err(failed())?;
+        let mut rows = select.query([after.0.cast_signed()]).map_err(failed())?;
+        while let Some(row) = rows.next().map_err(failed())? {
+            let seq = Seq(row.get::<_, i64>(0).map_err(failed())?.unsigned_abs());
+            let (version, crc) = (row.get(1).map_err(failed())?, row.get(2).map_err(failed())?);
+            let batch = row
+                .get_ref(3)
+                .map_err(failed())?
+                .as_blob()
+                .unwrap_or_default();
+            self.check(seq, version, crc, batch)?;
+            if visit(seq, batch).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_to(&mut self, applied: Seq) -> Result<Dropped, StoreError> {
+        self.copy_log()?;
+        let first = self.last.0 + 1 - self.kept.len() as u64;
+        // The newest row always stays: its number is how the file remembers where to go on.
+        let wanted = (applied.0.min(self.last.0.saturating_sub(1)) + 1).saturating_sub(first);
+        if wanted == 0 {
+            return Ok(Dropped::All);
+        }
+        let (mut rows, mut bytes) = (0_usize, 0);
+        for size in self.kept.iter().take(wanted.min(SLICE_ROWS) as usize) {
+            rows += 1;
+            bytes += size;
+            if bytes >= SLICE_BYTES {
+                break;
+            }
+        }
+        let deleted = self
+            .database
+            .connection
+            .prepare_cached("DELETE FROM journal WHERE seq < ?1")
+            .and_then(|mut delete| delete.execute([(first + rows as u64).cast_signed()]));
+        if let Err(error) = deleted {
+            self.database.roll_back();
+            return Err(self.database.failed("drop what is applied")(error));
+        }
+        self.kept.drain(..rows);
+        // A delete writes the table's pages and the free list's, one of which lists some 4,000 freed pages.
+        self.note_written(rows as u64 * 64);
+        Ok(if wanted > rows as u64 {
+            Dropped::Some
+        } else {
+            Dropped::All
+        })
+    }
+}

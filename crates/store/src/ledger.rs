@@ -1,0 +1,33 @@
+//! The ledger: what came of everything up to a position of the journal.
+//!
+//! A checkpoint is one transaction, so the file always shows one moment: the open state, the counters, the rows of what
+//! settled, and the journal position that they include. Its page size is SQLite's own 4 KiB because its rows are small;
+//! it has its own connection and, in the server, its own thread, so that it never holds up a commit.
+//!
+//! **Append-only.** Job and charge rows are inserted and never changed: triggers refuse it. When late evidence changes a
+//! settled job, the next revision is one more job row whose charges are *deltas*, so the sum over all rows is right at any
+//! time and every number ever shown can be explained from the rows that were there.
+//!
+//! **What a row costs.** A settled job is one row with the job's JSON as its detail plus one row a charge; attempts and
+//! calls are views that unpack the detail when somebody asks. There are two indexes besides the keys: by job, which keeps
+//! a revision from being written twice and finds a job, and by time. Jobs of one checkpoint are inserted in the order
+//! of their ids, so that the index by job, whose keys are random, is walked once from left to right.
+//!
+//! `docs/ledger.md` documents the views for those who open the file with their own tools.
+
+mod read;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use crate::sqlite::Schema;
+pub use read::{LedgerReader, Published};
+pub use rows::{ChargeRow, Checkpoint, CounterRow, JobRow};
+pub use write::Ledger;
+
+const SCHEMA: Schema = Schema {
+    kind: "ledger",
+    application_id: 0x5350_414C, // "SPAL"
+    steps: &[include_str!("ledger/schema_1.sql")],
+};

@@ -1,0 +1,172 @@
+//! Reading the ledger beside a server that writes it: the command line and the API.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{OpenFlags, OptionalExtension, Row};
+use rust_decimal::Decimal;
+
+use super::rows::{ChargeRow, JobRow};
+use super::{SCHEMA, write};
+use crate::dir::ledger_path;
+use crate::error::StoreError;
+use crate::journal::Seq;
+use crate::sqlite::Database;
+
+/// The ledger of a data directory, open for reading only. Each call sees one moment of it.
+#[derive(Debug)]
+pub struct LedgerReader {
+    database: Database,
+}
+
+/// A job as the ledger now has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Its newest revision, without charges.
+    pub job: JobRow,
+    /// Every charge row of every revision, in the order in which they were appended; their sum is what the job costs.
+    pub charges: Vec<(u32, ChargeRow)>,
+}
+
+impl LedgerReader {
+    /// Opens the ledger of a data directory.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is none; [`StoreError::Newer`] and `Foreign` when it is not for us.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_file(&ledger_path(dir))
+    }
+
+    pub(super) fn open_file(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing {
+                path: PathBuf::from(path),
+            });
+        }
+        let database = Database::open(path, SCHEMA.kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        database.execute(
+            "set the reader up",
+            "PRAGMA busy_timeout = 1000; PRAGMA temp_store = MEMORY;",
+        )?;
+        database.version(&SCHEMA)?;
+        Ok(Self { database })
+    }
+
+    /// The journal position that the ledger includes.
+    pub fn applied(&self) -> Result<Seq, StoreError> {
+        write::read_applied(&self.database.connection)
+            .map_err(self.database.failed("read the position"))
+    }
+
+    /// The newest revision of a job and all its charges; none when no revision of it was ever settled.
+    pub fn published(&self, job_id: [u8; 16]) -> Result<Option<Published>, StoreError> {
+        (|| {
+            let connection = &self.database.connection;
+            let job = connection
+                .prepare_cached(&format!(
+                    "SELECT {JOB_COLUMNS} FROM job_row AS job WHERE job_id = ?1 ORDER BY revision DESC LIMIT 1"
+                ))?
+                .query_row([job_id.as_slice()], read_job)
+                .optional()?;
+            let Some(job) = job else { return Ok(None) };
+            let mut select = connection.prepare_cached(CHARGES_OF_JOB)?;
+            let charges = select
+                .query_map([job_id.as_slice()], read_charge)?
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Some(Published { job, charges }))
+        })()
+        .map_err(self.database.failed("read a job"))
+    }
+
+    /// The newest revision of every job whose newest revision was settled at a moment or later, without its charges, the
+    /// latest first; at most `limit`. Moments are in nanoseconds since 1970.
+    pub fn load_published(
+        &self,
+        since_unix_nanos: u64,
+        limit: usize,
+        mut visit: impl FnMut(JobRow),
+    ) -> Result<(), StoreError> {
+        (|| {
+            let mut select = self.database.connection.prepare_cached(&format!(
+                "SELECT {JOB_COLUMNS} FROM job_row AS job
+                 WHERE settled_at >= ?1 AND NOT EXISTS (
+                     SELECT 1 FROM job_row AS newer
+                     WHERE newer.job_id = job.job_id AND newer.revision > job.revision)
+                 ORDER BY settled_at DESC, id DESC LIMIT ?2"
+            ))?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = select.query([since_unix_nanos.cast_signed(), limit])?;
+            while let Some(row) = rows.next()? {
+                visit(read_job(row)?);
+            }
+            Ok(())
+        })()
+        .map_err(self.database.failed("read jobs"))
+    }
+}
+
+const JOB_COLUMNS: &str =
+    "job_id, revision, state, tenant, service, provider, model, operation, outcome,
+    failure_reason, attempts, started_at, ended_at, settled_at, detail";
+
+const CHARGES_OF_JOB: &str = "SELECT job.revision, charge.attempt, charge.provider, charge.model, charge.operation,
+        charge.unit, charge.quantity, charge.unit_price, charge.cost_min, charge.cost_expected, charge.cost_max,
+        charge.currency, charge.cause, charge.basis, charge.rule
+    FROM job_row AS job JOIN charge_row AS charge ON charge.job_row = job.id
+    WHERE job.job_id = ?1 ORDER BY job.revision, charge.number";
+
+fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    let moment = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+    Ok(JobRow {
+        job_id: row.get(0)?,
+        revision: row.get(1)?,
+        state: row.get::<_, String>(2)?.into(),
+        tenant: row.get(3)?,
+        service: row.get(4)?,
+        provider: row.get(5)?,
+        model: row.get(6)?,
+        operation: row.get(7)?,
+        outcome: row.get::<_, String>(8)?.into(),
+        failure_reason: row.get::<_, Option<String>>(9)?.map(Into::into),
+        attempts: row.get(10)?,
+        started_at: moment(11)?,
+        ended_at: moment(12)?,
+        settled_at: moment(13)?,
+        detail: row.get(14)?,
+        charges: Vec::new(),
+    })
+}
+
+fn read_charge(row: &Row<'_>) -> rusqlite::Result<(u32, ChargeRow)> {
+    let charge = ChargeRow {
+        attempt: row.get(1)?,
+        provider: row.get(2)?,
+        model: row.get(3)?,
+        operation: row.get(4)?,
+        unit: row.get(5)?,
+        quantity: read_decimal(row, 6)?.unwrap_or_default(),
+        unit_price: read_decimal(row, 7)?,
+        cost_min: read_decimal(row, 8)?.unwrap_or_default(),
+        cost_expected: read_decimal(row, 9)?.unwrap_or_default(),
+        cost_max: read_decimal(row, 10)?.unwrap_or_default(),
+        currency: row.get(11)?,
+        cause: row.get::<_, String>(12)?.into(),
+        basis: row.get::<_, String>(13)?.into(),
+        rule: row.get(14)?,
+    };
+    Ok((row.get(0)?, charge))
+}
+
+/// Exactly as it was written; a text that is no decimal is an error, never zero.
+fn read_decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Decimal>> {
+    row.get::<_, Option<String>>(at)?
+        .map(|text| {
+            Decimal::from_str_exact(&text).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(
+                    at,
+                    rusqlite::types::Type::Text,
+                    Box::new(error),
+                )
+            })
+        })
+        .transpose()
+}
