@@ -1,1 +1,10 @@
-//! spantally-tests
+//! What the tests that span crates share.
+//!
+//! [`capture`] reads recorded traffic of real provider SDKs, [`truth`] what was really submitted, served and
+//! billed while it was recorded, [`score`] compares the jobs that the product found with that truth. The
+//! tests themselves are in `tests/tests/`; the recordings, and how they were made, in `tests/fixtures/`.
+
+pub mod capture;
+pub mod fixtures;
+pub mod score;
+pub mod truth;
