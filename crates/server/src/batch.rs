@@ -65,11 +65,15 @@ pub enum RejectReason {
     SpanId,
     /// Start or end is missing, or the end is before the start by more than any clock step explains.
     Time,
+    /// The parent id is neither absent nor 8 bytes.
+    ParentId,
+    /// Text that a rule reads is not UTF-8.
+    Encoding,
 }
 
 impl RejectReason {
     /// Every value; the position is the index in [`Tally::rejected`].
-    pub const ALL: [Self; 3] = [Self::TraceId, Self::SpanId, Self::Time];
+    pub const ALL: [Self; 5] = [Self::TraceId, Self::SpanId, Self::Time, Self::ParentId, Self::Encoding];
 
     /// The word used in metrics.
     pub fn as_str(self) -> &'static str {
@@ -77,6 +81,8 @@ impl RejectReason {
             Self::TraceId => "invalid_trace_id",
             Self::SpanId => "invalid_span_id",
             Self::Time => "invalid_time",
+            Self::ParentId => "invalid_parent_id",
+            Self::Encoding => "invalid_encoding",
         }
     }
 }

@@ -1,0 +1,174 @@
+//! Attributes: `KeyValue` and `AnyValue`, read only when a rule names the key.
+
+use spantally_providers::{AttributeKeys, Value};
+
+use super::wire::{FIXED64, LEN, Result, Shape, VARINT, fields, key};
+
+const KEY_VALUE: Shape =
+    Shape { name: "KeyValue", fields: &[("key", LEN), ("value", LEN), ("key_strindex", VARINT)] };
+const KEY: u32 = key(1, LEN);
+const VALUE: u32 = key(2, LEN);
+
+const ANY_VALUE: Shape = Shape {
+    name: "AnyValue",
+    fields: &[
+        ("string_value", LEN),
+        ("bool_value", VARINT),
+        ("int_value", VARINT),
+        ("double_value", FIXED64),
+        ("array_value", LEN),
+        ("kvlist_value", LEN),
+        ("bytes_value", LEN),
+        ("string_value_strindex", VARINT),
+    ],
+};
+const STRING: u32 = key(1, LEN);
+const BOOL: u32 = key(2, VARINT);
+const INT: u32 = key(3, VARINT);
+const DOUBLE: u32 = key(4, FIXED64);
+const ARRAY: u32 = key(5, LEN);
+/// The last field of the `oneof`.
+const LAST_VALUE: u32 = 8;
+
+const ARRAY_VALUE: Shape = Shape { name: "ArrayValue", fields: &[("values", LEN)] };
+const VALUES: u32 = key(1, LEN);
+
+/// Checks the text that is kept, and remembers whether all of it was UTF-8.
+///
+/// Text that no rule names is never looked at, so a stray byte in a prompt costs nobody a span.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Texts {
+    pub(super) invalid: bool,
+}
+
+impl Texts {
+    #[inline]
+    pub(super) fn check<'a>(&mut self, bytes: &'a [u8]) -> &'a str {
+        std::str::from_utf8(bytes).unwrap_or_else(|_| {
+            self.invalid = true;
+            ""
+        })
+    }
+}
+
+/// The attributes of one span or resource, by slot, emptied in time proportional to what was filled.
+#[derive(Default)]
+pub(super) struct Filled {
+    slots: Vec<u16>,
+}
+
+impl Filled {
+    pub(super) fn clear(&mut self, attributes: &mut [Option<Value<'_>>]) {
+        for slot in self.slots.drain(..) {
+            attributes[usize::from(slot)] = None;
+        }
+    }
+
+    /// Reads one encoded `KeyValue` into its slot, if it has one. Of a key given twice, the last stays.
+    #[inline]
+    pub(super) fn read<'a>(
+        &mut self,
+        encoded: &'a [u8],
+        keys: &AttributeKeys,
+        attributes: &mut [Option<Value<'a>>],
+        texts: &mut Texts,
+    ) -> Result<()> {
+        let Some(slot) = keys.find(key_of(encoded)?) else {
+            return Ok(());
+        };
+        attributes[usize::from(slot)] = value_of(encoded, texts)?;
+        self.slots.push(slot);
+        Ok(())
+    }
+}
+
+/// The key of an encoded `KeyValue`.
+#[inline]
+pub(super) fn key_of(encoded: &[u8]) -> Result<&[u8]> {
+    let mut found: &[u8] = &[];
+    fields(encoded, &KEY_VALUE, |key, cursor| {
+        if key == KEY {
+            found = cursor.bytes()?;
+            return Ok(());
+        }
+        cursor.skip(key, &KEY_VALUE)
+    })?;
+    Ok(found)
+}
+
+/// The value of an encoded `KeyValue`, merged if it comes in parts.
+#[inline]
+pub(super) fn value_of<'a>(encoded: &'a [u8], texts: &mut Texts) -> Result<Option<Value<'a>>> {
+    let mut value = AnyValue::default();
+    fields(encoded, &KEY_VALUE, |key, cursor| {
+        if key == VALUE {
+            return value.merge(cursor.bytes()?, texts);
+        }
+        cursor.skip(key, &KEY_VALUE)
+    })?;
+    Ok(value.value)
+}
+
+/// A `oneof` under construction. Only an array survives a second part: its elements go on.
+#[derive(Default)]
+struct AnyValue<'a> {
+    value: Option<Value<'a>>,
+    array: Array,
+}
+
+/// Whether the value is an array, and whether its first element was seen.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Array {
+    /// The value is no array.
+    #[default]
+    No,
+    /// An array without elements so far.
+    Empty,
+    /// The first element is in `value`; it may be nothing that we can show.
+    Begun,
+    /// An element of an array: an array in it is not looked into.
+    Inner,
+}
+
+impl<'a> AnyValue<'a> {
+    fn merge(&mut self, encoded: &'a [u8], texts: &mut Texts) -> Result<()> {
+        fields(encoded, &ANY_VALUE, |key, cursor| {
+            let value = match key {
+                STRING => Some(Value::Text(texts.check(cursor.bytes()?))),
+                BOOL => Some(Value::Bool(cursor.varint()? != 0)),
+                INT => Some(Value::Int(cursor.varint()?.cast_signed())),
+                DOUBLE => Some(Value::Double(f64::from_bits(cursor.fixed64()?))),
+                ARRAY if self.array != Array::Inner => {
+                    return self.merge_array(cursor.bytes()?, texts);
+                }
+                other => {
+                    cursor.skip(other, &ANY_VALUE)?;
+                    if other >> 3 > LAST_VALUE {
+                        return Ok(());
+                    }
+                    None
+                }
+            };
+            self.value = value;
+            if self.array != Array::Inner {
+                self.array = Array::No;
+            }
+            Ok(())
+        })
+    }
+
+    fn merge_array(&mut self, encoded: &'a [u8], texts: &mut Texts) -> Result<()> {
+        if self.array == Array::No {
+            (self.value, self.array) = (None, Array::Empty);
+        }
+        fields(encoded, &ARRAY_VALUE, |key, cursor| {
+            if key != VALUES || self.array == Array::Begun {
+                return cursor.skip(key, &ARRAY_VALUE);
+            }
+            let mut first = Self { value: None, array: Array::Inner };
+            first.merge(cursor.bytes()?, texts)?;
+            (self.value, self.array) = (first.value, Array::Begun);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! OTLP trace requests, read in place.
+//!
+//! [`read`] walks the bytes of an `ExportTraceServiceRequest` and hands each span to a [`Visitor`] as a [`SpanView`]
+//! that borrows from those bytes. Nothing is built for what no rule names: most of a request is attributes that
+//! are skipped by their length, which is why this costs a tenth of building the message (prost is the oracle in the
+//! tests, not the reader). JSON requests are rewritten as protobuf first ([`json`]), so that one reader decides.
+//!
+//! What is refused, and how widely:
+//! - A broken encoding, or a known field of another wire type, refuses the request ([`DecodeError`]), as prost does.
+//!   What the visitor has got until then must be thrown away.
+//! - A span whose ids, times or kept text cannot be right is refused alone ([`RejectReason`]).
+//! - The inside of what is skipped is not looked at. This is the one place where prost refuses more: it checks
+//!   UTF-8 and structure of attributes, events and links that nobody asked for.
+//!
+//! Protobuf lets a writer reorder, repeat and split fields. Repeated scalars: the last counts. Split messages are
+//! merged. So a resource and a scope hold for all their spans even if they come after them on the wire.
+//!
+//! Next in the flow: [`crate::intake`] recognises the spans.
+
+mod attribute;
+mod error;
+mod span;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use spantally_providers::{AttributeKeys, ResourceView, SpanView};
+
+use self::attribute::{Filled, Texts};
+pub use self::error::{DecodeError, WireProblem};
+use self::span::SpanReader;
+use self::wire::{Fault, LEN, Result, Shape, VARINT, fields, key};
+use crate::batch::RejectReason;
+
+const REQUEST: Shape = Shape { name: "ExportTraceServiceRequest", fields: &[("resource_spans", LEN)] };
+const RESOURCE_SPANS: u32 = key(1, LEN);
+
+const RESOURCE_SPANS_SHAPE: Shape =
+    Shape { name: "ResourceSpans", fields: &[("resource", LEN), ("scope_spans", LEN), ("schema_url", LEN)] };
+const RESOURCE: u32 = key(1, LEN);
+const SCOPE_SPANS: u32 = key(2, LEN);
+
+const RESOURCE_SHAPE: Shape = Shape {
+    name: "Resource",
+    fields: &[("attributes", LEN), ("dropped_attributes_count", VARINT), ("entity_refs", LEN)],
+};
+const RESOURCE_ATTRIBUTES: u32 = key(1, LEN);
+
+const SCOPE_SPANS_SHAPE: Shape =
+    Shape { name: "ScopeSpans", fields: &[("scope", LEN), ("spans", LEN), ("schema_url", LEN)] };
+const SCOPE: u32 = key(1, LEN);
+const SPANS: u32 = key(2, LEN);
+
+const SCOPE_SHAPE: Shape = Shape {
+    name: "InstrumentationScope",
+    fields: &[("name", LEN), ("version", LEN), ("attributes", LEN), ("dropped_attributes_count", VARINT)],
+};
+const SCOPE_NAME: u32 = key(1, LEN);
+
+/// Takes what a request holds, in the order of the request.
+pub trait Visitor {
+    /// The resource of the spans that follow. `encoded` is the resource as it stands on the wire, when it came in
+    /// one piece: equal bytes are equal resources.
+    fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>);
+    /// A span.
+    fn span(&mut self, span: &SpanView<'_>);
+    /// A span that cannot be used.
+    fn rejected(&mut self, reason: RejectReason);
+}
+
+/// Reads an encoded `ExportTraceServiceRequest`.
+///
+/// # Errors
+/// The body is not such a message. The visitor may have been called; what it got does not count.
+pub fn read(
+    body: &[u8],
+    keys: &AttributeKeys,
+    visitor: &mut impl Visitor,
+) -> std::result::Result<(), DecodeError> {
+    let mut reader = Reader::new(keys);
+    fields(body, &REQUEST, |key, cursor| {
+        if key == RESOURCE_SPANS {
+            return reader.resource_spans(cursor.bytes()?, visitor);
+        }
+        cursor.skip(key, &REQUEST)
+    })
+    .map_err(|fault| {
+        let Fault { address, message, problem } = *fault;
+        DecodeError::Protobuf { at: address.saturating_sub(body.as_ptr() as usize), message, problem }
+    })
+}
+
+struct Reader<'a, 'k> {
+    keys: &'k AttributeKeys,
+    resource: ResourceView<'a>,
+    filled: Filled,
+    spans: SpanReader<'a>,
+}
+
+impl<'a, 'k> Reader<'a, 'k> {
+    fn new(keys: &'k AttributeKeys) -> Self {
+        let resource = ResourceView { encoded: None, attributes: vec![None; keys.len()] };
+        Self { keys, resource, filled: Filled::default(), spans: SpanReader::new(keys) }
+    }
+
+    /// Two passes: the resource first, wherever it stands, then the spans.
+    fn resource_spans(&mut self, encoded: &'a [u8], visitor: &mut impl Visitor) -> Result<()> {
+        let mut texts = Texts::default();
+        let mut parts = 0_usize;
+        let mut whole: Option<&[u8]> = None;
+        self.filled.clear(&mut self.resource.attributes);
+        fields(encoded, &RESOURCE_SPANS_SHAPE, |key, cursor| {
+            if key != RESOURCE {
+                return cursor.skip(key, &RESOURCE_SPANS_SHAPE);
+            }
+            let part = cursor.bytes()?;
+            parts += 1;
+            whole = (parts == 1).then_some(part);
+            self.read_resource(part, &mut texts)
+        })?;
+        if !texts.invalid {
+            visitor.resource(&self.resource, whole);
+        }
+        fields(encoded, &RESOURCE_SPANS_SHAPE, |key, cursor| {
+            if key == SCOPE_SPANS {
+                return self.scope_spans(cursor.bytes()?, texts, visitor);
+            }
+            cursor.skip(key, &RESOURCE_SPANS_SHAPE)
+        })
+    }
+
+    fn read_resource(&mut self, encoded: &'a [u8], texts: &mut Texts) -> Result<()> {
+        fields(encoded, &RESOURCE_SHAPE, |key, cursor| {
+            if key != RESOURCE_ATTRIBUTES {
+                return cursor.skip(key, &RESOURCE_SHAPE);
+            }
+            self.filled.read(cursor.bytes()?, self.keys, &mut self.resource.attributes, texts)
+        })
+    }
+
+    /// Two passes again. The first touches one cache line a span, which the second then finds warm.
+    fn scope_spans(&mut self, encoded: &'a [u8], mut texts: Texts, visitor: &mut impl Visitor) -> Result<()> {
+        let mut name: &[u8] = &[];
+        fields(encoded, &SCOPE_SPANS_SHAPE, |key, cursor| {
+            if key != SCOPE {
+                return cursor.skip(key, &SCOPE_SPANS_SHAPE);
+            }
+            read_scope(cursor.bytes()?, &mut name)
+        })?;
+        self.spans.scope(texts.check(name));
+        fields(encoded, &SCOPE_SPANS_SHAPE, |key, cursor| {
+            if key != SPANS {
+                return cursor.skip(key, &SCOPE_SPANS_SHAPE);
+            }
+            match self.spans.read(cursor.bytes()?, self.keys)? {
+                Ok(_) if texts.invalid => visitor.rejected(RejectReason::Encoding),
+                Ok(span) => visitor.span(span),
+                Err(reason) => visitor.rejected(reason),
+            }
+            Ok(())
+        })
+    }
+}
+
+fn read_scope<'a>(encoded: &'a [u8], name: &mut &'a [u8]) -> Result<()> {
+    fields(encoded, &SCOPE_SHAPE, |key, cursor| {
+        if key == SCOPE_NAME {
+            *name = cursor.bytes()?;
+            return Ok(());
+        }
+        cursor.skip(key, &SCOPE_SHAPE)
+    })
+}

@@ -1,0 +1,243 @@
+//! One `Span` message: its fields, its status, links and exception event, and whether it can be used at all.
+
+use spantally_providers::{AttributeKeys, SpanKind, SpanStatus, SpanView};
+use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
+
+use super::attribute::{Filled, Texts, key_of, value_of};
+use super::wire::{FIXED32, FIXED64, LEN, Result, Shape, VARINT, fields, key};
+use crate::batch::RejectReason;
+
+const SPAN: Shape = Shape {
+    name: "Span",
+    fields: &[
+        ("trace_id", LEN),
+        ("span_id", LEN),
+        ("trace_state", LEN),
+        ("parent_span_id", LEN),
+        ("name", LEN),
+        ("kind", VARINT),
+        ("start_time_unix_nano", FIXED64),
+        ("end_time_unix_nano", FIXED64),
+        ("attributes", LEN),
+        ("dropped_attributes_count", VARINT),
+        ("events", LEN),
+        ("dropped_events_count", VARINT),
+        ("links", LEN),
+        ("dropped_links_count", VARINT),
+        ("status", LEN),
+        ("flags", FIXED32),
+    ],
+};
+const TRACE_ID: u32 = key(1, LEN);
+const SPAN_ID: u32 = key(2, LEN);
+const PARENT_SPAN_ID: u32 = key(4, LEN);
+const NAME: u32 = key(5, LEN);
+const KIND: u32 = key(6, VARINT);
+const START: u32 = key(7, FIXED64);
+const END: u32 = key(8, FIXED64);
+const ATTRIBUTES: u32 = key(9, LEN);
+const EVENTS: u32 = key(11, LEN);
+const LINKS: u32 = key(13, LEN);
+const STATUS: u32 = key(15, LEN);
+
+/// Field 1 was an earlier status code and is reserved.
+const STATUS_SHAPE: Shape =
+    Shape { name: "Status", fields: &[("", LEN), ("message", LEN), ("code", VARINT)] };
+const STATUS_MESSAGE: u32 = key(2, LEN);
+const STATUS_CODE: u32 = key(3, VARINT);
+
+const LINK: Shape = Shape {
+    name: "Span.Link",
+    fields: &[
+        ("trace_id", LEN),
+        ("span_id", LEN),
+        ("trace_state", LEN),
+        ("attributes", LEN),
+        ("dropped_attributes_count", VARINT),
+        ("flags", FIXED32),
+    ],
+};
+
+const EVENT: Shape = Shape {
+    name: "Span.Event",
+    fields: &[
+        ("time_unix_nano", FIXED64),
+        ("name", LEN),
+        ("attributes", LEN),
+        ("dropped_attributes_count", VARINT),
+    ],
+};
+const EVENT_NAME: u32 = key(2, LEN);
+const EVENT_ATTRIBUTES: u32 = key(3, LEN);
+
+/// How far a span may end before it starts: a day covers every step of a host's clock that is not plain nonsense.
+/// Such spans are kept, since their call was made all the same.
+const CLOCK_STEP_MAX_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// Reads spans one after the other into the same [`SpanView`].
+pub(super) struct SpanReader<'a> {
+    view: SpanView<'a>,
+    filled: Filled,
+}
+
+/// What is checked only when the whole span has been read, since a later field may replace an earlier one.
+#[derive(Default)]
+struct Raw<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    parent_id: &'a [u8],
+    name: &'a [u8],
+    message: &'a [u8],
+    texts: Texts,
+}
+
+impl<'a> SpanReader<'a> {
+    pub(super) fn new(keys: &AttributeKeys) -> Self {
+        let view = SpanView { attributes: vec![None; keys.len()], ..SpanView::default() };
+        Self { view, filled: Filled::default() }
+    }
+
+    /// Sets the scope of the spans that follow.
+    pub(super) fn scope(&mut self, name: &'a str) {
+        self.view.scope = name;
+    }
+
+    /// Reads an encoded span. The inner error refuses this span alone.
+    pub(super) fn read(
+        &mut self,
+        encoded: &'a [u8],
+        keys: &AttributeKeys,
+    ) -> Result<std::result::Result<&SpanView<'a>, RejectReason>> {
+        self.clear();
+        let mut raw = Raw::default();
+        let (view, filled) = (&mut self.view, &mut self.filled);
+        fields(encoded, &SPAN, |key, cursor| {
+            match key {
+                ATTRIBUTES => {
+                    filled.read(cursor.bytes()?, keys, &mut view.attributes, &mut raw.texts)?;
+                }
+                TRACE_ID => raw.trace_id = cursor.bytes()?,
+                SPAN_ID => raw.span_id = cursor.bytes()?,
+                PARENT_SPAN_ID => raw.parent_id = cursor.bytes()?,
+                NAME => raw.name = cursor.bytes()?,
+                KIND => view.kind = kind(cursor.varint()?),
+                START => view.start = UnixNanos(cursor.fixed64()?),
+                END => view.end = UnixNanos(cursor.fixed64()?),
+                EVENTS => read_event(cursor.bytes()?, view, &mut raw.texts)?,
+                LINKS => view.links.extend(read_link(cursor.bytes()?)?),
+                STATUS => read_status(cursor.bytes()?, view, &mut raw)?,
+                other => cursor.skip(other, &SPAN)?,
+            }
+            Ok(())
+        })?;
+        Ok(self.finish(raw).map(|()| &self.view))
+    }
+
+    fn clear(&mut self) {
+        let view = &mut self.view;
+        self.filled.clear(&mut view.attributes);
+        view.links.clear();
+        (view.kind, view.status) = (SpanKind::Unspecified, SpanStatus::Unset);
+        (view.start, view.end) = (UnixNanos(0), UnixNanos(0));
+        view.exception = "";
+    }
+
+    fn finish(&mut self, mut raw: Raw<'a>) -> std::result::Result<(), RejectReason> {
+        let view = &mut self.view;
+        view.key.trace = TraceId(id(raw.trace_id).ok_or(RejectReason::TraceId)?);
+        view.key.span = SpanId(id(raw.span_id).ok_or(RejectReason::SpanId)?);
+        // All zero is how some writers say "no parent".
+        view.parent = match raw.parent_id {
+            [] => SpanId::default(),
+            parent => SpanId(parent.try_into().map_err(|_| RejectReason::ParentId)?),
+        };
+        let (start, end) = (view.start.0, view.end.0);
+        if start == 0 || end == 0 || start.saturating_sub(end) > CLOCK_STEP_MAX_NS {
+            return Err(RejectReason::Time);
+        }
+        view.name = raw.texts.check(raw.name);
+        view.status_message = raw.texts.check(raw.message);
+        if raw.texts.invalid {
+            return Err(RejectReason::Encoding);
+        }
+        Ok(())
+    }
+}
+
+/// An id of the right length that is not all zero.
+fn id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.try_into().ok().filter(|id| *id != [0; N])
+}
+
+/// Enums are open in proto3: a value of a later OTLP version reads as the default.
+fn kind(code: u64) -> SpanKind {
+    match code as u32 {
+        1 => SpanKind::Internal,
+        2 => SpanKind::Server,
+        3 => SpanKind::Client,
+        4 => SpanKind::Producer,
+        5 => SpanKind::Consumer,
+        _ => SpanKind::Unspecified,
+    }
+}
+
+fn read_status<'a>(encoded: &'a [u8], view: &mut SpanView<'a>, raw: &mut Raw<'a>) -> Result<()> {
+    fields(encoded, &STATUS_SHAPE, |key, cursor| {
+        match key {
+            STATUS_MESSAGE => raw.message = cursor.bytes()?,
+            STATUS_CODE => {
+                view.status = match cursor.varint()? as u32 {
+                    1 => SpanStatus::Ok,
+                    2 => SpanStatus::Error,
+                    _ => SpanStatus::Unset,
+                }
+            }
+            other => cursor.skip(other, &STATUS_SHAPE)?,
+        }
+        Ok(())
+    })
+}
+
+/// The span that a link points to; none when its ids are not good ones (the span itself is still of use).
+fn read_link(encoded: &[u8]) -> Result<Option<SpanKey>> {
+    let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    fields(encoded, &LINK, |key, cursor| {
+        match key {
+            TRACE_ID => trace_id = cursor.bytes()?,
+            SPAN_ID => span_id = cursor.bytes()?,
+            other => cursor.skip(other, &LINK)?,
+        }
+        Ok(())
+    })?;
+    let link = id(trace_id).zip(id(span_id));
+    Ok(link.map(|(trace, span)| SpanKey { trace: TraceId(trace), span: SpanId(span) }))
+}
+
+/// Keeps `exception.type` of an `exception` event; of several such events the last one counts.
+fn read_event<'a>(encoded: &'a [u8], view: &mut SpanView<'a>, texts: &mut Texts) -> Result<()> {
+    let mut name: &[u8] = &[];
+    fields(encoded, &EVENT, |key, cursor| {
+        if key == EVENT_NAME {
+            name = cursor.bytes()?;
+            return Ok(());
+        }
+        cursor.skip(key, &EVENT)
+    })?;
+    if name != b"exception" {
+        return Ok(());
+    }
+    view.exception = "";
+    fields(encoded, &EVENT, |key, cursor| {
+        if key != EVENT_ATTRIBUTES {
+            return cursor.skip(key, &EVENT);
+        }
+        let attribute = cursor.bytes()?;
+        if key_of(attribute)? == b"exception.type" {
+            view.exception = match value_of(attribute, texts)? {
+                Some(spantally_providers::Value::Text(text)) => text,
+                _ => "",
+            };
+        }
+        Ok(())
+    })
+}
