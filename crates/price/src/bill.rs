@@ -45,6 +45,52 @@ pub struct Bound {
     pub max: Decimal,
 }
 
+impl Bound {
+    /// Nothing.
+    pub const ZERO: Self = Self { min: Decimal::ZERO, expected: Decimal::ZERO, max: Decimal::ZERO };
+
+    /// One figure that is sure.
+    pub fn exactly(value: Decimal) -> Self {
+        Self { min: value, expected: value, max: value }
+    }
+
+    /// Whether all three are zero.
+    pub fn is_zero(&self) -> bool {
+        self.min.is_zero() && self.expected.is_zero() && self.max.is_zero()
+    }
+
+    /// The same function of each of the three; none if it is none of any.
+    pub(crate) fn try_map(self, mut f: impl FnMut(Decimal) -> Option<Decimal>) -> Option<Self> {
+        Some(Self { min: f(self.min)?, expected: f(self.expected)?, max: f(self.max)? })
+    }
+}
+
+impl std::ops::Add for Bound {
+    type Output = Self;
+
+    /// Each of the three added, saturating at the largest decimal.
+    fn add(self, other: Self) -> Self {
+        Self {
+            min: self.min.saturating_add(other.min),
+            expected: self.expected.saturating_add(other.expected),
+            max: self.max.saturating_add(other.max),
+        }
+    }
+}
+
+impl std::ops::Sub for Bound {
+    type Output = Self;
+
+    /// Each of the three subtracted, saturating: the difference of two figures, which may be negative.
+    fn sub(self, other: Self) -> Self {
+        Self {
+            min: self.min.saturating_sub(other.min),
+            expected: self.expected.saturating_sub(other.expected),
+            max: self.max.saturating_sub(other.max),
+        }
+    }
+}
+
 /// Quantity x unit price = cost, for one attempt, by one named rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Charge {
@@ -66,6 +112,21 @@ pub struct Charge {
     pub basis: Basis,
     /// `provider/meter`, for example `fal/flux_image`.
     pub rule: Arc<str>,
+    /// `provider/row` of the policy that decided how much is charged, for example `runway/moderated`; or one of
+    /// the words of [`crate::decided_by`] where no row was asked.
+    pub policy: Arc<str>,
+    /// What was used, where the provider bills in credits: 10 seconds that cost 50 credits. None where the billed
+    /// unit is the used one.
+    pub consumed: Option<Consumed>,
+}
+
+/// What was used, apart from what is billed (FOCUS: consumed quantity against pricing quantity).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consumed {
+    /// Unit, for example `second`.
+    pub unit: Arc<str>,
+    /// How much.
+    pub quantity: Bound,
 }
 
 /// Why an attempt has no price.
@@ -81,12 +142,20 @@ pub enum UnpricedReason {
     NoQuantity,
     /// No provider file of that name is loaded.
     NoProvider,
+    /// A quantity or a cost needs more digits than exact arithmetic has: a span carries nonsense.
+    OutOfRange,
 }
 
 impl UnpricedReason {
     /// Every value.
-    pub const ALL: [Self; 5] =
-        [Self::UnknownModel, Self::NoPrice, Self::NoPriceAtTime, Self::NoQuantity, Self::NoProvider];
+    pub const ALL: [Self; 6] = [
+        Self::UnknownModel,
+        Self::NoPrice,
+        Self::NoPriceAtTime,
+        Self::NoQuantity,
+        Self::NoProvider,
+        Self::OutOfRange,
+    ];
 
     /// The word used in metrics and JSON.
     pub fn as_str(self) -> &'static str {
@@ -96,6 +165,7 @@ impl UnpricedReason {
             Self::NoPriceAtTime => "no_price_at_time",
             Self::NoQuantity => "no_quantity",
             Self::NoProvider => "no_provider",
+            Self::OutOfRange => "out_of_range",
         }
     }
 }
@@ -124,9 +194,7 @@ impl Bill {
         let mut sums = BTreeMap::<Arc<str>, Bound>::new();
         for charge in self.charges.iter().filter(|charge| charge.unit_price.is_some()) {
             let sum = sums.entry(charge.currency.clone()).or_default();
-            sum.min += charge.cost.min;
-            sum.expected += charge.cost.expected;
-            sum.max += charge.cost.max;
+            *sum = *sum + charge.cost;
         }
         sums
     }

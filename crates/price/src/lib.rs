@@ -1,7 +1,34 @@
 //! Jobs into charges, exactly.
 //!
 //! Pure: no IO, no clock, no randomness, no logging. Money is decimal; an unknown widens a bound, it is never zero.
+//!
+//! A [`RateCard`] holds what a provider charges for, at which dated price, and by which policy. [`bill`] reads a
+//! job with the [`Cards`] of all providers and returns its [`Bill`]; [`postings`] turns that into amounts on
+//! accounts, [`diff`] into the correction after an earlier one, and [`Totals`] adds them up. Read in this order: `bill`
+//! (the nouns), `exact`, `formula`, `glob`, `condition`, `quantity`, `price`, `policy`, `card`, `charge` (the verb), `posting`, `totals`.
 
 mod bill;
+mod card;
+mod charge;
+mod condition;
+mod exact;
+mod formula;
+mod glob;
+mod policy;
+mod posting;
+mod price;
+mod quantity;
+mod totals;
 
-pub use bill::{Basis, Bill, Bound, Charge, Unpriced, UnpricedReason};
+pub use bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
+pub use card::{Cards, Meter, RateCard, ReportedCost, Tariff, decided_by};
+pub use charge::{BILLED_MODEL, bill};
+pub use condition::{Condition, Is};
+pub use exact::{PRICE_PLACES, QUANTITY_PLACES, product};
+pub use formula::{Formula, FormulaError};
+pub use glob::Pattern;
+pub use policy::{HALF, PolicyRow, Stage, StatusRange, Terms, When};
+pub use posting::{Account, Measure, Posting, PostingKey, diff, postings};
+pub use price::{Citation, Credit, Period, PriceRow};
+pub use quantity::{Quantity, Rounding, Source};
+pub use totals::{Total, Totals};

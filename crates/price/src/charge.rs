@@ -1,0 +1,366 @@
+//! A job into a bill: which policy, how much, at which price.
+//!
+//! For each attempt: find the tariff of its model, decide what share of a full charge applies (the policy row of
+//! its outcome, or the rule for an ambiguous submit or an unverified outcome), read the quantity of every meter,
+//! take that share of it, and price it with the row in force when the attempt started. What the provider itself
+//! reported goes before all of it. `docs/pricing.md` has the rules with examples.
+//! The next file in the flow is `posting.rs`.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_stitch::{Accepted, Attempt, Cause, FactValue, Job, Outcome, Role};
+
+use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
+use crate::card::{Cards, Meter, RateCard, ReportedCost, Tariff};
+use crate::exact;
+use crate::policy::{Case, HALF, PolicyRow, Terms};
+use crate::price;
+use crate::quantity::Quantity;
+
+/// Name of the fact that says which model was really billed, where a provider falls back to another one.
+pub const BILLED_MODEL: &str = "billed_model";
+
+/// What a job cost. Never fails: what has no price is in [`Bill::unpriced`].
+pub fn bill(job: &Job, cards: &Cards) -> Bill {
+    let mut bill = Bill { charges: Vec::with_capacity(job.attempts.len()), unpriced: Vec::new() };
+    for (index, attempt) in job.attempts.iter().enumerate() {
+        Biller { cards, index, attempt, bill: &mut bill }.bill();
+    }
+    bill
+}
+
+/// What share of a full charge an attempt bears.
+#[derive(Clone, Copy, Debug)]
+enum Decision<'a> {
+    /// Nothing was sent.
+    Nothing,
+    /// Between nothing and everything, with the probability that it bills.
+    Chance(Decimal),
+    /// Success or failure: the spans do not tell which.
+    Either { failed: Option<&'a PolicyRow>, succeeded: Option<&'a PolicyRow> },
+    /// As a row says.
+    Row(&'a PolicyRow),
+    /// No row matches.
+    NoRow,
+}
+
+struct Biller<'a> {
+    cards: &'a Cards,
+    index: usize,
+    attempt: &'a Attempt,
+    bill: &'a mut Bill,
+}
+
+impl<'a> Biller<'a> {
+    fn bill(&mut self) {
+        let attempt = self.attempt;
+        let model = match attempt.fact(BILLED_MODEL).map(|fact| &fact.value) {
+            Some(FactValue::Text(model)) => model,
+            _ => &attempt.model,
+        };
+        let Some(card) = self.cards.get(&attempt.provider) else {
+            return self.no_tariff(UnpricedReason::NoProvider);
+        };
+        let Some(tariff) = card.tariff(model, &attempt.operation) else {
+            let unseen = model.is_empty();
+            return self.no_tariff(if unseen {
+                UnpricedReason::UnknownModel
+            } else {
+                UnpricedReason::NoPrice
+            });
+        };
+        for reported in &tariff.reported {
+            if let Some(amount) = reported.amount.read(attempt) {
+                return self.reported_cost(card, reported, amount);
+            }
+        }
+        let decision = self.decide(card, tariff);
+        for (position, meter) in tariff.meters.iter().enumerate() {
+            self.meter(card, meter, decision, position == 0);
+        }
+    }
+
+    fn decide(&self, card: &'a RateCard, tariff: &'a Tariff) -> Decision<'a> {
+        let attempt = self.attempt;
+        let row = |case| card.policy_for(tariff, case);
+        if attempt.accepted == Accepted::Ambiguous {
+            return Decision::Chance(self.cards.ambiguous_probability);
+        }
+        if attempt.accepted == Accepted::No && was_not_sent(attempt) {
+            return Decision::Nothing;
+        }
+        if attempt.outcome != Outcome::Unknown {
+            match row(Case::of(attempt)) {
+                Some(row) => return Decision::Row(row),
+                None if attempt.outcome != Outcome::Abandoned => return Decision::NoRow,
+                None => {}
+            }
+        }
+        Decision::Either {
+            failed: row(Case::if_it_had(attempt, Outcome::Failed)),
+            succeeded: row(Case::if_it_had(attempt, Outcome::Succeeded)),
+        }
+    }
+
+    /// No rules for the model: a task is counted, money is not known.
+    fn no_tariff(&mut self, reason: UnpricedReason) {
+        let words = &self.cards.words;
+        if self.attempt.accepted == Accepted::No && was_not_sent(self.attempt) {
+            return;
+        }
+        let max = Decimal::ONE;
+        let bound = match (self.attempt.accepted, self.attempt.outcome) {
+            (Accepted::Yes, Outcome::Succeeded | Outcome::Partial) => Bound::exactly(max),
+            (Accepted::Yes, Outcome::Unknown) => Bound { min: Decimal::ZERO, expected: max, max },
+            _ => Bound { min: Decimal::ZERO, expected: HALF, max },
+        };
+        let rule = Arc::clone(&words.no_tariff);
+        let units = Units { unit: &words.task, bound, cause: self.attempt.cause, rule: &rule, policy: &rule };
+        self.unpriced(&units, reason);
+    }
+
+    /// Money or credits as the provider states them: one charge, whatever the meters say.
+    fn reported_cost(&mut self, card: &RateCard, reported: &ReportedCost, amount: Quantity) {
+        let words = &self.cards.words;
+        let is_credit = card.is_credit(&reported.currency);
+        let (unit, bound) = if is_credit {
+            (&words.credit, amount.bound)
+        } else {
+            (&words.task, Bound::exactly(Decimal::ONE))
+        };
+        let (rule, policy) = (&reported.rule, &words.reported);
+        let units = Units { unit, bound, cause: self.attempt.cause, rule, policy };
+        let priced = if is_credit {
+            card.credit(&reported.currency, self.attempt.started_at)
+                .map(|credit| (credit.unit_price, Arc::clone(&credit.currency)))
+        } else {
+            Ok((amount.bound.expected, Arc::clone(&reported.currency)))
+        };
+        match priced {
+            Ok((price, currency)) => {
+                self.priced(&units, Prices::of(price), &currency, amount.basis, None);
+            }
+            Err(reason) => self.unpriced(&units, reason),
+        }
+    }
+
+    fn meter(&mut self, card: &RateCard, meter: &Meter, decision: Decision<'_>, is_first: bool) {
+        let Some((share, policy)) = self.share(meter, decision) else {
+            return self.note(UnpricedReason::NoQuantity);
+        };
+        if share.bound.is_zero() && !(is_first && meter.cause.is_none()) {
+            return;
+        }
+        let cause = meter.cause.unwrap_or(self.attempt.cause);
+        let part = meter.interrupted.as_ref().and_then(|source| source.read(self.attempt));
+        let Some(part) = part.filter(|part| !part.bound.expected.is_zero()) else {
+            return self.price(card, meter, share, cause, &policy);
+        };
+        let part = part.bound.expected;
+        let all = share.bound;
+        let unheard =
+            Bound { min: all.min.min(part), expected: all.expected.min(part), max: all.max.min(part) };
+        self.price(card, meter, Quantity { bound: all - unheard, ..share }, cause, &policy);
+        self.price(card, meter, Quantity { bound: unheard, ..share }, Cause::Interrupted, &policy);
+    }
+
+    /// How much of a meter's unit is billed, and what decided it; none if the quantity is needed and not seen.
+    fn share(&self, meter: &Meter, decision: Decision<'_>) -> Option<(Quantity, Arc<str>)> {
+        let words = &self.cards.words;
+        let attempt = self.attempt;
+        let read = |reported_only: bool| {
+            let mut sources = meter.quantity.iter().filter(|source| !reported_only || source.is_reported());
+            let quantity = sources.find_map(|source| source.read(attempt))?;
+            Some(Quantity { bound: meter.rounding.apply(quantity.bound)?, ..quantity })
+        };
+        if meter.cause.is_some() {
+            return read(false).map(|quantity| (quantity, Arc::clone(&words.per_call)));
+        }
+        if let Some(quantity) = read(true) {
+            return Some((quantity, Arc::clone(&words.reported)));
+        }
+        let full = read(false);
+        let by_row = |row: Option<&PolicyRow>| match row {
+            Some(row) => terms(&row.terms, full, meter, attempt),
+            None => full.map(|full| chance(full, HALF)),
+        };
+        match decision {
+            Decision::Nothing => Some((NOTHING, Arc::clone(&words.not_sent))),
+            Decision::Chance(probability) => {
+                full.map(|full| (chance(full, probability), Arc::clone(&words.ambiguous)))
+            }
+            Decision::Row(row) => by_row(Some(row)).map(|share| (share, Arc::clone(&row.name))),
+            Decision::NoRow => by_row(None).map(|share| (share, Arc::clone(&words.no_policy))),
+            Decision::Either { failed, succeeded } => {
+                let (failed, succeeded) = (by_row(failed)?, by_row(succeeded)?);
+                Some((either(failed, succeeded), Arc::clone(&words.unverified)))
+            }
+        }
+    }
+
+    fn price(&mut self, card: &RateCard, meter: &Meter, share: Quantity, cause: Cause, policy: &Arc<str>) {
+        let words = &self.cards.words;
+        let units = Units { unit: &meter.unit, bound: share.bound, cause, rule: &meter.rule, policy };
+        let rate = match price::select(&meter.prices, self.attempt) {
+            Ok(rate) => rate,
+            Err(UnpricedReason::NoPrice) if self.attempt.model.is_empty() => {
+                return self.unpriced(&units, UnpricedReason::UnknownModel);
+            }
+            Err(reason) => return self.unpriced(&units, reason),
+        };
+        let prices = Prices { min: rate.min, expected: rate.row.unit_price, max: rate.max };
+        let basis = if rate.is_sure { share.basis } else { Basis::Assumed };
+        if !card.is_credit(&meter.currency) {
+            return self.priced(&units, prices, &meter.currency, basis, None);
+        }
+        let credit = match card.credit(&meter.currency, self.attempt.started_at) {
+            Ok(credit) => credit,
+            Err(reason) => return self.unpriced(&units, reason),
+        };
+        let Some(credits) = credits(meter, share.bound, prices) else {
+            return self.unpriced(&units, UnpricedReason::OutOfRange);
+        };
+        let consumed = (*meter.unit != *words.credit)
+            .then(|| Consumed { unit: Arc::clone(&meter.unit), quantity: share.bound });
+        let units = Units { unit: &words.credit, bound: credits, ..units };
+        self.priced(&units, Prices::of(credit.unit_price), &credit.currency, basis, consumed);
+    }
+
+    fn priced(
+        &mut self,
+        units: &Units<'_>,
+        prices: Prices,
+        currency: &Arc<str>,
+        basis: Basis,
+        consumed: Option<Consumed>,
+    ) {
+        let Some(cost) = prices.cost(units.bound) else {
+            return self.unpriced(units, UnpricedReason::OutOfRange);
+        };
+        self.bill.charges.push(Charge {
+            unit_price: Some(prices.expected),
+            cost,
+            currency: Arc::clone(currency),
+            basis,
+            consumed,
+            ..units.charge(self.index, &self.cards.words.none)
+        });
+    }
+
+    /// Units without money. Where the quantity is surely zero, so is the cost, and nothing is missing.
+    fn unpriced(&mut self, units: &Units<'_>, reason: UnpricedReason) {
+        let is_zero = units.bound.is_zero();
+        let basis = if is_zero { Basis::Documented } else { Basis::Unpriced };
+        self.bill.charges.push(Charge { basis, ..units.charge(self.index, &self.cards.words.none) });
+        if !is_zero {
+            self.note(reason);
+        }
+    }
+
+    fn note(&mut self, reason: UnpricedReason) {
+        let unpriced = Unpriced { attempt: self.index, reason };
+        if !self.bill.unpriced.contains(&unpriced) {
+            self.bill.unpriced.push(unpriced);
+        }
+    }
+}
+
+/// A quantity on its way to a charge.
+#[derive(Clone, Copy)]
+struct Units<'a> {
+    unit: &'a Arc<str>,
+    bound: Bound,
+    cause: Cause,
+    rule: &'a Arc<str>,
+    policy: &'a Arc<str>,
+}
+
+impl Units<'_> {
+    fn charge(&self, attempt: usize, no_currency: &Arc<str>) -> Charge {
+        Charge {
+            attempt,
+            unit: Arc::clone(self.unit),
+            quantity: self.bound,
+            unit_price: None,
+            cost: Bound::ZERO,
+            currency: Arc::clone(no_currency),
+            cause: self.cause,
+            basis: Basis::Unpriced,
+            rule: Arc::clone(self.rule),
+            policy: Arc::clone(self.policy),
+            consumed: None,
+        }
+    }
+}
+
+/// A unit price, and the range it is in where the spans do not show what selects it.
+#[derive(Clone, Copy)]
+struct Prices {
+    min: Decimal,
+    expected: Decimal,
+    max: Decimal,
+}
+
+impl Prices {
+    fn of(price: Decimal) -> Self {
+        Self { min: price, expected: price, max: price }
+    }
+
+    fn cost(self, quantity: Bound) -> Option<Bound> {
+        Some(Bound {
+            min: exact::product(quantity.min, self.min)?,
+            expected: exact::product(quantity.expected, self.expected)?,
+            max: exact::product(quantity.max, self.max)?,
+        })
+    }
+}
+
+const NOTHING: Quantity = Quantity { bound: Bound::ZERO, basis: Basis::Documented };
+
+/// Nothing left the client, so nothing can be billed: refused, and no submit has an answer.
+fn was_not_sent(attempt: &Attempt) -> bool {
+    let mut sent = attempt.calls.iter().filter(|call| matches!(call.role, Role::Submit | Role::Sync));
+    sent.all(|call| call.status.is_none())
+}
+
+fn credits(meter: &Meter, quantity: Bound, prices: Prices) -> Option<Bound> {
+    let credits = prices.cost(quantity)?;
+    meter.credit_rounding.apply(credits)?.try_map(|value| Some(exact::quantity(value)))
+}
+
+fn terms(terms: &Terms, full: Option<Quantity>, meter: &Meter, attempt: &Attempt) -> Option<Quantity> {
+    match terms {
+        Terms::Full => full,
+        Terms::None => Some(NOTHING),
+        Terms::Fixed(quantity) => Some(Quantity { bound: Bound::exactly(*quantity), ..NOTHING }),
+        Terms::Prorated(source) => match source.read(attempt) {
+            Some(done) => Some(Quantity { bound: meter.rounding.apply(done.bound)?, ..done }),
+            None => full.map(|full| chance(full, HALF)),
+        },
+        // Had it been reported, no row would have been asked.
+        Terms::Reported => full.map(|full| chance(full, HALF)),
+        Terms::Unknown { probability } => full.map(|full| chance(full, *probability)),
+    }
+}
+
+fn chance(full: Quantity, probability: Decimal) -> Quantity {
+    let expected = full.bound.expected.saturating_mul(probability);
+    let bound = Bound { min: Decimal::ZERO, expected: exact::quantity(expected), max: full.bound.max };
+    let basis = if bound.max.is_zero() { full.basis } else { Basis::Assumed };
+    Quantity { bound, basis }
+}
+
+fn either(failed: Quantity, succeeded: Quantity) -> Quantity {
+    Quantity {
+        bound: Bound {
+            min: failed.bound.min.min(succeeded.bound.min),
+            expected: succeeded.bound.expected,
+            max: failed.bound.max.max(succeeded.bound.max),
+        },
+        basis: failed.basis.max(succeeded.basis),
+    }
+}
+
+#[cfg(test)]
+mod tests;

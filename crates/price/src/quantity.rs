@@ -1,0 +1,120 @@
+//! How much of a unit an attempt used: sources in order of strength, then allowance, block and minimum.
+//!
+//! The next file in the flow is `price.rs`.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_stitch::{Attempt, Fact, FactSource, FactValue, Role};
+
+use crate::bill::{Basis, Bound};
+use crate::exact;
+use crate::formula::Formula;
+
+/// Where a quantity may come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A fact that the spans show.
+    Fact {
+        /// Its name.
+        name: Arc<str>,
+        /// The weakest source taken. With [`FactSource::Reported`] the value is what the provider says it bills,
+        /// and no policy is asked.
+        at_least: FactSource,
+        /// One of the fact is so many of the meter's unit.
+        scale: Decimal,
+    },
+    /// Always so many.
+    Constant(Decimal),
+    /// How many calls of a role the attempt has.
+    Count(Role),
+    /// How long the calls of a role lasted together, in seconds.
+    Elapsed(Role),
+    /// Computed from facts.
+    Formula(Formula),
+    /// The documented smallest, default and largest quantity, when the spans do not show any.
+    Assume(Bound),
+}
+
+/// A quantity and how sure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quantity {
+    /// How much.
+    pub bound: Bound,
+    /// [`Basis::Reported`], [`Basis::Documented`] or [`Basis::Assumed`].
+    pub basis: Basis,
+}
+
+impl Source {
+    /// What an attempt shows by this source, if anything. Negative values count as not shown.
+    pub fn read(&self, attempt: &Attempt) -> Option<Quantity> {
+        let (value, basis) = match self {
+            Self::Fact { name, at_least, scale } => {
+                let fact = attempt.fact(name).filter(|fact| fact.source >= *at_least)?;
+                (exact::product(number(fact)?, *scale)?, basis_of(*at_least))
+            }
+            Self::Constant(value) => (*value, Basis::Documented),
+            Self::Count(role) => (Decimal::from(attempt.count(*role)), Basis::Documented),
+            Self::Elapsed(role) => (elapsed(attempt, *role)?, Basis::Documented),
+            Self::Formula(formula) => (formula.evaluate(attempt)?, Basis::Documented),
+            Self::Assume(bound) => return Some(Quantity { bound: *bound, basis: Basis::Assumed }),
+        };
+        let value = exact::quantity(value);
+        (value >= Decimal::ZERO).then_some(Quantity { bound: Bound::exactly(value), basis })
+    }
+
+    /// Whether it is what the provider says it bills.
+    pub fn is_reported(&self) -> bool {
+        matches!(self, Self::Fact { at_least: FactSource::Reported, .. })
+    }
+}
+
+fn basis_of(at_least: FactSource) -> Basis {
+    if at_least == FactSource::Reported { Basis::Reported } else { Basis::Documented }
+}
+
+fn number(fact: &Fact) -> Option<Decimal> {
+    match &fact.value {
+        FactValue::Number(number) => Some(*number),
+        FactValue::Text(text) => text.parse().ok(),
+    }
+}
+
+/// Nanoseconds are the ninth place: exact.
+fn elapsed(attempt: &Attempt, role: Role) -> Option<Decimal> {
+    let mut calls = attempt.calls.iter().filter(|call| call.role == role).peekable();
+    calls.peek()?;
+    let nanos = calls.map(|call| i128::from(call.end.0.saturating_sub(call.start.0))).sum();
+    Decimal::try_from_i128_with_scale(nanos, 9).ok()
+}
+
+/// How a provider rounds: free allowance, then whole blocks, then the minimum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rounding {
+    /// So many of the unit are free in every task.
+    pub free: Option<Decimal>,
+    /// Rounded up to a multiple of this.
+    pub block: Option<Decimal>,
+    /// A task that bills anything bills at least this.
+    pub minimum: Option<Decimal>,
+}
+
+impl Rounding {
+    /// Applies it to each side of a bound; none out of range.
+    pub(crate) fn apply(&self, bound: Bound) -> Option<Bound> {
+        if *self == Self::default() {
+            return Some(bound);
+        }
+        bound.try_map(|value| self.apply_to(value))
+    }
+
+    fn apply_to(&self, mut value: Decimal) -> Option<Decimal> {
+        if let Some(free) = self.free {
+            value = value.checked_sub(free)?.max(Decimal::ZERO);
+        }
+        if let Some(block) = self.block {
+            value = exact::round_up(value, block)?;
+        }
+        Some(self.minimum.map_or(value, |minimum| value.max(minimum)))
+    }
+}
