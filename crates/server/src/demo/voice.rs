@@ -1,0 +1,163 @@
+//! One voice conversation: turns of speech-to-text, language model and text-to-speech at two vendors.
+//!
+//! The session is the job and each call a leg of it. Where the user talks over the agent, the audio of that
+//! turn was made for nothing: its cause is *interrupted*, and the application says so on the turn's span.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use spantally_stitch::{Accepted, Cause, Outcome, UnixNanos};
+
+use super::play::key_of;
+use super::recorder::{APPLICATION, Answer, Closing, Exchange, Open, Place, Recorder, header, number, text};
+use super::truth::{AttemptTruth, Billed, Ending, JobTruth};
+
+const TRANSCRIBE: &str = "https://api.openai.com/v1/audio/transcriptions";
+const CHAT: &str = "https://api.openai.com/v1/chat/completions";
+const SPEAK: &str = "https://api.elevenlabs.io/v1/text-to-speech/JBFqnCBsd6RMkjVDRZzb/stream";
+/// The scope of the automatic instrumentation of GenAI calls.
+const GENAI: &str = "opentelemetry.util.genai.handler";
+
+/// whisper-1: 0.006 US dollars a minute.
+const WHISPER_NANO_USD_PER_SECOND: u64 = 100_000;
+/// gpt-4o-mini: 0.60 US dollars a million output tokens; input at a quarter of it.
+const CHAT_NANO_USD_PER_OUTPUT_TOKEN: u64 = 600;
+/// eleven_flash_v2_5: 0.04 US dollars a thousand characters.
+const FLASH_NANO_USD_PER_CHARACTER: u64 = 40_000;
+
+/// Plays a conversation; its spans are added to the recorder.
+pub fn talk(recorder: &mut Recorder<'_>, start: UnixNanos) -> JobTruth {
+    let first_span = recorder.spans.len();
+    let session = recorder.open(None, start);
+    let conversation = format!("conv_{}", recorder.rng.text(b"0123456789abcdef", 12));
+    let mut talk = Talk { recorder, now: start, legs: Vec::new() };
+    let turns = talk.recorder.rng.between((2, 6));
+    for turn in 0..turns {
+        // Nobody interrupts the first words.
+        let interrupted = turn > 0 && talk.recorder.rng.chance(0.2);
+        talk.turn(session.inside(), &conversation, interrupted);
+    }
+    let Talk { now, legs, .. } = talk;
+    let attributes = vec![
+        text("gen_ai.conversation.id", &conversation),
+        text("app.session.kind", "voice"),
+        text("app.generation.status", "succeeded"),
+    ];
+    recorder.close(session, now, internal("voice.session", attributes));
+    JobTruth {
+        scenario: "voice",
+        service: recorder.process.service.name,
+        attempts: legs,
+        webhooks: 0,
+        outcome: Outcome::Succeeded,
+        spans: recorder.spans[first_span..].iter().map(|recorded| key_of(&recorded.span)).collect(),
+        started_at: start,
+        ended_at: now,
+    }
+}
+
+struct Talk<'t, 'r> {
+    recorder: &'t mut Recorder<'r>,
+    now: UnixNanos,
+    legs: Vec<AttemptTruth>,
+}
+
+impl Talk<'_, '_> {
+    fn turn(&mut self, session: Place, conversation: &str, interrupted: bool) {
+        let heard_seconds = self.recorder.rng.between((2, 9));
+        let tokens = self.recorder.rng.between((20, 90));
+        let characters = tokens * 4;
+        let turn = self.recorder.open(Some(session), self.now);
+        self.post(turn.inside(), TRANSCRIBE, (250, 600), Vec::new());
+        self.leg(
+            "openai",
+            "whisper-1",
+            Cause::Delivered,
+            "audio_second",
+            heard_seconds,
+            WHISPER_NANO_USD_PER_SECOND,
+        );
+        self.chat(turn, conversation, tokens);
+        let cause = if interrupted { Cause::Interrupted } else { Cause::Delivered };
+        let cost = header("http.response.header.character_cost", characters.to_string());
+        self.post(turn.inside(), SPEAK, (150, 500), vec![cost]);
+        self.leg(
+            "elevenlabs",
+            "eleven_flash_v2_5",
+            cause,
+            "character",
+            characters,
+            FLASH_NANO_USD_PER_CHARACTER,
+        );
+        let attributes = vec![
+            text("gen_ai.conversation.id", conversation),
+            number("app.turn.audio_seconds", heard_seconds),
+            text("app.turn.status", if interrupted { "interrupted" } else { "played" }),
+        ];
+        self.recorder.close(turn, self.now, internal("voice.turn", attributes));
+        self.now = self.now.plus_ms(self.recorder.rng.between((200, 900)));
+    }
+
+    /// The language model: a GenAI span with its usage above the HTTP span.
+    fn chat(&mut self, turn: Open, conversation: &str, tokens: u64) {
+        let open = self.recorder.open(Some(turn.inside()), self.now);
+        self.post(open.inside(), CHAT, (300, 900), Vec::new());
+        let attributes = vec![
+            text("gen_ai.operation.name", "chat"),
+            text("gen_ai.provider.name", "openai"),
+            text("gen_ai.request.model", "gpt-4o-mini"),
+            text("gen_ai.response.model", "gpt-4o-mini-2024-07-18"),
+            text("gen_ai.conversation.id", conversation),
+            number("gen_ai.usage.input_tokens", tokens * 4),
+            number("gen_ai.usage.output_tokens", tokens),
+        ];
+        let name = "chat gpt-4o-mini".into();
+        let closing =
+            Closing { kind: SpanKind::Client, scope: GENAI, name, attributes, error: None, link: None };
+        self.recorder.close(open, self.now, closing);
+        // Four input tokens a quarter each: the price of one output token again.
+        let price = 2 * CHAT_NANO_USD_PER_OUTPUT_TOKEN;
+        self.leg("openai", "gpt-4o-mini", Cause::Delivered, "output_token", tokens, price);
+    }
+
+    fn post(&mut self, place: Place, url: &str, took_ms: (u64, u64), headers: Vec<KeyValue>) {
+        let start = self.now;
+        let end = start.plus_ms(self.recorder.rng.between(took_ms));
+        self.now = end.plus_ms(self.recorder.rng.between((1, 4)));
+        let exchange = Exchange { method: "POST", url, start, end, answer: Answer::Status(200), headers };
+        self.recorder.request(Some(place), exchange);
+    }
+
+    fn leg(
+        &mut self,
+        provider: &'static str,
+        model: &'static str,
+        cause: Cause,
+        unit: &'static str,
+        quantity: u64,
+        price_nano_usd: u64,
+    ) {
+        self.legs.push(AttemptTruth {
+            provider,
+            model,
+            task: None,
+            created: true,
+            accepted: Accepted::Yes,
+            ending: Ending::Succeeded,
+            is_twin: false,
+            cause,
+            billed: Some(Billed { unit, quantity, price_nano_usd }),
+            polls: 0,
+        });
+    }
+}
+
+fn internal(name: &str, attributes: Vec<KeyValue>) -> Closing {
+    Closing {
+        kind: SpanKind::Internal,
+        scope: APPLICATION,
+        name: name.into(),
+        attributes,
+        error: None,
+        link: None,
+    }
+}
