@@ -1,0 +1,316 @@
+//! Every metric that Spantally shows, in one table.
+//!
+//! The table is the contract with dashboards and rules: names, types, units, labels, and which label values
+//! are known beforehand. Names are without `_total`; the writers ([`super::text`]) add what each format
+//! wants. A counter that a later revision may have to lower has a *twin* for reversals, created in the same
+//! moment, so that `rate(x) - rate(x_reversed)` always finds both sides. Values live in [`super::series`].
+
+use spantally_price::{Basis, UnpricedReason};
+use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
+
+/// What a metric measures over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Goes up and down. A metric whose labels are the information (`..._info`) is a gauge that is always 1.
+    Gauge,
+    /// A distribution, with its upper bucket bounds in ascending order, `+Inf` left out.
+    Histogram(&'static [&'static str]),
+}
+
+/// A label of a metric beside the common set.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Values that exist from the start; none for a label whose values come from rate cards or spans.
+    pub known: Option<fn() -> Vec<&'static str>>,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Which one it is; also its position in [`INVENTORY`].
+    pub id: MetricId,
+    /// Name without `_total`.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// OpenMetrics unit; the name ends with it.
+    pub unit: Option<&'static str>,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// Whether it carries `provider, model, operation, service, tenant` and the configured extra labels.
+    pub common: bool,
+    /// Labels of its own, in the order in which values are given.
+    pub labels: &'static [Label],
+    /// The counter that takes what must be taken back.
+    pub twin: Option<MetricId>,
+}
+
+const fn open(name: &'static str) -> Label {
+    Label { name, known: None }
+}
+
+const fn known(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
+    Label { name, known: Some(values) }
+}
+
+fn outcomes() -> Vec<&'static str> {
+    Outcome::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+fn causes() -> Vec<&'static str> {
+    Cause::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+/// Poll, webhook and interrupted are causes of charges, never of attempts.
+fn attempt_causes() -> Vec<&'static str> {
+    let of_charges = [Cause::Poll, Cause::Webhook, Cause::Interrupted];
+    Cause::ALL.iter().filter(|value| !of_charges.contains(value)).map(|value| value.as_str()).collect()
+}
+
+fn acceptances() -> Vec<&'static str> {
+    [Accepted::Yes, Accepted::No, Accepted::Ambiguous].map(Accepted::as_str).to_vec()
+}
+
+fn reasons() -> Vec<&'static str> {
+    FailureReason::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+fn bases() -> Vec<&'static str> {
+    Basis::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+/// Money never has the basis *unpriced*.
+fn money_bases() -> Vec<&'static str> {
+    Basis::ALL.iter().filter(|&&value| value != Basis::Unpriced).map(|value| value.as_str()).collect()
+}
+
+fn bounds() -> Vec<&'static str> {
+    vec!["min", "max"]
+}
+
+fn unpriced_reasons() -> Vec<&'static str> {
+    UnpricedReason::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+/// Media jobs run from a second to hours; the coarse end is where time-outs and queues live.
+const DURATION_SECONDS: Kind = Kind::Histogram(&[
+    "1", "2.5", "5", "10", "20", "30", "60", "120", "180", "300", "600", "900", "1800", "3600", "7200",
+]);
+/// Up to a poll each second for half an hour.
+const POLLS: Kind =
+    Kind::Histogram(&["0", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000", "2000"]);
+/// One is the good case; SDKs stop after a few.
+const ATTEMPTS: Kind = Kind::Histogram(&["1", "2", "3", "4", "5", "10", "20"]);
+/// From a tenth of a cent (an image of a small model) to the dearest minute of video, in any currency.
+const COST: Kind = Kind::Histogram(&[
+    "0", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10",
+    "25", "100",
+]);
+
+macro_rules! inventory {
+    ($(
+        $id:ident = $name:literal, $kind:expr, $unit:expr, $common:literal, [$($label:expr),*],
+            $twin:expr, $help:literal;
+    )+) => {
+        /// A metric's place in the inventory.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum MetricId { $(#[doc = $help] $id),+ }
+
+        /// Every metric, in the order in which pages show them.
+        pub const INVENTORY: &[Metric] = &[$(Metric {
+            id: MetricId::$id,
+            name: $name,
+            kind: $kind,
+            unit: $unit,
+            help: $help,
+            common: $common,
+            labels: &[$($label),*],
+            twin: $twin,
+        }),+];
+    };
+}
+
+use Kind::{Counter, Gauge};
+
+inventory! {
+    Jobs = "spantally_jobs", Counter, None, true, [known("outcome", outcomes)],
+        Some(MetricId::JobsReversed), "Jobs settled, by outcome.";
+    JobsReversed = "spantally_jobs_reversed", Counter, None, true, [known("outcome", outcomes)],
+        None, "Jobs taken back from an outcome by a later revision.";
+    Attempts = "spantally_attempts", Counter, None, true,
+        [known("cause", attempt_causes), known("accepted", acceptances)],
+        Some(MetricId::AttemptsReversed),
+        "Attempts of settled jobs, by cause and by whether the provider accepted.";
+    AttemptsReversed = "spantally_attempts_reversed", Counter, None, true,
+        [known("cause", attempt_causes), known("accepted", acceptances)],
+        None, "Attempts taken back by a later revision.";
+    Failures = "spantally_failures", Counter, None, true, [known("reason", reasons)],
+        Some(MetricId::FailuresReversed), "Attempts of settled jobs that failed, by reason.";
+    FailuresReversed = "spantally_failures_reversed", Counter, None, true, [known("reason", reasons)],
+        None, "Failures taken back by a later revision.";
+    Calls = "spantally_calls", Counter, None, true, [open("call"), open("status")],
+        Some(MetricId::CallsReversed), "API calls of settled jobs, by kind of call and class of HTTP status.";
+    CallsReversed = "spantally_calls_reversed", Counter, None, true, [open("call"), open("status")],
+        None, "Calls taken back by a later revision.";
+    BilledUnits = "spantally_billed_units", Counter, None, true,
+        [open("unit"), known("cause", causes), known("basis", bases)],
+        Some(MetricId::BilledUnitsReversed),
+        "Expected billed quantity of settled jobs, in the unit of the label.";
+    BilledUnitsReversed = "spantally_billed_units_reversed", Counter, None, true,
+        [open("unit"), known("cause", causes), known("basis", bases)],
+        None, "Billed quantity taken back by a later revision.";
+    Cost = "spantally_cost", Counter, None, true,
+        [open("currency"), known("cause", causes), known("basis", money_bases)],
+        Some(MetricId::CostReversed), "Expected cost of settled jobs, in the currency of the label.";
+    CostReversed = "spantally_cost_reversed", Counter, None, true,
+        [open("currency"), known("cause", causes), known("basis", money_bases)],
+        None, "Cost taken back by a later revision.";
+    CostBound = "spantally_cost_bound", Counter, None, true, [open("currency"), known("bound", bounds)],
+        Some(MetricId::CostBoundReversed), "Least and most that settled jobs may have cost.";
+    CostBoundReversed = "spantally_cost_bound_reversed", Counter, None, true,
+        [open("currency"), known("bound", bounds)],
+        None, "Least and most cost taken back by a later revision.";
+    UnpricedJobs = "spantally_unpriced_jobs", Counter, None, true, [known("reason", unpriced_reasons)],
+        Some(MetricId::UnpricedJobsReversed), "Settled jobs with an attempt that has no price, by reason.";
+    UnpricedJobsReversed = "spantally_unpriced_jobs_reversed", Counter, None, true,
+        [known("reason", unpriced_reasons)], None, "Unpriced jobs taken back by a later revision.";
+    JobDuration = "spantally_job_duration_seconds", DURATION_SECONDS, Some("seconds"), true,
+        [open("outcome")],
+        None, "From the first call of a job to its last; counted once, when the job first settles.";
+    JobPolls = "spantally_job_polls", POLLS, None, true, [open("outcome")],
+        None, "Polls of a job; counted once, when the job first settles.";
+    JobAttempts = "spantally_job_attempts", ATTEMPTS, None, true, [open("outcome")],
+        None, "Attempts of a job; counted once, when the job first settles.";
+    JobCost = "spantally_job_cost", COST, None, true, [open("currency"), open("outcome")],
+        None,
+        "Expected cost of a job in the currency of the label; counted once, when the job first settles.";
+    OpenJobs = "spantally_open_jobs", Gauge, None, true, [], None, "Jobs that have not settled.";
+    OpenJobAge = "spantally_open_job_age_seconds", Gauge, Some("seconds"), true, [],
+        None, "Age of the oldest job that has not settled.";
+    Exposure = "spantally_exposure", Gauge, None, true, [open("currency"), known("bound", bounds)],
+        None, "Money of open and of ambiguous attempts that may still appear on the invoice.";
+    RetryCostRatio = "spantally_retry_cost_ratio", Gauge, Some("ratio"), false,
+        [open("provider"), open("model"), open("currency"), open("window")],
+        None, "Share of the window's cost that retries, resubmissions after time-outs and duplicates caused.";
+    WasteCostRatio = "spantally_waste_cost_ratio", Gauge, Some("ratio"), false,
+        [open("provider"), open("model"), open("currency"), open("window")],
+        None, "Share of the window's cost that is neither delivered nor unverified.";
+    RateCardAge = "spantally_rate_card_age_seconds", Gauge, Some("seconds"), false, [open("provider")],
+        None, "Time since the prices of a provider were last compared with their source.";
+    RateCardInfo = "spantally_rate_card_info", Gauge, None, false, [open("provider"), open("as_of")],
+        None, "The prices in use, by the day on which they were last compared with their source.";
+    SpansReceived = "spantally_spans_received", Counter, None, false, [known("transport", transports)],
+        None, "Spans received and made durable.";
+    SpansAccepted = "spantally_spans_accepted", Counter, None, false, [known("transport", transports)],
+        None, "Spans that became evidence of a job, or that tell the lineage of one.";
+    SpansDuplicate = "spantally_spans_duplicate", Counter, None, false, [known("transport", transports)],
+        None, "Spans that had been received before.";
+    SpansLate = "spantally_spans_late", Counter, None, false, [known("transport", transports)],
+        None, "Spans that came after their job was forgotten.";
+    SpansIgnored = "spantally_spans_ignored", Counter, None, false, [known("transport", transports)],
+        None, "Spans that are no generation call and tell nothing of one.";
+    SpansRejected = "spantally_spans_rejected", Counter, None, false,
+        [known("transport", transports), known("reason", reject_reasons)],
+        None, "Spans refused, by reason.";
+    Joins = "spantally_joins", Counter, None, false, [open("rule"), open("confidence")],
+        Some(MetricId::JoinsReversed), "Joins in settled jobs, by rule and confidence.";
+    JoinsReversed = "spantally_joins_reversed", Counter, None, false, [open("rule"), open("confidence")],
+        None, "Joins taken back by a later revision.";
+    LabelSets = "spantally_label_sets", Gauge, None, false, [],
+        None, "Distinct sets of the common labels in use.";
+    LabelSetsLimit = "spantally_label_sets_limit", Gauge, None, false, [],
+        None, "How many label sets there may be before further ones are counted in one overflow set.";
+    LabelSetsOverflowed = "spantally_label_sets_overflowed", Counter, None, false, [],
+        None, "Times that a job had a new label set at the limit and was counted in the overflow set.";
+    AppliedCommit = "spantally_applied_commit_sequence", Gauge, None, false, [],
+        None, "Sequence number of the last commit that the core has applied.";
+    CheckpointedCommit = "spantally_checkpointed_commit_sequence", Gauge, None, false, [],
+        None,
+        "Sequence number of the last commit that a checkpoint covers; a restart replays what follows it.";
+    CommitQueue = "spantally_commit_queue_batches", Gauge, None, false, [],
+        None, "Commits that wait for the core.";
+    Checkpoints = "spantally_checkpoints", Counter, None, false, [known("result", results)],
+        None, "Checkpoints, by result.";
+    CheckpointDuration = "spantally_checkpoint_duration_seconds", CHECKPOINT_SECONDS, Some("seconds"), false,
+        [],
+        None, "Time to gather and write a checkpoint.";
+    BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
+        None, "The build that is running.";
+}
+
+/// A checkpoint of a small state takes milliseconds; one of a million jobs a second or two.
+const CHECKPOINT_SECONDS: Kind = Kind::Histogram(&[
+    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5",
+]);
+
+fn transports() -> Vec<&'static str> {
+    crate::batch::Transport::ALL.map(crate::batch::Transport::as_str).to_vec()
+}
+
+fn reject_reasons() -> Vec<&'static str> {
+    crate::batch::RejectReason::ALL.map(crate::batch::RejectReason::as_str).to_vec()
+}
+
+fn results() -> Vec<&'static str> {
+    vec!["ok", "error"]
+}
+
+impl MetricId {
+    /// The table's entry.
+    pub fn metric(self) -> &'static Metric {
+        &INVENTORY[self as usize]
+    }
+
+    /// The metric that this one takes back from, when it is a twin.
+    pub fn twin_of(self) -> Option<Self> {
+        INVENTORY.iter().find(|metric| metric.twin == Some(self)).map(|metric| metric.id)
+    }
+
+    /// The metric of a name without `_total`.
+    pub fn named(name: &str) -> Option<Self> {
+        INVENTORY.iter().find(|metric| metric.name == name).map(|metric| metric.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_consistent() {
+        for (position, metric) in INVENTORY.iter().enumerate() {
+            assert_eq!(metric.id as usize, position);
+            assert_eq!(MetricId::named(metric.name), Some(metric.id));
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+            assert!(!metric.name.ends_with("_total"), "{}", metric.name);
+            if let Some(unit) = metric.unit {
+                assert!(metric.name.ends_with(&format!("_{unit}")), "OpenMetrics: {} / {unit}", metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_twin_is_a_counter_with_the_same_labels() {
+        for metric in INVENTORY {
+            let Some(twin) = metric.twin.map(MetricId::metric) else { continue };
+            assert_eq!((metric.kind, twin.kind, twin.twin), (Counter, Counter, None));
+            assert_eq!(twin.name, format!("{}_reversed", metric.name));
+            assert_eq!(twin.common, metric.common);
+            let names = |metric: &Metric| metric.labels.iter().map(|label| label.name).collect::<Vec<_>>();
+            assert_eq!(names(twin), names(metric));
+        }
+    }
+
+    #[test]
+    fn bucket_bounds_ascend() {
+        for metric in INVENTORY {
+            let Kind::Histogram(bounds) = metric.kind else { continue };
+            let values: Vec<f64> = bounds.iter().map(|bound| bound.parse().unwrap()).collect();
+            assert!(values.is_sorted_by(|a, b| a < b), "{}", metric.name);
+        }
+    }
+}

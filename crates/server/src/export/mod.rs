@@ -1,0 +1,18 @@
+//! What others read: series, and the pages that show them.
+//!
+//! [`inventory`] says which metrics there are, [`labels`] renders the labels that many metrics share,
+//! [`series`] holds the values, [`text`] writes the page in the format that [`accept`] settles on,
+//! [`process`] adds what the operating system knows of us. The core ([`crate::core`]) is the only writer.
+
+pub mod accept;
+pub mod inventory;
+pub mod labels;
+mod number;
+pub mod process;
+pub mod series;
+pub mod text;
+
+pub use accept::Format;
+pub use inventory::{INVENTORY, Kind, Metric, MetricId};
+pub use labels::{CommonLabels, LabelSets, SetId};
+pub use series::{Exemplar, Registry, RestoreError, SeriesId};

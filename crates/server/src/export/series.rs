@@ -1,0 +1,430 @@
+//! The values behind the page: families of series, with the label text of each rendered once.
+//!
+//! All values are decimals, so that a counter is the exact sum of what was added to it. A counter whose own
+//! labels have known values (cause, basis, outcome, ...) comes into being with all of them, at zero, together
+//! with its twin for reversals; Prometheus then sees a zero before the first increment, which `rate` and
+//! `increase` need.
+//!
+//! Series of a family are kept in the order of their labels: the same content gives the same page, whatever
+//! the order in which it came. A series also has a stable *key*, a hash of its name and labels, by which the
+//! open state on disk refers to it.
+
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use rust_decimal::Decimal;
+use spantally_stitch::{JobId, TraceId, UnixNanos};
+use spantally_store::CounterRow;
+
+use super::inventory::{INVENTORY, Kind, Metric, MetricId};
+use super::labels::{CommonLabels, LabelSets, SetId, push_label};
+
+/// Where a series is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesId {
+    /// Its metric.
+    pub metric: MetricId,
+    index: u32,
+}
+
+/// Which job a histogram's bucket last counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The trace of its first call.
+    pub trace_id: TraceId,
+    /// The job.
+    pub job_id: JobId,
+    /// The value that was observed.
+    pub value: Decimal,
+    /// When.
+    pub at: UnixNanos,
+}
+
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) labels: Arc<str>,
+    pub(super) value: Value,
+    pub(super) created: UnixNanos,
+    changed: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    Number(Decimal),
+    Histogram(Box<Histogram>),
+}
+
+#[derive(Debug)]
+pub(super) struct Histogram {
+    /// Not cumulative; the last is `+Inf`.
+    pub(super) counts: Box<[u64]>,
+    pub(super) sum: Decimal,
+    pub(super) exemplars: Box<[Option<Exemplar>]>,
+}
+
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) metric: &'static Metric,
+    name: Arc<str>,
+    bounds: Vec<Decimal>,
+    series: Vec<Series>,
+    /// Indexes of `series` by label text.
+    order: Vec<u32>,
+    by_labels: HashTable<u32>,
+}
+
+/// Why a saved series cannot be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The value is not what this version writes.
+    #[error("counter {name}{{{labels}}} in the ledger has the value {value:?}; expected {expected}")]
+    Value {
+        /// Metric.
+        name: Arc<str>,
+        /// Labels.
+        labels: Arc<str>,
+        /// What was found.
+        value: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+}
+
+/// Every series.
+#[derive(Debug)]
+pub struct Registry {
+    families: Vec<Family>,
+    sets: LabelSets,
+    changed: Vec<SeriesId>,
+    scratch: String,
+}
+
+impl Registry {
+    /// An empty registry over the whole inventory.
+    pub fn new(sets: LabelSets) -> Self {
+        Self {
+            families: INVENTORY.iter().map(Family::new).collect(),
+            sets,
+            changed: Vec::new(),
+            scratch: String::new(),
+        }
+    }
+
+    /// The label sets.
+    pub fn sets(&self) -> &LabelSets {
+        &self.sets
+    }
+
+    pub(crate) fn sets_mut(&mut self) -> &mut LabelSets {
+        &mut self.sets
+    }
+
+    /// The number of a label set.
+    pub fn intern(&mut self, labels: &CommonLabels<'_>) -> SetId {
+        self.sets.intern(labels)
+    }
+
+    /// The series of a metric with a label set and the values of the metric's own labels in order; made, with
+    /// everything that is known to belong to it, when it is new.
+    pub fn series(&mut self, id: MetricId, set: SetId, own: &[&str], created: UnixNanos) -> SeriesId {
+        let metric = id.metric();
+        debug_assert_eq!(metric.labels.len(), own.len(), "{}", metric.name);
+        let mut text = std::mem::take(&mut self.scratch);
+        self.render(&mut text, metric, set, own);
+        let found = self.find(id, &text);
+        let series = found.unwrap_or_else(|| {
+            self.insert_known(metric, set, own, created);
+            self.insert(id, &text, created)
+        });
+        self.scratch = text;
+        series
+    }
+
+    /// Adds to a counter or a gauge; what is negative is added to the counter's twin instead.
+    pub fn add(&mut self, id: SeriesId, delta: Decimal) {
+        match id.metric.metric().twin {
+            Some(twin) if delta.is_sign_negative() => self.add(SeriesId { metric: twin, ..id }, -delta),
+            _ => self.update(id, |value| value.saturating_add(delta)),
+        }
+    }
+
+    /// Gives a gauge, or a counter that is counted elsewhere, its value.
+    pub fn set(&mut self, id: SeriesId, value: Decimal) {
+        self.update(id, |_| value);
+    }
+
+    fn update(&mut self, id: SeriesId, change: impl FnOnce(Decimal) -> Decimal) {
+        let series = self.series_mut(id);
+        if let Value::Number(value) = &mut series.value {
+            let next = change(*value);
+            if next != *value {
+                *value = next;
+                self.mark(id);
+            }
+        }
+    }
+
+    /// Counts a value in a histogram.
+    pub fn observe(&mut self, id: SeriesId, observed: Decimal, exemplar: Option<Exemplar>) {
+        let family = &mut self.families[id.metric as usize];
+        let bucket = family.bounds.partition_point(|&bound| bound < observed);
+        if let Value::Histogram(histogram) = &mut family.series[id.index as usize].value {
+            histogram.counts[bucket] += 1;
+            histogram.sum = histogram.sum.saturating_add(observed);
+            if exemplar.is_some() {
+                histogram.exemplars[bucket] = exemplar;
+            }
+            self.mark(id);
+        }
+    }
+
+    /// Sets every series of a gauge to zero, before it is computed anew.
+    pub fn zero(&mut self, id: MetricId) {
+        for series in &mut self.families[id as usize].series {
+            series.value = Value::Number(Decimal::ZERO);
+        }
+    }
+
+    /// Drops every series of a gauge for which "nothing" is not zero, before it is computed anew.
+    pub fn clear(&mut self, id: MetricId) {
+        debug_assert_eq!(id.metric().kind, Kind::Gauge);
+        self.families[id as usize] = Family::new(id.metric());
+    }
+
+    /// The value of a counter or a gauge.
+    pub fn value(&self, id: SeriesId) -> Decimal {
+        match &self.families[id.metric as usize].series[id.index as usize].value {
+            Value::Number(value) => *value,
+            Value::Histogram(histogram) => histogram.sum,
+        }
+    }
+
+    /// Every series of a metric in the order of labels: the labels without braces, and the value (of a
+    /// histogram, its sum).
+    pub fn values(&self, id: MetricId) -> impl Iterator<Item = (&str, Decimal)> {
+        self.families[id as usize].iter().map(|(_, series)| {
+            let value = match &series.value {
+                Value::Number(value) => *value,
+                Value::Histogram(histogram) => histogram.sum,
+            };
+            (&*series.labels, value)
+        })
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.families.iter().map(|family| family.series.len()).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// A series' stable key.
+    pub fn key(&self, id: SeriesId) -> u64 {
+        let family = &self.families[id.metric as usize];
+        stable_hash(&[family.metric.name, &family.series[id.index as usize].labels])
+    }
+
+    /// The counters and histograms that changed since the last call, as the ledger keeps them.
+    pub fn take_changed(&mut self) -> Vec<CounterRow> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        let save = |id: SeriesId| {
+            let family = &mut self.families[id.metric as usize];
+            let series = &mut family.series[id.index as usize];
+            series.changed = false;
+            CounterRow {
+                name: family.name.clone(),
+                labels: series.labels.clone(),
+                value: series.value.to_text(),
+                start_unix_nanos: series.created.0,
+            }
+        };
+        changed.into_iter().map(save).collect()
+    }
+
+    /// Takes a series back that an earlier process saved. A metric that this version does not have is left
+    /// out.
+    pub fn restore(&mut self, row: &CounterRow) -> Result<Option<SeriesId>, RestoreError> {
+        let Some(id) = MetricId::named(&row.name) else { return Ok(None) };
+        let created = UnixNanos(row.start_unix_nanos);
+        let first = id.twin_of().unwrap_or(id);
+        let index =
+            self.find(first, &row.labels).unwrap_or_else(|| self.insert(first, &row.labels, created)).index;
+        let series = SeriesId { metric: id, index };
+        let value = self.families[id as usize].parse(&row.value).map_err(|expected| RestoreError::Value {
+            name: row.name.clone(),
+            labels: row.labels.clone(),
+            value: row.value.clone(),
+            expected,
+        })?;
+        let slot = self.series_mut(series);
+        slot.value = value;
+        slot.created = created;
+        Ok(Some(series))
+    }
+
+    fn series_mut(&mut self, id: SeriesId) -> &mut Series {
+        &mut self.families[id.metric as usize].series[id.index as usize]
+    }
+
+    /// Only what must outlive the process is noted; gauges are computed anew.
+    fn mark(&mut self, id: SeriesId) {
+        if id.metric.metric().kind == Kind::Gauge {
+            return;
+        }
+        let series = self.series_mut(id);
+        if !std::mem::replace(&mut series.changed, true) {
+            self.changed.push(id);
+        }
+    }
+
+    fn render(&self, out: &mut String, metric: &Metric, set: SetId, own: &[&str]) {
+        out.clear();
+        out.push_str(self.sets.text(set));
+        for (label, value) in metric.labels.iter().zip(own) {
+            push_label(out, label.name, value);
+        }
+    }
+
+    fn find(&self, metric: MetricId, labels: &str) -> Option<SeriesId> {
+        let family = &self.families[metric as usize];
+        let same = |&index: &u32| &*family.series[index as usize].labels == labels;
+        family.by_labels.find(hash_of(labels), same).map(|&index| SeriesId { metric, index })
+    }
+
+    /// A counter and its twin always have the same labels at the same index.
+    fn insert(&mut self, id: MetricId, labels: &str, created: UnixNanos) -> SeriesId {
+        if let Some(found) = self.find(id, labels) {
+            return found;
+        }
+        let labels: Arc<str> = labels.into();
+        let mut made = SeriesId { metric: id, index: 0 };
+        for metric in std::iter::once(id).chain(id.metric().twin) {
+            let index = self.families[metric as usize].push(labels.clone(), created);
+            let series = SeriesId { metric, index };
+            self.mark(series);
+            made.index = index;
+        }
+        made
+    }
+
+    /// Makes the series of every combination of known label values, with the given values of the others.
+    fn insert_known(&mut self, metric: &'static Metric, set: SetId, own: &[&str], created: UnixNanos) {
+        if metric.labels.iter().all(|label| label.known.is_none()) {
+            return;
+        }
+        let mut combinations = vec![Vec::with_capacity(own.len())];
+        for (label, &given) in metric.labels.iter().zip(own) {
+            let values = label.known.map_or_else(|| vec![given], |known| known());
+            combinations = combinations
+                .iter()
+                .flat_map(|chosen| {
+                    values
+                        .iter()
+                        .map(move |&value| chosen.iter().copied().chain([value]).collect::<Vec<&str>>())
+                })
+                .collect();
+        }
+        let mut text = String::new();
+        for values in combinations {
+            self.render(&mut text, metric, set, &values);
+            self.insert(metric.id, &text, created);
+        }
+    }
+}
+
+impl Family {
+    fn new(metric: &'static Metric) -> Self {
+        let bounds = match metric.kind {
+            Kind::Histogram(bounds) => bounds,
+            Kind::Counter | Kind::Gauge => &[],
+        };
+        Self {
+            metric,
+            name: metric.name.into(),
+            // A test holds that every bound of the inventory is a number.
+            bounds: bounds.iter().filter_map(|bound| bound.parse().ok()).collect(),
+            series: Vec::new(),
+            order: Vec::new(),
+            by_labels: HashTable::new(),
+        }
+    }
+
+    fn push(&mut self, labels: Arc<str>, created: UnixNanos) -> u32 {
+        let index = self.series.len() as u32;
+        let place = self.order.partition_point(|&other| *self.series[other as usize].labels < *labels);
+        self.order.insert(place, index);
+        let value = match self.metric.kind {
+            Kind::Histogram(_) => Value::Histogram(Box::new(Histogram::empty(self.bounds.len() + 1))),
+            Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
+        };
+        let hash = hash_of(&labels);
+        self.series.push(Series { labels, value, created, changed: false });
+        let series = &self.series;
+        self.by_labels.insert_unique(hash, index, |&other| hash_of(&series[other as usize].labels));
+        index
+    }
+
+    /// Its series in the order of labels.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SeriesId, &Series)> {
+        let metric = self.metric.id;
+        self.order.iter().map(move |&index| (SeriesId { metric, index }, &self.series[index as usize]))
+    }
+
+    fn parse(&self, text: &str) -> Result<Value, &'static str> {
+        if !matches!(self.metric.kind, Kind::Histogram(_)) {
+            return text.parse().map(Value::Number).map_err(|_| "a decimal number");
+        }
+        let expected = "the sum and one count a bucket, with spaces between";
+        let mut words = text.split(' ');
+        let sum = words.next().and_then(|word| word.parse().ok()).ok_or(expected)?;
+        let counts: Box<[u64]> = words.map(str::parse).collect::<Result<_, _>>().map_err(|_| expected)?;
+        if counts.len() != self.bounds.len() + 1 {
+            return Err(expected);
+        }
+        let exemplars = vec![None; counts.len()].into();
+        Ok(Value::Histogram(Box::new(Histogram { counts, sum, exemplars })))
+    }
+}
+
+impl Histogram {
+    fn empty(buckets: usize) -> Self {
+        Self { counts: vec![0; buckets].into(), sum: Decimal::ZERO, exemplars: vec![None; buckets].into() }
+    }
+}
+
+impl Value {
+    fn to_text(&self) -> String {
+        match self {
+            Self::Number(value) => value.normalize().to_string(),
+            Self::Histogram(histogram) => histogram
+                .counts
+                .iter()
+                .fold(histogram.sum.normalize().to_string(), |text, count| text + " " + &count.to_string()),
+        }
+    }
+}
+
+/// For the table in memory only. Its seed may be fixed because the limit on label sets bounds what a sender
+/// can insert.
+fn hash_of(labels: &str) -> u64 {
+    foldhash::fast::FixedState::default().hash_one(labels)
+}
+
+/// FNV-1a, 64 bits, with a zero byte between the parts: it is on disk, so it must be the same in every
+/// version.
+fn stable_hash(parts: &[&str]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;

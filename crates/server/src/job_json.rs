@@ -1,0 +1,265 @@
+//! A job as JSON: the one shape that the API, the ledger's detail column, `replay` and `jobs` all write.
+//!
+//! Field order is part of the contract. Quantities and money are decimal strings, so that no reader is led
+//! through a binary float; times are RFC 3339 in UTC with milliseconds; span ids are `trace:span` in
+//! lower-case hex. What is unknown is `null`, never zero: an unpriced charge has neither a price nor a cost.
+//! A field that only some jobs have (`parent_task`, `leg`, `unpriced`, ...) is left out where it does not
+//! apply.
+//!
+//! The document borrows everything and writes without intermediate strings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
+use spantally_price::{Bill, Bound, Charge, Unpriced};
+use spantally_stitch::{Attempt, FailureReason, Job, Join, Role, SpanKey, UnixNanos};
+
+/// A job with its bill, ready to be serialised.
+#[derive(Clone, Copy, Debug)]
+pub struct JobDocument<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// What it cost.
+    pub bill: &'a Bill,
+    /// How often it was published; 0 while it was never settled.
+    pub revision: u32,
+}
+
+impl JobDocument<'_> {
+    /// The document as one line of JSON.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+impl Serialize for JobDocument<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { job, bill, revision } = *self;
+        JobFields {
+            job_id: Text(job.id),
+            revision,
+            state: job.state.as_str(),
+            tenant: &job.tenant,
+            service: &job.service,
+            provider: &job.provider,
+            model: &job.model,
+            operation: &job.operation,
+            outcome: job.outcome.as_str(),
+            failure_reason: job.failure_reason.map(FailureReason::as_str),
+            spans: Spans(&job.spans),
+            started_at: Text(Rfc3339(job.started_at)),
+            ended_at: Text(Rfc3339(job.ended_at)),
+            attempts: job.attempts.iter().map(|attempt| AttemptFields::new(job, attempt)).collect(),
+            charges: bill.charges.iter().map(ChargeFields::new).collect(),
+            cost: bill
+                .cost()
+                .into_iter()
+                .map(|(currency, bound)| (currency, BoundFields::new(bound)))
+                .collect(),
+            unpriced: bill.unpriced.iter().map(UnpricedFields::new).collect(),
+            labels: &job.labels,
+            parent_task: job.parent_task.as_ref().map(Text),
+        }
+        .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct JobFields<'a> {
+    job_id: Text<spantally_stitch::JobId>,
+    revision: u32,
+    state: &'static str,
+    tenant: &'a str,
+    service: &'a str,
+    provider: &'a str,
+    model: &'a str,
+    operation: &'a str,
+    outcome: &'static str,
+    failure_reason: Option<&'static str>,
+    spans: Spans<'a>,
+    started_at: Text<Rfc3339>,
+    ended_at: Text<Rfc3339>,
+    attempts: Vec<AttemptFields<'a>>,
+    charges: Vec<ChargeFields<'a>>,
+    cost: BTreeMap<Arc<str>, BoundFields>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unpriced: Vec<UnpricedFields>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    labels: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_task: Option<Text<&'a spantally_stitch::TaskId>>,
+}
+
+#[derive(Serialize)]
+struct AttemptFields<'a> {
+    task_id: Option<Text<&'a spantally_stitch::TaskId>>,
+    accepted: &'static str,
+    outcome: &'static str,
+    failure_reason: Option<&'static str>,
+    cause: &'static str,
+    polls: usize,
+    spans: CallSpans<'a>,
+    joins: Vec<JoinFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'a str>,
+}
+
+impl<'a> AttemptFields<'a> {
+    fn new(job: &Job, attempt: &'a Attempt) -> Self {
+        let other = |own: &'a Arc<str>, jobs: &Arc<str>| (own != jobs).then_some(&**own);
+        Self {
+            task_id: attempt.task_id.as_ref().map(Text),
+            accepted: attempt.accepted.as_str(),
+            outcome: attempt.outcome.as_str(),
+            failure_reason: attempt.failure_reason.map(FailureReason::as_str),
+            cause: attempt.cause.as_str(),
+            polls: attempt.count(Role::Poll),
+            spans: CallSpans(attempt),
+            joins: attempt.joins.iter().map(JoinFields::new).collect(),
+            leg: attempt.leg.as_deref(),
+            provider: other(&attempt.provider, &job.provider),
+            model: other(&attempt.model, &job.model),
+            operation: other(&attempt.operation, &job.operation),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JoinFields {
+    rule: &'static str,
+    confidence: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<Text<SpanKey>>,
+}
+
+impl JoinFields {
+    fn new(join: &Join) -> Self {
+        Self {
+            rule: join.rule.as_str(),
+            confidence: join.confidence.as_str(),
+            margin: join.margin,
+            span: join.span.map(Text),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ChargeFields<'a> {
+    attempt: usize,
+    unit: &'a str,
+    quantity: Text<Decimal>,
+    unit_price: Option<Text<Decimal>>,
+    cost: Option<Text<Decimal>>,
+    currency: Option<&'a str>,
+    cause: &'static str,
+    basis: &'static str,
+    rule: &'a str,
+}
+
+impl<'a> ChargeFields<'a> {
+    fn new(charge: &'a Charge) -> Self {
+        let priced = charge.unit_price.is_some();
+        Self {
+            attempt: charge.attempt,
+            unit: &charge.unit,
+            quantity: Text(charge.quantity.expected.normalize()),
+            unit_price: charge.unit_price.map(|price| Text(price.normalize())),
+            cost: priced.then(|| Text(charge.cost.expected.normalize())),
+            currency: priced.then_some(&*charge.currency),
+            cause: charge.cause.as_str(),
+            basis: charge.basis.as_str(),
+            rule: &charge.rule,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BoundFields {
+    min: Text<Decimal>,
+    expected: Text<Decimal>,
+    max: Text<Decimal>,
+}
+
+impl BoundFields {
+    fn new(bound: Bound) -> Self {
+        Self {
+            min: Text(bound.min.normalize()),
+            expected: Text(bound.expected.normalize()),
+            max: Text(bound.max.normalize()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct UnpricedFields {
+    attempt: usize,
+    reason: &'static str,
+}
+
+impl UnpricedFields {
+    fn new(unpriced: &Unpriced) -> Self {
+        Self { attempt: unpriced.attempt, reason: unpriced.reason.as_str() }
+    }
+}
+
+/// The spans of an attempt's calls, by role, every role named.
+struct CallSpans<'a>(&'a Attempt);
+
+impl Serialize for CallSpans<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Role::ALL.iter().map(|&role| (role.as_str(), RoleSpans(self.0, role))))
+    }
+}
+
+struct RoleSpans<'a>(&'a Attempt, Role);
+
+impl Serialize for RoleSpans<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let calls = self.0.calls.iter().filter(|call| call.role == self.1);
+        serializer.collect_seq(calls.map(|call| Text(call.span)))
+    }
+}
+
+struct Spans<'a>(&'a [SpanKey]);
+
+impl Serialize for Spans<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|&span| Text(span)))
+    }
+}
+
+/// Anything that is written as it is displayed.
+struct Text<T>(T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A moment as RFC 3339, UTC, cut to milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Rfc3339(pub UnixNanos);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 2^64 nanoseconds after 1970 is the year 2554: every value is a timestamp.
+        let moment = Timestamp::from_nanosecond(i128::from(self.0.0)).map_err(|_| fmt::Error)?;
+        write!(f, "{moment:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests;
