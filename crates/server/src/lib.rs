@@ -1,5 +1,10 @@
 //! The server: receivers, decode, pipeline, export, API and command line.
 
 pub mod batch;
+pub mod commit;
+pub mod config;
+pub mod decode;
+pub mod demo;
 pub mod export;
 pub mod job_json;
+pub mod record;

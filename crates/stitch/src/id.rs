@@ -107,6 +107,32 @@ impl TaskId {
         }
         Self(Repr::Long(text.into()))
     }
+
+    /// The id of a canonical UUID's bytes.
+    pub fn from_uuid(bytes: [u8; 16]) -> Self {
+        Self(Repr::Uuid(u128::from_be_bytes(bytes)))
+    }
+
+    /// The id in the form in which it takes the least room, for storing it.
+    pub fn form(&self) -> TaskIdForm<'_> {
+        match &self.0 {
+            Repr::Uuid(uuid) => TaskIdForm::Uuid(uuid.to_be_bytes()),
+            Repr::Short(len, bytes) => {
+                let text = std::str::from_utf8(&bytes[..usize::from(*len)]);
+                TaskIdForm::Text(text.unwrap_or_default())
+            }
+            Repr::Long(text) => TaskIdForm::Text(text),
+        }
+    }
+}
+
+/// What [`TaskId::form`] gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskIdForm<'a> {
+    /// A canonical lower-case UUID.
+    Uuid([u8; 16]),
+    /// Anything else, as the provider wrote it.
+    Text(&'a str),
 }
 
 /// Only the canonical lower-case form is folded to a number: anything else must come out as it went in.
@@ -167,7 +193,12 @@ mod tests {
             "hbks9epvrm7nrh8c9eab2dazf6",
             "video_0b18bbc5f0dab816a2f8afbe005dc663ef257f5a2c6aadfc",
         ] {
-            assert_eq!(TaskId::new(text).to_string(), text);
+            let id = TaskId::new(text);
+            assert_eq!(id.to_string(), text);
+            match id.form() {
+                TaskIdForm::Uuid(bytes) => assert_eq!(TaskId::from_uuid(bytes), id),
+                TaskIdForm::Text(same) => assert_eq!(same, text),
+            }
         }
     }
 }

@@ -22,13 +22,7 @@ impl DataDir {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Directory`] when it cannot be made or written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |action| {
-            move |source| StoreError::Directory {
-                path: path.to_owned(),
-                action,
-                source,
-            }
-        };
+        let failed = |action| move |source| StoreError::Directory { path: path.to_owned(), action, source };
         fs::create_dir_all(path).map_err(failed("make the directory"))?;
         let lock = OpenOptions::new()
             .create(true)
@@ -37,13 +31,8 @@ impl DataDir {
             .open(path.join("lock"))
             .map_err(failed("write the file `lock` in it"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.into(),
-                _lock: Arc::new(lock),
-            }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-                path: path.to_owned(),
-            }),
+            Ok(()) => Ok(Self { path: path.into(), _lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed("lock the file `lock` in it")(source)),
         }
     }

@@ -78,9 +78,6 @@ pub struct JournalOptions {
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self {
-            primed_bytes: 64 << 20,
-            max_bytes: 8 << 30,
-        }
+        Self { primed_bytes: 64 << 20, max_bytes: 8 << 30 }
     }
 }

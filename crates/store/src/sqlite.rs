@@ -24,43 +24,27 @@ pub(crate) struct Schema {
 }
 
 impl Database {
-    pub(crate) fn open(
-        path: &Path,
-        kind: &'static str,
-        flags: OpenFlags,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path, kind: &'static str, flags: OpenFlags) -> Result<Self, StoreError> {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|error| StoreError::from_sqlite(path, "open the file", error))?;
         connection.set_prepared_statement_cache_capacity(32);
-        let database = Self {
-            connection,
-            path: path.to_owned(),
-        };
+        let database = Self { connection, path: path.to_owned() };
         match database.pragma("schema_version") {
             Err(StoreError::Corrupt { path, detail }) if !is_sqlite(&path) => {
-                Err(StoreError::Foreign {
-                    path,
-                    expected: kind,
-                    found: detail,
-                })
+                Err(StoreError::Foreign { path, expected: kind, found: detail })
             }
             other => other.map(|_| database),
         }
     }
 
     /// Says which file a failure was in and what it stopped.
-    pub(crate) fn failed(
-        &self,
-        action: &'static str,
-    ) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    pub(crate) fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
         let path = self.path.clone();
         move |error| StoreError::from_sqlite(&path, action, error)
     }
 
     pub(crate) fn execute(&self, action: &'static str, sql: &str) -> Result<(), StoreError> {
-        self.connection
-            .execute_batch(sql)
-            .map_err(self.failed(action))
+        self.connection.execute_batch(sql).map_err(self.failed(action))
     }
 
     /// The value of an integer pragma.
@@ -123,15 +107,11 @@ impl Database {
 
     /// Copies the write-ahead log into the file as far as no reader needs it; how many bytes the log now holds.
     pub(crate) fn checkpoint(&self, mode: &str) -> Result<u64, StoreError> {
-        let outcome =
-            self.connection
-                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-                    row.get::<_, i64>(1)
-                });
+        let outcome = self
+            .connection
+            .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(1));
         match outcome {
-            Ok(frames) => {
-                Ok(u64::try_from(frames).unwrap_or(0) * self.pragma("page_size")?.unsigned_abs())
-            }
+            Ok(frames) => Ok(u64::try_from(frames).unwrap_or(0) * self.pragma("page_size")?.unsigned_abs()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(0),
             Err(error) => Err(self.failed("copy the write-ahead log into the file")(error)),
         }

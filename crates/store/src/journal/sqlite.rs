@@ -56,11 +56,7 @@ impl SqliteJournal {
     pub fn open(dir: &DataDir, applied: Seq, options: JournalOptions) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Database::open(&dir.journal_path(), SCHEMA.kind, flags)?;
-        let pages = options
-            .max_bytes
-            .max(options.primed_bytes)
-            .div_ceil(PAGE_BYTES)
-            + 64;
+        let pages = options.max_bytes.max(options.primed_bytes).div_ceil(PAGE_BYTES) + 64;
         database.execute(
             "set the file up",
             &format!(
@@ -70,13 +66,8 @@ impl SqliteJournal {
             ),
         )?;
         database.migrate(&SCHEMA)?;
-        let mut journal = Self {
-            database,
-            _dir: dir.clone(),
-            last: applied,
-            kept: VecDeque::new(),
-            log_bytes: 0,
-        };
+        let mut journal =
+            Self { database, _dir: dir.clone(), last: applied, kept: VecDeque::new(), log_bytes: 0 };
         journal.prime(options.primed_bytes)?;
         journal.find_rows(applied)?;
         Ok(journal)
@@ -91,9 +82,7 @@ impl SqliteJournal {
     /// numbers below zero.
     fn prime(&mut self, bytes: u64) -> Result<(), StoreError> {
         let pages = self.database.pragma("page_count")?.unsigned_abs();
-        let missing = bytes
-            .saturating_sub(pages * PAGE_BYTES)
-            .div_ceil(PRIMING_ROW_BYTES);
+        let missing = bytes.saturating_sub(pages * PAGE_BYTES).div_ceil(PRIMING_ROW_BYTES);
         for _ in 0..missing {
             self.database
                 .connection
@@ -122,10 +111,8 @@ impl SqliteJournal {
     fn find_rows(&mut self, applied: Seq) -> Result<(), StoreError> {
         let read = self.database.failed("read the rows' numbers");
         let rows = (|| {
-            let mut select = self
-                .database
-                .connection
-                .prepare("SELECT seq, length(batch) FROM journal ORDER BY seq")?;
+            let mut select =
+                self.database.connection.prepare("SELECT seq, length(batch) FROM journal ORDER BY seq")?;
             select
                 .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
                 .collect::<Result<Vec<_>, _>>()
@@ -136,11 +123,7 @@ impl SqliteJournal {
         };
         let first = Seq(first.unsigned_abs());
         if first.0 > applied.0 + 1 {
-            return Err(StoreError::Gap {
-                path: self.database.path.clone(),
-                first,
-                applied,
-            });
+            return Err(StoreError::Gap { path: self.database.path.clone(), first, applied });
         }
         for (expected, (seq, bytes)) in (first.0..).zip(rows) {
             if seq.unsigned_abs() != expected {
@@ -151,8 +134,7 @@ impl SqliteJournal {
         }
         if self.last < applied {
             // The rows of another time: everything after them has been applied, so they are not needed.
-            self.database
-                .execute("empty an outdated journal", "DELETE FROM journal")?;
+            self.database.execute("empty an outdated journal", "DELETE FROM journal")?;
             self.kept.clear();
             self.last = applied;
         }
@@ -160,10 +142,7 @@ impl SqliteJournal {
     }
 
     fn corrupt(&self, detail: String) -> StoreError {
-        StoreError::Corrupt {
-            path: self.database.path.clone(),
-            detail,
-        }
+        StoreError::Corrupt { path: self.database.path.clone(), detail }
     }
 
     /// Adds what a row of some bytes takes in the write-ahead log: its own pages, the table's, the free list's.
@@ -182,10 +161,12 @@ impl SqliteJournal {
 
     fn insert(&self, seq: Seq, batch: &[u8]) -> rusqlite::Result<usize> {
         let crc = i64::from(checksum(seq, batch));
-        self.database
-            .connection
-            .prepare_cached(INSERT)?
-            .execute(params![seq.0.cast_signed(), ROW_VERSION, crc, batch])
+        self.database.connection.prepare_cached(INSERT)?.execute(params![
+            seq.0.cast_signed(),
+            ROW_VERSION,
+            crc,
+            batch
+        ])
     }
 
     fn check(&self, seq: Seq, version: i64, crc: i64, batch: &[u8]) -> Result<(), StoreError> {
@@ -197,9 +178,9 @@ impl SqliteJournal {
             });
         }
         if crc != i64::from(checksum(seq, batch)) {
-            return Err(self.corrupt(format!(
-                "row {seq} does not have the checksum that was written with it"
-            )));
+            return Err(
+                self.corrupt(format!("row {seq} does not have the checksum that was written with it"))
+            );
         }
         Ok(())
     }
@@ -241,11 +222,7 @@ impl Journal for SqliteJournal {
         while let Some(row) = rows.next().map_err(failed())? {
             let seq = Seq(row.get::<_, i64>(0).map_err(failed())?.unsigned_abs());
             let (version, crc) = (row.get(1).map_err(failed())?, row.get(2).map_err(failed())?);
-            let batch = row
-                .get_ref(3)
-                .map_err(failed())?
-                .as_blob()
-                .unwrap_or_default();
+            let batch = row.get_ref(3).map_err(failed())?.as_blob().unwrap_or_default();
             self.check(seq, version, crc, batch)?;
             if visit(seq, batch).is_break() {
                 break;
@@ -282,10 +259,6 @@ impl Journal for SqliteJournal {
         self.kept.drain(..rows);
         // A delete writes the table's pages and the free list's, one of which lists some 4,000 freed pages.
         self.note_written(rows as u64 * 64);
-        Ok(if wanted > rows as u64 {
-            Dropped::Some
-        } else {
-            Dropped::All
-        })
+        Ok(if wanted > rows as u64 { Dropped::Some } else { Dropped::All })
     }
 }

@@ -38,23 +38,17 @@ impl LedgerReader {
 
     pub(super) fn open_file(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
-            return Err(StoreError::Missing {
-                path: PathBuf::from(path),
-            });
+            return Err(StoreError::Missing { path: PathBuf::from(path) });
         }
         let database = Database::open(path, SCHEMA.kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        database.execute(
-            "set the reader up",
-            "PRAGMA busy_timeout = 1000; PRAGMA temp_store = MEMORY;",
-        )?;
+        database.execute("set the reader up", "PRAGMA busy_timeout = 1000; PRAGMA temp_store = MEMORY;")?;
         database.version(&SCHEMA)?;
         Ok(Self { database })
     }
 
     /// The journal position that the ledger includes.
     pub fn applied(&self) -> Result<Seq, StoreError> {
-        write::read_applied(&self.database.connection)
-            .map_err(self.database.failed("read the position"))
+        write::read_applied(&self.database.connection).map_err(self.database.failed("read the position"))
     }
 
     /// The newest revision of a job and all its charges; none when no revision of it was ever settled.
@@ -104,8 +98,7 @@ impl LedgerReader {
     }
 }
 
-const JOB_COLUMNS: &str =
-    "job_id, revision, state, tenant, service, provider, model, operation, outcome,
+const JOB_COLUMNS: &str = "job_id, revision, state, tenant, service, provider, model, operation, outcome,
     failure_reason, attempts, started_at, ended_at, settled_at, detail";
 
 const CHARGES_OF_JOB: &str = "SELECT job.revision, charge.attempt, charge.provider, charge.model, charge.operation,
@@ -161,11 +154,7 @@ fn read_decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Decimal>> {
     row.get::<_, Option<String>>(at)?
         .map(|text| {
             Decimal::from_str_exact(&text).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(
-                    at,
-                    rusqlite::types::Type::Text,
-                    Box::new(error),
-                )
+                rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
             })
         })
         .transpose()

@@ -42,20 +42,12 @@ impl Ledger {
              PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
         )?;
         database.migrate(&SCHEMA)?;
-        let applied =
-            read_applied(&database.connection).map_err(database.failed("read the position"))?;
+        let applied = read_applied(&database.connection).map_err(database.failed("read the position"))?;
         let last_row = database
             .connection
-            .query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))
             .map_err(database.failed("read the newest row"))?;
-        Ok(Self {
-            database,
-            _dir: dir.clone(),
-            applied,
-            last_row,
-        })
+        Ok(Self { database, _dir: dir.clone(), applied, last_row })
     }
 
     /// The file.
@@ -97,10 +89,8 @@ impl Ledger {
     /// Reads the live state, in the order of creation.
     pub fn load_state(&self, mut visit: impl FnMut(u64, &[u8])) -> Result<(), StoreError> {
         (|| {
-            let mut select = self
-                .database
-                .connection
-                .prepare("SELECT number, state FROM open_state ORDER BY number")?;
+            let mut select =
+                self.database.connection.prepare("SELECT number, state FROM open_state ORDER BY number")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let number: i64 = row.get(0)?;
@@ -114,9 +104,10 @@ impl Ledger {
     /// Reads every counter, in the order of name and labels.
     pub fn load_counters(&self, mut visit: impl FnMut(CounterRow)) -> Result<(), StoreError> {
         (|| {
-            let mut select = self.database.connection.prepare(
-                "SELECT name, labels, value, start_unix_nanos FROM counter ORDER BY name, labels",
-            )?;
+            let mut select = self
+                .database
+                .connection
+                .prepare("SELECT name, labels, value, start_unix_nanos FROM counter ORDER BY name, labels")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 visit(CounterRow {
@@ -135,9 +126,7 @@ impl Ledger {
     pub fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.database
             .connection
-            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
             .optional()
             .map_err(self.database.failed("read a value"))
     }
@@ -158,21 +147,13 @@ impl Ledger {
 
 pub(super) fn read_applied(connection: &Connection) -> rusqlite::Result<Seq> {
     let value: Option<i64> = connection
-        .query_row(
-            "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'applied'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'applied'", [], |row| row.get(0))
         .optional()?;
     Ok(Seq(value.unwrap_or(0).cast_unsigned()))
 }
 
 /// The transaction; returns the newest job row.
-fn write(
-    connection: &Connection,
-    checkpoint: &Checkpoint,
-    mut last_row: i64,
-) -> rusqlite::Result<i64> {
+fn write(connection: &Connection, checkpoint: &Checkpoint, mut last_row: i64) -> rusqlite::Result<i64> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     write_open(connection, &checkpoint.open)?;
     write_counters(connection, &checkpoint.counters)?;
@@ -193,10 +174,7 @@ fn write(
     for (name, value) in &checkpoint.meta {
         upsert.execute(params![name, value])?;
     }
-    upsert.execute(params![
-        "applied",
-        checkpoint.applied.to_string().as_bytes()
-    ])?;
+    upsert.execute(params!["applied", checkpoint.applied.to_string().as_bytes()])?;
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(last_row)
 }
@@ -301,10 +279,7 @@ struct DecimalText {
 
 impl DecimalText {
     fn new(value: Decimal) -> Self {
-        let mut text = Self {
-            bytes: [0; 32],
-            len: 0,
-        };
+        let mut text = Self { bytes: [0; 32], len: 0 };
         // 32 bytes hold every decimal; were one longer, binding the cut text would fail below.
         let written = write!(text, "{value}");
         debug_assert!(written.is_ok(), "{value} is longer than 32 bytes");
@@ -314,10 +289,7 @@ impl DecimalText {
 
 impl std::fmt::Write for DecimalText {
     fn write_str(&mut self, part: &str) -> std::fmt::Result {
-        let room = self
-            .bytes
-            .get_mut(self.len..self.len + part.len())
-            .ok_or(std::fmt::Error)?;
+        let room = self.bytes.get_mut(self.len..self.len + part.len()).ok_or(std::fmt::Error)?;
         room.copy_from_slice(part.as_bytes());
         self.len += part.len();
         Ok(())
@@ -326,8 +298,6 @@ impl std::fmt::Write for DecimalText {
 
 impl ToSql for DecimalText {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(ValueRef::Text(
-            &self.bytes[..self.len],
-        )))
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.bytes[..self.len])))
     }
 }

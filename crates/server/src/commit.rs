@@ -1,0 +1,295 @@
+//! Commit: a batch is on disk before its sender is told so.
+//!
+//! One thread owns the journal. Receivers put batches into a bounded queue ([`CommitHandle`]) and wait for their answer; the thread
+//! takes whatever waits as one group, writes it as one row with one flush ([`crate::record`] makes the bytes), answers every
+//! sender, and hands the group to the core with the row's position. While the flush of one group runs the next one gathers,
+//! so under load groups grow by themselves and an idle server adds no delay.
+//!
+//! **The order, and why.** *Append, acknowledge, hand over.* Success means durable and nothing else: once the row is on disk
+//! the batch will be applied, now or after a restart, so nobody has to wait for the core. When the core falls behind, the
+//! hand-over blocks, the queue fills, and senders are refused: that is the only back-pressure there is.
+//!
+//! **Refusals.** A full queue refuses at once ([`Refusal::Overloaded`]). A failed append refuses the whole group
+//! ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, so service returns by itself when
+//! space does. The senders send again; what was on disk after all is told apart by span identity.
+//!
+//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`]; the thread drops the journal up to there,
+//! one slice after each group and all of it when idle.
+//!
+//! **Start and end.** [`replay`] gives the core what it has not applied, before the thread starts. [`Committer::stop`] refuses
+//! what is new, commits what waits, and gives the journal back.
+//!
+//! Next in the flow: [`crate::core`], which applies each [`CommitMessage`].
+
+mod stats;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::task::{Context, Poll, ready};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use spantally_store::{Journal, Seq, StoreError};
+use tokio::sync::oneshot;
+
+use crate::batch::{Batch, Refusal};
+use crate::record::{self, RecordError};
+pub use stats::{APPEND_SECONDS_BOUNDS, CommitStats, Histogram};
+
+/// One group of batches that is on disk: what the core applies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommitMessage {
+    /// Its position in the journal.
+    pub seq: Seq,
+    /// Its batches, in the order in which they were taken.
+    pub batches: Vec<Batch>,
+}
+
+/// Limits of the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// Batches that may wait; one more is refused.
+    pub queue_batches: usize,
+    /// Spans worth keeping that may wait, over all batches; past it a batch is refused unless it is alone.
+    pub queue_spans: u64,
+    /// Batches in one group.
+    pub group_batches: usize,
+    /// Spans worth keeping in one group: at 60 to 100 bytes each, about 1 MiB by default. A larger batch is a group alone.
+    pub group_spans: usize,
+    /// How long a group may wait for company, in milliseconds. 0 is best unless a flush is so dear that fewer are worth
+    /// the delay.
+    pub max_group_delay_ms: u64,
+    /// What a refused sender is told to wait, in milliseconds.
+    pub retry_after_ms: u64,
+    /// The clock that times appends.
+    pub now: fn() -> Instant,
+}
+
+impl CommitOptions {
+    /// The defaults, with a clock.
+    pub fn new(now: fn() -> Instant) -> Self {
+        Self {
+            queue_batches: 1024,
+            queue_spans: 262_144,
+            group_batches: 256,
+            group_spans: 8192,
+            max_group_delay_ms: 0,
+            retry_after_ms: 1000,
+            now,
+        }
+    }
+}
+
+/// The thread that owns the journal, for the one who stops it.
+#[derive(Debug)]
+pub struct Committer {
+    handle: CommitHandle,
+    thread: JoinHandle<Box<dyn Journal>>,
+}
+
+impl Committer {
+    /// Starts the thread. What the journal holds past the ledger must have been given to the core by [`replay`] already.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        journal: Box<dyn Journal>,
+        options: CommitOptions,
+        core: SyncSender<CommitMessage>,
+    ) -> std::io::Result<Self> {
+        let (queue, commands) = sync_channel(options.queue_batches);
+        let handle = CommitHandle {
+            queue,
+            shared: Arc::new(Shared {
+                options,
+                stats: CommitStats::default(),
+                applied: AtomicU64::new(0),
+                stopping: AtomicBool::new(false),
+            }),
+        };
+        let worker = worker::Worker::new(journal, handle.shared.clone(), commands, core);
+        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { handle, thread })
+    }
+
+    /// A handle to give to receivers and the core.
+    pub fn handle(&self) -> CommitHandle {
+        self.handle.clone()
+    }
+
+    /// Refuses new batches, commits and hands over those that wait, ends the thread and gives the journal back. The core's
+    /// channel is closed by then. Blocks meanwhile; the core must still take what comes.
+    ///
+    /// # Errors
+    /// When the thread has panicked.
+    pub fn stop(self) -> std::thread::Result<Box<dyn Journal>> {
+        self.handle.shared.stopping.store(true, Ordering::Release);
+        // It fails only when the thread has ended already, which is what is wanted.
+        let _ = self.handle.queue.send(Command::Stop);
+        self.thread.join()
+    }
+}
+
+/// What the handles and the thread share.
+#[derive(Debug)]
+struct Shared {
+    options: CommitOptions,
+    stats: CommitStats,
+    /// The journal up to here may be dropped.
+    applied: AtomicU64,
+    stopping: AtomicBool,
+}
+
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Command {
+    Commit(Pending),
+    /// `Shared::applied` has moved.
+    Applied,
+    Stop,
+}
+
+/// A batch whose sender waits.
+#[derive(Debug)]
+struct Pending {
+    batch: Batch,
+    answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Commits batches; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CommitHandle {
+    queue: SyncSender<Command>,
+    shared: Arc<Shared>,
+}
+
+impl CommitHandle {
+    /// Commits a batch: `Ok` once it is durable.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: nothing was taken, the sender is to send again.
+    pub async fn commit(&self, batch: Batch) -> Result<(), Refusal> {
+        self.try_enqueue(batch)?.await
+    }
+
+    /// Puts a batch into the queue without waiting; the answer comes through the [`Acknowledgement`].
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] when the queue is full, [`Refusal::Stopping`] when the server is.
+    pub fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
+        let Shared { options, stats, stopping, .. } = &*self.shared;
+        if stopping.load(Ordering::Acquire) {
+            stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
+            return Err(Refusal::Stopping);
+        }
+        let spans = batch.evidence.len() as u64;
+        let waiting = stats.queued_spans.fetch_add(spans, Ordering::Relaxed);
+        let (answer, receiver) = oneshot::channel();
+        let sent = if waiting > 0 && waiting + spans > options.queue_spans {
+            Err(self.overloaded())
+        } else {
+            stats.queued_batches.fetch_add(1, Ordering::Relaxed);
+            self.queue.try_send(Command::Commit(Pending { batch, answer })).map_err(|error| {
+                stats.queued_batches.fetch_sub(1, Ordering::Relaxed);
+                match error {
+                    TrySendError::Full(_) => self.overloaded(),
+                    TrySendError::Disconnected(_) => self.stopped(),
+                }
+            })
+        };
+        if sent.is_err() {
+            stats.queued_spans.fetch_sub(spans, Ordering::Relaxed);
+        }
+        sent.map(|()| Acknowledgement { receiver, shared: self.shared.clone() })
+    }
+
+    /// Says that a checkpoint which includes everything up to a position is durable: the journal up to there may go.
+    pub fn applied(&self, seq: Seq) {
+        self.shared.applied.fetch_max(seq.0, Ordering::AcqRel);
+        // A full queue wakes the thread as well, and a thread that has ended has nothing to drop.
+        let _ = self.queue.try_send(Command::Applied);
+    }
+
+    /// Counters of the commit, for the exporter.
+    pub fn stats(&self) -> &CommitStats {
+        &self.shared.stats
+    }
+
+    fn overloaded(&self) -> Refusal {
+        self.shared.stats.refused_overloaded.fetch_add(1, Ordering::Relaxed);
+        Refusal::Overloaded { retry_after_ms: self.shared.options.retry_after_ms }
+    }
+
+    fn stopped(&self) -> Refusal {
+        self.shared.stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
+        Refusal::Stopping
+    }
+}
+
+/// The answer to one batch, to be awaited; `Ok` once the batch is durable.
+#[derive(Debug)]
+pub struct Acknowledgement {
+    receiver: oneshot::Receiver<Result<(), Refusal>>,
+    shared: Arc<Shared>,
+}
+
+impl Future for Acknowledgement {
+    type Output = Result<(), Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.receiver).poll(context));
+        // No answer: the thread ended with the batch still in the queue, so it was not written.
+        Poll::Ready(answer.unwrap_or_else(|_| {
+            self.shared.stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
+            Err(Refusal::Stopping)
+        }))
+    }
+}
+
+/// Why what the journal holds cannot be given to the core.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row has other bytes than this version reads.
+    #[error("journal row {seq}: {source}")]
+    Record {
+        /// Its position.
+        seq: Seq,
+        /// What is wrong.
+        source: RecordError,
+    },
+}
+
+/// Gives every group after a position to the core, in order; the position of the last one.
+///
+/// # Errors
+/// At the first row that cannot be read: to go on without it would lose what was acknowledged.
+pub fn replay(
+    journal: &mut dyn Journal,
+    after: Seq,
+    mut visit: impl FnMut(CommitMessage),
+) -> Result<Seq, ReplayError> {
+    let mut last = after;
+    let mut unreadable = None;
+    journal.replay(after, &mut |seq, bytes| match record::decode(bytes) {
+        Ok(batches) => {
+            visit(CommitMessage { seq, batches });
+            last = seq;
+            ControlFlow::Continue(())
+        }
+        Err(source) => {
+            unreadable = Some(ReplayError::Record { seq, source });
+            ControlFlow::Break(())
+        }
+    })?;
+    unreadable.map_or(Ok(last), Err)
+}

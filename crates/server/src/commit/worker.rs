@@ -1,0 +1,192 @@
+//! The thread that owns the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::time::Duration;
+
+use spantally_store::{Dropped, Journal, Seq};
+use tokio::sync::oneshot;
+
+use super::{Command, CommitMessage, Pending, Shared};
+use crate::batch::{Batch, Refusal};
+use crate::record;
+
+/// An encoding buffer above this is given back after the group that needed it.
+const KEPT_BUFFER_BYTES: usize = 4 << 20;
+
+pub(super) struct Worker {
+    journal: Box<dyn Journal>,
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    core: SyncSender<CommitMessage>,
+    /// The group that gathers.
+    batches: Vec<Batch>,
+    answers: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    spans: usize,
+    bytes: Vec<u8>,
+    /// There may be something to drop.
+    dropping: bool,
+    stopping: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        journal: Box<dyn Journal>,
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+        core: SyncSender<CommitMessage>,
+    ) -> Self {
+        Self {
+            journal,
+            shared,
+            commands,
+            core,
+            batches: Vec::new(),
+            answers: Vec::new(),
+            spans: 0,
+            bytes: Vec::new(),
+            dropping: false,
+            stopping: false,
+        }
+    }
+
+    /// Until it is told to stop and has committed what then waits.
+    pub(super) fn run(mut self) -> Box<dyn Journal> {
+        while let Some(command) = self.next() {
+            self.take(command);
+            self.gather();
+            if !self.batches.is_empty() {
+                self.commit();
+                self.drop_applied();
+            }
+        }
+        self.journal
+    }
+
+    /// The next command; none when it is time to end. With nothing to do it drops what is applied, then sleeps.
+    fn next(&mut self) -> Option<Command> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => return Some(command),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if self.stopping => return None,
+                Err(TryRecvError::Empty) if self.dropping => self.drop_applied(),
+                Err(TryRecvError::Empty) => return self.commands.recv().ok(),
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Commit(Pending { batch, answer }) => {
+                self.spans += batch.evidence.len();
+                self.batches.push(batch);
+                self.answers.push(answer);
+            }
+            Command::Applied => self.dropping = true,
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    /// Fills the group with what waits, and for as long as the configuration lets it wait.
+    fn gather(&mut self) {
+        let options = self.shared.options;
+        let patience = Duration::from_millis(options.max_group_delay_ms);
+        let started = (options.now)();
+        while !self.batches.is_empty()
+            && self.batches.len() < options.group_batches
+            && self.spans < options.group_spans
+        {
+            let command = match self.commands.try_recv() {
+                Ok(command) => command,
+                Err(_) if patience.is_zero() || self.stopping => return,
+                Err(_) => {
+                    let waited = (options.now)().saturating_duration_since(started);
+                    match self.commands.recv_timeout(patience.saturating_sub(waited)) {
+                        Ok(command) => command,
+                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+                    }
+                }
+            };
+            self.take(command);
+        }
+    }
+
+    /// Append, acknowledge, hand over.
+    fn commit(&mut self) {
+        let batches = std::mem::take(&mut self.batches);
+        let spans = std::mem::take(&mut self.spans) as u64;
+        record::encode(&batches, &mut self.bytes);
+        let now = self.shared.options.now;
+        let started = now();
+        let appended = self.journal.append(&self.bytes);
+        let took = now().saturating_duration_since(started);
+
+        let stats = &self.shared.stats;
+        let count = batches.len() as u64;
+        stats.queued_batches.fetch_sub(count, Ordering::Relaxed);
+        stats.queued_spans.fetch_sub(spans, Ordering::Relaxed);
+        let failed = appended.is_err();
+        let failing = stats.storage_failing.swap(failed, Ordering::Relaxed);
+        match appended {
+            Ok(seq) => {
+                stats.append_seconds.observe(took);
+                stats.groups.fetch_add(1, Ordering::Relaxed);
+                stats.batches.fetch_add(count, Ordering::Relaxed);
+                stats.spans.fetch_add(spans, Ordering::Relaxed);
+                stats.bytes.fetch_add(self.bytes.len() as u64, Ordering::Relaxed);
+                stats.last_seq.store(seq.0, Ordering::Relaxed);
+                if failing {
+                    tracing::info!(%seq, "the journal can be written again");
+                }
+                self.answer(&Ok(()));
+                self.hand_over(CommitMessage { seq, batches });
+            }
+            Err(error) => {
+                stats.refused_storage.fetch_add(count, Ordering::Relaxed);
+                if !failing {
+                    tracing::error!(%error, "the journal cannot be written; batches are refused until it can");
+                }
+                self.answer(&Err(Refusal::Storage { detail: error.to_string() }));
+            }
+        }
+        if self.bytes.capacity() > KEPT_BUFFER_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// A sender that has gone away meanwhile does not need its answer.
+    fn answer(&mut self, answer: &Result<(), Refusal>) {
+        for sender in self.answers.drain(..) {
+            let _ = sender.send(answer.clone());
+        }
+    }
+
+    fn hand_over(&mut self, message: CommitMessage) {
+        if self.core.send(message).is_err() && !self.stopping {
+            // What is on disk is applied at the next start; taking more would only fill the disk.
+            tracing::error!("the core has ended; no more batches are taken");
+            self.shared.stopping.store(true, Ordering::Release);
+            self.stopping = true;
+        }
+    }
+
+    /// One slice.
+    fn drop_applied(&mut self) {
+        let applied = Seq(self.shared.applied.load(Ordering::Acquire));
+        let stats = &self.shared.stats;
+        match self.journal.drop_to(applied) {
+            Ok(dropped) => {
+                self.dropping = dropped == Dropped::Some;
+                stats.applied_seq.store(applied.0, Ordering::Relaxed);
+            }
+            Err(error) => {
+                // Tried again after the next group or checkpoint.
+                self.dropping = false;
+                stats.drop_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "room in the journal could not be given back; it is tried again");
+            }
+        }
+    }
+}
