@@ -233,6 +233,29 @@ pub struct Job {
     pub parent_task: Option<TaskId>,
 }
 
+impl Default for Job {
+    /// A job of which nothing is known.
+    fn default() -> Self {
+        Self {
+            id: JobId::default(),
+            state: State::Open,
+            tenant: Arc::default(),
+            service: Arc::default(),
+            labels: Vec::new(),
+            provider: Arc::default(),
+            model: Arc::default(),
+            operation: Arc::default(),
+            outcome: Outcome::Unknown,
+            failure_reason: None,
+            spans: Vec::new(),
+            started_at: UnixNanos::default(),
+            ended_at: UnixNanos::default(),
+            attempts: Vec::new(),
+            parent_task: None,
+        }
+    }
+}
+
 /// One submit and the task that it made, if any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
@@ -295,6 +318,8 @@ pub struct CallRef {
     pub end: UnixNanos,
     /// Its HTTP status; none when there was no answer.
     pub status: Option<u16>,
+    /// Why this one call failed, when the provider file says so (polled too early, a delivery not taken).
+    pub failure: Option<FailureReason>,
 }
 
 /// Why a part of a job is in it.

@@ -12,12 +12,16 @@
 mod call;
 mod id;
 mod job;
+mod judge;
+mod settings;
+mod solve;
+mod stitcher;
 
 pub use call::{
-    Accepted, Answer, Call, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
-    FactSource, FactValue, Frame, FrameKind, Role, TaskState, Verdict, What,
+    Accepted, Answer, Call, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact, FactSource,
+    FactValue, Frame, FrameKind, Role, TaskState, Verdict, What,
 };
-pub use id::{JobId, SpanId, SpanKey, TaskId, TraceId, UnixNanos};
-pub use job::{
-    Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State,
-};
+pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos};
+pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State};
+pub use settings::Settings;
+pub use stitcher::{Change, Observed, Stitcher};

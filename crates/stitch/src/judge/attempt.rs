@@ -1,0 +1,174 @@
+//! One attempt, from its spans.
+
+use crate::call::{Accepted, Answer, Call, Evidence, Role, TaskState, Verdict, What};
+use crate::id::TaskId;
+use crate::job::{Attempt, CallRef, Cause, FailureReason, Outcome};
+use crate::judge::{fact, status};
+use crate::solve::Solution;
+use crate::solve::group::{AttemptDraft, above_text, parts};
+use crate::solve::pool::{Pool, Shot, call_of};
+
+/// A request that takes longer than this waited for its result.
+const BLOCKING_SECONDS: f64 = 1.0;
+
+/// Makes an attempt; `frames` are spans above it and no other attempt. The cause is set later.
+pub(super) fn attempt(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    draft: &AttemptDraft,
+    frames: &[&Evidence],
+) -> Attempt {
+    let parts = parts(pool, solution, draft);
+    let shot = draft.shot.map(|shot| pool.shots[shot]);
+    let lead = shot.map(|shot| shot.evidence).or_else(|| parts.first().copied());
+    let (outcome, failure_reason, queued) = outcome(shot.as_ref(), &parts, frames);
+    let endpoint = lead.and_then(call_of).map(|call| &*call.endpoint);
+    let text = |pick: fn(&crate::Endpoint) -> &std::sync::Arc<str>| {
+        let calls = parts.iter().filter_map(|part| call_of(part)).map(|call| pick(&call.endpoint));
+        endpoint.map(pick).into_iter().chain(calls).find(|text| !text.is_empty()).cloned()
+    };
+    let above = |pick: fn(&crate::Frame) -> &std::sync::Arc<str>| {
+        lead.and_then(|lead| above_text(pool, lead, pick)).cloned()
+    };
+    Attempt {
+        task_id: task_id(pool, draft, frames),
+        provider: text(|endpoint| &endpoint.provider).unwrap_or_default(),
+        model: text(|endpoint| &endpoint.model).or_else(|| above(|frame| &frame.model)).unwrap_or_default(),
+        operation: text(|endpoint| &endpoint.operation)
+            .or_else(|| above(|frame| &frame.operation))
+            .unwrap_or_default(),
+        rule: endpoint.map(|endpoint| endpoint.rule.clone()).unwrap_or_default(),
+        leg: endpoint.and_then(|endpoint| endpoint.leg.clone()),
+        accepted: accepted(shot.as_ref(), &parts),
+        outcome,
+        failure_reason,
+        canceled_before_start: queued,
+        cause: Cause::Unverified,
+        started_at: lead.map(|lead| lead.start).unwrap_or_default(),
+        ended_at: parts.iter().map(|part| part.end).max().unwrap_or_default(),
+        calls: parts.iter().filter_map(|part| call_ref(part)).collect(),
+        joins: draft.joins.clone(),
+        facts: fact::best(&parts, frames),
+    }
+}
+
+fn call_ref(evidence: &Evidence) -> Option<CallRef> {
+    let call = call_of(evidence)?;
+    let failure = match (call.role, call.verdict) {
+        (_, Some(Verdict { reason: Some(reason), .. })) => Some(reason),
+        (Role::Webhook, _) if !call.answer.is_success() => Some(FailureReason::WebhookDelivery),
+        (_, Some(Verdict { state: TaskState::NotReady, .. })) => Some(FailureReason::NotReady),
+        _ => None,
+    };
+    Some(CallRef {
+        span: evidence.span,
+        role: call.role,
+        start: evidence.start,
+        end: evidence.end,
+        status: status(call),
+        failure,
+    })
+}
+
+fn task_id(pool: &Pool<'_>, draft: &AttemptDraft, frames: &[&Evidence]) -> Option<TaskId> {
+    let seen = draft.tasks.iter().find_map(|&task| pool.tasks[task].id);
+    let named = || {
+        frames.iter().find_map(|frame| match &frame.what {
+            What::Frame(frame) => frame.task.as_ref(),
+            What::Call(_) => None,
+        })
+    };
+    seen.or_else(named).cloned()
+}
+
+/// Whatever the submit showed, a task that is seen later was accepted.
+fn accepted(shot: Option<&Shot<'_>>, parts: &[&Evidence]) -> Accepted {
+    let seen = parts.iter().filter_map(|part| call_of(part)).any(|call| {
+        matches!(call.role, Role::Poll | Role::Result | Role::Webhook | Role::Download | Role::Cancel)
+    });
+    match shot {
+        Some(shot) if !seen => shot.call.accepted,
+        _ => Accepted::Yes,
+    }
+}
+
+type Ended = (Outcome, Option<FailureReason>, bool);
+
+fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -> Ended {
+    let calls: Vec<&Call> = parts.iter().filter_map(|part| call_of(part)).collect();
+    let told = calls.iter().filter(|call| !is_refused_submit(call)).filter_map(|call| call.verdict);
+    let above = frames.iter().filter_map(|frame| match &frame.what {
+        What::Frame(frame) => frame.verdict,
+        What::Call(_) => None,
+    });
+    if let Some(ended) = ended(told.chain(above)) {
+        return ended;
+    }
+    if calls.iter().any(|call| call.role == Role::Download && call.answer.is_success()) {
+        return (Outcome::Succeeded, None, false);
+    }
+    let followed = calls.iter().any(|call| !matches!(call.role, Role::Submit | Role::Sync | Role::Session));
+    if let Some(shot) = shot.filter(|_| !followed) {
+        return alone(shot);
+    }
+    let taken = calls.iter().any(|call| call.role == Role::Webhook && call.answer.is_success());
+    let fetched = calls.iter().any(|call| call.role == Role::Result && call.answer.is_success());
+    let needs_result = calls.iter().any(|call| call.endpoint.needs_result);
+    match (needs_result && !fetched, taken) {
+        (false, true) => (Outcome::Succeeded, None, false),
+        (true, false) => (Outcome::Abandoned, None, false),
+        _ => (Outcome::Unknown, None, false),
+    }
+}
+
+fn is_refused_submit(call: &Call) -> bool {
+    matches!(call.role, Role::Submit | Role::Sync) && call.accepted != Accepted::Yes
+}
+
+/// The end that verdicts tell: success wins, else the last failure.
+fn ended(verdicts: impl Iterator<Item = Verdict>) -> Option<Ended> {
+    let mut found: Option<Ended> = None;
+    for verdict in verdicts {
+        let ended = match verdict.state {
+            TaskState::Succeeded => return Some((Outcome::Succeeded, None, false)),
+            TaskState::Partial => (Outcome::Partial, verdict.reason, false),
+            TaskState::Failed => (Outcome::Failed, verdict.reason.or(Some(FailureReason::Unknown)), false),
+            TaskState::Rejected => {
+                (Outcome::Rejected, verdict.reason.or(Some(FailureReason::ModerationOutput)), false)
+            }
+            TaskState::Canceled => (Outcome::Canceled, Some(FailureReason::Canceled), false),
+            TaskState::CanceledQueued => (Outcome::Canceled, Some(FailureReason::Canceled), true),
+            TaskState::NotReady | TaskState::Running | TaskState::Ended => continue,
+        };
+        // Some outputs are better evidence than a failure seen beside them.
+        if found.is_none_or(|(outcome, _, _)| outcome != Outcome::Partial) {
+            found = Some(ended);
+        }
+    }
+    found
+}
+
+/// A submit that nothing follows.
+fn alone(shot: &Shot<'_>) -> Ended {
+    let reason = shot.call.verdict.and_then(|verdict| verdict.reason);
+    match shot.call.accepted {
+        Accepted::No => {
+            let rejected = shot.call.verdict.is_some_and(|verdict| verdict.state == TaskState::Rejected);
+            let outcome = if rejected { Outcome::Rejected } else { Outcome::Failed };
+            (outcome, reason.or(Some(FailureReason::Unknown)), false)
+        }
+        Accepted::Ambiguous => {
+            let guessed = match shot.call.answer {
+                Answer::TimedOut | Answer::Missing => FailureReason::ClientTimeout,
+                _ => FailureReason::ProviderError,
+            };
+            (Outcome::Failed, reason.or(Some(guessed)), false)
+        }
+        Accepted::Yes if !shot.is_async() => (Outcome::Succeeded, None, false),
+        // The answer may have held the result, or a delivery may be on its way.
+        Accepted::Yes if shot.seconds() > BLOCKING_SECONDS || shot.call.callback.is_some() => {
+            (Outcome::Unknown, None, false)
+        }
+        Accepted::Yes => (Outcome::Abandoned, None, false),
+    }
+}

@@ -1,0 +1,36 @@
+//! Facts of an attempt: of each name the best source, then the largest value.
+//!
+//! A usage snapshot repeats on every poll and grows until the end, so the largest is the terminal one.
+
+use crate::call::{Evidence, Fact, FactValue, What};
+use crate::solve::pool::call_of;
+
+pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence]) -> Vec<Fact> {
+    let mut found: Vec<Fact> = Vec::new();
+    for part in parts {
+        call_of(part).into_iter().flat_map(|call| &call.facts).for_each(|fact| keep(&mut found, fact));
+    }
+    for frame in frames {
+        if let What::Frame(frame) = &frame.what {
+            frame.facts.iter().for_each(|fact| keep(&mut found, fact));
+        }
+    }
+    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+fn keep(found: &mut Vec<Fact>, fact: &Fact) {
+    let Some(held) = found.iter_mut().find(|held| held.name == fact.name) else {
+        found.push(fact.clone());
+        return;
+    };
+    let larger = match (&fact.value, &held.value) {
+        (FactValue::Number(new), FactValue::Number(old)) => new > old,
+        (FactValue::Text(new), FactValue::Text(old)) => new > old,
+        (FactValue::Number(_), FactValue::Text(_)) => true,
+        (FactValue::Text(_), FactValue::Number(_)) => false,
+    };
+    if fact.source > held.source || (fact.source == held.source && larger) {
+        *held = fact.clone();
+    }
+}

@@ -1,0 +1,180 @@
+//! One job, from its attempts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::call::{Evidence, FrameKind, Role, What};
+use crate::id::{JobId, SpanKey, UnixNanos};
+use crate::job::{Attempt, FailureReason, Job, Outcome, State};
+use crate::judge::{attempt, cause, failed_at};
+use crate::solve::Solution;
+use crate::solve::group::{JobDraft, parts};
+use crate::solve::pool::{Pool, call_of};
+
+/// Makes a job. Its state is the caller's to say.
+pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> Job {
+    let above = frames_by_attempt(pool, solution, draft);
+    let mut order: Vec<usize> = (0..draft.attempts.len()).collect();
+    let starts: Vec<(UnixNanos, SpanKey)> = draft
+        .attempts
+        .iter()
+        .map(|attempt| {
+            let lead = attempt.shot.map(|shot| pool.shots[shot].evidence);
+            let lead = lead.or_else(|| parts(pool, solution, attempt).first().copied());
+            lead.map(|lead| (lead.start, lead.span)).unwrap_or_default()
+        })
+        .collect();
+    order.sort_unstable_by_key(|&at| starts[at]);
+    let mut attempts: Vec<Attempt> =
+        order.iter().map(|&at| attempt::attempt(pool, solution, &draft.attempts[at], &above[at])).collect();
+    let failed: Vec<Option<UnixNanos>> = order
+        .iter()
+        .zip(&attempts)
+        .map(|(&at, made)| {
+            let seen = failed_at(pool, solution, &draft.attempts[at]);
+            let told = matches!(made.outcome, Outcome::Failed | Outcome::Rejected | Outcome::Canceled);
+            seen.or((told && made.accepted == crate::Accepted::Yes).then_some(made.ended_at))
+        })
+        .collect();
+    job_verdict(pool, draft, &mut attempts);
+    let lead = cause::assign(&mut attempts, &failed);
+    assemble(pool, solution, draft, attempts, lead)
+}
+
+/// For each attempt, the spans above it and no other attempt of the job, nearest first.
+fn frames_by_attempt<'a>(pool: &Pool<'a>, solution: &Solution, draft: &JobDraft) -> Vec<Vec<&'a Evidence>> {
+    let mut owner: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
+    let mut above: Vec<Vec<&Evidence>> = vec![Vec::new(); draft.attempts.len()];
+    for (at, attempt) in draft.attempts.iter().enumerate() {
+        for evidence in parts(pool, solution, attempt) {
+            for (frame, _) in pool.lineage.frames(evidence) {
+                let held = owner.entry(frame.span).or_insert(Some(at));
+                if *held != Some(at) {
+                    *held = None;
+                }
+            }
+        }
+    }
+    for &frame in &draft.frames {
+        let frame = pool.frames[frame];
+        if let Some(Some(at)) = owner.get(&frame.span) {
+            above[*at].push(frame);
+        }
+    }
+    for frames in &mut above {
+        frames.sort_unstable_by_key(|frame| (std::cmp::Reverse(frame.start), frame.span));
+    }
+    above
+}
+
+/// A span over several attempts tells how the job ended: that is how its last attempt ended.
+fn job_verdict(pool: &Pool<'_>, draft: &JobDraft, attempts: &mut [Attempt]) {
+    let told = draft.frames.iter().find_map(|&frame| match &pool.frames[frame].what {
+        What::Frame(frame) if frame.kind != FrameKind::Server => frame.verdict,
+        _ => None,
+    });
+    let known = attempts
+        .iter()
+        .any(|attempt| matches!(attempt.outcome, Outcome::Succeeded | Outcome::Partial | Outcome::Failed));
+    let (Some(verdict), false, Some(last)) = (told, known, attempts.last_mut()) else { return };
+    if verdict.state == crate::TaskState::Succeeded && last.outcome == Outcome::Unknown {
+        last.outcome = Outcome::Succeeded;
+        last.failure_reason = None;
+    }
+}
+
+fn assemble(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    draft: &JobDraft,
+    attempts: Vec<Attempt>,
+    lead: usize,
+) -> Job {
+    let evidence = first_evidence(pool, draft);
+    let client = evidence.map(|evidence| &evidence.client);
+    let stands = &attempts[lead];
+    let text = |pick: fn(&Attempt) -> &Arc<str>| {
+        let others = attempts.iter().map(pick);
+        std::iter::once(pick(stands)).chain(others).find(|text| !text.is_empty()).cloned().unwrap_or_default()
+    };
+    let (outcome, failure_reason) = ended(&attempts, stands);
+    let mut spans: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
+    spans.sort_unstable();
+    let parent_task = draft
+        .attempts
+        .iter()
+        .filter_map(|attempt| pool.shots.get(attempt.shot?)?.call.parent_task.clone())
+        .next();
+    Job {
+        id: job_id(pool, solution, draft),
+        state: State::Open,
+        tenant: client.map(|client| client.tenant.clone()).unwrap_or_default(),
+        service: client.map(|client| client.service.clone()).unwrap_or_default(),
+        labels: client.map(|client| client.labels.clone()).unwrap_or_default(),
+        provider: text(|attempt| &attempt.provider),
+        model: text(|attempt| &attempt.model),
+        operation: text(|attempt| &attempt.operation),
+        outcome,
+        failure_reason,
+        spans,
+        started_at: attempts.iter().map(|attempt| attempt.started_at).min().unwrap_or_default(),
+        ended_at: attempts.iter().map(|attempt| attempt.ended_at).max().unwrap_or_default(),
+        attempts,
+        parent_task,
+    }
+}
+
+fn ended(attempts: &[Attempt], stands: &Attempt) -> (Outcome, Option<FailureReason>) {
+    (stands.outcome, stands.failure_reason.filter(|_| !attempts.is_empty()))
+}
+
+/// The earliest submit of a job, else its earliest call.
+fn first_evidence<'a>(pool: &Pool<'a>, draft: &JobDraft) -> Option<&'a Evidence> {
+    let shots = draft.attempts.iter().filter_map(|attempt| attempt.shot).min();
+    let shot = shots.map(|shot| pool.shots[shot].evidence);
+    let tasks = draft.attempts.iter().flat_map(|attempt| &attempt.tasks);
+    let task = tasks.filter_map(|&task| pool.tasks[task].calls.first().copied());
+    shot.or_else(|| task.min_by_key(|evidence| (evidence.start, evidence.span)))
+        .or_else(|| draft.frames.first().map(|&frame| pool.frames[frame]))
+}
+
+/// A name that any order of arrival gives: from the earliest submit's span, else from the task id, else from
+/// the earliest delivery.
+pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> JobId {
+    let of_span = |span: SpanKey| name(&[b"span", &span.trace.0, &span.span.0]);
+    if let Some(shot) = draft.attempts.iter().filter_map(|attempt| attempt.shot).min() {
+        return of_span(pool.shots[shot].evidence.span);
+    }
+    let tasks = || draft.attempts.iter().flat_map(|attempt| &attempt.tasks);
+    let named = tasks().filter_map(|&task| {
+        let (id, first) = (pool.tasks[task].id?, pool.tasks[task].calls.first()?);
+        Some((id, &first.client.tenant, &call_of(first)?.endpoint.provider))
+    });
+    if let Some((id, tenant, provider)) = named.min() {
+        return name(&[b"task", tenant.as_bytes(), provider.as_bytes(), id.to_string().as_bytes()]);
+    }
+    let strays = tasks().filter_map(|&task| Some(pool.tasks[task].calls.first()?.span));
+    let groups = draft.attempts.iter().flat_map(|attempt| &attempt.groups);
+    let hooks = groups.map(|&group| solution.groups[group].first(pool).evidence.span);
+    of_span(strays.chain(hooks).min().unwrap_or_default())
+}
+
+/// 128-bit FNV-1a over length-prefixed parts: stable for ever, because job ids are in the ledger.
+fn name(parts: &[&[u8]]) -> JobId {
+    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
+    let mut eat =
+        |byte: u8| hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    for part in parts {
+        (part.len() as u64).to_be_bytes().into_iter().for_each(&mut eat);
+        part.iter().copied().for_each(&mut eat);
+    }
+    JobId(hash.to_be_bytes())
+}
+
+/// Whether more evidence would be needed to say how a job ended.
+pub(crate) fn is_decided(job: &Job) -> bool {
+    let done = |attempt: &Attempt| !matches!(attempt.outcome, Outcome::Unknown | Outcome::Abandoned);
+    matches!(job.outcome, Outcome::Succeeded | Outcome::Partial)
+        || job.attempts.iter().all(done)
+        || job.attempts.iter().all(|attempt| attempt.count(Role::Sync) > 0)
+}

@@ -1,0 +1,44 @@
+//! What became of attempts and jobs: outcome, failure reason, cause.
+//!
+//! Success and failure need positive evidence. Where the spans cannot tell them apart the outcome is *unknown*
+//! and the money *unverified*: never a guess.
+
+mod attempt;
+mod cause;
+mod fact;
+mod job;
+
+pub(crate) use job::{is_decided, job, job_id};
+
+use crate::call::{Call, TaskState};
+use crate::id::UnixNanos;
+use crate::solve::Solution;
+use crate::solve::group::{AttemptDraft, parts};
+use crate::solve::pool::{Pool, call_of};
+
+/// When an attempt had visibly ended without success, if it had.
+pub(crate) fn failed_at(pool: &Pool<'_>, solution: &Solution, draft: &AttemptDraft) -> Option<UnixNanos> {
+    let mut failed: Option<UnixNanos> = None;
+    for evidence in parts(pool, solution, draft) {
+        let state = call_of(evidence).and_then(|call| call.verdict).map(|verdict| verdict.state);
+        match state {
+            Some(TaskState::Succeeded | TaskState::Partial) => return None,
+            Some(state) if is_failure(state) => failed = failed.or(Some(evidence.end)),
+            _ => {}
+        }
+    }
+    // A refused submit has no task to end: its retry is found by the retry chains.
+    failed.filter(|_| !draft.tasks.is_empty())
+}
+
+pub(crate) fn is_failure(state: TaskState) -> bool {
+    matches!(state, TaskState::Failed | TaskState::Rejected | TaskState::Canceled | TaskState::CanceledQueued)
+}
+
+/// The status code of a call, if it got an answer.
+pub(crate) fn status(call: &Call) -> Option<u16> {
+    match call.answer {
+        crate::Answer::Status(code) => Some(code),
+        _ => None,
+    }
+}

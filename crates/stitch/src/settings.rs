@@ -1,0 +1,42 @@
+//! What a user may set about stitching. Every duration is in milliseconds of event time.
+
+/// Limits and delays of stitching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long after its last terminal evidence a job settles. Longer waits for stragglers, shorter shows
+    /// money sooner; later evidence revises either way.
+    pub settle_delay_ms: u64,
+    /// A job without terminal evidence settles after this long without a new call: its cost is then a bound.
+    pub idle_timeout_ms: u64,
+    /// A job settles at the latest this long after its first call.
+    pub absolute_timeout_ms: u64,
+    /// Two equal submits closer than this may be one intent submitted twice.
+    pub duplicate_window_ms: u64,
+    /// How long a settled job stays in memory, so that late evidence can revise it.
+    pub retention_ms: u64,
+    /// How long after its last evidence a decided job still takes part in matching others.
+    pub rematch_ms: u64,
+    /// Most spans kept in memory, over all open and retained jobs. At the bound what is settled goes first,
+    /// then the oldest, settled early.
+    pub max_spans: usize,
+    /// Most frames (spans above calls) kept while no call of their trace is known.
+    pub max_idle_frames: usize,
+    /// Most submits matched in one assignment; a larger crowd is cut in time order.
+    pub max_assignment: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            settle_delay_ms: 30_000,
+            idle_timeout_ms: 30 * 60_000,
+            absolute_timeout_ms: 24 * 3_600_000,
+            duplicate_window_ms: 2_000,
+            retention_ms: 6 * 3_600_000,
+            rematch_ms: 60_000,
+            max_spans: 4_000_000,
+            max_idle_frames: 200_000,
+            max_assignment: 192,
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! Which submit made which task: one assignment of everything unbound.
+//!
+//! A submit's span does not show the id that its answer carried, so the id is first seen in a poll, a result
+//! fetch or a delivery. What ties the two is lineage (the same parent or trace), a span link, the request's
+//! family, and the client's rhythm: the gap from the submit's end to the first call is nearly constant per
+//! client library. Gaps are scored by a mixture whose weights and densities are learned from the pool itself
+//! (expectation-maximisation over a few rounds, each pair judged without its own gap), starting from the poll
+//! intervals, which need no join. All candidates are then solved as a whole: nearest-first would lock a wrong
+//! pair and pass the error on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::call::{Accepted, Client, FrameKind, What};
+use crate::id::UnixNanos;
+use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::density::{Kernels, exponential, laplace, lognormal};
+use crate::solve::hooks::{HookGroup, callback_value};
+use crate::solve::pool::{Pool, Shot, call_of};
+
+const ROUNDS: usize = 4;
+/// Longest time between a submit and the first call that shows its task.
+const WINDOW_SECONDS: f64 = 1800.0;
+/// Most submits looked at for one task.
+const MAX_CANDIDATES: usize = 64;
+/// Most submits gone through to find them.
+const MAX_LOOKED_AT: usize = 4096;
+/// A request that takes longer than this waits for its result (`Prefer: wait`).
+const BLOCKING_SECONDS: f64 = 1.0;
+
+/// Something that a submit may have made: a task, deliveries, or both.
+#[derive(Clone, Debug)]
+pub(crate) struct Entity {
+    pub(crate) task: Option<usize>,
+    pub(crate) group: Option<usize>,
+    first: UnixNanos,
+    hooked: bool,
+    class: usize,
+    intervals: Vec<f64>,
+}
+
+/// A submit and what it made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding {
+    pub(crate) shot: usize,
+    pub(crate) entity: usize,
+    pub(crate) margin: f64,
+    pub(crate) tie: Tie,
+}
+
+/// The best reason for a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tie {
+    Link,
+    Trace,
+    Rhythm,
+    Delivery,
+}
+
+/// What may be bound: submits that wait for a task, and entities that wait for a submit.
+pub(crate) struct Open {
+    pub(crate) shots: Vec<usize>,
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) groups: Vec<usize>,
+}
+
+pub(crate) struct Binder<'p, 'a> {
+    pool: &'p Pool<'a>,
+    groups: &'p [HookGroup],
+    pub(crate) entities: Vec<Entity>,
+    classes: Vec<Class>,
+    shots: Vec<usize>,
+    /// Per open shot: it is one of two equal accepted submits within a second.
+    doubled: Vec<bool>,
+    rate: f64,
+    latency: (f64, f64),
+}
+
+/// A client's habit.
+#[derive(Clone, Debug)]
+struct Class {
+    weights: [f64; 5],
+    kernels: Kernels,
+    typical: f64,
+}
+
+const PRIOR: [f64; 5] = [1.0, 1.0, 1.0, 0.5, 0.1];
+
+type ClassKey<'a> = (&'a Arc<Client>, &'a Arc<str>, u64, Option<FrameKind>);
+
+impl<'p, 'a> Binder<'p, 'a> {
+    /// `merged` ties delivery groups to tasks found by fallback polls.
+    pub(crate) fn new(pool: &'p Pool<'a>, groups: &'p [HookGroup], open: &Open) -> Self {
+        let mut binder = Self {
+            pool,
+            groups,
+            entities: Vec::new(),
+            classes: Vec::new(),
+            shots: open.shots.clone(),
+            doubled: Vec::new(),
+            rate: 1.0,
+            latency: (20.0_f64.ln(), 1.3),
+        };
+        binder.collect(open);
+        binder.doubled = open.shots.iter().map(|&shot| binder.has_double(shot)).collect();
+        let span = match (pool.shots.first(), pool.shots.last()) {
+            (Some(first), Some(last)) => last.evidence.start.seconds_since(first.evidence.start),
+            _ => 0.0,
+        };
+        let count = (binder.entities.len() as f64).max(1.0);
+        binder.rate = count / (span + 600.0 / count);
+        binder
+    }
+
+    fn collect(&mut self, open: &Open) {
+        let mut keys: BTreeMap<ClassKey<'a>, usize> = BTreeMap::new();
+        let mut of_task: BTreeMap<usize, usize> = BTreeMap::new();
+        for &group in &open.groups {
+            if let Some((task, _)) = self.groups[group].task {
+                of_task.entry(task).or_insert(group);
+            }
+        }
+        for &task in &open.tasks {
+            let group = of_task.get(&task).copied();
+            let known = &self.pool.tasks[task];
+            let Some(first) = known.first() else { continue };
+            let followup = known.followups().next().map(|(evidence, _)| evidence);
+            let delivered = group.map(|group| self.groups[group].start(self.pool));
+            let hooked = match (followup, delivered) {
+                (Some(followup), Some(delivered)) => delivered <= followup.start,
+                (None, _) => true,
+                (Some(_), None) => false,
+            };
+            let start = delivered.filter(|_| hooked).unwrap_or_else(|| followup.unwrap_or(first).start);
+            let class = self.class_of(&mut keys, followup.unwrap_or(first));
+            let intervals = known.intervals();
+            self.entities.push(Entity { task: Some(task), group, first: start, hooked, class, intervals });
+        }
+        for &group in open.groups.iter().filter(|&&group| self.groups[group].task.is_none()) {
+            let hook = self.groups[group].first(self.pool).evidence;
+            let class = self.class_of(&mut keys, hook);
+            let first = hook.start;
+            let entity =
+                Entity { task: None, group: Some(group), first, hooked: true, class, intervals: vec![] };
+            self.entities.push(entity);
+        }
+        self.start_classes(keys.len());
+    }
+
+    fn class_of(&self, keys: &mut BTreeMap<ClassKey<'a>, usize>, first: &'a crate::Evidence) -> usize {
+        let Some(call) = call_of(first) else { return 0 };
+        let frame = self.pool.lineage.frames(first).next().map(|(_, frame)| frame.kind);
+        let frame = frame.filter(|&kind| kind != FrameKind::Server);
+        let next = keys.len();
+        *keys.entry((&first.client, &call.endpoint.provider, call.agent, frame)).or_insert(next)
+    }
+
+    /// Densities start from the poll intervals: they need no join.
+    fn start_classes(&mut self, count: usize) {
+        let mut intervals = vec![Vec::new(); count];
+        for entity in &self.entities {
+            intervals[entity.class].extend(median(&entity.intervals));
+        }
+        let total: f64 = PRIOR.iter().sum();
+        self.classes = intervals
+            .into_iter()
+            .map(|gaps| Class {
+                weights: PRIOR.map(|weight| weight / total),
+                typical: median(&gaps).unwrap_or(2.0),
+                kernels: Kernels::new(gaps),
+            })
+            .collect();
+    }
+
+    /// Solves, learning as it goes.
+    pub(crate) fn solve(&mut self, limit: usize) -> Vec<Binding> {
+        let candidates = self.candidates();
+        let mut pairs: Vec<Pair> = Vec::new();
+        for round in 0..ROUNDS {
+            let edges = self.edges(&candidates, &pairs);
+            pairs = assign::assign(&edges, limit, round + 1 == ROUNDS);
+            if round + 1 < ROUNDS {
+                self.learn(&pairs);
+            }
+        }
+        pairs
+            .iter()
+            .map(|pair| {
+                let (shot, entity) = (self.shots[pair.left], pair.right);
+                Binding { shot, entity, margin: pair.margin, tie: self.tie(shot, entity) }
+            })
+            .collect()
+    }
+
+    fn candidates(&self) -> Vec<(usize, usize)> {
+        let mut by_provider: BTreeMap<(&Arc<str>, &Arc<str>), Vec<usize>> = BTreeMap::new();
+        for (place, &shot) in self.shots.iter().enumerate() {
+            let shot = &self.pool.shots[shot];
+            let key = (&shot.evidence.client.tenant, &shot.call.endpoint.provider);
+            by_provider.entry(key).or_default().push(place);
+        }
+        let mut found = Vec::new();
+        for (at, entity) in self.entities.iter().enumerate() {
+            let Some(first) = self.first_call(entity) else { continue };
+            let Some(call) = call_of(first) else { continue };
+            let Some(lane) = by_provider.get(&(&first.client.tenant, &call.endpoint.provider)) else {
+                continue;
+            };
+            let end = lane
+                .partition_point(|&place| self.pool.shots[self.shots[place]].evidence.start <= entity.first);
+            let near = lane[..end]
+                .iter()
+                .rev()
+                .take(MAX_LOOKED_AT)
+                .filter(|&&place| self.possible(place, entity, call));
+            found.extend(near.take(MAX_CANDIDATES).map(|&place| (place, at)));
+        }
+        found
+    }
+
+    fn first_call(&self, entity: &Entity) -> Option<&'a crate::Evidence> {
+        match (entity.task, entity.group) {
+            (Some(task), _) => {
+                let task = &self.pool.tasks[task];
+                task.followups().next().map(|(evidence, _)| evidence).or_else(|| task.first())
+            }
+            (None, Some(group)) => Some(self.groups[group].first(self.pool).evidence),
+            (None, None) => None,
+        }
+    }
+
+    fn possible(&self, place: usize, entity: &Entity, call: &crate::Call) -> bool {
+        let shot = &self.pool.shots[self.shots[place]];
+        let family = &shot.call.endpoint.family;
+        let other = &call.endpoint.family;
+        let gap = entity.first.seconds_since(shot.evidence.end);
+        (family == other || family.is_empty() || other.is_empty())
+            && gap <= WINDOW_SECONDS
+            && (gap >= -0.001 || shot.seconds() > BLOCKING_SECONDS)
+            && entity.group.is_none_or(|group| self.callback_fits(shot, group))
+    }
+
+    /// Where submits show their callback URL, a delivery must have come by that very URL.
+    fn callback_fits(&self, shot: &Shot<'_>, group: usize) -> bool {
+        let hook = self.groups[group].first(self.pool);
+        match (&shot.call.callback, &hook.call.callback) {
+            (Some(asked), Some(came)) => {
+                asked == came && callback_value(shot.call) == callback_value(hook.call)
+            }
+            (None, Some(_)) => !self.shows_callbacks(&shot.call.endpoint.provider),
+            _ => true,
+        }
+    }
+
+    fn shows_callbacks(&self, provider: &Arc<str>) -> bool {
+        let mut shots = self.pool.shots.iter();
+        shots.any(|shot| shot.call.callback.is_some() && shot.call.endpoint.provider == *provider)
+    }
+
+    fn edges(&self, candidates: &[(usize, usize)], pairs: &[Pair]) -> Vec<Edge> {
+        let own: BTreeMap<(usize, usize), f64> =
+            pairs.iter().map(|pair| ((pair.left, pair.right), self.gap(pair.left, pair.right))).collect();
+        candidates
+            .iter()
+            .map(|&(place, entity)| {
+                let own = own.get(&(place, entity)).copied();
+                Edge { left: place, right: entity, gain: self.gain(place, entity, own) }
+            })
+            .collect()
+    }
+
+    fn gap(&self, place: usize, entity: usize) -> f64 {
+        self.entities[entity].first.seconds_since(self.pool.shots[self.shots[place]].evidence.end)
+    }
+
+    /// Gain over leaving both alone.
+    fn gain(&self, place: usize, at: usize, own: Option<f64>) -> f64 {
+        let shot = &self.pool.shots[self.shots[place]];
+        let entity = &self.entities[at];
+        let gap = self.gap(place, at);
+        let density = if gap < 0.0 {
+            // The answer was held back: polls may begin before it ends.
+            0.05
+        } else if entity.hooked {
+            0.97 * lognormal(gap.max(1e-6), self.latency.0, self.latency.1) + 0.03 / WINDOW_SECONDS
+        } else {
+            let parts = self.parts(entity, gap, own);
+            let weights = self.classes[entity.class].weights;
+            parts.iter().zip(weights).map(|(part, weight)| part * weight).sum()
+        };
+        let alone = (0.02 * self.rate).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
+        let accepted = if shot.call.accepted == Accepted::Ambiguous { -3.0 } else { 0.0 };
+        density.max(1e-12).ln() + self.hints(shot, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
+    }
+
+    /// The five densities of a mixture: cadence, immediate, learned, jitter, broad.
+    fn parts(&self, entity: &Entity, gap: f64, own: Option<f64>) -> [f64; 5] {
+        let class = &self.classes[entity.class];
+        let steady =
+            |interval: f64| 0.8 * laplace(gap - interval, 0.0012) + 0.2 * laplace(gap - interval, 0.02);
+        let own_interval = median(&entity.intervals);
+        let first_interval = entity.intervals.first().copied();
+        let cadence = own_interval.into_iter().chain(first_interval).map(steady).fold(0.0, f64::max);
+        let immediate = 0.8 * exponential(gap, 0.002) + 0.2 * exponential(gap, 0.02);
+        let (learned, _) = class.kernels.density(gap, own);
+        let typical = own_interval.unwrap_or(class.typical).max(1e-3);
+        let jitter = lognormal(gap, typical.ln(), 0.33);
+        let flat = if gap <= 60.0 { 0.25 / 60.0 } else { 0.0 };
+        let broad = 0.65 * lognormal(gap, 0.8_f64.ln(), 0.9) + flat + 0.1 / WINDOW_SECONDS;
+        [cadence, immediate, learned, jitter, broad]
+    }
+
+    /// Everything but the gap.
+    fn hints(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
+        let Some(first) = self.first_call(entity) else { return 0.0 };
+        let mut sum = match self.kinship(shot, first) {
+            Kinship::Parent => 7.0,
+            Kinship::Trace => 5.0,
+            Kinship::None => 0.0,
+        };
+        sum += match self.links(shot, first) {
+            Some(true) => 7.0,
+            Some(false) => -7.0,
+            None => 0.0,
+        };
+        let call = call_of(first);
+        if !entity.hooked && first.client == shot.evidence.client {
+            sum += if call.is_some_and(|call| call.agent != shot.call.agent) { -6.0 } else { 0.0 };
+        }
+        let asked = shot.call.callback.is_some();
+        sum += if asked && !entity.hooked && entity.group.is_none() { -2.0 } else { 0.0 };
+        if entity.hooked {
+            sum += if shot.seconds() > BLOCKING_SECONDS { -2.0 } else { 0.0 };
+            sum += self.enclosing(shot, entity);
+        }
+        sum
+    }
+
+    fn kinship(&self, shot: &Shot<'_>, first: &crate::Evidence) -> Kinship {
+        if shot.evidence.span.trace != first.span.trace {
+            Kinship::None
+        } else if shot.evidence.parent.is_some() && shot.evidence.parent == first.parent {
+            Kinship::Parent
+        } else {
+            Kinship::Trace
+        }
+    }
+
+    /// Whether links of the first call or of a span above it name the submit's trace; none without links.
+    fn links(&self, shot: &Shot<'_>, first: &'a crate::Evidence) -> Option<bool> {
+        let above = std::iter::once(first).chain(self.pool.lineage.ancestors(first));
+        let mut links = above.flat_map(|evidence| &evidence.links).peekable();
+        links.peek()?;
+        Some(links.any(|link| link.trace == shot.evidence.span.trace))
+    }
+
+    /// A request that waited for its job ends right after the delivery; one that ended before did not.
+    fn enclosing(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
+        let Some(request) = self.pool.lineage.topmost(shot.evidence, FrameKind::Server) else { return 0.0 };
+        let after = request.end.seconds_since(entity.first);
+        if (0.0..=0.1).contains(&after) {
+            2.5
+        } else if after < 0.0 {
+            -1.5
+        } else {
+            0.0
+        }
+    }
+
+    fn has_double(&self, at: usize) -> bool {
+        let shot = &self.pool.shots[at];
+        let near = |other: &Shot<'_>| {
+            other.call.request == shot.call.request
+                && other.evidence.span != shot.evidence.span
+                && other.call.accepted == Accepted::Yes
+                && other.evidence.client == shot.evidence.client
+        };
+        let start = shot.evidence.start;
+        let from = self.pool.shots.partition_point(|other| other.evidence.start < start.minus_ms(1000));
+        let until = self.pool.shots.partition_point(|other| other.evidence.start <= start.plus_ms(1000));
+        shot.call.accepted == Accepted::Yes && self.pool.shots[from..until].iter().any(near)
+    }
+
+    fn learn(&mut self, pairs: &[Pair]) {
+        let mut counts = vec![PRIOR; self.classes.len()];
+        let mut gaps = vec![Vec::new(); self.classes.len()];
+        let mut latencies = Vec::new();
+        for pair in pairs {
+            let entity = &self.entities[pair.right];
+            let gap = self.gap(pair.left, pair.right);
+            if gap < 0.0 {
+                continue;
+            }
+            if entity.hooked {
+                latencies.push(gap.max(1e-6).ln());
+                continue;
+            }
+            let parts = self.parts(entity, gap, Some(gap));
+            let weights = self.classes[entity.class].weights;
+            let total: f64 = parts.iter().zip(weights).map(|(part, weight)| part * weight).sum();
+            if total > 0.0 {
+                for (at, count) in counts[entity.class].iter_mut().enumerate() {
+                    *count += parts[at] * weights[at] / total;
+                }
+            }
+            gaps[entity.class].push(gap);
+        }
+        for ((class, counts), gaps) in self.classes.iter_mut().zip(counts).zip(gaps) {
+            let total: f64 = counts.iter().sum();
+            class.weights = counts.map(|count| count / total);
+            if !gaps.is_empty() {
+                class.kernels = Kernels::new(gaps);
+            }
+        }
+        if latencies.len() >= 3 {
+            let count = latencies.len() as f64;
+            let mean = latencies.iter().sum::<f64>() / count;
+            let variance = latencies.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
+            self.latency = (mean, variance.sqrt().max(0.35));
+        }
+    }
+
+    fn tie(&self, shot: usize, entity: usize) -> Tie {
+        let (shot, entity) = (&self.pool.shots[shot], &self.entities[entity]);
+        let Some(first) = self.first_call(entity) else { return Tie::Rhythm };
+        if self.links(shot, first) == Some(true) {
+            Tie::Link
+        } else if self.kinship(shot, first) != Kinship::None {
+            Tie::Trace
+        } else if entity.hooked {
+            Tie::Delivery
+        } else {
+            Tie::Rhythm
+        }
+    }
+
+    /// How well a normal gap explains an entity's binding, in nats over leaving both alone.
+    pub(crate) fn explained(&self, binding: &Binding) -> f64 {
+        let place = self.shots.iter().position(|&shot| shot == binding.shot);
+        place.map_or(f64::NEG_INFINITY, |place| self.gain(place, binding.entity, None))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinship {
+    Parent,
+    Trace,
+    None,
+}
+
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    Some(sorted[sorted.len() / 2])
+}
+
+/// Whether a span is a frame, which some callers must tell apart.
+pub(crate) fn is_frame(evidence: &crate::Evidence) -> bool {
+    matches!(evidence.what, What::Frame(_))
+}

@@ -1,0 +1,64 @@
+//! Densities of gaps in time, per second.
+
+/// Narrowest kernel, in seconds: timers and schedulers jitter by about this much.
+const MIN_WIDTH: f64 = 0.0015;
+/// Widest kernel, as a share of the gap.
+const MAX_SHARE: f64 = 0.3;
+
+pub(crate) fn lognormal(x: f64, mu: f64, sigma: f64) -> f64 {
+    if x <= 0.0 {
+        return 0.0;
+    }
+    let z = (x.ln() - mu) / sigma;
+    (-0.5 * z * z).exp() / (x * sigma * (2.0 * std::f64::consts::PI).sqrt())
+}
+
+pub(crate) fn laplace(x: f64, width: f64) -> f64 {
+    (-x.abs() / width).exp() / (2.0 * width)
+}
+
+pub(crate) fn exponential(x: f64, mean: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { (-x / mean).exp() / mean }
+}
+
+/// A kernel density over observed gaps; a gap being judged is left out of its own density.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernels {
+    /// Sorted gap and kernel width.
+    kernels: Vec<(f64, f64)>,
+}
+
+impl Kernels {
+    /// Each kernel is as wide as the distance to its second neighbour, within bounds.
+    pub(crate) fn new(mut gaps: Vec<f64>) -> Self {
+        gaps.sort_unstable_by(f64::total_cmp);
+        let width = |at: usize| {
+            let gap = gaps[at];
+            let around = gaps[at.saturating_sub(2)..gaps.len().min(at + 3)].iter();
+            let mut distances: Vec<f64> = around.map(|other| (other - gap).abs()).collect();
+            distances.sort_unstable_by(f64::total_cmp);
+            let second = distances.get(2).copied().unwrap_or(f64::INFINITY);
+            second.clamp(MIN_WIDTH, (MAX_SHARE * gap.abs()).max(MIN_WIDTH))
+        };
+        let kernels = (0..gaps.len()).map(|at| (gaps[at], width(at))).collect();
+        Self { kernels }
+    }
+
+    /// Density at a gap and the number of gaps it rests on, without `own`.
+    pub(crate) fn density(&self, gap: f64, own: Option<f64>) -> (f64, f64) {
+        let mut skip = own;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for &(center, width) in &self.kernels {
+            if skip.is_some_and(|own| own.total_cmp(&center).is_eq()) {
+                skip = None;
+                continue;
+            }
+            count += 1.0;
+            let z = (gap - center) / width;
+            if z.abs() < 8.0 {
+                sum += (-0.5 * z * z).exp() / (width * (2.0 * std::f64::consts::PI).sqrt());
+            }
+        }
+        if count > 0.0 { (sum / count, count) } else { (0.0, 0.0) }
+    }
+}

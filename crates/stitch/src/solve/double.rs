@@ -1,0 +1,124 @@
+//! Double submits: an accepted submit that nothing follows, beside an equal one.
+//!
+//! An impatient click or a client that forgot its first answer leaves two tasks at the provider, of which the
+//! client follows one. Equal submits of a batch loop look the same but each is followed; an abandoned submit
+//! has no equal beside it. Across traces, where nothing but time speaks, the gap must be short against how
+//! often the request comes anyway, or be one that recurs to a few milliseconds: a habit of that client.
+
+use std::collections::BTreeMap;
+
+use crate::call::Accepted;
+use crate::settings::Settings;
+use crate::solve::assign::{self, Edge};
+use crate::solve::pool::{Pool, Shot};
+use crate::solve::retry::Rates;
+
+/// A submit that nothing follows, and the equal one that its intent is followed by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Double {
+    pub(crate) lost: usize,
+    pub(crate) kept: usize,
+    /// In one trace, which says more than time.
+    pub(crate) kin: bool,
+}
+
+/// `followed[shot]` tells whether a task or a retry follows it.
+pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Double> {
+    let rates = Rates::new(pool);
+    let candidates = candidates(pool, followed, settings);
+    let habits = recurring(&candidates);
+    let edges: Vec<Edge> = candidates
+        .iter()
+        .filter_map(|near| {
+            let gain = gain(&rates, &pool.shots[near.lost], near, &habits)?;
+            Some(Edge { left: near.lost, right: near.kept, gain })
+        })
+        .collect();
+    let pairs = assign::assign(&edges, settings.max_assignment, false);
+    let kin =
+        |lost, kept| candidates.iter().any(|near| (near.lost, near.kept) == (lost, kept) && near.kin > 0);
+    pairs
+        .iter()
+        .map(|pair| Double { lost: pair.left, kept: pair.right, kin: kin(pair.left, pair.right) })
+        .collect()
+}
+
+struct Near {
+    lost: usize,
+    kept: usize,
+    gap: f64,
+    /// 2 same parent, 1 same trace, 0 neither.
+    kin: u8,
+}
+
+fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Near> {
+    let mut found = Vec::new();
+    for (lost, shot) in pool.shots.iter().enumerate() {
+        if followed[lost] || !may_be_lost(shot) {
+            continue;
+        }
+        let start = shot.evidence.start;
+        let window = settings.duplicate_window_ms;
+        let from = pool.shots.partition_point(|other| other.evidence.start < start.minus_ms(window));
+        let until = pool.shots.partition_point(|other| other.evidence.start <= start.plus_ms(window));
+        for (kept, other) in pool.shots[..until].iter().enumerate().skip(from) {
+            if kept != lost && followed[kept] && equal(pool, shot, other) {
+                let gap = other.evidence.start.seconds_since(start).abs();
+                found.push(Near { lost, kept, gap, kin: kin(shot, other) });
+            }
+        }
+    }
+    found
+}
+
+fn may_be_lost(shot: &Shot<'_>) -> bool {
+    shot.is_async() && shot.call.accepted == Accepted::Yes && shot.seconds() <= 1.0
+}
+
+fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
+    let overlap = a.evidence.start < b.evidence.end && b.evidence.start < a.evidence.end;
+    let apart = pool.lineage.tells(a.evidence) && pool.lineage.tells(b.evidence) && kin(a, b) == 0;
+    b.call.accepted == Accepted::Yes
+        && a.call.request == b.call.request
+        && a.call.agent == b.call.agent
+        && a.evidence.client == b.evidence.client
+        && !overlap
+        && !apart
+}
+
+fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {
+    if a.evidence.span.trace != b.evidence.span.trace {
+        0
+    } else if a.evidence.parent.is_some() && a.evidence.parent == b.evidence.parent {
+        2
+    } else {
+        1
+    }
+}
+
+/// Gaps across traces that occur again within 5 ms.
+fn recurring(candidates: &[Near]) -> BTreeMap<u64, u32> {
+    let mut buckets = BTreeMap::new();
+    for near in candidates.iter().filter(|near| near.kin == 0 && near.gap >= 0.05) {
+        *buckets.entry(bucket(near.gap)).or_insert(0) += 1;
+    }
+    buckets
+}
+
+fn bucket(gap: f64) -> u64 {
+    (gap / 0.005).round().max(0.0) as u64
+}
+
+fn gain(rates: &Rates, shot: &Shot<'_>, near: &Near, habits: &BTreeMap<u64, u32>) -> Option<f64> {
+    let closeness = 1.0 / (1.0 + near.gap);
+    if near.kin > 0 {
+        return Some(f64::from(near.kin) * 3.0 + closeness);
+    }
+    if !(0.05..=1.0).contains(&near.gap) {
+        return None;
+    }
+    let at = bucket(near.gap);
+    let again: u32 = (at.saturating_sub(1)..=at + 1).filter_map(|at| habits.get(&at)).sum();
+    let rare = rates.of(shot) * near.gap < 0.1;
+    (rare || again >= 2).then(|| closeness + f64::from(again.min(8)) * 0.3)
+}

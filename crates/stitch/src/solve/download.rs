@@ -1,0 +1,94 @@
+//! Downloads: an output fetched from the provider's file host, whose name shows no task id.
+//!
+//! A client downloads right after the call that told it the address, so the attempt of that provider whose last
+//! call ended just before wins, one in the same trace first. Further files follow one another.
+
+use std::collections::BTreeMap;
+
+use crate::call::{Accepted, Evidence, Role};
+use crate::id::UnixNanos;
+use crate::job::{Confidence, Join, JoinRule};
+use crate::solve::Solution;
+use crate::solve::group::{AttemptDraft, last_end, parts};
+use crate::solve::pool::{Pool, call_of};
+
+/// Longest wait before a download without lineage, in seconds.
+const BARE_SECONDS: f64 = 2.0;
+/// Longest wait within one trace, in seconds.
+const TRACE_SECONDS: f64 = 120.0;
+
+struct Place<'a> {
+    root: usize,
+    end: UnixNanos,
+    provider: &'a str,
+    last: &'a Evidence,
+}
+
+/// Gives every download to the attempt that it follows.
+pub(crate) fn attach(pool: &Pool<'_>, solution: &Solution, drafts: &mut BTreeMap<usize, AttemptDraft>) {
+    if pool.downloads.is_empty() {
+        return;
+    }
+    let mut places = places(pool, solution, drafts);
+    places.sort_unstable_by_key(|place| (place.end, place.root));
+    for (at, download) in pool.downloads.iter().enumerate() {
+        let download = download.evidence;
+        let Some(provider) = call_of(download).map(|call| &*call.endpoint.provider) else { continue };
+        let limit = places.partition_point(|place| place.end <= download.start.plus_ms(1));
+        let mut best: Option<(usize, f64, bool)> = None;
+        for (index, place) in places[..limit].iter().enumerate().rev() {
+            let gap = download.start.seconds_since(place.end);
+            if gap > TRACE_SECONDS {
+                break;
+            }
+            let kin = place.last.span.trace == download.span.trace;
+            let fits = place.provider == provider
+                && place.last.client.tenant == download.client.tenant
+                && gap <= if kin { TRACE_SECONDS } else { BARE_SECONDS }
+                && (kin || !pool.lineage.tells(download) || !pool.lineage.tells(place.last));
+            let better = best.is_none_or(|(_, held, held_kin)| (kin, -gap) > (held_kin, -held));
+            if fits && better {
+                best = Some((index, gap, kin));
+            }
+        }
+        let Some((index, gap, kin)) = best else { continue };
+        let confidence = match (kin, gap) {
+            (true, _) => Confidence::Strong,
+            (false, gap) if gap < 0.05 => Confidence::Likely,
+            _ => Confidence::Guess,
+        };
+        let span = Some(download.span);
+        if let Some(draft) = drafts.get_mut(&places[index].root) {
+            draft.downloads.push(at);
+            draft.joins.push(Join { rule: JoinRule::DownloadTime, confidence, margin: None, span });
+        }
+        places[index].end = download.end;
+        places[index].last = download;
+        places.sort_unstable_by_key(|place| (place.end, place.root));
+    }
+}
+
+/// Attempts that may have an output, with the end of their last call.
+fn places<'a>(
+    pool: &Pool<'a>,
+    solution: &Solution,
+    drafts: &BTreeMap<usize, AttemptDraft>,
+) -> Vec<Place<'a>> {
+    let mut places = Vec::new();
+    for (&root, draft) in drafts {
+        let refused = draft.shot.is_some_and(|shot| pool.shots[shot].call.accepted != Accepted::Yes);
+        if refused && draft.tasks.is_empty() && draft.groups.is_empty() {
+            continue;
+        }
+        let parts = parts(pool, solution, draft);
+        let Some(&last) = parts.iter().max_by_key(|evidence| (evidence.end, evidence.span)) else { continue };
+        let Some(call) = call_of(last) else { continue };
+        // A bare submit of an asynchronous provider has no output address yet.
+        if call.role == Role::Submit && last.end.seconds_since(last.start) <= 1.0 {
+            continue;
+        }
+        let end = last_end(pool, solution, draft);
+        places.push(Place { root, end, provider: &call.endpoint.provider, last });
+    }
+    places
+}

@@ -1,0 +1,71 @@
+//! Fallback polls: deliveries were refused to the last, so the client asks once itself.
+//!
+//! A dead group of deliveries without a task is matched with a task that was seen in one moment only and that
+//! starts after it. A task whose normal gap already explains it well is left alone.
+
+use std::collections::BTreeMap;
+
+use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::bind::{Binder, Binding};
+use crate::solve::density::lognormal;
+use crate::solve::hooks::HookGroup;
+use crate::solve::pool::{Pool, call_of};
+
+/// Longest wait after the last refused delivery, in seconds.
+const WINDOW_SECONDS: f64 = 120.0;
+
+/// Pairs (group, task), given how a run without them bound the tasks.
+pub(crate) fn polls(
+    pool: &Pool<'_>,
+    groups: &[HookGroup],
+    open_tasks: &[usize],
+    binder: &Binder<'_, '_>,
+    bindings: &[Binding],
+    limit: usize,
+) -> Vec<Pair> {
+    let explained: BTreeMap<usize, f64> = bindings
+        .iter()
+        .filter_map(|binding| {
+            let task = binder.entities[binding.entity].task?;
+            Some((task, binder.explained(binding)))
+        })
+        .collect();
+    let mut edges = Vec::new();
+    for (at, group) in groups.iter().enumerate() {
+        if group.task.is_some() || !group.is_dead(pool) {
+            continue;
+        }
+        for &task in open_tasks {
+            if explained.get(&task).is_none_or(|&gain| gain < 3.0)
+                && let Some(gain) = gain(pool, group, task, open_tasks.len())
+            {
+                edges.push(Edge { left: at, right: task, gain });
+            }
+        }
+    }
+    assign::assign(&edges, limit, true)
+}
+
+fn gain(pool: &Pool<'_>, group: &HookGroup, task: usize, tasks: usize) -> Option<f64> {
+    let last = group.last(pool);
+    let known = &pool.tasks[task];
+    let (first, call) = known.followups().next()?;
+    let end = known.end();
+    let one_shot = end.seconds_since(first.start) <= 0.1 + first.end.seconds_since(first.start);
+    let gap = first.start.seconds_since(last.evidence.end);
+    let same = call.endpoint.provider == last.call.endpoint.provider
+        && first.client.tenant == last.evidence.client.tenant
+        && first.client.service == last.evidence.client.service;
+    if !one_shot || !same || !(0.0..=WINDOW_SECONDS).contains(&gap) {
+        return None;
+    }
+    // A request that submitted before the delivery and polls after it speaks for the pair.
+    let waits = pool.shots.iter().any(|shot| {
+        shot.evidence.span.trace == first.span.trace
+            && shot.evidence.start < group.start(pool)
+            && call_of(first).is_some()
+    });
+    let density = lognormal(gap.max(1e-3), 5.0_f64.ln(), 1.0);
+    let rate = tasks as f64 / 600.0;
+    Some((density / rate.max(1e-3)).ln() + if waits { 2.0 } else { 0.0 })
+}

@@ -1,0 +1,368 @@
+//! Attempts into jobs, and the spans above and beside them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::call::{Correlation, CorrelationKind, Evidence, FrameKind, What};
+use crate::id::{TraceId, UnixNanos};
+use crate::job::{Confidence, Join, JoinRule};
+use crate::judge;
+use crate::solve::download;
+use crate::solve::pool::{Pool, call_of};
+use crate::solve::retry::Rates;
+use crate::solve::union::Union;
+use crate::solve::{Solution, confidence};
+
+/// Longest wait before an application resubmits what had failed at the provider, in seconds.
+const RESUBMIT_SECONDS: f64 = 60.0;
+
+/// Indices into the pool that make one attempt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AttemptDraft {
+    pub(crate) shot: Option<usize>,
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) groups: Vec<usize>,
+    pub(crate) downloads: Vec<usize>,
+    pub(crate) joins: Vec<Join>,
+}
+
+/// Indices into the pool that make one job.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobDraft {
+    pub(crate) attempts: Vec<AttemptDraft>,
+    /// Spans above that are of this job alone.
+    pub(crate) frames: Vec<usize>,
+}
+
+/// Where the units of a pool lie in one index space: shots, then tasks, then delivery groups.
+struct Units {
+    tasks: usize,
+    groups: usize,
+    count: usize,
+}
+
+/// Forms the jobs of a solved pool.
+pub(crate) fn jobs(pool: &Pool<'_>, solution: &Solution) -> Vec<JobDraft> {
+    let units = Units {
+        tasks: pool.shots.len(),
+        groups: pool.shots.len() + pool.tasks.len(),
+        count: pool.shots.len() + pool.tasks.len() + solution.groups.len(),
+    };
+    let mut attempts = Union::new(units.count);
+    tie_attempts(pool, solution, &units, &mut attempts);
+    let mut drafts = attempt_drafts(pool, solution, &units, &mut attempts);
+    let mut jobs = attempts.clone();
+    tie_retries(pool, solution, &drafts, &mut jobs);
+    tie_names(pool, solution, &units, &mut drafts, &mut jobs);
+    tie_sessions(pool, &mut drafts, &mut jobs);
+    download::attach(pool, solution, &mut drafts);
+    collect(pool, solution, drafts, &mut jobs)
+}
+
+fn tie_attempts(pool: &Pool<'_>, solution: &Solution, units: &Units, attempts: &mut Union) {
+    for (task, bound) in solution.task_shot.iter().enumerate() {
+        if let Some(bound) = bound {
+            attempts.join(bound.shot, units.tasks + task);
+        }
+    }
+    for group in 0..solution.groups.len() {
+        if let Some((task, _, _)) = solution.group_task[group] {
+            attempts.join(units.tasks + task, units.groups + group);
+        } else if let Some(bound) = solution.group_shot[group] {
+            attempts.join(bound.shot, units.groups + group);
+        }
+    }
+    debug_assert!(pool.tasks.len() == solution.task_shot.len());
+}
+
+/// By attempt root: its parts and how they were joined.
+fn attempt_drafts(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    units: &Units,
+    attempts: &mut Union,
+) -> BTreeMap<usize, AttemptDraft> {
+    let mut drafts: BTreeMap<usize, AttemptDraft> = BTreeMap::new();
+    for shot in 0..pool.shots.len() {
+        drafts.entry(attempts.find(shot)).or_default().shot = Some(shot);
+    }
+    for (task, bound) in solution.task_shot.iter().enumerate() {
+        let draft = drafts.entry(attempts.find(units.tasks + task)).or_default();
+        draft.tasks.push(task);
+        if pool.tasks[task].id.is_some() {
+            draft.joins.push(named(JoinRule::TaskIdPath, None));
+        }
+        if let Some(bound) = bound {
+            let span = Some(pool.shots[bound.shot].evidence.span);
+            let Confidence::Exact = bound.confidence else {
+                draft.joins.push(inferred(bound.rule, bound.margin, span));
+                continue;
+            };
+            draft.joins.push(Join { rule: bound.rule, confidence: bound.confidence, margin: None, span });
+        }
+    }
+    for (group, known) in solution.groups.iter().enumerate() {
+        let draft = drafts.entry(attempts.find(units.groups + group)).or_default();
+        draft.groups.push(group);
+        let span = Some(known.first(pool).evidence.span);
+        if let Some((_, rule, margin)) = solution.group_task[group] {
+            draft.joins.push(margin.map_or(named(rule, span), |margin| inferred(rule, Some(margin), span)));
+        } else if let Some(bound) = solution.group_shot[group] {
+            draft.joins.push(match bound.margin {
+                Some(margin) => inferred(bound.rule, Some(margin), span),
+                None => named(bound.rule, span),
+            });
+        }
+        for &(hook, margin) in &known.margins {
+            let span = Some(pool.hooks[hook].evidence.span);
+            draft.joins.push(inferred(JoinRule::Redelivery, Some(margin), span));
+        }
+    }
+    drafts
+}
+
+fn named(rule: JoinRule, span: Option<crate::SpanKey>) -> Join {
+    Join { rule, confidence: Confidence::Exact, margin: None, span }
+}
+
+fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<crate::SpanKey>) -> Join {
+    Join { rule, confidence: confidence(margin.unwrap_or_default()), margin, span }
+}
+
+fn tie_retries(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    drafts: &BTreeMap<usize, AttemptDraft>,
+    jobs: &mut Union,
+) {
+    for retry in &solution.retries {
+        jobs.join(retry.from, retry.to);
+    }
+    for double in &solution.doubles {
+        jobs.join(double.lost, double.kept);
+    }
+    for (from, to) in resubmissions(pool, solution, drafts) {
+        jobs.join(from, to);
+    }
+}
+
+/// Equal requests of one client after the earlier one's task had visibly ended without success.
+pub(crate) fn resubmissions(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    drafts: &BTreeMap<usize, AttemptDraft>,
+) -> Vec<(usize, usize)> {
+    let rates = Rates::new(pool);
+    let mut found = Vec::new();
+    for draft in drafts.values() {
+        let Some(from) = draft.shot else { continue };
+        let Some(failed_at) = judge::failed_at(pool, solution, draft) else { continue };
+        let shot = &pool.shots[from];
+        let later = pool.shots.partition_point(|other| other.evidence.start < failed_at);
+        let next = pool.shots[later..].iter().position(|other| {
+            other.call.request == shot.call.request
+                && other.call.agent == shot.call.agent
+                && other.evidence.client == shot.evidence.client
+        });
+        let Some(to) = next.map(|at| at + later) else { continue };
+        let other = &pool.shots[to];
+        let gap = other.evidence.start.seconds_since(failed_at);
+        let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
+        let kin = shot.evidence.span.trace == other.evidence.span.trace
+            && shot.evidence.parent == other.evidence.parent;
+        let rare = !tells && rates.of(shot) * gap < 0.1;
+        if gap <= RESUBMIT_SECONDS && (tells && kin || rare) && from != to {
+            found.push((from, to));
+        }
+    }
+    found
+}
+
+/// Operation spans and correlation ids: everything under one name is one job.
+fn tie_names(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    units: &Units,
+    drafts: &mut BTreeMap<usize, AttemptDraft>,
+    jobs: &mut Union,
+) {
+    let mut by_operation: BTreeMap<crate::SpanKey, usize> = BTreeMap::new();
+    let mut by_name: BTreeMap<(Arc<str>, Correlation), usize> = BTreeMap::new();
+    let roots: Vec<usize> = drafts.keys().copied().collect();
+    for root in roots {
+        let mut rules = Vec::new();
+        for evidence in parts(pool, solution, &drafts[&root]) {
+            if let Some(operation) = pool.lineage.topmost(evidence, FrameKind::Operation) {
+                let first = *by_operation.entry(operation.span).or_insert(root);
+                if jobs.find(first) != jobs.find(root) {
+                    rules.push(JoinRule::OperationSpan);
+                }
+                jobs.join(first, root);
+            }
+            for name in job_names(pool, evidence) {
+                let first = *by_name.entry((evidence.client.tenant.clone(), name)).or_insert(root);
+                if jobs.find(first) != jobs.find(root) {
+                    rules.push(JoinRule::CorrelationId);
+                }
+                jobs.join(first, root);
+            }
+        }
+        if let Some(draft) = drafts.get_mut(&root) {
+            draft.joins.extend(rules.into_iter().map(|rule| named(rule, None)));
+        }
+    }
+    debug_assert!(units.count >= by_operation.len().min(units.count));
+}
+
+/// The ids that the application gave a job, on a span or on any span above it.
+fn job_names<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Vec<Correlation> {
+    let own = call_of(evidence).map(|call| &call.correlations);
+    let above = pool.lineage.frames(evidence).map(|(_, frame)| &frame.correlations);
+    let hooks = pool.lineage.ancestors(evidence).filter_map(|above| Some(&call_of(above)?.correlations));
+    own.into_iter()
+        .chain(above)
+        .chain(hooks)
+        .flatten()
+        .filter(|known| matches!(known.kind, CorrelationKind::Job | CorrelationKind::Idempotency))
+        .cloned()
+        .collect()
+}
+
+/// Voice sessions: legs under one session span, with one conversation id, or of two kinds in one trace.
+fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft>, jobs: &mut Union) {
+    let mut sessions: BTreeMap<SessionKey, Vec<usize>> = BTreeMap::new();
+    for (root, draft) in drafts.iter() {
+        let Some(shot) = draft.shot.map(|shot| &pool.shots[shot]) else { continue };
+        if shot.call.endpoint.leg.is_none() {
+            continue;
+        }
+        sessions.entry(session_of(pool, shot.evidence)).or_default().push(*root);
+    }
+    for (key, roots) in &sessions {
+        let leg = |root: &usize| {
+            let shot = drafts.get(root).and_then(|draft| draft.shot)?;
+            pool.shots[shot].call.endpoint.leg.clone()
+        };
+        let first = leg(&roots[0]);
+        let kinds_differ = roots.iter().any(|root| leg(root) != first);
+        if roots.len() < 2 || (matches!(key, SessionKey::Trace(_)) && !kinds_differ) {
+            continue;
+        }
+        for &root in &roots[1..] {
+            jobs.join(roots[0], root);
+            if let Some(draft) = drafts.get_mut(&root) {
+                draft.joins.push(named(JoinRule::Session, None));
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum SessionKey {
+    Name(Correlation),
+    Span(crate::SpanKey),
+    Trace(TraceId),
+}
+
+fn session_of<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> SessionKey {
+    let names = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.correlations);
+    let own = call_of(evidence).into_iter().flat_map(|call| &call.correlations);
+    let mut session = own.chain(names).filter(|known| known.kind == CorrelationKind::Session);
+    if let Some(name) = session.next() {
+        return SessionKey::Name(name.clone());
+    }
+    match pool.lineage.topmost(evidence, FrameKind::Session) {
+        Some(span) => SessionKey::Span(span.span),
+        None => SessionKey::Trace(evidence.span.trace),
+    }
+}
+
+/// Every span of an attempt.
+pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDraft) -> Vec<&'a Evidence> {
+    let mut found: Vec<&Evidence> = draft.shot.iter().map(|&shot| pool.shots[shot].evidence).collect();
+    for &task in &draft.tasks {
+        // Every submit that names the task is an attempt of its own.
+        let others = pool.tasks[task].calls.iter().filter(|call| {
+            call_of(call).is_some_and(|call| {
+                !matches!(call.role, crate::Role::Submit | crate::Role::Sync | crate::Role::Session)
+            })
+        });
+        found.extend(others);
+    }
+    for &group in &draft.groups {
+        found.extend(solution.groups[group].hooks.iter().map(|&hook| pool.hooks[hook].evidence));
+    }
+    found.extend(draft.downloads.iter().map(|&at| pool.downloads[at].evidence));
+    found.sort_unstable_by_key(|evidence| (evidence.start, evidence.span));
+    found
+}
+
+fn collect(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    drafts: BTreeMap<usize, AttemptDraft>,
+    jobs: &mut Union,
+) -> Vec<JobDraft> {
+    let mut found: BTreeMap<usize, JobDraft> = BTreeMap::new();
+    let mut frame_job: BTreeMap<crate::SpanKey, Option<usize>> = BTreeMap::new();
+    let retried: BTreeMap<usize, Join> = retry_joins(pool, solution);
+    for (root, mut draft) in drafts {
+        let job = jobs.find(root);
+        for evidence in parts(pool, solution, &draft) {
+            for (above, _) in pool.lineage.frames(evidence) {
+                let held = frame_job.entry(above.span).or_insert(Some(job));
+                if *held != Some(job) {
+                    *held = None;
+                }
+            }
+        }
+        draft.joins.extend(draft.shot.and_then(|shot| retried.get(&shot)).cloned());
+        found.entry(job).or_default().attempts.push(draft);
+    }
+    for (at, frame) in pool.frames.iter().enumerate() {
+        if let Some(Some(job)) = frame_job.get(&frame.span)
+            && let Some(draft) = found.get_mut(job)
+        {
+            draft.frames.push(at);
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The join that a resubmission adds to the attempt that it made.
+fn retry_joins(pool: &Pool<'_>, solution: &Solution) -> BTreeMap<usize, Join> {
+    let mut joins = BTreeMap::new();
+    for double in &solution.doubles {
+        let confidence = if double.kin { Confidence::Strong } else { Confidence::Likely };
+        let span = Some(pool.shots[double.lost].evidence.span);
+        joins.insert(double.lost, Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span });
+    }
+    for retry in &solution.retries {
+        let span = Some(pool.shots[retry.to].evidence.span);
+        let join = if retry.marked {
+            named(JoinRule::RetryMark, span)
+        } else {
+            inferred(JoinRule::RetryOrder, Some(retry.margin), span)
+        };
+        joins.insert(retry.to, join);
+    }
+    joins
+}
+
+/// End of the last call of an attempt that the client made or got.
+pub(crate) fn last_end(pool: &Pool<'_>, solution: &Solution, draft: &AttemptDraft) -> UnixNanos {
+    parts(pool, solution, draft).iter().map(|evidence| evidence.end).max().unwrap_or_default()
+}
+
+/// The model or provider that spans above name, nearest first.
+pub(crate) fn above_text<'a>(
+    pool: &Pool<'a>,
+    evidence: &'a Evidence,
+    pick: impl Fn(&'a crate::Frame) -> &'a Arc<str>,
+) -> Option<&'a Arc<str>> {
+    let mut frames = pool.lineage.ancestors(evidence).filter_map(|above| match &above.what {
+        What::Frame(frame) => Some(pick(frame)),
+        What::Call(_) => None,
+    });
+    frames.find(|text| !text.is_empty())
+}

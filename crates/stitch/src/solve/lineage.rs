@@ -1,0 +1,60 @@
+//! Who is above whom: parents, ancestors and traces of the spans in a pool.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::call::{Evidence, Frame, FrameKind, What};
+use crate::id::{SpanKey, TraceId};
+
+/// No real call tree is this deep; a cycle of parents is.
+const MAX_DEPTH: usize = 64;
+
+/// The spans that can be above a call, by identity.
+#[derive(Debug, Default)]
+pub(crate) struct Lineage<'a> {
+    above: HashMap<SpanKey, &'a Evidence, FixedState>,
+    /// How many spans of a trace are known: one means that the trace tells nothing.
+    sizes: HashMap<TraceId, u32, FixedState>,
+}
+
+impl<'a> Lineage<'a> {
+    /// Makes a span known as a possible ancestor.
+    pub(crate) fn add(&mut self, evidence: &'a Evidence) {
+        self.above.insert(evidence.span, evidence);
+    }
+
+    /// Counts a span of its trace.
+    pub(crate) fn count(&mut self, evidence: &Evidence) {
+        *self.sizes.entry(evidence.span.trace).or_insert(0) += 1;
+    }
+
+    /// Whether the span's place in its trace tells anything: it has a parent, or its trace has more spans.
+    pub(crate) fn tells(&self, evidence: &Evidence) -> bool {
+        evidence.parent.is_some() || self.sizes.get(&evidence.span.trace).is_some_and(|&size| size > 1)
+    }
+
+    /// The known spans above one, nearest first.
+    pub(crate) fn ancestors(&self, evidence: &'a Evidence) -> impl Iterator<Item = &'a Evidence> {
+        let mut at = evidence;
+        let next = move || {
+            let key = SpanKey { trace: at.span.trace, span: at.parent };
+            let above = self.above.get(&key).copied()?;
+            at = above;
+            Some(above)
+        };
+        std::iter::from_fn(next).take(MAX_DEPTH)
+    }
+
+    /// The frames above a span, nearest first.
+    pub(crate) fn frames(&self, evidence: &'a Evidence) -> impl Iterator<Item = (&'a Evidence, &'a Frame)> {
+        self.ancestors(evidence).filter_map(|above| match &above.what {
+            What::Frame(frame) => Some((above, &**frame)),
+            What::Call(_) => None,
+        })
+    }
+
+    /// The topmost frame of a kind above a span.
+    pub(crate) fn topmost(&self, evidence: &'a Evidence, kind: FrameKind) -> Option<&'a Evidence> {
+        self.frames(evidence).filter(|(_, frame)| frame.kind == kind).last().map(|(above, _)| above)
+    }
+}

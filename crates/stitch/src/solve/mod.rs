@@ -1,0 +1,163 @@
+//! From a set of evidence to groups: which calls make an attempt, which attempts make a job.
+//!
+//! [`solve`] is a function of the set: nothing of the order of arrival reaches it, because the pool sorts.
+//! Its steps go from what is certain to what must be inferred, and each later step sees what the earlier ones
+//! settled:
+//!
+//! 1. calls that show one id are one task (done when the pool is made);
+//! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
+//! 3. retry chains, before any task is assigned ([`retry`]);
+//! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
+//! 5. submits and tasks, as one assignment ([`bind`]);
+//! 6. double submits among what is left ([`double`]);
+//! 7. attempts into jobs, spans above, downloads ([`group`]).
+
+pub(crate) mod assign;
+pub(crate) mod bind;
+pub(crate) mod density;
+pub(crate) mod double;
+pub(crate) mod download;
+pub(crate) mod fallback;
+pub(crate) mod group;
+pub(crate) mod hooks;
+pub(crate) mod lineage;
+pub(crate) mod names;
+pub(crate) mod pool;
+pub(crate) mod retry;
+pub(crate) mod union;
+
+use crate::call::Accepted;
+use crate::job::{Confidence, JoinRule};
+use crate::settings::Settings;
+use crate::solve::bind::{Binder, Binding, Open, Tie};
+use crate::solve::hooks::HookGroup;
+use crate::solve::pool::Pool;
+use crate::stitcher::Pin;
+
+/// One tie between a submit and what it made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) shot: usize,
+    pub(crate) rule: JoinRule,
+    pub(crate) confidence: Confidence,
+    pub(crate) margin: Option<f64>,
+}
+
+/// What solving found, by index into the pool.
+#[derive(Debug, Default)]
+pub(crate) struct Solution {
+    /// For each task, its submit.
+    pub(crate) task_shot: Vec<Option<Bound>>,
+    /// For each delivery group, its task.
+    pub(crate) group_task: Vec<Option<(usize, JoinRule, Option<f64>)>>,
+    /// For each delivery group without a task, its submit.
+    pub(crate) group_shot: Vec<Option<Bound>>,
+    pub(crate) groups: Vec<HookGroup>,
+    pub(crate) retries: Vec<retry::Retry>,
+    pub(crate) doubles: Vec<double::Double>,
+}
+
+/// The measured meaning of a margin (in nats): at 5 all were right, from 3 to 5 about 95 %, below about 60 %.
+pub(crate) fn confidence(margin: f64) -> Confidence {
+    match margin {
+        margin if margin >= 5.0 => Confidence::Strong,
+        margin if margin >= 3.0 => Confidence::Likely,
+        _ => Confidence::Guess,
+    }
+}
+
+/// Solves a pool. `pins` are ties that were decided when more of their neighbours were known.
+pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solution {
+    let limit = settings.max_assignment;
+    let mut solution = Solution {
+        task_shot: vec![None; pool.tasks.len()],
+        groups: hooks::groups(pool, limit),
+        retries: retry::chains(pool, limit),
+        ..Solution::default()
+    };
+    solution.group_task =
+        solution.groups.iter().map(|group| group.task.map(|(task, rule)| (task, rule, None))).collect();
+    solution.group_shot = vec![None; solution.groups.len()];
+    names::bind(pool, &mut solution);
+    names::keep(pool, &mut solution, pins);
+    rhythm(pool, &mut solution, limit);
+    let followed = followed(pool, &solution);
+    solution.doubles = double::doubles(pool, &followed, settings);
+    solution
+}
+
+/// Step 5, with the fallback polls of step 4 between a first and a second run.
+fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
+    let open = open(pool, solution);
+    if open.shots.is_empty() || (open.tasks.is_empty() && open.groups.is_empty()) {
+        return;
+    }
+    let mut binder = Binder::new(pool, &solution.groups, &open);
+    let mut bindings = binder.solve(limit);
+    let found = fallback::polls(pool, &solution.groups, &open.tasks, &binder, &bindings, limit);
+    if !found.is_empty() {
+        for pair in &found {
+            solution.groups[pair.left].task = Some((pair.right, JoinRule::FallbackPoll));
+            solution.group_task[pair.left] = Some((pair.right, JoinRule::FallbackPoll, Some(pair.margin)));
+        }
+        let open = self::open(pool, solution);
+        binder = Binder::new(pool, &solution.groups, &open);
+        bindings = binder.solve(limit);
+    }
+    let placed: Vec<(Binding, bind::Entity)> =
+        bindings.iter().map(|binding| (*binding, binder.entities[binding.entity].clone())).collect();
+    for (binding, entity) in placed {
+        let rule = match binding.tie {
+            Tie::Link => JoinRule::SpanLink,
+            Tie::Trace => JoinRule::TraceOrder,
+            Tie::Rhythm => JoinRule::ClientRhythm,
+            Tie::Delivery => JoinRule::WebhookTime,
+        };
+        let margin = Some(binding.margin);
+        let bound = Bound { shot: binding.shot, rule, confidence: confidence(binding.margin), margin };
+        match (entity.task, entity.group) {
+            (Some(task), _) => solution.task_shot[task] = Some(bound),
+            (None, Some(group)) => solution.group_shot[group] = Some(bound),
+            (None, None) => {}
+        }
+    }
+}
+
+/// What still waits: submits that may have a task and are not followed by a retry; tasks and delivery groups
+/// without a submit.
+fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
+    let mut taken = vec![false; pool.shots.len()];
+    for retry in &solution.retries {
+        taken[retry.from] = true;
+    }
+    for bound in solution.task_shot.iter().chain(&solution.group_shot).flatten() {
+        taken[bound.shot] = true;
+    }
+    let waits = |at: &usize| {
+        let shot = &pool.shots[*at];
+        !taken[*at] && shot.task.is_none() && shot.is_async() && shot.call.accepted != Accepted::No
+    };
+    let task_waits = |at: &usize| !pool.tasks[*at].named && solution.task_shot[*at].is_none();
+    let group_waits = |at: &usize| {
+        solution.group_shot[*at].is_none()
+            && solution.group_task[*at].is_none_or(|(task, _, _)| task_waits(&task))
+    };
+    Open {
+        shots: (0..pool.shots.len()).filter(waits).collect(),
+        tasks: (0..pool.tasks.len()).filter(task_waits).collect(),
+        groups: (0..solution.groups.len()).filter(group_waits).collect(),
+    }
+}
+
+/// Which shots something follows: a task, a delivery, a retry.
+fn followed(pool: &Pool<'_>, solution: &Solution) -> Vec<bool> {
+    let mut followed: Vec<bool> =
+        pool.shots.iter().map(|shot| shot.task.is_some() || !shot.is_async()).collect();
+    for bound in solution.task_shot.iter().chain(&solution.group_shot).flatten() {
+        followed[bound.shot] = true;
+    }
+    for retry in &solution.retries {
+        followed[retry.from] = true;
+    }
+    followed
+}

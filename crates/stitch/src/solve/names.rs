@@ -1,0 +1,159 @@
+//! Joins by name: an id that a span above a submit carries, or that both ends show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::call::{Accepted, CorrelationKind, Evidence, What};
+use crate::id::TaskId;
+use crate::job::{Confidence, JoinRule};
+use crate::solve::hooks::callback_value;
+use crate::solve::pool::{Pool, call_of};
+use crate::solve::{Bound, Solution};
+use crate::stitcher::Pin;
+
+/// Binds submits to tasks and delivery groups by name.
+pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
+    for (at, shot) in pool.shots.iter().enumerate() {
+        if let Some(task) = shot.task {
+            let rule = JoinRule::TaskIdAttribute;
+            solution.task_shot[task].get_or_insert(exact(at, rule));
+        }
+    }
+    by_ancestor(pool, solution);
+    by_callback(pool, solution);
+}
+
+fn exact(shot: usize, rule: JoinRule) -> Bound {
+    Bound { shot, rule, confidence: Confidence::Exact, margin: None }
+}
+
+/// Tasks of a provider by id; an id that two providers use names neither.
+fn tasks_by_id<'a>(pool: &Pool<'a>) -> BTreeMap<(&'a Arc<str>, &'a TaskId), Option<usize>> {
+    let mut found = BTreeMap::new();
+    for (at, task) in pool.tasks.iter().enumerate() {
+        let (Some(id), Some(first)) = (task.id, task.calls.first()) else { continue };
+        found.entry((&first.client.tenant, id)).and_modify(|known| *known = None).or_insert(Some(at));
+    }
+    found
+}
+
+/// The nearest span above a submit that names a task. Of several submits below one such span, the last that
+/// may have been accepted made it.
+fn by_ancestor(pool: &Pool<'_>, solution: &mut Solution) {
+    let tasks = tasks_by_id(pool);
+    let mut claims: BTreeMap<usize, usize> = BTreeMap::new();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        if shot.task.is_some() || !shot.is_async() || shot.call.accepted == Accepted::No {
+            continue;
+        }
+        let Some(task) = named_above(pool, shot.evidence, &tasks) else { continue };
+        let same = pool.tasks[task].calls.iter().filter_map(|call| call_of(call)).next();
+        if same.is_none_or(|call| call.endpoint.provider != shot.call.endpoint.provider) {
+            continue;
+        }
+        let better = |held: usize| {
+            let held = &pool.shots[held];
+            shot.call.accepted == Accepted::Yes || held.call.accepted != Accepted::Yes
+        };
+        if claims.get(&task).is_none_or(|&held| better(held)) {
+            claims.insert(task, at);
+        }
+    }
+    for (task, shot) in claims {
+        solution.task_shot[task].get_or_insert(exact(shot, JoinRule::AncestorTaskId));
+    }
+}
+
+fn named_above<'a>(
+    pool: &Pool<'a>,
+    evidence: &'a Evidence,
+    tasks: &BTreeMap<(&Arc<str>, &TaskId), Option<usize>>,
+) -> Option<usize> {
+    let tenant = &evidence.client.tenant;
+    for (_, frame) in pool.lineage.frames(evidence) {
+        if let Some(id) = &frame.task {
+            return tasks.get(&(tenant, id)).copied().flatten();
+        }
+        for job in frame.correlations.iter().filter(|known| known.kind == CorrelationKind::Job) {
+            // An application that uses the provider's id as its own.
+            let id = TaskId::new(&job.value);
+            if let Some(&task) = tasks.get(&(tenant, &id)) {
+                return task;
+            }
+        }
+    }
+    None
+}
+
+/// A submit that shows the callback parameter which a delivery came with.
+fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
+    let mut shots: BTreeMap<(&Arc<str>, &Arc<str>), usize> = BTreeMap::new();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        if shot.is_async()
+            && shot.call.accepted != Accepted::No
+            && let Some(value) = callback_value(shot.call)
+        {
+            let held = shots.entry((&shot.call.endpoint.provider, value)).or_insert(at);
+            let ambiguous = pool.shots[*held].call.accepted != Accepted::Yes;
+            if ambiguous || shot.call.accepted == Accepted::Yes {
+                *held = at;
+            }
+        }
+    }
+    if shots.is_empty() {
+        return;
+    }
+    for at in 0..solution.groups.len() {
+        let first = solution.groups[at].first(pool);
+        let Some(value) = callback_value(first.call) else { continue };
+        let Some(&shot) = shots.get(&(&first.call.endpoint.provider, value)) else { continue };
+        let bound = exact(shot, JoinRule::CorrelationId);
+        match solution.group_task[at] {
+            Some((task, _, _)) => {
+                solution.task_shot[task].get_or_insert(bound);
+            }
+            None => solution.group_shot[at] = Some(bound),
+        }
+    }
+    deliveries_with_id(pool, solution, &shots);
+}
+
+/// The same for deliveries that carry the task id.
+fn deliveries_with_id(
+    pool: &Pool<'_>,
+    solution: &mut Solution,
+    shots: &BTreeMap<(&Arc<str>, &Arc<str>), usize>,
+) {
+    for (at, task) in pool.tasks.iter().enumerate() {
+        for evidence in &task.calls {
+            let What::Call(call) = &evidence.what else { continue };
+            if let Some(value) = callback_value(call)
+                && let Some(&shot) = shots.get(&(&call.endpoint.provider, value))
+            {
+                solution.task_shot[at].get_or_insert(exact(shot, JoinRule::CorrelationId));
+            }
+        }
+    }
+}
+
+/// Ties that were decided before hold, unless a name says otherwise.
+pub(crate) fn keep(pool: &Pool<'_>, solution: &mut Solution, pins: &[Pin]) {
+    if pins.is_empty() {
+        return;
+    }
+    let shots: BTreeMap<u32, usize> =
+        pool.shots.iter().enumerate().map(|(at, shot)| (shot.slot, at)).collect();
+    let tasks: BTreeMap<u32, usize> =
+        pool.tasks.iter().enumerate().map(|(at, task)| (task.slots[0], at)).collect();
+    let mut taken: Vec<bool> = vec![false; pool.shots.len()];
+    for bound in solution.task_shot.iter().flatten() {
+        taken[bound.shot] = true;
+    }
+    for pin in pins {
+        let (Some(&shot), Some(&task)) = (shots.get(&pin.shot), tasks.get(&pin.made)) else { continue };
+        if !std::mem::replace(&mut taken[shot], true) && solution.task_shot[task].is_none() {
+            let (rule, confidence, margin) = (pin.rule, pin.confidence, pin.margin);
+            solution.task_shot[task] = Some(Bound { shot, rule, confidence, margin });
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Everything that is solved together, sorted, so that the order of arrival is forgotten here.
+
+use smallvec::SmallVec;
+
+use crate::call::{Accepted, Call, Evidence, Role, What};
+use crate::id::{SpanKey, TaskId, UnixNanos};
+use crate::solve::lineage::Lineage;
+
+/// A submit, a sync call or a session: what starts an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shot<'a> {
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) call: &'a Call,
+    /// Its task, when the span itself names it.
+    pub(crate) task: Option<usize>,
+    /// Where the caller keeps it.
+    pub(crate) slot: u32,
+}
+
+impl Shot<'_> {
+    /// Whether it makes a task that lives on after the answer.
+    pub(crate) fn is_async(&self) -> bool {
+        self.call.role == Role::Submit
+    }
+
+    /// It did not get a good answer: the client may try again.
+    pub(crate) fn failed(&self) -> bool {
+        self.call.accepted != Accepted::Yes
+    }
+
+    /// How long the request took, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.evidence.end.seconds_since(self.evidence.start)
+    }
+}
+
+/// All calls that show one provider id.
+#[derive(Clone, Debug)]
+pub(crate) struct Task<'a> {
+    /// None for polls that show no id (Vertex): they are grouped by trace.
+    pub(crate) id: Option<&'a TaskId>,
+    /// Sorted by start, then span.
+    pub(crate) calls: Vec<&'a Evidence>,
+    /// Has a submit among its calls.
+    pub(crate) named: bool,
+    /// Where the caller keeps it, and its strays.
+    pub(crate) slots: SmallVec<[u32; 1]>,
+}
+
+impl<'a> Task<'a> {
+    /// Calls that the client made after the submit: polls, results, cancels.
+    pub(crate) fn followups(&self) -> impl Iterator<Item = (&'a Evidence, &'a Call)> {
+        self.calls.iter().filter_map(|&evidence| {
+            let call = call_of(evidence)?;
+            matches!(call.role, Role::Poll | Role::Result | Role::Cancel).then_some((evidence, call))
+        })
+    }
+
+    /// Gaps between polls, end to start, in seconds.
+    pub(crate) fn intervals(&self) -> Vec<f64> {
+        let polls: Vec<_> = self.followups().filter(|(_, call)| call.role == Role::Poll).collect();
+        polls.windows(2).map(|pair| pair[1].0.start.seconds_since(pair[0].0.end)).collect()
+    }
+
+    /// The first call of any kind but a submit.
+    pub(crate) fn first(&self) -> Option<&'a Evidence> {
+        self.calls.iter().copied().find(|evidence| {
+            call_of(evidence).is_some_and(|call| !matches!(call.role, Role::Submit | Role::Sync))
+        })
+    }
+
+    /// End of the last call.
+    pub(crate) fn end(&self) -> UnixNanos {
+        self.calls.iter().map(|evidence| evidence.end).max().unwrap_or_default()
+    }
+}
+
+/// A delivery without a task id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hook<'a> {
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) call: &'a Call,
+    pub(crate) slot: u32,
+}
+
+/// An output fetched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Download<'a> {
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) slot: u32,
+}
+
+/// What is solved together.
+#[derive(Debug, Default)]
+pub(crate) struct Pool<'a> {
+    pub(crate) shots: Vec<Shot<'a>>,
+    pub(crate) tasks: Vec<Task<'a>>,
+    pub(crate) hooks: Vec<Hook<'a>>,
+    pub(crate) downloads: Vec<Download<'a>>,
+    pub(crate) frames: Vec<&'a Evidence>,
+    pub(crate) lineage: Lineage<'a>,
+}
+
+/// The call of a span, if it is one.
+pub(crate) fn call_of(evidence: &Evidence) -> Option<&Call> {
+    match &evidence.what {
+        What::Call(call) => Some(call),
+        What::Frame(_) => None,
+    }
+}
+
+/// The order of everything in a pool.
+pub(crate) fn order(evidence: &Evidence) -> (UnixNanos, SpanKey) {
+    (evidence.start, evidence.span)
+}
+
+impl<'a> Pool<'a> {
+    /// Builds a pool from groups of calls that share a task id, lone calls, and frames. The result depends on
+    /// the set alone.
+    pub(crate) fn new(
+        tasks: impl Iterator<Item = (u32, &'a [Evidence])>,
+        lone: impl Iterator<Item = (u32, &'a Evidence)>,
+        frames: impl Iterator<Item = &'a Evidence>,
+    ) -> Self {
+        let mut pool = Self::default();
+        for (slot, calls) in tasks {
+            let mut calls: Vec<&Evidence> = calls.iter().collect();
+            calls.sort_unstable_by_key(|evidence| order(evidence));
+            pool.push_task(calls, SmallVec::from_elem(slot, 1));
+        }
+        let mut strays = Vec::new();
+        for (slot, evidence) in lone {
+            pool.push_lone(slot, evidence, &mut strays);
+        }
+        strays.sort_unstable_by_key(|(_, evidence)| (evidence.span.trace, order(evidence)));
+        for calls in strays.chunk_by(|a, b| a.1.span.trace == b.1.span.trace) {
+            let slots = calls.iter().map(|(slot, _)| *slot).collect();
+            pool.push_task(calls.iter().map(|(_, evidence)| *evidence).collect(), slots);
+        }
+        pool.frames = frames.collect();
+        pool.frames.sort_unstable_by_key(|frame| order(frame));
+        for frame in pool.frames.clone() {
+            pool.lineage.add(frame);
+            pool.lineage.count(frame);
+        }
+        pool.sort();
+        pool
+    }
+
+    fn push_task(&mut self, calls: Vec<&'a Evidence>, slots: SmallVec<[u32; 1]>) {
+        let mut named = false;
+        for &evidence in &calls {
+            self.lineage.count(evidence);
+            let Some(call) = call_of(evidence) else { continue };
+            match call.role {
+                Role::Submit | Role::Sync | Role::Session => named = true,
+                Role::Webhook => self.lineage.add(evidence),
+                _ => {}
+            }
+        }
+        let id = calls.iter().find_map(|evidence| call_of(evidence)?.task.as_ref());
+        self.tasks.push(Task { id, calls, named, slots });
+    }
+
+    fn push_lone(&mut self, slot: u32, evidence: &'a Evidence, strays: &mut Vec<(u32, &'a Evidence)>) {
+        let Some(call) = call_of(evidence) else { return };
+        match call.role {
+            Role::Submit | Role::Sync | Role::Session => {
+                self.shots.push(Shot { evidence, call, task: None, slot });
+            }
+            Role::Webhook => {
+                self.lineage.add(evidence);
+                self.hooks.push(Hook { evidence, call, slot });
+            }
+            Role::Download => self.downloads.push(Download { evidence, slot }),
+            Role::Poll | Role::Result | Role::Cancel => {
+                strays.push((slot, evidence));
+                return; // counted with its group
+            }
+        }
+        self.lineage.count(evidence);
+    }
+
+    fn sort(&mut self) {
+        self.tasks.sort_unstable_by_key(|task| task.calls.first().map(|call| (call.start, call.span)));
+        for (at, task) in self.tasks.iter().enumerate().filter(|(_, task)| task.named) {
+            for &evidence in &task.calls {
+                let Some(call) = call_of(evidence) else { continue };
+                if matches!(call.role, Role::Submit | Role::Sync | Role::Session) {
+                    self.shots.push(Shot { evidence, call, task: Some(at), slot: task.slots[0] });
+                }
+            }
+        }
+        self.shots.sort_unstable_by_key(|shot| order(shot.evidence));
+        self.hooks.sort_unstable_by_key(|hook| order(hook.evidence));
+        self.downloads.sort_unstable_by_key(|download| order(download.evidence));
+    }
+}

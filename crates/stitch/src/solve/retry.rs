@@ -1,0 +1,197 @@
+//! Retry chains: a failed submit and the next submit of the same request.
+//!
+//! Solved before any task is assigned, as one assignment of failed submits to later ones. A candidate is worth
+//! the log odds that the next equal request is this client's retry and not the next customer's: how likely a
+//! retry follows such a failure, how well the gap fits this client's habit, against how often that URL is
+//! submitted anyway. The habit is learned from the chains themselves, each pair judged without its own gap.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::call::Answer;
+use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::density::{Kernels, lognormal};
+use crate::solve::pool::{Pool, Shot};
+
+/// Longest gap between an attempt and its resubmission, in seconds: the SDKs cap their back-off at 30 s.
+const WINDOW_SECONDS: f64 = 40.0;
+const ROUNDS: usize = 5;
+
+/// A failed shot and its resubmission.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) margin: f64,
+    /// The client marked it.
+    pub(crate) marked: bool,
+}
+
+/// Finds the retry chains of a pool.
+pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
+    let candidates = candidates(pool);
+    if candidates.is_empty() {
+        return Vec::new();
+    }
+    let rates = Rates::new(pool);
+    let mut pairs: Vec<Pair> = Vec::new();
+    for round in 0..ROUNDS {
+        let habits = Habits::learn(pool, &pairs);
+        let edges: Vec<Edge> = candidates
+            .iter()
+            .map(|&(from, to)| Edge { left: from, right: to, gain: gain(pool, &rates, &habits, from, to) })
+            .collect();
+        let next = assign::assign(&edges, limit, round + 1 == ROUNDS);
+        let settled = same(&next, &pairs);
+        pairs = next;
+        if settled && round + 1 < ROUNDS {
+            pairs = assign::assign(&edges, limit, true);
+            break;
+        }
+    }
+    pairs
+        .iter()
+        .map(|pair| Retry {
+            from: pair.left,
+            to: pair.right,
+            margin: pair.margin,
+            marked: marks(&pool.shots[pair.left], &pool.shots[pair.right]) == Mark::Next,
+        })
+        .collect()
+}
+
+fn same(a: &[Pair], b: &[Pair]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.left, a.right) == (b.left, b.right))
+}
+
+/// Failed shots with every later shot of the same request by the same client.
+fn candidates(pool: &Pool<'_>) -> Vec<(usize, usize)> {
+    let mut by_request: HashMap<u64, Vec<usize>, FixedState> = HashMap::default();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        by_request.entry(shot.call.request).or_default().push(at);
+    }
+    let mut found = Vec::new();
+    for (from, shot) in pool.shots.iter().enumerate().filter(|(_, shot)| shot.failed()) {
+        let Some(equal) = by_request.get(&shot.call.request) else { continue };
+        let later = equal.partition_point(|&at| pool.shots[at].evidence.start < shot.evidence.end);
+        for &to in &equal[later..] {
+            let next = &pool.shots[to];
+            if next.evidence.start.seconds_since(shot.evidence.end) > WINDOW_SECONDS {
+                break;
+            }
+            if from != to && compatible(pool, shot, next) {
+                found.push((from, to));
+            }
+        }
+    }
+    found
+}
+
+fn compatible(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
+    let same_client = a.evidence.client == b.evidence.client && a.call.agent == b.call.agent;
+    let same_trace = a.evidence.span.trace == b.evidence.span.trace;
+    let apart = pool.lineage.tells(a.evidence) && pool.lineage.tells(b.evidence) && !same_trace;
+    same_client && !apart && marks(a, b) != Mark::Contradicts
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    None,
+    /// The second is marked as the resend after the first.
+    Next,
+    /// The second is marked as something else.
+    Contradicts,
+}
+
+/// A resend count that is one higher confirms; zero may be the application's own loop; anything else refutes.
+fn marks(a: &Shot<'_>, b: &Shot<'_>) -> Mark {
+    match (a.call.resend, b.call.resend) {
+        (_, None | Some(0)) => Mark::None,
+        (before, Some(count)) if before.unwrap_or(0) + 1 == count => Mark::Next,
+        _ => Mark::Contradicts,
+    }
+}
+
+/// How often each request is submitted, per second, over the time that the pool spans.
+pub(crate) struct Rates {
+    counts: HashMap<u64, u32, FixedState>,
+    seconds: f64,
+}
+
+impl Rates {
+    pub(crate) fn new(pool: &Pool<'_>) -> Self {
+        let mut counts = HashMap::<u64, u32, FixedState>::default();
+        for shot in &pool.shots {
+            *counts.entry(shot.call.request).or_insert(0) += 1;
+        }
+        let (first, last) = (pool.shots.first(), pool.shots.last());
+        let seconds = match (first, last) {
+            (Some(first), Some(last)) => last.evidence.start.seconds_since(first.evidence.start),
+            _ => 0.0,
+        };
+        Self { counts, seconds: seconds.max(1.0) }
+    }
+
+    pub(crate) fn of(&self, shot: &Shot<'_>) -> f64 {
+        f64::from(self.counts.get(&shot.call.request).copied().unwrap_or(1)) / self.seconds
+    }
+}
+
+fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, from: usize, to: usize) -> f64 {
+    let (a, b) = (&pool.shots[from], &pool.shots[to]);
+    let gap = b.evidence.start.seconds_since(a.evidence.end);
+    let retried = match a.call.answer {
+        Answer::Status(408 | 409 | 429 | 500..=599)
+        | Answer::TimedOut
+        | Answer::Reset
+        | Answer::Missing
+        | Answer::NotSent => 0.9,
+        Answer::Status(_) => 0.03,
+    };
+    let same_trace = a.evidence.span.trace == b.evidence.span.trace && pool.lineage.tells(a.evidence);
+    let odds = retried * habits.density(a, from, to, gap) / (rates.of(a) * (1.0 - retried));
+    let mark = if marks(a, b) == Mark::Next { 5.0 } else { 0.0 };
+    odds.ln() + if same_trace { 3.0 } else { 0.0 } + mark
+}
+
+/// The gaps of each client library by retry index, learned from the chains of the round before.
+struct Habits {
+    /// By (agent, provider's request host is in the request; retry index).
+    kernels: HashMap<(u64, u8), Kernels, FixedState>,
+    /// Gap and index of the chain link that leads *to* a shot.
+    before: HashMap<usize, (f64, u8), FixedState>,
+    own: HashMap<(usize, usize), f64, FixedState>,
+}
+
+impl Habits {
+    fn learn(pool: &Pool<'_>, pairs: &[Pair]) -> Self {
+        let mut before: HashMap<usize, (f64, u8), FixedState> = HashMap::default();
+        let mut own = HashMap::default();
+        let mut gaps: HashMap<(u64, u8), Vec<f64>, FixedState> = HashMap::default();
+        let mut order: Vec<&Pair> = pairs.iter().collect();
+        order.sort_unstable_by_key(|pair| pair.right);
+        for pair in order {
+            let (a, b) = (&pool.shots[pair.left], &pool.shots[pair.right]);
+            let gap = b.evidence.start.seconds_since(a.evidence.end).max(1e-6);
+            let index = before.get(&pair.left).map_or(0, |&(_, index)| index + 1).min(2);
+            before.insert(pair.right, (gap, index));
+            own.insert((pair.left, pair.right), gap);
+            gaps.entry((a.call.agent, index)).or_default().push(gap);
+        }
+        let kernels = gaps.into_iter().map(|(key, gaps)| (key, Kernels::new(gaps))).collect();
+        Self { kernels, before, own }
+    }
+
+    fn density(&self, a: &Shot<'_>, from: usize, to: usize, gap: f64) -> f64 {
+        let gap = gap.max(1e-6);
+        let (prior, index) = match self.before.get(&from) {
+            None => (lognormal(gap, 0.4_f64.ln(), 0.8), 0),
+            Some(&(previous, index)) => (lognormal(gap, (1.7 * previous).ln(), 0.45), (index + 1).min(2)),
+        };
+        let own = self.own.get(&(from, to)).copied();
+        let (learned, count) =
+            self.kernels.get(&(a.call.agent, index)).map_or((0.0, 0.0), |kernels| kernels.density(gap, own));
+        let weight = count / (count + 2.0);
+        0.97 * (weight * learned + (1.0 - weight) * prior) + 0.03 / WINDOW_SECONDS
+    }
+}

@@ -1,0 +1,358 @@
+//! What is in memory, and how it is found: by task id, by trace, by identity.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use crate::call::{Answer, Evidence, What};
+use crate::id::{JobId, TaskId, TraceId, UnixNanos};
+use crate::solve::pool::call_of;
+
+/// Tenant, provider and the provider's id.
+type TaskKey = (Arc<str>, Arc<str>, TaskId);
+
+/// One thing that solving places: a task with its calls, or a lone call.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) number: u64,
+    pub(crate) kept: Kept,
+    pub(crate) job: Option<JobId>,
+    pub(crate) active: bool,
+    pub(crate) last: UnixNanos,
+    changed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kept {
+    Task(Vec<Evidence>),
+    Lone(Evidence),
+}
+
+impl Item {
+    pub(crate) fn evidence(&self) -> &[Evidence] {
+        match &self.kept {
+            Kept::Task(calls) => calls,
+            Kept::Lone(call) => std::slice::from_ref(call),
+        }
+    }
+}
+
+/// Frames of a trace and the items that have calls with a parent in it.
+#[derive(Debug, Default)]
+struct Trace {
+    frames: Vec<(u64, Evidence)>,
+    items: SmallVec<[u32; 4]>,
+    changed: bool,
+    last: UnixNanos,
+}
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    items: Vec<Option<Item>>,
+    free: Vec<u32>,
+    tasks: HashMap<TaskKey, u32, FixedState>,
+    traces: HashMap<TraceId, Trace, FixedState>,
+    /// Fingerprints of every span in memory.
+    seen: HashSet<u64, FixedState>,
+    /// Fingerprints of tasks that were forgotten, oldest first.
+    tombstones: HashSet<u64, FixedState>,
+    tombstone_order: VecDeque<u64>,
+    active: Vec<u32>,
+    changed: Vec<u32>,
+    changed_traces: Vec<TraceId>,
+    gone: Vec<u64>,
+    /// Traces that have frames and no calls, oldest first.
+    idle: VecDeque<TraceId>,
+    max_idle: usize,
+    frames_dropped: u64,
+    next_number: u64,
+}
+
+/// Most forgotten tasks remembered: 8 bytes each.
+const MAX_TOMBSTONES: usize = 1_000_000;
+
+impl Index {
+    pub(crate) fn new(max_idle: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            free: Vec::new(),
+            tasks: HashMap::default(),
+            traces: HashMap::default(),
+            seen: HashSet::default(),
+            tombstones: HashSet::default(),
+            tombstone_order: VecDeque::new(),
+            active: Vec::new(),
+            changed: Vec::new(),
+            changed_traces: Vec::new(),
+            gone: Vec::new(),
+            idle: VecDeque::new(),
+            max_idle,
+            frames_dropped: 0,
+            next_number: 0,
+        }
+    }
+
+    pub(crate) fn spans(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub(crate) fn frames_dropped(&self) -> u64 {
+        self.frames_dropped
+    }
+
+    /// Notes a span's identity; false if it was known. The end and the answer belong to the identity: some
+    /// instrumentations send a retry under the same span id.
+    pub(crate) fn remember(&mut self, evidence: &Evidence) -> bool {
+        self.seen.insert(fingerprint(evidence))
+    }
+
+    pub(crate) fn forget_span(&mut self, evidence: &Evidence) {
+        self.seen.remove(&fingerprint(evidence));
+    }
+
+    pub(crate) fn is_tombstone(&self, evidence: &Evidence) -> bool {
+        if self.tombstones.is_empty() {
+            return false;
+        }
+        let key = task_key(evidence);
+        key.is_some_and(|key| !self.tasks.contains_key(&key) && self.tombstones.contains(&hash(&key)))
+    }
+
+    pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
+        self.items.get(slot as usize)?.as_ref()
+    }
+
+    pub(crate) fn item_mut(&mut self, slot: u32) -> Option<&mut Item> {
+        self.items.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Adds a call to its task or as a new item; tells the slot and whether it is new.
+    pub(crate) fn add_call(&mut self, evidence: Evidence, last: UnixNanos) -> (u32, bool) {
+        let number = self.next_number;
+        let (slot, created) = self.place(number, evidence, last);
+        self.next_number += u64::from(created);
+        self.mark(slot);
+        (slot, created)
+    }
+
+    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence, last: UnixNanos) -> u32 {
+        self.next_number = self.next_number.max(number + 1);
+        self.place(number, evidence, last).0
+    }
+
+    fn place(&mut self, number: u64, evidence: Evidence, last: UnixNanos) -> (u32, bool) {
+        let trace = evidence.parent.is_some().then_some(evidence.span.trace);
+        let (slot, created) = match task_key(&evidence) {
+            Some(key) => self.place_task(number, key, evidence, last),
+            None => (self.insert(number, Kept::Lone(evidence), last), true),
+        };
+        if let Some(trace) = trace {
+            let items = &mut self.traces.entry(trace).or_default().items;
+            if items.last() != Some(&slot) && !items.contains(&slot) {
+                items.push(slot);
+            }
+        }
+        (slot, created)
+    }
+
+    fn place_task(&mut self, number: u64, key: TaskKey, evidence: Evidence, last: UnixNanos) -> (u32, bool) {
+        let alias = call_of(&evidence).and_then(|call| call.alias.clone());
+        let alias = alias.map(|alias| (key.0.clone(), key.1.clone(), alias));
+        let known = self.tasks.get(&key).or_else(|| self.tasks.get(alias.as_ref()?)).copied();
+        let (slot, created) = match known {
+            Some(slot) => {
+                if let Some(Item { kept: Kept::Task(calls), last: held, .. }) = self.item_mut(slot) {
+                    calls.push(evidence);
+                    *held = (*held).max(last);
+                }
+                (slot, false)
+            }
+            None => (self.insert(number, Kept::Task(vec![evidence]), last), true),
+        };
+        self.tasks.entry(key).or_insert(slot);
+        if let Some(alias) = alias {
+            self.tasks.entry(alias).or_insert(slot);
+        }
+        (slot, created)
+    }
+
+    fn insert(&mut self, number: u64, kept: Kept, last: UnixNanos) -> u32 {
+        let item = Item { number, kept, job: None, active: true, last, changed: false };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.items.push(None);
+            self.items.len() as u32 - 1
+        });
+        self.items[slot as usize] = Some(item);
+        self.active.push(slot);
+        slot
+    }
+
+    fn mark(&mut self, slot: u32) {
+        if let Some(item) = self.items.get_mut(slot as usize).and_then(Option::as_mut)
+            && !std::mem::replace(&mut item.changed, true)
+        {
+            self.changed.push(slot);
+        }
+    }
+
+    pub(crate) fn activate(&mut self, slot: u32) {
+        if let Some(item) = self.item_mut(slot)
+            && !std::mem::replace(&mut item.active, true)
+        {
+            self.active.push(slot);
+        }
+    }
+
+    /// Slots that take part in solving, sorted; parked ones drop out here.
+    pub(crate) fn active(&mut self) -> Vec<u32> {
+        let items = &self.items;
+        self.active.retain(|&slot| items[slot as usize].as_ref().is_some_and(|item| item.active));
+        self.active.sort_unstable();
+        self.active.dedup();
+        self.active.clone()
+    }
+
+    pub(crate) fn add_frame(&mut self, evidence: Evidence, last: UnixNanos) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let trace = evidence.span.trace;
+        self.restore_frame(number, evidence, last);
+        let entry = self.traces.entry(trace).or_default();
+        if !std::mem::replace(&mut entry.changed, true) {
+            self.changed_traces.push(trace);
+        }
+    }
+
+    pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence, last: UnixNanos) {
+        self.next_number = self.next_number.max(number + 1);
+        let trace = evidence.span.trace;
+        let entry = self.traces.entry(trace).or_default();
+        if entry.frames.is_empty() && entry.items.is_empty() {
+            self.idle.push_back(trace);
+        }
+        entry.last = entry.last.max(last);
+        entry.frames.push((number, evidence));
+        if self.idle.len() > self.max_idle {
+            self.drop_idle();
+        }
+    }
+
+    /// The oldest trace without calls goes.
+    fn drop_idle(&mut self) {
+        while let Some(trace) = self.idle.pop_front() {
+            if self.traces.get(&trace).is_some_and(|entry| entry.items.is_empty()) {
+                self.frames_dropped += self.drop_trace(trace);
+                return;
+            }
+        }
+    }
+
+    fn drop_trace(&mut self, trace: TraceId) -> u64 {
+        let Some(entry) = self.traces.remove(&trace) else { return 0 };
+        for (number, frame) in &entry.frames {
+            self.seen.remove(&fingerprint(frame));
+            self.gone.push(*number);
+        }
+        entry.frames.len() as u64
+    }
+
+    pub(crate) fn in_trace(&self, trace: TraceId) -> SmallVec<[u32; 4]> {
+        self.traces.get(&trace).map(|entry| entry.items.clone()).unwrap_or_default()
+    }
+
+    /// Frames of the traces in which some of these items have calls with a parent.
+    pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
+        let calls = slots.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
+        let mut traces: Vec<TraceId> =
+            calls.filter(|call| call.parent.is_some()).map(|call| call.span.trace).collect();
+        traces.sort_unstable();
+        traces.dedup();
+        let entries = traces.iter().filter_map(|trace| self.traces.get(trace));
+        entries.flat_map(|entry| entry.frames.iter().map(|(_, frame)| frame)).collect()
+    }
+
+    /// Removes an item for good; its task's later calls are late.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(item) = self.items.get_mut(slot as usize).and_then(Option::take) else { return };
+        self.free.push(slot);
+        self.gone.push(item.number);
+        for evidence in item.evidence() {
+            self.seen.remove(&fingerprint(evidence));
+            if let Some(key) = task_key(evidence) {
+                self.bury(&key);
+                self.tasks.remove(&key);
+            }
+            if evidence.parent.is_some() {
+                self.leave_trace(evidence.span.trace, slot);
+            }
+        }
+    }
+
+    fn leave_trace(&mut self, trace: TraceId, slot: u32) {
+        let Some(entry) = self.traces.get_mut(&trace) else { return };
+        entry.items.retain(|held| *held != slot);
+        if entry.items.is_empty() {
+            self.drop_trace(trace);
+        }
+    }
+
+    fn bury(&mut self, key: &TaskKey) {
+        let mark = hash(key);
+        if self.tombstones.insert(mark) {
+            self.tombstone_order.push_back(mark);
+        }
+        if self.tombstone_order.len() > MAX_TOMBSTONES
+            && let Some(oldest) = self.tombstone_order.pop_front()
+        {
+            self.tombstones.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn take_changed(&mut self) -> Vec<(u64, Option<Vec<Evidence>>)> {
+        let mut taken: Vec<(u64, Option<Vec<Evidence>>)> = Vec::new();
+        for slot in std::mem::take(&mut self.changed) {
+            if let Some(item) = self.items[slot as usize].as_mut().filter(|item| item.changed) {
+                item.changed = false;
+                taken.push((item.number, Some(item.evidence().to_vec())));
+            }
+        }
+        for trace in std::mem::take(&mut self.changed_traces) {
+            let Some(entry) = self.traces.get_mut(&trace) else { continue };
+            entry.changed = false;
+            let frames = entry.frames.iter();
+            taken.extend(frames.map(|(number, frame)| (*number, Some(vec![frame.clone()]))));
+        }
+        taken.extend(self.gone.drain(..).map(|number| (number, None)));
+        taken.sort_by_key(|(number, evidence)| (*number, evidence.is_none()));
+        // An item that came and went since the last call needs no row.
+        taken.dedup_by(|later, earlier| {
+            later.0 == earlier.0 && {
+                earlier.1 = later.1.take();
+                true
+            }
+        });
+        taken
+    }
+}
+
+fn hash<T: Hash>(value: &T) -> u64 {
+    FixedState::default().hash_one(value)
+}
+
+fn fingerprint(evidence: &Evidence) -> u64 {
+    let answer: Option<Answer> = match &evidence.what {
+        What::Call(call) => Some(call.answer),
+        What::Frame(_) => None,
+    };
+    hash(&(evidence.span, evidence.start, evidence.end, answer))
+}
+
+fn task_key(evidence: &Evidence) -> Option<TaskKey> {
+    let call = call_of(evidence)?;
+    let task = call.task.clone()?;
+    Some((evidence.client.tenant.clone(), call.endpoint.provider.clone(), task))
+}
