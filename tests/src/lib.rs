@@ -7,4 +7,5 @@
 pub mod capture;
 pub mod fixtures;
 pub mod score;
+pub mod source;
 pub mod truth;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::Matching;
+use super::board::Matching;
 use super::found::FoundJob;
 use crate::truth::{Intent, Truth};
 
