@@ -1,0 +1,87 @@
+//! Configuration: YAML in the OpenTelemetry Collector's shape, checked before anything starts.
+//!
+//! Two sets of types, and only the second leaves this module. [`file`] is the file as written: every leaf is
+//! text with its place, so that nothing is lost before it is judged. [`settings`] is what the server runs on:
+//! every value parsed, every default filled in. [`resolve`] goes from the first to the second; on the way it
+//! expands `${env:NAME}` ([`env`](mod@env)), applies `--set` and reads each leaf by its type ([`text`]).
+//! What is wrong is an [`ConfigError`] that shows the line.
+//!
+//! Next in the flow: [`crate::app`] builds the server from a [`Config`].
+
+mod env;
+mod error;
+mod file;
+mod resolve;
+mod settings;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use error::ConfigError;
+pub use settings::{
+    AdminServer, GrpcReceiver, HttpReceiver, LogEncoding, LogLevel, Logs, Pricing, PrometheusExporter,
+    ProviderFiles, Receivers, Settings, Storage,
+};
+pub use text::Endpoint;
+
+use error::Source;
+
+/// A checked configuration: the values, and where each of them was written.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The values.
+    pub settings: Settings,
+    places: BTreeMap<&'static str, Place>,
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: it is the default.
+    Default,
+    /// In a configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: u64,
+    },
+    /// On the command line, by `--set`.
+    CommandLine,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default"),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::CommandLine => f.write_str("--set on the command line"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file, if one is given, then the `key=value` pairs of `--set`, which win.
+    pub fn load(path: Option<&Path>, set: &[String]) -> Result<Self, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        match path {
+            None => resolve::resolve(&Source::none(), set, &environment),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::read(path, &error))?;
+                resolve::resolve(&Source::file(path, text), set, &environment)
+            }
+        }
+    }
+
+    /// Where the value of a key was written, for messages about it.
+    pub fn place(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or(Place::Default)
+    }
+}

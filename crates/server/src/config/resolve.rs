@@ -1,0 +1,329 @@
+//! From the file as written to the settings: one line per key.
+//!
+//! [`Resolver::read`] is the whole of it: take the text of `--set`, else of the file; expand `${env:NAME}`;
+//! read it by its type; remember where it came from. Because every key passes there under its full name, the
+//! list of known keys, `--set` and "where was this written" need no tables of their own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_saphyr::Location;
+
+use super::env::expand;
+use super::error::{ConfigError, Source};
+use super::file::{File, Leaf, List};
+use super::settings::{GrpcReceiver, HttpReceiver, Receivers, Settings};
+use super::text::{AttributeName, Endpoint, FromText, Millis, Probability, Whole};
+use super::{Config, Place, file};
+
+/// Most extra labels: each multiplies the number of series.
+const MAX_LABELS: usize = 16;
+/// Most correlation attributes: each is looked up in every span.
+const MAX_CORRELATION_ATTRIBUTES: usize = 32;
+
+/// Checks a file and the pairs of `--set`, and fills in the defaults.
+pub(super) fn resolve(
+    source: &Source,
+    set: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
+    let file = match source.text.trim().is_empty() {
+        true => File::default(),
+        false => serde_saphyr::from_str::<Option<File>>(&source.text)
+            .map_err(|error| ConfigError::yaml(source, &error))?
+            .unwrap_or_default(),
+    };
+    let mut resolver = Resolver::new(source, environment, parse_set(set)?);
+    let settings = resolver.settings(file)?;
+    match resolver.set.keys().find(|key| !resolver.known.contains(&key.as_str())) {
+        Some(key) => Err(ConfigError::unknown_set_key(key)),
+        None => Ok(Config { settings, places: resolver.places }),
+    }
+}
+
+/// Every key, by its full name, in the order of the file.
+pub(super) fn known_keys() -> Vec<&'static str> {
+    let source = Source::none();
+    let mut resolver = Resolver::new(&source, &|_| None, BTreeMap::new());
+    let visited = resolver.settings(File::default());
+    debug_assert!(visited.is_ok(), "an empty file is valid");
+    resolver.known
+}
+
+/// Splits `key=value` pairs; of a key given twice the last one holds.
+fn parse_set(set: &[String]) -> Result<BTreeMap<String, String>, ConfigError> {
+    set.iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            _ => Err(ConfigError::plain(
+                format!("--set {pair}: expected key=value"),
+                Some("for example --set exporters.prometheus.endpoint=127.0.0.1:9465".to_owned()),
+            )),
+        })
+        .collect()
+}
+
+struct Resolver<'a> {
+    source: &'a Source,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    set: BTreeMap<String, String>,
+    known: Vec<&'static str>,
+    places: BTreeMap<&'static str, Place>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(
+        source: &'a Source,
+        environment: &'a dyn Fn(&str) -> Option<String>,
+        set: BTreeMap<String, String>,
+    ) -> Self {
+        Self { source, environment, set, known: Vec::new(), places: BTreeMap::new() }
+    }
+
+    /// Visits every key once, in the order of the file.
+    fn settings(&mut self, file: File) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::default();
+        let otlp = file.receivers.and_then(|section| section.otlp);
+        self.receivers(otlp.and_then(|section| section.protocols), &mut settings)?;
+        let processor = file.processors.and_then(|section| section.spantally);
+        self.processor(processor.unwrap_or_default(), &mut settings)?;
+        let exporter = file.exporters.and_then(|section| section.prometheus);
+        self.exporter(&exporter.unwrap_or_default(), &mut settings)?;
+        self.directories(
+            &file.storage.unwrap_or_default(),
+            &file.providers.unwrap_or_default(),
+            &mut settings,
+        )?;
+        let telemetry = file.service.and_then(|section| section.telemetry);
+        self.logs(&telemetry.and_then(|section| section.logs).unwrap_or_default(), &mut settings)?;
+        Ok(settings)
+    }
+
+    fn receivers(
+        &mut self,
+        protocols: Option<file::Protocols>,
+        settings: &mut Settings,
+    ) -> Result<(), ConfigError> {
+        // Without a list of protocols both listen; with one, those in it.
+        let protocols = protocols.unwrap_or_else(|| file::Protocols {
+            grpc: Some(file::Grpc::default()),
+            http: Some(file::Http::default()),
+        });
+        let (grpc_given, http_given) = (protocols.grpc.is_some(), protocols.http.is_some());
+        let mut grpc = GrpcReceiver::default();
+        self.grpc(protocols.grpc.unwrap_or_default(), &mut grpc)?;
+        let mut http = HttpReceiver::default();
+        self.http(&protocols.http.unwrap_or_default(), &mut http)?;
+        let set_has = |prefix: &str| self.set.keys().any(|key| key.starts_with(prefix));
+        settings.receivers = Receivers {
+            grpc: (grpc_given || set_has("receivers.otlp.protocols.grpc.")).then_some(grpc),
+            http: (http_given || set_has("receivers.otlp.protocols.http.")).then_some(http),
+        };
+        Ok(())
+    }
+
+    fn grpc(&mut self, written: file::Grpc, grpc: &mut GrpcReceiver) -> Result<(), ConfigError> {
+        let keepalive = written.keepalive.and_then(|section| section.server_parameters).unwrap_or_default();
+        self.read("receivers.otlp.protocols.grpc.endpoint", &written.endpoint, |v: Endpoint| {
+            grpc.endpoint = v
+        })?;
+        self.read(
+            "receivers.otlp.protocols.grpc.max_recv_msg_size_mib",
+            &written.max_recv_msg_size_mib,
+            |v: Whole<1, 1024>| grpc.max_message_bytes = (v.0 as usize) << 20,
+        )?;
+        self.read(
+            "receivers.otlp.protocols.grpc.max_concurrent_streams",
+            &written.max_concurrent_streams,
+            |v: Whole<1, 65_535>| grpc.max_concurrent_streams = v.0 as u32,
+        )?;
+        self.read(
+            "receivers.otlp.protocols.grpc.keepalive.server_parameters.max_connection_age",
+            &keepalive.max_connection_age,
+            |v: Duration| grpc.max_connection_age = (!v.is_zero()).then_some(v),
+        )?;
+        self.read(
+            "receivers.otlp.protocols.grpc.keepalive.server_parameters.time",
+            &keepalive.time,
+            |v: Millis| grpc.keepalive_time = Duration::from_millis(v.0),
+        )?;
+        self.read(
+            "receivers.otlp.protocols.grpc.keepalive.server_parameters.timeout",
+            &keepalive.timeout,
+            |v: Millis| grpc.keepalive_timeout = Duration::from_millis(v.0),
+        )
+    }
+
+    fn http(&mut self, written: &file::Http, http: &mut HttpReceiver) -> Result<(), ConfigError> {
+        self.read("receivers.otlp.protocols.http.endpoint", &written.endpoint, |v: Endpoint| {
+            http.endpoint = v
+        })?;
+        self.read(
+            "receivers.otlp.protocols.http.max_request_body_size",
+            &written.max_request_body_size,
+            |v: Whole<1024, 1_073_741_824>| http.max_body_bytes = v.0 as usize,
+        )?;
+        self.read(
+            "receivers.otlp.protocols.http.read_header_timeout",
+            &written.read_header_timeout,
+            |v: Millis| http.read_header_timeout = Duration::from_millis(v.0),
+        )
+    }
+
+    fn processor(&mut self, written: file::Spantally, settings: &mut Settings) -> Result<(), ConfigError> {
+        let limits = written.limits.unwrap_or_default();
+        let stitching = &mut settings.stitching;
+        for (key, leaf, value) in [
+            ("processors.spantally.settle_delay", &written.settle_delay, &mut stitching.settle_delay_ms),
+            ("processors.spantally.idle_timeout", &written.idle_timeout, &mut stitching.idle_timeout_ms),
+            (
+                "processors.spantally.absolute_timeout",
+                &written.absolute_timeout,
+                &mut stitching.absolute_timeout_ms,
+            ),
+            (
+                "processors.spantally.duplicate_window",
+                &written.duplicate_window,
+                &mut stitching.duplicate_window_ms,
+            ),
+            ("processors.spantally.retention", &written.retention, &mut stitching.retention_ms),
+            ("processors.spantally.rematch", &written.rematch, &mut stitching.rematch_ms),
+        ] {
+            self.read(key, leaf, |v: Millis| *value = v.0)?;
+        }
+        self.read(
+            "processors.spantally.ambiguous_probability",
+            &written.ambiguous_probability,
+            |v: Probability| settings.pricing.ambiguous_probability = v.0,
+        )?;
+        self.read_list("processors.spantally.labels", &written.labels, MAX_LABELS, &mut settings.labels)?;
+        self.read_list(
+            "processors.spantally.correlation_attributes",
+            &written.correlation_attributes,
+            MAX_CORRELATION_ATTRIBUTES,
+            &mut settings.correlation_attributes,
+        )?;
+        self.read(
+            "processors.spantally.limits.max_spans",
+            &limits.max_spans,
+            |v: Whole<1_000, 1_000_000_000>| {
+                stitching.max_spans = v.0 as usize;
+            },
+        )?;
+        self.read(
+            "processors.spantally.limits.max_idle_frames",
+            &limits.max_idle_frames,
+            |v: Whole<100, 100_000_000>| stitching.max_idle_frames = v.0 as usize,
+        )?;
+        self.read(
+            "processors.spantally.limits.max_assignment",
+            &limits.max_assignment,
+            |v: Whole<2, 1_000>| {
+                stitching.max_assignment = v.0 as usize;
+            },
+        )
+    }
+
+    fn exporter(&mut self, written: &file::Prometheus, settings: &mut Settings) -> Result<(), ConfigError> {
+        self.read("exporters.prometheus.endpoint", &written.endpoint, |v: Endpoint| {
+            settings.admin.endpoint = v
+        })?;
+        self.read("exporters.prometheus.max_series", &written.max_series, |v: Whole<10, 10_000_000>| {
+            settings.prometheus.max_series = v.0 as usize;
+        })
+    }
+
+    fn directories(
+        &mut self,
+        storage: &file::Storage,
+        providers: &file::Providers,
+        settings: &mut Settings,
+    ) -> Result<(), ConfigError> {
+        self.read("storage.directory", &storage.directory, |v: PathBuf| settings.storage.directory = v)?;
+        self.read("providers.directory", &providers.directory, |v: PathBuf| {
+            settings.providers.directory = Some(v);
+        })
+    }
+
+    fn logs(&mut self, written: &file::Logs, settings: &mut Settings) -> Result<(), ConfigError> {
+        self.read("service.telemetry.logs.level", &written.level, |v| settings.logs.level = v)?;
+        self.read("service.telemetry.logs.encoding", &written.encoding, |v| settings.logs.encoding = v)
+    }
+
+    /// Reads one key and hands its value on, if it is given anywhere.
+    fn read<T: FromText>(
+        &mut self,
+        key: &'static str,
+        leaf: &Leaf,
+        take: impl FnOnce(T),
+    ) -> Result<(), ConfigError> {
+        self.known.push(key);
+        if let Some(text) = self.set.get(key) {
+            take(self.parse_set_text(key, text)?);
+            self.places.insert(key, Place::CommandLine);
+        } else if let Some(leaf) = leaf {
+            take(self.parse_leaf(key, &leaf.value, leaf.referenced)?);
+            self.remember(key, leaf.referenced);
+        }
+        Ok(())
+    }
+
+    /// Reads a list of attribute names; by `--set` they are separated by commas.
+    fn read_list(
+        &mut self,
+        key: &'static str,
+        list: &List,
+        most: usize,
+        into: &mut Vec<String>,
+    ) -> Result<(), ConfigError> {
+        self.known.push(key);
+        if let Some(text) = self.set.get(key) {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            *into = names
+                .map(|name| self.parse_set_text::<AttributeName>(key, name).map(|name| name.0))
+                .collect::<Result<_, _>>()?;
+            self.places.insert(key, Place::CommandLine);
+        } else if let Some(list) = list {
+            for name in &list.value {
+                let AttributeName(name_text) = self.parse_leaf(key, &name.value, name.referenced)?;
+                if into.contains(&name_text) {
+                    let message = format!("{key}: `{name_text}` is listed twice");
+                    return Err(self.source.error(name.referenced, &message, "listed before", None));
+                }
+                into.push(name_text);
+            }
+            if let Some(extra) = list.value.get(most) {
+                let message = format!("{key}: {} names, expected at most {most}", list.value.len());
+                return Err(self.source.error(extra.referenced, &message, "one too many", None));
+            }
+            self.remember(key, list.referenced);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, key: &'static str, at: Location) {
+        if let Some(path) = self.source.path.clone() {
+            self.places.insert(key, Place::File { path, line: at.line(), column: at.column() });
+        }
+    }
+
+    fn parse_leaf<T: FromText>(&self, key: &str, written: &str, at: Location) -> Result<T, ConfigError> {
+        let text = expand(written, self.environment)
+            .map_err(|problem| self.source.error(at, &format!("{key}: {problem}"), "this reference", None))?;
+        T::from_text(&text).ok_or_else(|| {
+            let from = if text == written { String::new() } else { format!(" (from `{written}`)") };
+            let message = format!("{key}: `{text}`{from} is not valid");
+            self.source.error(at, &message, "not valid", Some(format!("expected {}", T::expected())))
+        })
+    }
+
+    fn parse_set_text<T: FromText>(&self, key: &str, written: &str) -> Result<T, ConfigError> {
+        let text = expand(written, self.environment)
+            .map_err(|problem| ConfigError::plain(format!("--set {key}: {problem}"), None))?;
+        T::from_text(&text).ok_or_else(|| {
+            let message = format!("--set {key}: `{text}` is not valid");
+            ConfigError::plain(message, Some(format!("expected {}", T::expected())))
+        })
+    }
+}

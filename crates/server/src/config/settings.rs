@@ -1,0 +1,223 @@
+//! What the server runs on: every value parsed, every default filled in.
+//!
+//! `config/spantally.yaml` shows every field in the file's own words with the reason for its default; a test
+//! holds the two together.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::text::Endpoint;
+
+/// The resolved configuration. Its default is the server without a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Where spans come in.
+    pub receivers: Receivers,
+    /// How calls become jobs.
+    pub stitching: spantally_stitch::Settings,
+    /// What pricing must be told.
+    pub pricing: Pricing,
+    /// Resource attributes that become labels of every series and job, in this order.
+    pub labels: Vec<String>,
+    /// Span attributes that hold an application's own job id, besides the ones that provider files name.
+    pub correlation_attributes: Vec<String>,
+    /// The page of metrics.
+    pub prometheus: PrometheusExporter,
+    /// The server of metrics, health and the API.
+    pub admin: AdminServer,
+    /// The data directory.
+    pub storage: Storage,
+    /// Provider files beside the built-in ones.
+    pub providers: ProviderFiles,
+    /// Our own log.
+    pub logs: Logs,
+}
+
+/// Where spans come in. A receiver that is none does not listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receivers {
+    /// OTLP/gRPC.
+    pub grpc: Option<GrpcReceiver>,
+    /// OTLP/HTTP, protobuf and JSON.
+    pub http: Option<HttpReceiver>,
+}
+
+impl Default for Receivers {
+    fn default() -> Self {
+        Self { grpc: Some(GrpcReceiver::default()), http: Some(HttpReceiver::default()) }
+    }
+}
+
+/// OTLP/gRPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcReceiver {
+    /// Where to listen.
+    pub endpoint: Endpoint,
+    /// Largest request, before and after decompression.
+    pub max_message_bytes: usize,
+    /// Most requests under way on one connection.
+    pub max_concurrent_streams: u32,
+    /// Connections older than this are closed in order, so that clients behind a balancer spread again.
+    pub max_connection_age: Option<Duration>,
+    /// A connection without traffic is pinged after this long.
+    pub keepalive_time: Duration,
+    /// A connection that does not answer a ping within this is closed.
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for GrpcReceiver {
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint::loopback(4317),
+            max_message_bytes: 64 << 20,
+            max_concurrent_streams: 256,
+            max_connection_age: None,
+            keepalive_time: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// OTLP/HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpReceiver {
+    /// Where to listen.
+    pub endpoint: Endpoint,
+    /// Largest request body, before and after decompression.
+    pub max_body_bytes: usize,
+    /// A client that has not sent its request headers within this is disconnected.
+    pub read_header_timeout: Duration,
+}
+
+impl Default for HttpReceiver {
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint::loopback(4318),
+            max_body_bytes: 64 << 20,
+            read_header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What pricing must be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pricing {
+    /// How likely an ambiguous submit without a task made one and bills: its expected cost is this share of
+    /// the full cost.
+    pub ambiguous_probability: Decimal,
+}
+
+impl Default for Pricing {
+    fn default() -> Self {
+        Self { ambiguous_probability: Decimal::new(5, 1) }
+    }
+}
+
+/// The page of metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusExporter {
+    /// Most label sets of one metric; further ones share one overflow series, so that sums stay exact.
+    pub max_series: usize,
+}
+
+impl Default for PrometheusExporter {
+    fn default() -> Self {
+        Self { max_series: 100_000 }
+    }
+}
+
+/// The server of metrics, health and the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminServer {
+    /// Where to listen (`exporters.prometheus.endpoint`).
+    pub endpoint: Endpoint,
+}
+
+impl Default for AdminServer {
+    fn default() -> Self {
+        Self { endpoint: Endpoint::loopback(9464) }
+    }
+}
+
+/// The data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Holds the journal and the ledger; made if absent.
+    pub directory: PathBuf,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { directory: "spantally-data".into() }
+    }
+}
+
+/// Provider files beside the built-in ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderFiles {
+    /// Directory of `*.yaml` files; one named like a built-in file replaces it.
+    pub directory: Option<PathBuf>,
+}
+
+/// Our own log, on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Logs {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub encoding: LogEncoding,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what stops something from working.
+    Error,
+    /// Also what someone should look at.
+    Warn,
+    /// Also what the server does, a few lines an hour.
+    #[default]
+    Info,
+    /// Also each request.
+    Debug,
+}
+
+impl LogLevel {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
+
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogEncoding {
+    /// For people.
+    #[default]
+    Console,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogEncoding {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Console, Self::Json];
+
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Console => "console",
+            Self::Json => "json",
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The shipped file is the defaults; each kind of mistake has its message.
+
+use std::path::Path;
+use std::time::Duration;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::error::Source;
+use super::resolve::{known_keys, resolve};
+use super::*;
+
+const SHIPPED: &str = include_str!("../../../../config/spantally.yaml");
+
+fn environment(name: &str) -> Option<String> {
+    (name == "SPANTALLY_TEST_WORD").then(|| "four".to_owned())
+}
+
+fn read(text: &str) -> Config {
+    read_with(text, &[])
+}
+
+fn read_with(text: &str, set: &[&str]) -> Config {
+    let set: Vec<_> = set.iter().map(|&pair| pair.to_owned()).collect();
+    let source = Source::file(Path::new("test.yaml"), text.to_owned());
+    resolve(&source, &set, &environment).map_err(|error| shown(&error)).unwrap()
+}
+
+fn shown(error: &ConfigError) -> String {
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(110);
+    handler.render_report(&mut text, error).unwrap();
+    text
+}
+
+#[test]
+fn the_shipped_file_is_the_defaults() {
+    assert_eq!(read(SHIPPED).settings, Settings::default());
+}
+
+#[test]
+fn the_shipped_file_names_every_field() {
+    let config = read(SHIPPED);
+    for key in known_keys() {
+        if key == "providers.directory" {
+            assert!(SHIPPED.contains("# directory: /etc/spantally/providers"), "it has no default to show");
+            continue;
+        }
+        assert!(matches!(config.place(key), Place::File { .. }), "config/spantally.yaml does not name {key}");
+    }
+}
+
+#[test]
+fn every_field_can_be_changed() {
+    for key in known_keys() {
+        let value = match key.rsplit('.').next().unwrap() {
+            "endpoint" => "127.0.0.1:1",
+            "max_recv_msg_size_mib" => "7",
+            "max_concurrent_streams" | "max_series" | "max_assignment" => "77",
+            "max_request_body_size" | "max_spans" | "max_idle_frames" => "7777",
+            "ambiguous_probability" => "0.25",
+            "labels" | "correlation_attributes" => "team,region",
+            "directory" => "/srv/elsewhere",
+            "level" => "debug",
+            "encoding" => "json",
+            _ => "77s",
+        };
+        let config = read_with("", &[&format!("{key}={value}")]);
+        assert_ne!(config.settings, Settings::default(), "{key}={value} changes nothing");
+        assert_eq!(config.place(key), Place::CommandLine);
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    for text in ["", "\n# nothing\n", "---\n", "receivers:\n", "receivers:\n  otlp:\n", "storage: {}\n"] {
+        assert_eq!(read(text).settings, Settings::default(), "{text:?}");
+    }
+}
+
+#[test]
+fn only_the_listed_protocols_listen() {
+    let protocols = |text: &str, set: &[&str]| {
+        let receivers = read_with(text, set).settings.receivers;
+        (receivers.grpc.is_some(), receivers.http.is_some())
+    };
+    let http_only = "receivers: {otlp: {protocols: {http: }}}";
+    assert_eq!(protocols("", &[]), (true, true));
+    assert_eq!(protocols(http_only, &[]), (false, true));
+    assert_eq!(protocols("receivers: {otlp: {protocols: {grpc: {}}}}", &[]), (true, false));
+    assert_eq!(protocols(http_only, &["receivers.otlp.protocols.grpc.endpoint=127.0.0.1:0"]), (true, true));
+}
+
+#[test]
+fn a_value_knows_its_place() {
+    let text = "exporters:\n  prometheus:\n    endpoint: ${env:NONE:-127.0.0.1:0}\n";
+    let config = read(text);
+    assert_eq!(config.settings.admin.endpoint.to_string(), "127.0.0.1:0");
+    assert_eq!(config.place("exporters.prometheus.endpoint").to_string(), "test.yaml:3:15");
+    assert_eq!(config.place("storage.directory"), Place::Default);
+}
+
+#[test]
+fn the_command_line_wins() {
+    let config = read_with("storage: {directory: one}", &["storage.directory=two"]);
+    assert_eq!(config.settings.storage.directory, Path::new("two"));
+}
+
+#[test]
+fn a_connection_age_of_zero_is_never() {
+    let age = |text: &str| {
+        let set =
+            format!("receivers.otlp.protocols.grpc.keepalive.server_parameters.max_connection_age={text}");
+        read_with("", &[&set]).settings.receivers.grpc.unwrap().max_connection_age
+    };
+    assert_eq!(age("0"), None);
+    assert_eq!(age("5m"), Some(Duration::from_secs(300)));
+}
+
+#[test]
+fn each_mistake_has_its_message() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata");
+    let mut names: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 20, "{names:?}");
+    for name in names {
+        let text = std::fs::read_to_string(directory.join(&name)).unwrap();
+        let source = Source::file(Path::new(&name), text);
+        let error = resolve(&source, &[], &environment).expect_err(&name);
+        insta::assert_snapshot!(name.trim_end_matches(".bad.yaml"), shown(&error));
+    }
+}
+
+#[test]
+fn a_mistake_on_the_command_line_has_its_message() {
+    for (name, pair) in [
+        ("set_unknown_key", "exporters.prometheus.endpont=127.0.0.1:0"),
+        ("set_without_value", "storage.directory"),
+        ("set_invalid_value", "processors.spantally.settle_delay=soon"),
+    ] {
+        let error = resolve(&Source::none(), &[pair.to_owned()], &environment).expect_err(pair);
+        insta::assert_snapshot!(name, shown(&error));
+    }
+}
