@@ -100,7 +100,7 @@ struct Reader<'a, 'k> {
 
 impl<'a, 'k> Reader<'a, 'k> {
     fn new(keys: &'k AttributeKeys) -> Self {
-        let resource = ResourceView { encoded: None, attributes: vec![None; keys.len()] };
+        let resource = ResourceView { attributes: vec![None; keys.len()] };
         Self { keys, resource, filled: Filled::default(), spans: SpanReader::new(keys) }
     }
 
