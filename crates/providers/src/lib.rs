@@ -1,7 +1,39 @@
 //! The provider file format, and what it compiles to: a recogniser (span to call) and a rate card.
 //!
-//! Pure: text goes in, rules come out; reading files is the server's work.
+//! Pure: text goes in, rules come out; reading files is the server's work. In reading order:
+//! `format` (a file as it is written), `load` (text to a checked file), `compile` (files to one lookup by host
+//! and path), `recognise` (a span to evidence).
 
+pub mod builtin;
+
+mod answer;
+mod call;
+mod compile;
+mod config;
+mod endpoint;
+mod error;
+mod facts;
+mod fingerprint;
+mod format;
+mod frame;
+mod keys;
+mod load;
+mod pieces;
+mod recognise;
+mod route;
 mod span;
+mod url;
+mod webhook;
+mod words;
 
-pub use span::{AttributeKeys, SpanKind, SpanStatus, SpanView, Value};
+pub use compile::Recogniser;
+pub use config::{CorrelationConfig, WebhookPath};
+pub use endpoint::EndpointCache;
+pub use error::LoadError;
+pub use facts::NAMES as FACT_NAMES;
+pub use format::{
+    AnswerRule, CallRule, FactOrigin, FactRule, IdempotencyKey, Leg, OperationRule, OutputHost, Place,
+    ProviderFile, StatusPattern, Word, WordRule,
+};
+pub use load::{LoadedFile, load};
+pub use span::{AttributeKeys, ResourceView, SpanKind, SpanStatus, SpanView, Value};

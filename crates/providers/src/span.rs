@@ -90,23 +90,65 @@ impl<'a> SpanView<'a> {
     }
 }
 
+/// A resource, borrowed: its attributes that are kept, by slot of the same [`AttributeKeys`].
+#[derive(Clone, Debug, Default)]
+pub struct ResourceView<'a> {
+    /// Values by slot, as in [`SpanView::attributes`].
+    pub attributes: Vec<Option<Value<'a>>>,
+}
+
+impl<'a> ResourceView<'a> {
+    /// The attribute in a slot.
+    pub fn get(&self, slot: u16) -> Option<Value<'a>> {
+        self.attributes.get(usize::from(slot)).copied().flatten()
+    }
+}
+
 /// The attribute keys that any rule names, each with a slot. What is not in it is never read.
+///
+/// Several keys may share a slot: spellings of one meaning (`http.method`, `http.request.method`). A span
+/// that carries both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`) then has one value, not two.
 #[derive(Clone, Debug, Default)]
 pub struct AttributeKeys {
-    slots: HashMap<Vec<u8>, u16, foldhash::fast::FixedState>,
+    slots: HashMap<Box<[u8]>, u16, foldhash::fast::FixedState>,
+    /// How many slots there are.
+    count: u16,
     /// Lengths that some key has: most attributes of most spans are refused by this one look.
     lengths: u128,
 }
 
 impl AttributeKeys {
-    /// The slot of a key, added if new. At most 65,535 keys; further ones share the last slot's fate and are refused.
+    /// The slot of a key, added if new. At 65,535 slots further keys share the last one.
     pub fn slot_of(&mut self, key: &str) -> u16 {
-        let next = self.slots.len() as u16;
+        if let Some(slot) = self.find(key.as_bytes()) {
+            return slot;
+        }
+        let slot = self.count;
+        self.count = self.count.saturating_add(1);
+        self.add(key, slot);
+        slot
+    }
+
+    /// One slot for several spellings of a meaning. A spelling that already has a slot keeps it.
+    pub fn slot_of_any<K: AsRef<str>>(&mut self, spellings: &[K]) -> u16 {
+        let known = spellings.iter().find_map(|key| self.find(key.as_ref().as_bytes()));
+        let slot = known.unwrap_or_else(|| {
+            self.count = self.count.saturating_add(1);
+            self.count - 1
+        });
+        for key in spellings {
+            self.add(key.as_ref(), slot);
+        }
+        slot
+    }
+
+    fn add(&mut self, key: &str, slot: u16) {
         self.lengths |= 1 << key.len().min(127);
-        *self.slots.entry_ref(key.as_bytes()).or_insert(next)
+        self.slots.entry(key.as_bytes().into()).or_insert(slot);
     }
 
     /// The slot of a key as it stands on the wire, if any rule names it.
+    #[inline]
     pub fn find(&self, key: &[u8]) -> Option<u16> {
         if self.lengths >> key.len().min(127) & 1 == 0 {
             return None;
@@ -114,13 +156,32 @@ impl AttributeKeys {
         self.slots.get(key).copied()
     }
 
-    /// How many slots there are.
+    /// How many slots there are: the length that [`SpanView::attributes`] needs.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        usize::from(self.count)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_meaning_share_a_slot() {
+        let mut keys = AttributeKeys::default();
+        let method = keys.slot_of_any(&["http.request.method", "http.method"]);
+        let url = keys.slot_of("url.full");
+        assert_eq!(keys.find(b"http.method"), Some(method));
+        assert_eq!(keys.find(b"url.full"), Some(url));
+        assert_eq!(keys.find(b"url.fill"), None);
+        assert_eq!(keys.find(b"url.path"), None);
+        assert_eq!(keys.len(), 2);
+        assert_eq!(keys.slot_of_any(&["url.full", "http.url"]), url);
+        assert_eq!(keys.len(), 2);
     }
 }

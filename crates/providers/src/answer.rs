@@ -1,0 +1,209 @@
+//! How a request ended on the wire, and what that means where a provider file says nothing else.
+//!
+//! The tables come from real clients: Python (httpx, requests, aiohttp, urllib3), Node (undici, http,
+//! node-fetch), Java and Go. What matters is one distinction: whether the request can have reached the provider.
+
+use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
+
+use crate::keys::{Slots, integer};
+use crate::span::{SpanStatus, SpanView, Value};
+
+/// Error names for which nothing was sent: no connection, no name, no TLS.
+const NOT_SENT: &[&str] = &[
+    "ConnectTimeout",
+    "ConnectError",
+    "ConnectionRefusedError",
+    "gaierror",
+    "ClientConnectorError",
+    "ClientConnectorDNSError",
+    "ClientConnectorCertificateError",
+    "ClientConnectorSSLError",
+    "ConnectionTimeoutError",
+    "SSLError",
+    "SSLCertVerificationError",
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "PoolTimeout",
+    "UnsupportedProtocol",
+    "ECONNREFUSED",
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "UND_ERR_CONNECT_TIMEOUT",
+    "CERT_HAS_EXPIRED",
+    "DEPTH_ZERO_SELF_SIGNED_CERT",
+    "UnknownHostException",
+    "ConnectException",
+    "SSLHandshakeException",
+];
+
+/// Error names for which the client stopped waiting. 20 and 23 are the DOM's codes of `AbortError` and
+/// `TimeoutError`, which undici's instrumentation reports as numbers.
+const TIMED_OUT: &[&str] = &[
+    "ReadTimeout",
+    "WriteTimeout",
+    "TimeoutError",
+    "Timeout",
+    "TimeoutException",
+    "timeout",
+    "AbortError",
+    "20",
+    "23",
+    "ReadTimeoutError",
+    "ServerTimeoutError",
+    "SocketTimeoutError",
+    "SocketTimeoutException",
+    "HttpTimeoutException",
+    "HeadersTimeoutError",
+    "BodyTimeoutError",
+    "UND_ERR_HEADERS_TIMEOUT",
+    "UND_ERR_BODY_TIMEOUT",
+    "UND_ERR_ABORTED",
+    "ETIMEDOUT",
+    "ESOCKETTIMEDOUT",
+    "CancelledError",
+    "APITimeoutError",
+];
+
+/// Error names for which the connection broke after it stood.
+const RESET: &[&str] = &[
+    "ReadError",
+    "WriteError",
+    "RemoteProtocolError",
+    "ConnectionResetError",
+    "ConnectionError",
+    "RemoteDisconnected",
+    "ProtocolError",
+    "ChunkedEncodingError",
+    "IncompleteRead",
+    "ServerDisconnectedError",
+    "ClientOSError",
+    "ClientPayloadError",
+    "ECONNRESET",
+    "EPIPE",
+    "UND_ERR_SOCKET",
+    "SocketError",
+    "SocketException",
+    "BrokenPipeError",
+    "EOFException",
+    "EOF",
+];
+
+/// What a status message says when the error's name does not: first match wins.
+const MESSAGES: &[(&str, Answer)] = &[
+    ("ECONNREFUSED", Answer::NotSent),
+    ("refused", Answer::NotSent),
+    ("getaddrinfo", Answer::NotSent),
+    ("Name or service not known", Answer::NotSent),
+    ("Failed to establish a new connection", Answer::NotSent),
+    ("certificate", Answer::NotSent),
+    ("socket hang up", Answer::Reset),
+    ("ECONNRESET", Answer::Reset),
+    ("reset by peer", Answer::Reset),
+    ("deadline exceeded", Answer::TimedOut),
+    ("timed out", Answer::TimedOut),
+    ("timeout", Answer::TimedOut),
+    ("aborted", Answer::TimedOut),
+];
+
+/// How the request of a span ended.
+pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
+    if let Some(status) = integer(span, slots.status).and_then(|status| u16::try_from(status).ok())
+        && status >= 100
+    {
+        return Answer::Status(status);
+    }
+    let mut digits = [0; 20];
+    let error = match span.get(slots.error) {
+        Some(Value::Text(text)) => text,
+        Some(Value::Int(code)) => decimal(code, &mut digits),
+        _ => "",
+    };
+    // A `ConnectionError` of requests may be a refusal or a reset: then the message decides.
+    let name = named(error).or_else(|| named(span.exception));
+    let answer = match name {
+        None | Some(Answer::Reset) => told(span.status_message).or(name),
+        name => name,
+    };
+    let code = || error.parse().ok().filter(|code| (100..=599).contains(code)).map(Answer::Status);
+    answer.or_else(code).unwrap_or(Answer::Missing)
+}
+
+/// By the last part of an error's name, `httpx.ReadTimeout` or `java.net.ConnectException`.
+fn named(error: &str) -> Option<Answer> {
+    let name = error.rsplit(['.', ':', '$']).next().unwrap_or(error);
+    if name.is_empty() {
+        return None;
+    }
+    let table = [(NOT_SENT, Answer::NotSent), (TIMED_OUT, Answer::TimedOut), (RESET, Answer::Reset)];
+    table.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, answer)| answer)
+}
+
+fn told(message: &str) -> Option<Answer> {
+    if message.is_empty() {
+        return None;
+    }
+    MESSAGES.iter().find(|(part, _)| message.contains(part)).map(|(_, answer)| *answer)
+}
+
+fn decimal(number: i64, buffer: &mut [u8; 20]) -> &str {
+    let mut left = number.unsigned_abs();
+    let mut at = buffer.len();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 || at == 0 {
+            return std::str::from_utf8(&buffer[at..]).unwrap_or_default();
+        }
+    }
+}
+
+/// Whether the provider took a submit, where its file does not say otherwise.
+pub(crate) fn accepted(answer: Answer) -> Accepted {
+    match answer {
+        Answer::Status(101 | 200..=299) => Accepted::Yes,
+        Answer::Status(300..=499) | Answer::NotSent => Accepted::No,
+        Answer::Status(_) | Answer::TimedOut | Answer::Reset | Answer::Missing => Accepted::Ambiguous,
+    }
+}
+
+/// What an answer tells of the task, by role, where the provider's file does not say otherwise.
+///
+/// A poll's 200 tells nothing: the state is in the body, for success and failure alike.
+pub(crate) fn verdict(role: Role, answer: Answer, accepted: Accepted) -> Option<Verdict> {
+    let state = |state| Some(Verdict { state, reason: None });
+    match (role, answer) {
+        (Role::Submit | Role::Sync, _) if accepted == Accepted::No => {
+            Some(Verdict { state: TaskState::Failed, reason: Some(refusal(answer)) })
+        }
+        (Role::Sync | Role::Result | Role::Download, Answer::Status(200 | 201 | 203..=299)) => {
+            state(TaskState::Succeeded)
+        }
+        (Role::Poll, Answer::Status(404 | 409 | 425))
+        | (Role::Result, Answer::Status(202 | 404 | 409 | 425)) => state(TaskState::NotReady),
+        (Role::Cancel, Answer::Status(200..=299)) => state(TaskState::Canceled),
+        _ => None,
+    }
+}
+
+/// Why a request was refused.
+pub(crate) fn refusal(answer: Answer) -> FailureReason {
+    match answer {
+        Answer::Status(429) => FailureReason::RateLimit,
+        Answer::Status(408 | 504) => FailureReason::ProviderTimeout,
+        Answer::Status(415) => FailureReason::InvalidMedia,
+        Answer::Status(401..=403 | 407) => FailureReason::Unknown,
+        Answer::Status(400..=499) => FailureReason::InvalidInput,
+        Answer::Status(503 | 529) => FailureReason::Capacity,
+        Answer::Status(_) | Answer::NotSent | Answer::Reset => FailureReason::ProviderError,
+        Answer::TimedOut | Answer::Missing => FailureReason::ClientTimeout,
+    }
+}
+
+/// Whether a span says that it failed.
+pub(crate) fn is_error(span: &SpanView<'_>, slots: &Slots) -> bool {
+    span.status == SpanStatus::Error || span.get(slots.error).is_some()
+}

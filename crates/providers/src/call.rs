@@ -1,0 +1,169 @@
+//! A client span that a rule takes: one API call.
+
+use std::sync::Arc;
+
+use spantally_stitch::{Call, Correlation, CorrelationKind, Endpoint, Role, TaskId};
+
+use crate::answer;
+use crate::compile::{Recogniser, Rule};
+use crate::endpoint::EndpointCache;
+use crate::fingerprint::Fingerprint;
+use crate::keys::integer;
+use crate::recognise::id_in;
+use crate::route::{Captures, Method};
+use crate::span::SpanView;
+use crate::url::{Target, decode, parameters};
+use crate::webhook;
+use crate::words;
+
+impl Recogniser {
+    /// The call that a span shows, if a rule takes its host, method and path.
+    pub(crate) fn call(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
+        let method = Method::parse(span.text(self.slots.method)?)?;
+        let target = self.target(span)?;
+        let host = self.host(target.host)?;
+        let (index, captures) = host.routes.find(method, target.path).or_else(|| {
+            let (rule, query) = host.output.as_ref().filter(|_| method == Method::Get)?;
+            let fits = query.as_deref().is_none_or(|name| target.parameter(name).is_some());
+            fits.then(|| (*rule, Captures::new()))
+        })?;
+        Some(self.read(span, index, method, target, &captures, cache))
+    }
+
+    /// Reads a call by its rule.
+    pub(crate) fn read(
+        &self,
+        span: &SpanView<'_>,
+        index: u32,
+        method: Method,
+        target: Target<'_>,
+        captures: &Captures<'_>,
+        cache: &mut EndpointCache,
+    ) -> Call {
+        let rule = &self.rules[index as usize];
+        let provider = self.provider(rule.provider);
+        let answer = answer::answer(span, &self.slots);
+        let (accepted, told) = rule.judge(answer);
+        let captured = |at: Option<u8>| {
+            let text = captures.get(usize::from(at?))?;
+            Some(TaskId::new(&decode(text, false)))
+        };
+        let mut correlations = self.correlations(span);
+        if let Some(key) = span.text(self.slots.idempotency).filter(|key| !key.is_empty()) {
+            let honoured = provider.honours_idempotency_key;
+            let kind = if honoured { CorrelationKind::Idempotency } else { CorrelationKind::Job };
+            correlations.push(Correlation { kind, value: key.into() });
+        }
+        let callback = rule.callback.as_deref().and_then(|name| target.parameter(name)).map(|url| {
+            let url = decode(url, true);
+            let url = Target::parse(&url);
+            webhook::correlations(url.query, &mut correlations);
+            cache.text(url.path)
+        });
+        Call {
+            role: rule.role,
+            endpoint: self.endpoint(index, rule, captures, cache),
+            task: captured(rule.task)
+                .or_else(|| id_in(&rule.tasks, span, target))
+                .or_else(|| id_in(&provider.tasks, span, target))
+                .or_else(|| self.task_attribute(span)),
+            alias: captured(rule.alias).or_else(|| id_in(&rule.aliases, span, target)),
+            parent_task: captured(rule.parent_task),
+            correlations,
+            answer,
+            accepted,
+            verdict: words::better(self.worded(span, Some(rule.provider)), told),
+            resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
+            request: request(method, target),
+            agent: self.agent(span, rule.role, target),
+            callback,
+            facts: self.facts(span, Some(rule.provider), cache),
+        }
+    }
+
+    /// The shared endpoint of a rule with what a path captured.
+    pub(crate) fn endpoint(
+        &self,
+        index: u32,
+        rule: &Rule,
+        captures: &Captures<'_>,
+        cache: &mut EndpointCache,
+    ) -> Arc<Endpoint> {
+        cache.scratch.clear();
+        rule.model.write(captures, &mut cache.scratch);
+        let split = cache.scratch.len();
+        rule.family.write(captures, &mut cache.scratch);
+        let provider = self.provider(rule.provider);
+        cache.endpoint(index, split, |model, family| {
+            let by_model = || {
+                let mut rules = provider.operations.iter();
+                let rule = rules.find(|rule| !model.is_empty() && matches(&rule.model, model))?;
+                Some(Arc::from(rule.operation.as_str()))
+            };
+            Endpoint {
+                provider: provider.name.clone(),
+                rule: rule.name.clone(),
+                family: family.into(),
+                model: model.into(),
+                operation: rule.operation.clone().or_else(by_model).unwrap_or_default(),
+                needs_result: rule.needs_result,
+                leg: rule.leg.clone(),
+            }
+        })
+    }
+
+    /// What tells one client library from another: scope, user agent, and of polls the shape of the query
+    /// (`logs=false` of one SDK, `logs=0` of another). Values longer than a flag are ids and left out.
+    fn agent(&self, span: &SpanView<'_>, role: Role, target: Target<'_>) -> u64 {
+        const FLAG: usize = 8;
+        let agent = span.text(self.slots.agent).unwrap_or_default();
+        let mut hash = Fingerprint::new().part(span.scope).part(agent);
+        if role == Role::Poll && !target.query.is_empty() {
+            let mut shape: smallvec::SmallVec<[(&str, &str); 4]> = parameters(target.query)
+                .map(|(name, value)| (name, if value.len() <= FLAG { value } else { "" }))
+                .collect();
+            shape.sort_unstable();
+            hash = shape.into_iter().fold(hash, |hash, (name, value)| hash.part(name).part(value));
+        }
+        hash.value()
+    }
+}
+
+/// Equal requests have equal values, however the URL is spread over attributes.
+fn request(method: Method, target: Target<'_>) -> u64 {
+    Fingerprint::new().part(method.as_str()).part(target.host).part(target.path).part(target.query).value()
+}
+
+/// Whether a text is meant by a pattern in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(head) else { return false };
+    let mut tail = tail;
+    while let Some((part, next)) = tail.split_once('*') {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+        tail = next;
+    }
+    left.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_patterns() {
+        for (pattern, text, fits) in [
+            ("fal-ai/flux/dev", "fal-ai/flux/dev", true),
+            ("fal-ai/flux*", "fal-ai/flux", true),
+            ("*/text-to-video", "fal-ai/kling-video/v2/master/text-to-video", true),
+            ("*/text-to-video", "text-to-video", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c", false),
+            ("*", "", true),
+            ("ab*ab", "ab", false),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+}

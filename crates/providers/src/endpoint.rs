@@ -1,0 +1,118 @@
+//! Values that many spans share, each kept once: endpoints, and short texts such as models.
+//!
+//! Every decoding thread has its own [`EndpointCache`], so there is no lock. It is bounded: at the bound it
+//! is emptied and fills again, which costs allocations and nothing else.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{HashSet, HashTable};
+use spantally_stitch::Endpoint;
+
+/// One thread's shared values.
+#[derive(Debug)]
+pub struct EndpointCache {
+    endpoints: HashTable<Cached>,
+    texts: HashSet<Arc<str>, foldhash::fast::FixedState>,
+    empty: Arc<str>,
+    capacity: usize,
+    /// Where the text of a model and a family is put together; `model` first, `family` from `split`.
+    pub(crate) scratch: String,
+}
+
+#[derive(Debug)]
+struct Cached {
+    hash: u64,
+    rule: u32,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Default for EndpointCache {
+    fn default() -> Self {
+        Self::new(4096)
+    }
+}
+
+impl EndpointCache {
+    /// A cache of at most `capacity` endpoints and as many texts.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            endpoints: HashTable::new(),
+            texts: HashSet::default(),
+            empty: Arc::from(""),
+            capacity: capacity.max(1),
+            scratch: String::new(),
+        }
+    }
+
+    /// The endpoint of a rule with the model and family in `scratch`, made by `make` if it is new.
+    pub(crate) fn endpoint(
+        &mut self,
+        rule: u32,
+        split: usize,
+        make: impl FnOnce(&str, &str) -> Endpoint,
+    ) -> Arc<Endpoint> {
+        let (model, family) = self.scratch.split_at(split);
+        let hash = foldhash::fast::FixedState::default().hash_one((rule, model, family));
+        let same = |cached: &Cached| {
+            cached.rule == rule && *cached.endpoint.model == *model && *cached.endpoint.family == *family
+        };
+        if let Some(cached) = self.endpoints.find(hash, same) {
+            return cached.endpoint.clone();
+        }
+        if self.endpoints.len() >= self.capacity {
+            self.endpoints.clear();
+        }
+        let endpoint = Arc::new(make(model, family));
+        let cached = Cached { hash, rule, endpoint: endpoint.clone() };
+        self.endpoints.insert_unique(hash, cached, |cached| cached.hash);
+        endpoint
+    }
+
+    /// A shared copy of a short text; a long one is not worth keeping.
+    pub(crate) fn text(&mut self, text: &str) -> Arc<str> {
+        const LONG: usize = 128;
+        if text.is_empty() {
+            return self.empty.clone();
+        }
+        if let Some(shared) = self.texts.get(text) {
+            return shared.clone();
+        }
+        let shared: Arc<str> = text.into();
+        if text.len() <= LONG {
+            if self.texts.len() >= self.capacity {
+                self.texts.clear();
+            }
+            self.texts.insert(shared.clone());
+        }
+        shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_are_kept_once_and_the_cache_is_bounded() {
+        let mut cache = EndpointCache::new(2);
+        let mut get = |rule: u32, model: &str| {
+            cache.scratch.clear();
+            cache.scratch.push_str(model);
+            cache.endpoint(rule, model.len(), |model, _| Endpoint {
+                model: model.into(),
+                ..Endpoint::default()
+            })
+        };
+        let first = get(0, "a");
+        assert!(Arc::ptr_eq(&first, &get(0, "a")));
+        assert!(!Arc::ptr_eq(&first, &get(1, "a")));
+        assert_eq!(&*get(0, "b").model, "b");
+        assert!(!Arc::ptr_eq(&first, &get(0, "a")), "emptied at the bound");
+        let text = cache.text("x");
+        assert!(Arc::ptr_eq(&text, &cache.text("x")));
+        cache.text("y");
+        cache.text("z");
+        assert!(cache.texts.len() <= 2);
+    }
+}

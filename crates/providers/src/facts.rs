@@ -1,0 +1,164 @@
+//! Quantities and dimensions in span attributes, whatever the provider: which keys, under which name.
+//!
+//! Cost attributes that instrumentations compute themselves (`gen_ai.usage.cost`, `llm.cost.*`) are left out
+//! on purpose: they are estimates from another price list, not what the provider says it bills.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_stitch::{Fact, FactSource, FactValue};
+
+use crate::endpoint::EndpointCache;
+use crate::format::{FactOrigin, FactRule};
+use crate::span::{AttributeKeys, SpanView, Value};
+
+/// The names of facts: what meters may ask for.
+pub const NAMES: &[&str] = &[
+    "seconds",
+    "images",
+    "outputs",
+    "width",
+    "height",
+    "resolution",
+    "quality",
+    "size",
+    "audio",
+    "characters",
+    "audio_seconds",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "megapixels",
+    "billable_units",
+    "credits",
+    "cost_usd",
+    "predict_time_seconds",
+    "voice",
+    "tier",
+    "reference_images",
+    "input_seconds",
+];
+
+/// Facts that only the provider's own bill can tell.
+const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd"];
+
+/// Keys of one fact. `app.generation.*` is what the capture tool's application writes; the `gen_ai.*` keys
+/// are those of three generations of the semantic conventions; `llm.usage.*` is OpenLLMetry's,
+/// `llm.token_count.*` OpenInference's; `gen_ai.request.image_*` and `gen_ai.openai.video.*` OpenLIT's.
+const KEYS: &[(&str, FactSource, &[&str])] = &[
+    ("seconds", FactSource::Request, &["app.generation.duration_seconds", "gen_ai.openai.video.seconds"]),
+    ("resolution", FactSource::Request, &["app.generation.resolution"]),
+    ("size", FactSource::Request, &["gen_ai.request.image_size", "gen_ai.openai.video.size"]),
+    ("quality", FactSource::Request, &["gen_ai.request.image_quality"]),
+    ("size", FactSource::Response, &["gen_ai.response.image_size"]),
+    ("quality", FactSource::Response, &["gen_ai.response.image_quality"]),
+    ("voice", FactSource::Request, &["gen_ai.request.audio_voice", "gen_ai.request.tts.voice"]),
+    ("tier", FactSource::Request, &["openai.request.service_tier", "gen_ai.openai.request.service_tier"]),
+    ("tier", FactSource::Response, &["openai.response.service_tier", "gen_ai.openai.response.service_tier"]),
+    ("audio_seconds", FactSource::Request, &["gen_ai.request.audio_duration"]),
+    ("audio_seconds", FactSource::Response, &["gen_ai.response.audio.duration"]),
+    (
+        "input_tokens",
+        FactSource::Response,
+        &[
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.prompt_tokens",
+            "llm.usage.prompt_tokens",
+            "llm.token_count.prompt",
+        ],
+    ),
+    (
+        "output_tokens",
+        FactSource::Response,
+        &[
+            "gen_ai.usage.output_tokens",
+            "gen_ai.usage.completion_tokens",
+            "llm.usage.completion_tokens",
+            "llm.token_count.completion",
+        ],
+    ),
+    (
+        "cached_tokens",
+        FactSource::Response,
+        &[
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "llm.token_count.prompt_details.cache_read",
+        ],
+    ),
+    (
+        "input_audio_tokens",
+        FactSource::Response,
+        &["gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"],
+    ),
+    (
+        "output_audio_tokens",
+        FactSource::Response,
+        &["gen_ai.usage.audio.output_tokens", "llm.token_count.completion_details.audio"],
+    ),
+];
+
+/// One key's slot and what is made of it.
+#[derive(Clone, Debug)]
+pub(crate) struct FactSlot {
+    slot: u16,
+    name: Arc<str>,
+    source: FactSource,
+}
+
+/// The slots of every fact of the general table, and of `spantally.<name>`, our own keys.
+pub(crate) fn slots(keys: &mut AttributeKeys) -> Vec<FactSlot> {
+    let mut facts = Vec::new();
+    for (name, source, spellings) in KEYS {
+        let slot = keys.slot_of_any(spellings);
+        facts.push(FactSlot { slot, name: (*name).into(), source: *source });
+    }
+    for name in NAMES {
+        let source = if REPORTED.contains(name) { FactSource::Reported } else { FactSource::Response };
+        let slot = keys.slot_of(&format!("spantally.{name}"));
+        facts.push(FactSlot { slot, name: (*name).into(), source });
+    }
+    facts
+}
+
+/// The slot of a fact of a provider file. Facts in query parameters are none: they have no attribute.
+pub(crate) fn slot(rule: &FactRule, keys: &mut AttributeKeys) -> Option<FactSlot> {
+    let source = match rule.source {
+        FactOrigin::Request => FactSource::Request,
+        FactOrigin::Response => FactSource::Response,
+        FactOrigin::Reported => FactSource::Reported,
+    };
+    let slot = crate::keys::place(&rule.from, keys)?;
+    Some(FactSlot { slot, name: rule.name.value.as_str().into(), source })
+}
+
+impl FactSlot {
+    /// The fact, if the span has it.
+    pub(crate) fn read(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Fact> {
+        let value = match span.get(self.slot)? {
+            Value::Int(number) => FactValue::Number(Decimal::from(number)),
+            Value::Double(number) => FactValue::Number(exact(number)?),
+            Value::Bool(flag) => FactValue::Text(cache.text(if flag { "true" } else { "false" })),
+            Value::Text(text) => match text.trim().parse::<Decimal>() {
+                Ok(number) => FactValue::Number(number),
+                Err(_) => FactValue::Text(cache.text(text)),
+            },
+        };
+        Some(Fact { name: self.name.clone(), value, source: self.source })
+    }
+}
+
+/// The shortest decimal that reads back as the same float: `5.1` and not `5.0999999999999996447`.
+fn exact(number: f64) -> Option<Decimal> {
+    let text = number.to_string();
+    text.parse().ok()
+}
+
+/// A count of outputs: of images when the span says so.
+pub(crate) fn outputs(value: Value<'_>, is_image: bool) -> Option<Fact> {
+    let Value::Int(count) = value else { return None };
+    let name = if is_image { "images" } else { "outputs" };
+    Some(Fact { name: name.into(), value: FactValue::Number(count.into()), source: FactSource::Request })
+}

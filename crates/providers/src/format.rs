@@ -1,0 +1,317 @@
+//! A provider file as it is written. `docs/providers.md` explains it to those who write one.
+//!
+//! Reading is strict: an unknown key or word is an error with its place. [`crate::load`] reads and checks,
+//! [`crate::compile`] turns checked files into the recogniser.
+
+use std::borrow::Cow;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::Spanned;
+use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState};
+
+/// A whole provider file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderFile {
+    /// The name in metrics and in the ledger, for example `fal`.
+    pub provider: Spanned<String>,
+    /// The name for people.
+    pub title: String,
+    /// Where the facts of this file come from.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Other names of the provider: in `gen_ai.provider.name`, or as a segment of a webhook path.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// API hosts; `*.x` matches any host that ends in `.x`.
+    #[serde(default)]
+    pub hosts: Vec<Spanned<String>>,
+    /// Hosts that serve outputs: a GET there is a download.
+    #[serde(default)]
+    pub output_hosts: Vec<OutputHost>,
+    /// What is a call, in any order.
+    #[serde(default)]
+    pub calls: Vec<CallRule>,
+    /// Operation by model, first match wins; for calls that do not name their operation.
+    #[serde(default)]
+    pub operations: Vec<OperationRule>,
+    /// Places besides the path that hold the task id of any call of this provider.
+    #[serde(default)]
+    pub task_from: Vec<Place>,
+    /// Whether the provider makes one task of two submits with equal `Idempotency-Key`.
+    #[serde(default)]
+    pub idempotency_key: IdempotencyKey,
+    /// The provider's own status and error words, first match wins.
+    #[serde(default)]
+    pub words: Vec<WordRule>,
+    /// Quantities and dimensions in places of this provider (the general ones are built in).
+    #[serde(default)]
+    pub facts: Vec<FactRule>,
+}
+
+/// A host that serves outputs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputHost {
+    /// The host; `*.x` matches any host that ends in `.x`.
+    pub host: Spanned<String>,
+    /// Only URLs with this query parameter: for hosts that others use too.
+    pub query: Option<String>,
+}
+
+/// One kind of API call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallRule {
+    /// Unique in the file, for example `queue_submit`.
+    pub name: Spanned<String>,
+    /// What the call does.
+    pub role: Spanned<Word<Role>>,
+    /// HTTP method.
+    pub method: Spanned<String>,
+    /// Hosts of this call; all hosts of the file when absent.
+    #[serde(default)]
+    pub hosts: Vec<Spanned<String>>,
+    /// Path templates. The captures `{task}`, `{task_alias}` and `{parent_task}` are ids.
+    pub paths: Vec<Spanned<String>>,
+    /// The model: text with captures in it, for example `{owner}/{name}`.
+    pub model: Option<Spanned<String>>,
+    /// Narrows which submit may belong to which poll: text with captures in it.
+    pub family: Option<Spanned<String>>,
+    /// The operation; from the file's `operations` when absent.
+    pub operation: Option<String>,
+    /// Whether the task's result must be fetched by another call, without which it is *abandoned*.
+    #[serde(default)]
+    pub needs_result: bool,
+    /// The leg of a voice session that this call may be.
+    pub leg: Option<Leg>,
+    /// Places besides the path that hold the task id.
+    #[serde(default)]
+    pub task_from: Vec<Place>,
+    /// Places besides the path that hold a second id of the task.
+    #[serde(default)]
+    pub alias_from: Vec<Place>,
+    /// Query parameter that holds the callback URL.
+    pub callback_query: Option<String>,
+    /// What an answer means, first match wins; then the general table for the role.
+    #[serde(default)]
+    pub answers: Vec<AnswerRule>,
+}
+
+/// A leg of a voice session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leg {
+    /// Speech to text.
+    SpeechToText,
+    /// Language model.
+    LanguageModel,
+    /// Text to speech.
+    TextToSpeech,
+}
+
+impl Leg {
+    /// The word in jobs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SpeechToText => "speech_to_text",
+            Self::LanguageModel => "language_model",
+            Self::TextToSpeech => "text_to_speech",
+        }
+    }
+}
+
+/// What the provider does with an `Idempotency-Key` header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdempotencyKey {
+    /// Not documented, or documented to do nothing: equal keys are one wish, not one task.
+    #[default]
+    Ignored,
+    /// Equal keys are one task.
+    Honoured,
+}
+
+/// A place in a span that holds a value.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A query parameter of the URL.
+    Query(String),
+    /// A captured request header, in lower case with hyphens.
+    RequestHeader(String),
+    /// A captured response header, in lower case with hyphens.
+    ResponseHeader(String),
+    /// A span attribute.
+    Attribute(String),
+}
+
+/// Operation of the models that a pattern matches.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRule {
+    /// Model pattern; `*` stands for any text.
+    pub model: String,
+    /// For example `text_to_video`.
+    pub operation: String,
+}
+
+/// What status or error words mean.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WordRule {
+    /// The words, in any case; a trailing `*` matches any ending.
+    pub is: Vec<String>,
+    /// The task's state.
+    pub state: Word<TaskState>,
+    /// Why it failed.
+    pub reason: Option<Word<FailureReason>>,
+}
+
+/// A quantity or a dimension that the provider shows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactRule {
+    /// Its name in meters.
+    pub name: Spanned<String>,
+    /// Where it is.
+    pub from: Place,
+    /// Whether the request asks for it, the response tells it, or the provider bills by it.
+    pub source: FactOrigin,
+}
+
+/// How good a fact is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactOrigin {
+    /// The request asks for it.
+    Request,
+    /// The response tells it.
+    Response,
+    /// The provider bills by it.
+    Reported,
+}
+
+/// What some answers to a call mean.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerRule {
+    /// Which answers.
+    pub status: Spanned<Vec<StatusPattern>>,
+    /// For submit and sync: whether the provider took the request.
+    pub accepted: Option<Spanned<Word<Accepted>>>,
+    /// What it tells of the task.
+    pub state: Option<Spanned<Word<TaskState>>>,
+    /// Why the task failed.
+    pub reason: Option<Spanned<Word<FailureReason>>>,
+}
+
+/// Which answers a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusPattern {
+    /// One HTTP status code.
+    Code(u16),
+    /// A class of codes: 4 for `4xx`.
+    Class(u16),
+    /// No status code, for a reason.
+    Wire(Answer),
+}
+
+impl StatusPattern {
+    /// Whether an answer is meant.
+    pub fn matches(self, answer: Answer) -> bool {
+        match (self, answer) {
+            (Self::Code(code), Answer::Status(status)) => code == status,
+            (Self::Class(class), Answer::Status(status)) => status / 100 == class,
+            (Self::Wire(wire), answer) => wire == answer,
+            _ => false,
+        }
+    }
+}
+
+const WIRE: [(&str, Answer); 4] = [
+    ("not_sent", Answer::NotSent),
+    ("timed_out", Answer::TimedOut),
+    ("reset", Answer::Reset),
+    ("missing", Answer::Missing),
+];
+
+impl<'de> Deserialize<'de> for StatusPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let wire = WIRE.iter().find(|(word, _)| *word == text).map(|(_, answer)| Self::Wire(*answer));
+        let class = || text.strip_suffix("xx").and_then(|c| c.parse().ok()).filter(|c| (1..=5).contains(c));
+        let code = || text.parse().ok().filter(|code| (100..=599).contains(code));
+        wire.or_else(|| class().map(Self::Class)).or_else(|| code().map(Self::Code)).ok_or_else(|| {
+            D::Error::unknown_variant(
+                &text,
+                &["100..599", "4xx", "not_sent", "timed_out", "reset", "missing"],
+            )
+        })
+    }
+}
+
+/// A word of the house's vocabulary, as a provider file writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<T>(pub T);
+
+macro_rules! words {
+    ($type:ty { $($word:literal => $value:expr),+ $(,)? }) => {
+        impl<'de> Deserialize<'de> for Word<$type> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match &*Cow::<str>::deserialize(deserializer)? {
+                    $($word => Ok(Self($value)),)+
+                    other => Err(D::Error::unknown_variant(other, &[$($word),+])),
+                }
+            }
+        }
+    };
+}
+
+words! { Role {
+    "submit" => Role::Submit,
+    "poll" => Role::Poll,
+    "result" => Role::Result,
+    "cancel" => Role::Cancel,
+    "webhook" => Role::Webhook,
+    "download" => Role::Download,
+    "sync" => Role::Sync,
+    "session" => Role::Session,
+} }
+
+words! { Accepted {
+    "yes" => Accepted::Yes,
+    "no" => Accepted::No,
+    "ambiguous" => Accepted::Ambiguous,
+} }
+
+words! { TaskState {
+    "not_ready" => TaskState::NotReady,
+    "running" => TaskState::Running,
+    "ended" => TaskState::Ended,
+    "canceled_queued" => TaskState::CanceledQueued,
+    "canceled" => TaskState::Canceled,
+    "failed" => TaskState::Failed,
+    "rejected" => TaskState::Rejected,
+    "partial" => TaskState::Partial,
+    "succeeded" => TaskState::Succeeded,
+} }
+
+words! { FailureReason {
+    "client_timeout" => FailureReason::ClientTimeout,
+    "provider_timeout" => FailureReason::ProviderTimeout,
+    "rate_limit" => FailureReason::RateLimit,
+    "invalid_input" => FailureReason::InvalidInput,
+    "invalid_media" => FailureReason::InvalidMedia,
+    "moderation_input" => FailureReason::ModerationInput,
+    "moderation_output" => FailureReason::ModerationOutput,
+    "quality" => FailureReason::Quality,
+    "capacity" => FailureReason::Capacity,
+    "webhook_delivery" => FailureReason::WebhookDelivery,
+    "empty_response" => FailureReason::EmptyResponse,
+    "not_ready" => FailureReason::NotReady,
+    "canceled" => FailureReason::Canceled,
+    "provider_error" => FailureReason::ProviderError,
+    "unknown" => FailureReason::Unknown,
+} }

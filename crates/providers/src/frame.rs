@@ -1,0 +1,180 @@
+//! Spans above calls: what an application or a GenAI instrumentation says of the work around them.
+//!
+//! No convention has an operation for image, video or speech jobs yet, and instrumentations invent their own
+//! words; the tables below are what OpenTelemetry, OpenLLMetry, OpenLIT and OpenInference write.
+
+use spantally_stitch::{FailureReason, Frame, FrameKind, TaskState, Verdict};
+
+use crate::answer;
+use crate::compile::Recogniser;
+use crate::endpoint::EndpointCache;
+use crate::facts;
+use crate::span::{SpanKind, SpanView};
+use crate::words::{self, Vocabulary};
+
+/// Operation words of GenAI spans, and what kind of frame they make. Words that are not here (agents, tools,
+/// workflows) hold other work, and are frames like any other.
+const OPERATIONS: &[(&[&str], FrameKind)] = &[
+    (
+        &[
+            "generate_content",
+            "image_generation",
+            "image_gen",
+            "image",
+            "video_generation",
+            "audio_generation",
+            "audio",
+            "speech_generation",
+            "speech",
+            "text_to_speech",
+            "speech_to_text",
+            "transcription",
+            "text_to_image",
+            "image_to_image",
+            "image_edit",
+            "text_to_video",
+            "image_to_video",
+            "video_to_video",
+            "text_to_audio",
+            "text_to_music",
+            "upscale",
+        ],
+        FrameKind::Operation,
+    ),
+    (
+        &["chat", "text_completion", "completion", "embeddings", "embedding", "rerank", "LLM", "EMBEDDING"],
+        FrameKind::Chat,
+    ),
+    // OpenLIT's `video` covers create, retrieve, list and delete alike: each wraps one request.
+    (&["video", "fetch_response"], FrameKind::Wrapper),
+];
+
+/// Beginnings of the names of spans that wrap one SDK call.
+const WRAPPERS: &[&str] = &["replicate."];
+
+/// Names of spans that hold a whole voice session.
+const SESSIONS: &[&str] = &["voice.session", "voice_session", "realtime.session"];
+
+/// What `gen_ai.output.type` makes of `generate_content`.
+const OUTPUTS: &[(&str, &str)] = &[
+    ("image", "image_generation"),
+    ("video", "video_generation"),
+    ("speech", "speech_generation"),
+    ("audio", "audio_generation"),
+];
+
+impl Recogniser {
+    /// The frame that a client span is when it is a GenAI span, else none.
+    pub(crate) fn generation_frame(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Frame> {
+        let kind = self.generation_kind(span)?;
+        Some(self.make(span, kind, cache))
+    }
+
+    /// The frame that any other span is.
+    pub(crate) fn frame(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Frame {
+        let kind = match span.kind {
+            SpanKind::Server => FrameKind::Server,
+            SpanKind::Consumer => FrameKind::Consumer,
+            _ => self.generation_kind(span).unwrap_or(FrameKind::Internal),
+        };
+        self.make(span, kind, cache)
+    }
+
+    fn generation_kind(&self, span: &SpanView<'_>) -> Option<FrameKind> {
+        let slots = &self.slots;
+        let operation = span.text(slots.operation).or_else(|| span.text(slots.span_kind));
+        if WRAPPERS.iter().any(|start| span.name.starts_with(start)) {
+            return Some(FrameKind::Wrapper);
+        }
+        if let Some(operation) = operation {
+            let row = OPERATIONS.iter().find(|(words, _)| words.contains(&operation));
+            return Some(row.map_or(FrameKind::Internal, |(_, kind)| *kind));
+        }
+        if SESSIONS.contains(&span.name) || self.is_conversation(span) {
+            return Some(FrameKind::Session);
+        }
+        // A GenAI span of an older or unknown dialect names a provider and a model, and no operation.
+        let named = span.get(slots.provider).is_some() && span.get(slots.request_model).is_some();
+        named.then_some(FrameKind::Chat)
+    }
+
+    /// A conversation id, and no call to a model.
+    fn is_conversation(&self, span: &SpanView<'_>) -> bool {
+        let slots = &self.slots;
+        span.kind == SpanKind::Internal
+            && span.get(slots.conversation).is_some()
+            && span.get(slots.request_model).is_none()
+            && span.get(slots.provider).is_none()
+    }
+
+    fn make(&self, span: &SpanView<'_>, kind: FrameKind, cache: &mut EndpointCache) -> Frame {
+        let slots = &self.slots;
+        let is_generation = !matches!(kind, FrameKind::Server | FrameKind::Consumer | FrameKind::Internal);
+        let written = span.text(slots.provider).unwrap_or_default();
+        let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
+        let operation = self.operation(span);
+        let model = span.text(slots.response_model).or_else(|| span.text(slots.request_model));
+        let mut frame = Frame {
+            kind,
+            name: cache.text(if is_generation { span.name } else { "" }),
+            task: self.task_attribute(span).filter(|_| !self.is_clock(span, operation)),
+            correlations: self.correlations(span),
+            verdict: None,
+            provider: provider.map_or_else(|| cache.text(written), |index| self.provider(index).name.clone()),
+            model: cache.text(model.unwrap_or_default()),
+            operation: cache.text(operation),
+            facts: self.facts(span, provider, cache),
+        };
+        if let Some(count) = span.get(slots.choices) {
+            let is_image = matches!(operation, "image_generation" | "image" | "text_to_image");
+            frame.facts.extend(facts::outputs(count, is_image));
+        }
+        frame.verdict = self.frame_verdict(span, &frame, provider);
+        frame
+    }
+
+    /// The operation, in our words where a dialect's word says less than the output type.
+    fn operation<'a>(&self, span: &SpanView<'a>) -> &'a str {
+        let operation = span.text(self.slots.operation).unwrap_or_default();
+        let output = span.text(self.slots.output_type).unwrap_or_default();
+        match OUTPUTS.iter().find(|(word, _)| *word == output) {
+            Some((_, better)) if matches!(operation, "generate_content" | "") => better,
+            _ => operation,
+        }
+    }
+
+    /// OpenLIT writes the `created` clock of an image answer as its response id: no id of anything.
+    fn is_clock(&self, span: &SpanView<'_>, operation: &str) -> bool {
+        let digits = |id: &str| id.len() == 10 && id.bytes().all(|b| b.is_ascii_digit());
+        operation.starts_with("image")
+            && self.slots.tasks.iter().any(|slot| span.text(*slot).is_some_and(digits))
+    }
+
+    /// A status word; else, of a span that stands for a whole generation, its error or its usage.
+    fn frame_verdict(&self, span: &SpanView<'_>, frame: &Frame, provider: Option<u16>) -> Option<Verdict> {
+        let worded = self.worded(span, provider);
+        let whole = matches!(frame.kind, FrameKind::Operation | FrameKind::Chat);
+        let failing =
+            worded.is_some_and(|verdict| verdict.state == TaskState::Failed && verdict.reason.is_none());
+        if failing || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
+            return Some(self.failure(span, provider));
+        }
+        let used = frame.facts.iter().any(|fact| matches!(&*fact.name, "input_tokens" | "output_tokens"));
+        let by_usage = (whole && used).then_some(Verdict { state: TaskState::Succeeded, reason: None });
+        worded.or(by_usage)
+    }
+
+    /// Why a failed generation failed, from `error.type` and the exception.
+    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>) -> Verdict {
+        let own = provider.map(|index| &*self.provider(index).words);
+        let word = span.text(self.slots.error).unwrap_or_default();
+        let told = words::verdict(Vocabulary::Provider, own, word)
+            .filter(|verdict| matches!(verdict.state, TaskState::Failed | TaskState::Rejected));
+        let by_answer = || match answer::answer(span, &self.slots) {
+            spantally_stitch::Answer::Missing => FailureReason::Unknown,
+            answer => answer::refusal(answer),
+        };
+        let reason = told.and_then(|verdict| verdict.reason).unwrap_or_else(by_answer);
+        Verdict { state: told.map_or(TaskState::Failed, |verdict| verdict.state), reason: Some(reason) }
+    }
+}

@@ -1,0 +1,174 @@
+//! A span to evidence: is it a call, a delivery, or a frame above calls?
+//!
+//! The span comes from the decoder ([`crate::span`]) with the attributes that some rule names. Calls are read
+//! by [`crate::call`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What comes out goes to the
+//! journal and then to stitching (`spantally-stitch`). A span of another kind costs one look at two slots and,
+//! when it is an HTTP request, one hash of its host.
+
+use std::sync::Arc;
+
+use spantally_stitch::{Client, Correlation, CorrelationKind, Evidence, Fact, TaskId, Verdict, What};
+
+use crate::compile::{Host, Provider, Recogniser, Spot};
+use crate::endpoint::EndpointCache;
+use crate::span::{AttributeKeys, ResourceView, SpanKind, SpanView, Value};
+use crate::url::{Target, decode, host_of};
+use crate::words;
+
+impl Recogniser {
+    /// The attribute keys that any rule names: what the decoder keeps of a span and of a resource.
+    pub fn keys(&self) -> &AttributeKeys {
+        &self.keys
+    }
+
+    /// Names of the providers, in the order of their files.
+    pub fn providers(&self) -> impl Iterator<Item = &str> {
+        self.providers.iter().map(|provider| &*provider.name)
+    }
+
+    /// The client that a resource stands for.
+    pub fn client(&self, resource: &ResourceView<'_>, tenant: &str) -> Arc<Client> {
+        let slots = &self.slots.resource;
+        let text = |slot| text_of(resource.get(slot));
+        let service = text(slots.service).unwrap_or_else(|| "unknown_service".into());
+        let instance = text(slots.instance).unwrap_or_else(|| match (text(slots.host), text(slots.pid)) {
+            (Some(host), Some(pid)) => format!("{host}:{pid}"),
+            (host, pid) => host.or(pid).unwrap_or_default(),
+        });
+        let label = |slot: &u16| Arc::from(text(*slot).unwrap_or_default());
+        Arc::new(Client {
+            tenant: tenant.into(),
+            service: service.into(),
+            instance: instance.into(),
+            labels: slots.labels.iter().map(label).collect(),
+        })
+    }
+
+    /// What a span tells, or none when it is neither a call nor a frame.
+    pub fn recognise(
+        &self,
+        span: &SpanView<'_>,
+        client: &Arc<Client>,
+        cache: &mut EndpointCache,
+    ) -> Option<Evidence> {
+        let what = match span.kind {
+            SpanKind::Client => match self.call(span, cache) {
+                Some(call) => What::Call(Box::new(call)),
+                None => What::Frame(Box::new(self.generation_frame(span, cache)?)),
+            },
+            SpanKind::Server => match self.delivery(span, cache) {
+                Some(call) => What::Call(Box::new(call)),
+                None => What::Frame(Box::new(self.frame(span, cache))),
+            },
+            SpanKind::Unspecified => match self.call(span, cache) {
+                Some(call) => What::Call(Box::new(call)),
+                None => What::Frame(Box::new(self.frame(span, cache))),
+            },
+            SpanKind::Internal | SpanKind::Producer | SpanKind::Consumer => {
+                What::Frame(Box::new(self.frame(span, cache)))
+            }
+        };
+        Some(Evidence {
+            span: span.key,
+            parent: span.parent,
+            start: span.start,
+            end: span.end,
+            client: client.clone(),
+            links: span.links.clone(),
+            what,
+        })
+    }
+
+    /// Where the request of a span went, from whichever attributes its instrumentation writes.
+    pub(crate) fn target<'a>(&self, span: &SpanView<'a>) -> Option<Target<'a>> {
+        let slots = &self.slots;
+        let host = || span.text(slots.host).map(host_of).unwrap_or_default();
+        if let Some(url) = span.text(slots.url) {
+            let target = Target::parse(url);
+            return Some(if target.host.is_empty() { Target { host: host(), ..target } } else { target });
+        }
+        if let Some(path) = span.text(slots.path) {
+            return Some(Target { host: host(), path, query: span.text(slots.query).unwrap_or_default() });
+        }
+        let target = Target::parse(span.text(slots.target)?);
+        Some(Target { host: host(), ..target })
+    }
+
+    /// The rules of a host: its own, else those of the longest ending of its name.
+    pub(crate) fn host(&self, name: &str) -> Option<&Host> {
+        if let Some(index) = self.exact.get(name) {
+            return self.hosts.get(*index as usize);
+        }
+        let dots = name.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
+        let mut endings = dots.map(|(at, _)| &name[at + 1..]);
+        let index = endings.find_map(|ending| self.endings.get(ending))?;
+        self.hosts.get(*index as usize)
+    }
+
+    /// The provider that a name or an alias stands for, in any case.
+    pub(crate) fn provider_named(&self, name: &str, cache: &mut EndpointCache) -> Option<u16> {
+        cache.scratch.clear();
+        cache.scratch.push_str(name);
+        cache.scratch.make_ascii_lowercase();
+        self.names.get(cache.scratch.as_str()).copied()
+    }
+
+    pub(crate) fn provider(&self, index: u16) -> &Provider {
+        &self.providers[usize::from(index)]
+    }
+
+    /// The ids that the client chose, in attributes.
+    pub(crate) fn correlations(&self, span: &SpanView<'_>) -> Vec<Correlation> {
+        let read = |(slot, kind): &(u16, CorrelationKind)| {
+            let value = text_of(span.get(*slot)).filter(|value| !value.is_empty())?;
+            Some(Correlation { kind: *kind, value: value.into() })
+        };
+        self.slots.correlations.iter().filter_map(read).collect()
+    }
+
+    /// What status words in attributes tell.
+    pub(crate) fn worded(&self, span: &SpanView<'_>, provider: Option<u16>) -> Option<Verdict> {
+        let own = provider.map(|index| &*self.provider(index).words);
+        let read = |(slot, kind): &(u16, words::Vocabulary)| words::verdict(*kind, own, span.text(*slot)?);
+        self.slots.words.iter().map(read).fold(None, words::better)
+    }
+
+    /// The task id in one of our own or a GenAI attribute.
+    pub(crate) fn task_attribute(&self, span: &SpanView<'_>) -> Option<TaskId> {
+        let text = |slot: &u16| span.text(*slot).filter(|id| !id.is_empty());
+        self.slots.tasks.iter().find_map(text).map(TaskId::new)
+    }
+
+    /// Every fact that the span shows.
+    pub(crate) fn facts(
+        &self,
+        span: &SpanView<'_>,
+        provider: Option<u16>,
+        cache: &mut EndpointCache,
+    ) -> Vec<Fact> {
+        let own = provider.map(|index| &*self.provider(index).facts).unwrap_or_default();
+        self.facts.iter().chain(own).filter_map(|fact| fact.read(span, cache)).collect()
+    }
+}
+
+/// The id in the first of some places that has one.
+pub(crate) fn id_in(spots: &[Spot], span: &SpanView<'_>, target: Target<'_>) -> Option<TaskId> {
+    spots.iter().find_map(|spot| match spot {
+        Spot::Query(name) => {
+            target.parameter(name).filter(|id| !id.is_empty()).map(|id| TaskId::new(&decode(id, true)))
+        }
+        Spot::Attribute(slot) => span.text(*slot).filter(|id| !id.is_empty()).map(TaskId::new),
+    })
+}
+
+fn text_of(value: Option<Value<'_>>) -> Option<String> {
+    match value? {
+        Value::Text(text) => Some(text.into()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::Double(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Deliveries: requests that the user's own application serves for a provider.
+//!
+//! The application chose the path, so the rule is a habit of naming: a segment says webhook, callback or
+//! hook, and a segment or a parameter names the provider. Other paths are configured
+//! ([`crate::CorrelationConfig::webhooks`]).
+
+use spantally_stitch::{Call, Correlation, CorrelationKind, TaskId};
+
+use crate::compile::Recogniser;
+use crate::endpoint::EndpointCache;
+use crate::route::{Captures, Method};
+use crate::span::SpanView;
+use crate::url::{Target, decode, parameters};
+
+/// Words that make a path segment that of a webhook.
+const HOOK: &[&str] = &["webhook", "webhooks", "callback", "callbacks", "hook", "hooks"];
+
+/// Parameters of a callback URL that hold an id which the client chose.
+const CHOSEN: &[&str] = &[
+    "order",
+    "order_id",
+    "job",
+    "job_id",
+    "jobId",
+    "id",
+    "ref",
+    "reference",
+    "external_id",
+    "external_task_id",
+    "correlation_id",
+    "callback_id",
+    "generation",
+    "attempt_id",
+];
+
+/// Parameters that hold the provider's own id, or one that the client chose.
+const TASK: &[&str] = &["request_id", "task_id", "prediction_id", "generation_id", "video_id"];
+
+/// Adds the ids in a callback URL's query. Parameters of other names are not kept: they may be secrets.
+pub(crate) fn correlations(query: &str, out: &mut Vec<Correlation>) {
+    let ids = parameters(query)
+        .filter(|(name, value)| !value.is_empty() && (CHOSEN.contains(name) || TASK.contains(name)));
+    out.extend(ids.map(|(_, value)| Correlation {
+        kind: CorrelationKind::Callback,
+        value: decode(value, true).as_ref().into(),
+    }));
+}
+
+impl Recogniser {
+    /// The delivery that a server span shows, if its path is that of a webhook.
+    pub(crate) fn delivery(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
+        let method = Method::parse(span.text(self.slots.method)?)?;
+        let route = || span.text(self.slots.route).map(Target::parse);
+        let target = self.target(span).or_else(route)?;
+        let (rule, captures) = match self.webhooks.find(method, target.path) {
+            Some(found) => found,
+            None => (self.named_in(target, cache)?, Captures::new()),
+        };
+        let mut call = self.read(span, rule, method, target, &captures, cache);
+        correlations(target.query, &mut call.correlations);
+        call.correlations.dedup();
+        call.task = call.task.or_else(|| {
+            let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !id.is_empty()))?;
+            Some(TaskId::new(&decode(id, true)))
+        });
+        call.callback = Some(cache.text(target.path));
+        Some(call)
+    }
+
+    /// The webhook rule of the provider that a path or a query names, if the path says webhook.
+    fn named_in(&self, target: Target<'_>, cache: &mut EndpointCache) -> Option<u32> {
+        let tokens = || target.path.split(['/', '-', '_', '.']).filter(|token| !token.is_empty());
+        if !tokens().any(|token| HOOK.iter().any(|hook| hook.eq_ignore_ascii_case(token))) {
+            return None;
+        }
+        let segments = target.path.split('/').filter(|segment| !segment.is_empty());
+        let values = parameters(target.query).filter(|(name, _)| *name == "provider").map(|(_, value)| value);
+        let mut names = segments.chain(tokens()).chain(values);
+        let provider = names.find_map(|name| self.provider_named(name, cache))?;
+        Some(self.provider(provider).webhook)
+    }
+}
