@@ -1,3 +1,10 @@
-//! The one binary.
+//! The one binary. Next in the flow: [`spantally_server::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    spantally_server::cli::main()
+}

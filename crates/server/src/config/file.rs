@@ -61,9 +61,17 @@ sections! {
         rematch: Leaf,
         ambiguous_probability: Leaf,
         labels: List,
-        correlation_attributes: List,
+        correlation: Option<Correlation>,
         limits: Option<Limits>,
     }
+    Correlation {
+        job_attributes: List,
+        session_attributes: List,
+        task_attributes: List,
+        status_attributes: List,
+        webhooks: Option<Spanned<Vec<Webhook>>>,
+    }
+    Webhook { provider: Leaf, path: Leaf }
     Limits { max_spans: Leaf, max_idle_frames: Leaf, max_assignment: Leaf }
     Exporters { prometheus: Option<Prometheus> }
     Prometheus { endpoint: Leaf, max_series: Leaf }

@@ -8,19 +8,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
+use spantally_providers::{CorrelationConfig, WebhookPath};
 
 use super::env::expand;
 use super::error::{ConfigError, Source};
 use super::file::{File, Leaf, List};
 use super::settings::{GrpcReceiver, HttpReceiver, Receivers, Settings};
-use super::text::{AttributeName, Endpoint, FromText, Millis, Probability, Whole};
+use super::text::{AttributeName, Endpoint, FromText, Millis, Probability, UrlPath, Whole};
 use super::{Config, Place, file};
 
 /// Most extra labels: each multiplies the number of series.
 const MAX_LABELS: usize = 16;
-/// Most correlation attributes: each is looked up in every span.
-const MAX_CORRELATION_ATTRIBUTES: usize = 32;
+/// Most attributes of one kind: each is looked up in every span.
+const MAX_ATTRIBUTES: usize = 32;
 
 /// Checks a file and the pairs of `--set`, and fills in the defaults.
 pub(super) fn resolve(
@@ -197,13 +198,13 @@ impl<'a> Resolver<'a> {
             &written.ambiguous_probability,
             |v: Probability| settings.pricing.ambiguous_probability = v.0,
         )?;
-        self.read_list("processors.spantally.labels", &written.labels, MAX_LABELS, &mut settings.labels)?;
         self.read_list(
-            "processors.spantally.correlation_attributes",
-            &written.correlation_attributes,
-            MAX_CORRELATION_ATTRIBUTES,
-            &mut settings.correlation_attributes,
+            "processors.spantally.labels",
+            &written.labels,
+            MAX_LABELS,
+            &mut settings.correlation.labels,
         )?;
+        self.correlation(written.correlation.unwrap_or_default(), &mut settings.correlation)?;
         self.read(
             "processors.spantally.limits.max_spans",
             &limits.max_spans,
@@ -223,6 +224,66 @@ impl<'a> Resolver<'a> {
                 stitching.max_assignment = v.0 as usize;
             },
         )
+    }
+
+    fn correlation(
+        &mut self,
+        written: file::Correlation,
+        correlation: &mut CorrelationConfig,
+    ) -> Result<(), ConfigError> {
+        for (key, list, names) in [
+            (
+                "processors.spantally.correlation.job_attributes",
+                &written.job_attributes,
+                &mut correlation.job_attributes,
+            ),
+            (
+                "processors.spantally.correlation.session_attributes",
+                &written.session_attributes,
+                &mut correlation.session_attributes,
+            ),
+            (
+                "processors.spantally.correlation.task_attributes",
+                &written.task_attributes,
+                &mut correlation.task_attributes,
+            ),
+            (
+                "processors.spantally.correlation.status_attributes",
+                &written.status_attributes,
+                &mut correlation.status_attributes,
+            ),
+        ] {
+            self.read_list(key, list, MAX_ATTRIBUTES, names)?;
+        }
+        self.webhooks(&written.webhooks, &mut correlation.webhooks)
+    }
+
+    /// The one list of sections; it has no form for `--set`.
+    fn webhooks(
+        &self,
+        written: &Option<Spanned<Vec<file::Webhook>>>,
+        webhooks: &mut Vec<WebhookPath>,
+    ) -> Result<(), ConfigError> {
+        let Some(written) = written else { return Ok(()) };
+        for webhook in &written.value {
+            let (Some(provider), Some(path)) = (&webhook.provider, &webhook.path) else {
+                let message = "processors.spantally.correlation.webhooks: each needs `provider` and `path`";
+                let help = "for example `{provider: fal, path: /hooks/{task}}`".to_owned();
+                return Err(self.source.error(
+                    written.referenced,
+                    message,
+                    "not in all of these",
+                    Some(help),
+                ));
+            };
+            webhooks.push(WebhookPath {
+                provider: self
+                    .parse_leaf::<AttributeName>("webhooks.provider", &provider.value, provider.referenced)?
+                    .0,
+                path: self.parse_leaf::<UrlPath>("webhooks.path", &path.value, path.referenced)?.0,
+            });
+        }
+        Ok(())
     }
 
     fn exporter(&mut self, written: &file::Prometheus, settings: &mut Settings) -> Result<(), ConfigError> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use spantally_providers::CorrelationConfig;
 
 use super::text::Endpoint;
 
@@ -19,10 +20,8 @@ pub struct Settings {
     pub stitching: spantally_stitch::Settings,
     /// What pricing must be told.
     pub pricing: Pricing,
-    /// Resource attributes that become labels of every series and job, in this order.
-    pub labels: Vec<String>,
-    /// Span attributes that hold an application's own job id, besides the ones that provider files name.
-    pub correlation_attributes: Vec<String>,
+    /// What the configuration adds to recognition: extra labels, names of attributes, paths of webhooks.
+    pub correlation: CorrelationConfig,
     /// The page of metrics.
     pub prometheus: PrometheusExporter,
     /// The server of metrics, health and the API.

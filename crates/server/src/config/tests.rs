@@ -58,7 +58,7 @@ fn every_field_can_be_changed() {
             "max_concurrent_streams" | "max_series" | "max_assignment" => "77",
             "max_request_body_size" | "max_spans" | "max_idle_frames" => "7777",
             "ambiguous_probability" => "0.25",
-            "labels" | "correlation_attributes" => "team,region",
+            name if name.ends_with("attributes") || name == "labels" => "team,region",
             "directory" => "/srv/elsewhere",
             "level" => "debug",
             "encoding" => "json",
@@ -97,6 +97,15 @@ fn a_value_knows_its_place() {
     assert_eq!(config.settings.admin.endpoint.to_string(), "127.0.0.1:0");
     assert_eq!(config.place("exporters.prometheus.endpoint").to_string(), "test.yaml:3:15");
     assert_eq!(config.place("storage.directory"), Place::Default);
+}
+
+#[test]
+fn webhook_paths_are_read() {
+    let config =
+        read("processors: {spantally: {correlation: {webhooks: [{provider: fal, path: '/hooks/{task}'}]}}}");
+    let webhooks = config.settings.correlation.webhooks;
+    assert_eq!(webhooks.len(), 1);
+    assert_eq!((webhooks[0].provider.as_str(), webhooks[0].path.as_str()), ("fal", "/hooks/{task}"));
 }
 
 #[test]

@@ -166,6 +166,20 @@ impl FromText for AttributeName {
     }
 }
 
+/// A URL path, or a template of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UrlPath(pub(super) String);
+
+impl FromText for UrlPath {
+    fn expected() -> String {
+        "a URL path that starts with `/`, for example `/hooks/{task}`".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        (text.starts_with('/') && !text.contains(char::is_whitespace)).then(|| Self(text.to_owned()))
+    }
+}
+
 /// A leaf that is one word of a few.
 macro_rules! one_word_of {
     ($type:ty) => {

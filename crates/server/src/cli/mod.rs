@@ -1,0 +1,70 @@
+//! The command line. Each subcommand is one file with its `Args` and its `run`; [`Command`] is the list.
+//!
+//! To add one: a file here, a `mod` line, a variant of [`Command`] and its line in [`run`]. What several
+//! commands share is in [`config_args`] (which configuration), [`output`] (formats, standard output) and
+//! [`exit`] (exit codes, errors).
+
+mod check;
+mod config_args;
+mod exit;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use config_args::ConfigArgs;
+pub use exit::{Exit, Failure, Outcome};
+pub use output::{Format, csv_cell, stdout};
+
+/// Tells a team what its media-generation jobs really cost, and how much of that is retries, duplicates,
+/// timeouts and failures, from the OpenTelemetry spans of its clients.
+#[derive(Debug, Parser)]
+#[command(name = "spantally", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 done with a finding, 64 bad usage or configuration.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Check(args) => check::run(args),
+    }
+}
+
+/// Reads the arguments of this process, runs the command, reports what went wrong.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => exit::finish(run(cli.command)),
+        Err(usage) => exit::usage(&usage),
+    }
+}
+
+/// The runtime of commands that need one.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::failed(miette::miette!("cannot start the runtime: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        for command in super::Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{} has no description", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Standard output, and the formats of commands that list things.
+
+use std::io::{BufWriter, StdoutLock, Write};
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header line (RFC 4180).
+    Csv,
+}
+
+/// Standard output, buffered. Flush it before returning, so that a full disk or a closed pipe is noticed.
+pub fn stdout() -> impl Write {
+    BufWriter::<StdoutLock<'static>>::new(std::io::stdout().lock())
+}
+
+/// A cell of CSV: quoted when it holds a comma, a quote or a line end.
+pub fn csv_cell(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\"")).into()
+    } else {
+        text.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::csv_cell;
+
+    #[test]
+    fn cells_are_quoted_only_when_needed() {
+        for (text, cell) in [("plain", "plain"), ("a,b", "\"a,b\""), ("say \"x\"", "\"say \"\"x\"\"\"")] {
+            assert_eq!(csv_cell(text), cell);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The provider files of this process: the built-in ones, and those of `providers.directory`.
+//!
+//! The only reader of provider files from disk; what they mean is `spantally-providers`. A file of the
+//! directory replaces the built-in file of the same provider.
+
+use std::path::{Path, PathBuf};
+
+use spantally_providers::{CorrelationConfig, LoadError, LoadedFile, Recogniser, builtin, load};
+
+/// Every provider file in force, and what they compile to.
+#[derive(Debug)]
+pub struct ProviderFiles {
+    /// In the order of their providers' names.
+    pub files: Vec<ProviderSource>,
+    /// One lookup for all of them.
+    pub recogniser: Recogniser,
+}
+
+/// One provider file and where it is from.
+#[derive(Clone, Debug)]
+pub struct ProviderSource {
+    /// The file on disk; none for a built-in one.
+    pub path: Option<PathBuf>,
+    /// What it says.
+    pub loaded: LoadedFile,
+}
+
+impl ProviderSource {
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        &self.loaded.file.provider.value
+    }
+}
+
+/// Why the provider files cannot be used. All findings are reported together.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ProviderFilesError {
+    /// The directory or a file in it cannot be read.
+    #[error("providers.directory: cannot read {}: {source}", path.display())]
+    #[diagnostic(help("give a directory of provider files (*.yaml) that this user may read"))]
+    Read {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Files are wrong.
+    #[error("{} in provider files", count(findings.len()))]
+    Wrong {
+        /// What and where.
+        #[related]
+        findings: Vec<LoadError>,
+    },
+}
+
+fn count(findings: usize) -> String {
+    if findings == 1 { "1 mistake".to_owned() } else { format!("{findings} mistakes") }
+}
+
+impl From<Vec<LoadError>> for ProviderFilesError {
+    fn from(findings: Vec<LoadError>) -> Self {
+        Self::Wrong { findings }
+    }
+}
+
+impl ProviderFiles {
+    /// Reads, checks and compiles every provider file.
+    pub fn load(
+        directory: Option<&Path>,
+        correlation: &CorrelationConfig,
+    ) -> Result<Self, ProviderFilesError> {
+        let mut files: Vec<_> =
+            builtin::files()?.into_iter().map(|loaded| ProviderSource { path: None, loaded }).collect();
+        let mut findings = Vec::new();
+        for path in directory.map(yaml_files).transpose()?.unwrap_or_default() {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|source| ProviderFilesError::Read { path: path.clone(), source })?;
+            match load(&path.display().to_string(), &text) {
+                Ok(loaded) => {
+                    let own = ProviderSource { path: Some(path), loaded };
+                    files.retain(|file| file.path.is_some() || file.name() != own.name());
+                    files.push(own);
+                }
+                Err(found) => findings.extend(found),
+            }
+        }
+        if !findings.is_empty() {
+            return Err(findings.into());
+        }
+        files.sort_by(|a, b| a.name().cmp(b.name()));
+        let loaded: Vec<_> = files.iter().map(|file| file.loaded.clone()).collect();
+        let recogniser = Recogniser::compile(&loaded, correlation)?;
+        Ok(Self { files, recogniser })
+    }
+}
+
+/// The provider files of a directory, by name; tests of them (`*.test.yaml`) are not.
+fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, ProviderFilesError> {
+    let failed = |source| ProviderFilesError::Read { path: directory.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_rules = name.ends_with(".yaml") || name.ends_with(".yml");
+        if is_rules && !name.ends_with(".test.yaml") && !name.ends_with(".test.yml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_dir(directory: &Path) -> Result<ProviderFiles, ProviderFilesError> {
+        ProviderFiles::load(Some(directory), &CorrelationConfig::default())
+    }
+
+    #[test]
+    fn the_built_in_files_load() {
+        let providers = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
+        let names: Vec<_> = providers.files.iter().map(ProviderSource::name).collect();
+        assert!(names.contains(&"fal") && names.contains(&"replicate"), "{names:?}");
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn an_own_file_replaces_the_built_in_one_of_its_provider() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, text) = builtin::TEXTS.iter().find(|(name, _)| name.contains("fal")).unwrap();
+        std::fs::write(directory.path().join("mine.yaml"), text).unwrap();
+        std::fs::write(directory.path().join("mine.test.yaml"), "not: a provider file").unwrap();
+        std::fs::write(directory.path().join("notes.txt"), "not yaml").unwrap();
+        let providers = load_dir(directory.path()).unwrap();
+        assert_eq!(providers.files.len(), builtin::TEXTS.len());
+        let fal = providers.files.iter().find(|file| file.name() == "fal").unwrap();
+        assert_eq!(fal.path.as_deref(), Some(directory.path().join("mine.yaml").as_path()));
+    }
+
+    #[test]
+    fn all_findings_of_all_files_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.yaml"), "provder: a\n").unwrap();
+        std::fs::write(directory.path().join("b.yaml"), "provider: [b]\n").unwrap();
+        match load_dir(directory.path()) {
+            Err(ProviderFilesError::Wrong { findings }) => {
+                let text: Vec<_> = findings.iter().map(ToString::to_string).collect();
+                assert!(text.iter().any(|line| line.contains("a.yaml:1:1")), "{text:?}");
+                assert!(text.iter().any(|line| line.contains("b.yaml:1:")), "{text:?}");
+            }
+            other => panic!("expected findings, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error() {
+        let missing = tempfile::tempdir().unwrap().path().join("missing");
+        assert!(matches!(load_dir(&missing), Err(ProviderFilesError::Read { path, .. }) if path == missing));
+    }
+}
