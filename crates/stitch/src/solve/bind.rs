@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Accepted, Client, FrameKind, What};
+use crate::call::{Accepted, Client, FrameKind};
 use crate::id::UnixNanos;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::density::{Kernels, exponential, laplace, lognormal};
@@ -72,7 +72,8 @@ pub(crate) struct Binder<'p, 'a> {
     shots: Vec<usize>,
     /// Per open shot: it is one of two equal accepted submits within a second.
     doubled: Vec<bool>,
-    rate: f64,
+    /// By entity: how often entities of its provider come, per second.
+    rates: Vec<f64>,
     latency: (f64, f64),
 }
 
@@ -98,7 +99,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             classes: Vec::new(),
             shots: open.shots.clone(),
             doubled: Vec::new(),
-            rate: 1.0,
+            rates: Vec::new(),
             latency: (20.0_f64.ln(), 1.3),
         };
         binder.collect(open);
@@ -107,8 +108,20 @@ impl<'p, 'a> Binder<'p, 'a> {
             (Some(first), Some(last)) => last.evidence.start.seconds_since(first.evidence.start),
             _ => 0.0,
         };
-        let count = (binder.entities.len() as f64).max(1.0);
-        binder.rate = count / (span + 600.0 / count);
+        let mut counts: BTreeMap<&Arc<str>, f64> = BTreeMap::new();
+        let providers: Vec<Option<&Arc<str>>> = binder
+            .entities
+            .iter()
+            .map(|entity| Some(&call_of(binder.first_call(entity)?)?.endpoint.provider))
+            .collect();
+        for provider in providers.iter().flatten() {
+            *counts.entry(provider).or_default() += 1.0;
+        }
+        let rate = |provider: &Option<&Arc<str>>| {
+            let count = provider.and_then(|provider| counts.get(provider)).copied().unwrap_or(1.0);
+            count / (span + 600.0 / count)
+        };
+        binder.rates = providers.iter().map(rate).collect();
         binder
     }
 
@@ -235,6 +248,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         let other = &call.endpoint.family;
         let gap = entity.first.seconds_since(shot.evidence.end);
         (family == other || family.is_empty() || other.is_empty())
+            && (shot.task.is_none() || entity.task.is_none())
             && gap <= WINDOW_SECONDS
             && (gap >= -0.001 || shot.seconds() > BLOCKING_SECONDS)
             && entity.group.is_none_or(|group| self.callback_fits(shot, group))
@@ -288,7 +302,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             let weights = self.classes[entity.class].weights;
             parts.iter().zip(weights).map(|(part, weight)| part * weight).sum()
         };
-        let alone = (0.02 * self.rate).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
+        let alone = (0.02 * self.rates[at]).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
         let accepted = if shot.call.accepted == Accepted::Ambiguous { -3.0 } else { 0.0 };
         density.max(1e-12).ln() + self.hints(shot, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
     }
@@ -455,9 +469,4 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     Some(sorted[sorted.len() / 2])
-}
-
-/// Whether a span is a frame, which some callers must tell apart.
-pub(crate) fn is_frame(evidence: &crate::Evidence) -> bool {
-    matches!(evidence.what, What::Frame(_))
 }

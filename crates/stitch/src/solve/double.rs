@@ -43,6 +43,11 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
         .collect()
 }
 
+/// From the end of the earlier to the start of the later: what a client's habit keeps constant.
+fn between(a: &Shot<'_>, b: &Shot<'_>) -> f64 {
+    b.evidence.start.seconds_since(a.evidence.end).max(a.evidence.start.seconds_since(b.evidence.end))
+}
+
 struct Near {
     lost: usize,
     kept: usize,
@@ -63,7 +68,7 @@ fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Ne
         let until = pool.shots.partition_point(|other| other.evidence.start <= start.plus_ms(window));
         for (kept, other) in pool.shots[..until].iter().enumerate().skip(from) {
             if kept != lost && followed[kept] && equal(pool, shot, other) {
-                let gap = other.evidence.start.seconds_since(start).abs();
+                let gap = between(shot, other);
                 found.push(Near { lost, kept, gap, kin: kin(shot, other) });
             }
         }

@@ -30,23 +30,32 @@ pub(crate) fn polls(
             Some((task, binder.explained(binding)))
         })
         .collect();
-    let mut edges = Vec::new();
+    let mut candidates = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         if group.task.is_some() || !group.is_dead(pool) {
             continue;
         }
         for &task in open_tasks {
             if explained.get(&task).is_none_or(|&gain| gain < 3.0)
-                && let Some(gain) = gain(pool, group, task, open_tasks.len())
+                && let Some(density) = density(pool, group, task)
             {
-                edges.push(Edge { left: at, right: task, gain });
+                candidates.push((at, task, density));
             }
         }
     }
+    let mut tasks: Vec<usize> = candidates.iter().map(|&(_, task, _)| task).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    let rate = tasks.len() as f64 / WINDOW_SECONDS;
+    let edges: Vec<Edge> = candidates
+        .into_iter()
+        .map(|(left, right, density)| Edge { left, right, gain: (density / rate).ln() })
+        .collect();
     assign::assign(&edges, limit, true)
 }
 
-fn gain(pool: &Pool<'_>, group: &HookGroup, task: usize, tasks: usize) -> Option<f64> {
+/// How well a task's first call fits as the client's own question after the last refused delivery.
+fn density(pool: &Pool<'_>, group: &HookGroup, task: usize) -> Option<f64> {
     let last = group.last(pool);
     let known = &pool.tasks[task];
     let (first, call) = known.followups().next()?;
@@ -65,7 +74,6 @@ fn gain(pool: &Pool<'_>, group: &HookGroup, task: usize, tasks: usize) -> Option
             && shot.evidence.start < group.start(pool)
             && call_of(first).is_some()
     });
-    let density = lognormal(gap.max(1e-3), 5.0_f64.ln(), 1.0);
-    let rate = tasks as f64 / 600.0;
-    Some((density / rate.max(1e-3)).ln() + if waits { 2.0 } else { 0.0 })
+    let weight = if waits { 8.0 } else { 1.0 };
+    Some(weight * lognormal(gap.max(1e-3), 5.0_f64.ln(), 1.0))
 }

@@ -170,7 +170,7 @@ pub(crate) fn resubmissions(
         let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
         let kin = shot.evidence.span.trace == other.evidence.span.trace
             && shot.evidence.parent == other.evidence.parent;
-        let rare = !tells && rates.of(shot) * gap < 0.1;
+        let rare = !tells && gap < 2.0 && rates.of(shot) * gap < 0.02;
         if gap <= RESUBMIT_SECONDS && (tells && kin || rare) && from != to {
             found.push((from, to));
         }

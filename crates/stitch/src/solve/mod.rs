@@ -115,10 +115,11 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         };
         let margin = Some(binding.margin);
         let bound = Bound { shot: binding.shot, rule, confidence: confidence(binding.margin), margin };
-        match (entity.task, entity.group) {
-            (Some(task), _) => solution.task_shot[task] = Some(bound),
-            (None, Some(group)) => solution.group_shot[group] = Some(bound),
-            (None, None) => {}
+        match (entity.task, entity.group, pool.shots[bound.shot].task) {
+            (Some(task), _, _) => solution.task_shot[task] = Some(bound),
+            (None, Some(group), Some(task)) => solution.group_task[group] = Some((task, rule, margin)),
+            (None, Some(group), None) => solution.group_shot[group] = Some(bound),
+            (None, None, _) => {}
         }
     }
 }
@@ -130,12 +131,15 @@ fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
     for retry in &solution.retries {
         taken[retry.from] = true;
     }
-    for bound in solution.task_shot.iter().chain(&solution.group_shot).flatten() {
+    let made = solution.task_shot.iter().enumerate().filter(|(task, _)| pool.tasks[*task].first().is_some());
+    for bound in made.map(|(_, bound)| bound).chain(&solution.group_shot).flatten() {
         taken[bound.shot] = true;
     }
     let waits = |at: &usize| {
         let shot = &pool.shots[*at];
-        !taken[*at] && shot.task.is_none() && shot.is_async() && shot.call.accepted != Accepted::No
+        // A submit that names its task may still wait for deliveries that do not.
+        let silent = shot.task.is_none_or(|task| pool.tasks[task].first().is_none());
+        !taken[*at] && silent && shot.is_async() && shot.call.accepted != Accepted::No
     };
     let task_waits = |at: &usize| !pool.tasks[*at].named && solution.task_shot[*at].is_none();
     let group_waits = |at: &usize| {
