@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState};
 
+use crate::rates::RatesSection;
+
 /// A whole provider file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +50,9 @@ pub struct ProviderFile {
     /// Quantities and dimensions in places of this provider (the general ones are built in).
     #[serde(default)]
     pub facts: Vec<FactRule>,
+    /// What the provider charges for, at which price, and by which policy.
+    #[serde(default)]
+    pub rates: RatesSection,
 }
 
 /// A host that serves outputs.

@@ -19,6 +19,7 @@ mod frame;
 mod keys;
 mod load;
 mod pieces;
+pub mod rates;
 mod recognise;
 mod route;
 mod span;

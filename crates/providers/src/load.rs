@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_saphyr::{Error, Location, Spanned};
+use spantally_price::RateCard;
 use spantally_stitch::{Accepted, FailureReason, Role, TaskState};
 
 use crate::error::{LoadError, Source};
@@ -17,6 +18,8 @@ use crate::route::{Method, Segment, Template};
 pub struct LoadedFile {
     /// What it says.
     pub file: ProviderFile,
+    /// Its `rates:` section, compiled.
+    pub card: RateCard,
     pub(crate) source: Source,
 }
 
@@ -25,8 +28,15 @@ pub fn load(name: &str, text: &str) -> Result<LoadedFile, Vec<LoadError>> {
     let source = Source { name: name.into(), text: text.into() };
     let file: ProviderFile =
         serde_saphyr::from_str(text).map_err(|error| vec![from_parser(&source, &error)])?;
-    let findings = check(&source, &file);
-    if findings.is_empty() { Ok(LoadedFile { file, source }) } else { Err(findings) }
+    let mut findings = check(&source, &file);
+    match crate::rates::compile(&file.provider.value, &file.rates, &source) {
+        Ok(card) if findings.is_empty() => Ok(LoadedFile { file, card, source }),
+        Ok(_) => Err(findings),
+        Err(found) => {
+            findings.extend(found);
+            Err(findings)
+        }
+    }
 }
 
 /// The parser's error as a finding.
