@@ -1,0 +1,191 @@
+//! Server processes: started on free ports of loopback, measured by `/proc`, ended by their own handle.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Clock ticks a second in `/proc/PID/stat`: fixed at 100 in the interface of Linux, whatever the kernel runs
+/// at.
+const TICKS_PER_SECOND: f64 = 100.0;
+/// A server that takes no connection within this has failed to start.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// A server is quiet when it used no more than this share of a core ...
+const QUIET_SHARE: f64 = 0.03;
+/// ... for this long.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// tonic, request thrown away.
+    Discard,
+    /// tonic, request decoded by prost and thrown away.
+    Prost,
+    /// `spantally serve`.
+    Spantally,
+}
+
+impl Subject {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discard => "tonic discard",
+            Self::Prost => "tonic + prost",
+            Self::Spantally => "spantally serve",
+        }
+    }
+}
+
+/// What went wrong with a server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The program cannot be run.
+    #[error("cannot run {program}: {source}; build it with `cargo build --release -p spantally-server`")]
+    Run {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It does not listen.
+    #[error("{subject} took no connection at {address} within 20 s; its output is above")]
+    Start {
+        /// Which server.
+        subject: &'static str,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// No port, no directory, no `/proc`.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    /// OTLP/gRPC.
+    pub grpc: SocketAddr,
+    /// `/metrics`, of the product.
+    pub admin: Option<SocketAddr>,
+    _data: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Starts a server with everything on and an empty data directory.
+    pub fn start(subject: Subject, product: &Path, extra: &[String]) -> Result<Self, ServerError> {
+        let system = |what| move |source| ServerError::System { what, source };
+        let data = tempfile::tempdir().map_err(system("a temporary directory"))?;
+        let grpc = free_port().map_err(system("a free port"))?;
+        let mut admin = None;
+        let program = match subject {
+            Subject::Spantally => product.to_owned(),
+            Subject::Discard | Subject::Prost => {
+                std::env::current_exe().map_err(system("the path of this program"))?
+            }
+        };
+        let mut command = Command::new(&program);
+        match subject {
+            Subject::Discard => {
+                command.args(["server", "discard", "--listen", &grpc.to_string()]);
+            }
+            Subject::Prost => {
+                command.args(["server", "prost", "--listen", &grpc.to_string()]);
+            }
+            Subject::Spantally => {
+                let address = free_port().map_err(system("a free port"))?;
+                let http = free_port().map_err(system("a free port"))?;
+                admin = Some(address);
+                let fields = [
+                    format!("receivers.otlp.protocols.grpc.endpoint={grpc}"),
+                    format!("receivers.otlp.protocols.http.endpoint={http}"),
+                    format!("exporters.prometheus.endpoint={address}"),
+                    format!("storage.directory={}", data.path().display()),
+                    "service.telemetry.logs.level=warn".to_owned(),
+                ];
+                command.arg("serve");
+                for field in fields.iter().chain(extra) {
+                    command.args(["--set", field]);
+                }
+            }
+        }
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|source| ServerError::Run { program, source })?;
+        let mut server = Self { child, grpc, admin, _data: data };
+        server.wait_until_it_listens(subject)?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self, subject: Subject) -> Result<(), ServerError> {
+        let begun = Instant::now();
+        while begun.elapsed() < START_LIMIT {
+            if TcpStream::connect(self.grpc).is_ok() {
+                return Ok(());
+            }
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(ServerError::Start { subject: subject.as_str(), address: self.grpc })
+    }
+
+    /// CPU time used so far, user and system, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64, ServerError> {
+        let stat = self.proc("stat")?;
+        // The second field is the program's name in parentheses and may hold spaces: count from its end.
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks = |nth: usize| rest.split_whitespace().nth(nth).and_then(|text| text.parse::<f64>().ok());
+        // Fields 14 and 15 of the line; the third is the first after the name.
+        Ok((ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / TICKS_PER_SECOND)
+    }
+
+    /// Largest resident set so far, in bytes.
+    pub fn peak_rss_bytes(&self) -> Result<u64, ServerError> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib =
+            line.and_then(|line| line.split_whitespace().next()).and_then(|text| text.parse::<u64>().ok());
+        Ok(kib.unwrap_or(0) * 1024)
+    }
+
+    /// Waits until the server has done what it put off, at most `limit`. Whether it became quiet.
+    pub fn wait_until_quiet(&self, limit: Duration) -> Result<bool, ServerError> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            let before = self.cpu_seconds()?;
+            std::thread::sleep(QUIET_FOR);
+            if self.cpu_seconds()? - before <= QUIET_SHARE * QUIET_FOR.as_secs_f64() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn proc(&self, file: &str) -> Result<String, ServerError> {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
+            .map_err(|source| ServerError::System { what: "the server's entry in /proc", source })
+    }
+}
+
+/// A port that is free now. Another process may take it before the server does; then the run says so.
+fn free_port() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
