@@ -19,6 +19,7 @@
 
 mod attribute;
 mod error;
+pub mod json;
 mod span;
 mod wire;
 
