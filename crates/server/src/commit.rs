@@ -34,7 +34,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use spantally_store::{Journal, Seq, StoreError};
 use tokio::sync::oneshot;
@@ -68,13 +67,10 @@ pub struct CommitOptions {
     pub max_group_delay_ms: u64,
     /// What a refused sender is told to wait, in milliseconds.
     pub retry_after_ms: u64,
-    /// The clock that times appends.
-    pub now: fn() -> Instant,
 }
 
-impl CommitOptions {
-    /// The defaults, with a clock.
-    pub fn new(now: fn() -> Instant) -> Self {
+impl Default for CommitOptions {
+    fn default() -> Self {
         Self {
             queue_batches: 1024,
             queue_spans: 262_144,
@@ -82,7 +78,6 @@ impl CommitOptions {
             group_spans: 8192,
             max_group_delay_ms: 0,
             retry_after_ms: 1000,
-            now,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Command, CommitMessage, Pending, Shared};
 use crate::batch::{Batch, Refusal};
-use crate::record;
+use crate::{clock, record};
 
 /// An encoding buffer above this is given back after the group that needed it.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
@@ -93,7 +93,7 @@ impl Worker {
     fn gather(&mut self) {
         let options = self.shared.options;
         let patience = Duration::from_millis(options.max_group_delay_ms);
-        let started = (options.now)();
+        let started = clock::instant();
         while !self.batches.is_empty()
             && self.batches.len() < options.group_batches
             && self.spans < options.group_spans
@@ -102,7 +102,7 @@ impl Worker {
                 Ok(command) => command,
                 Err(_) if patience.is_zero() || self.stopping => return,
                 Err(_) => {
-                    let waited = (options.now)().saturating_duration_since(started);
+                    let waited = clock::instant().saturating_duration_since(started);
                     match self.commands.recv_timeout(patience.saturating_sub(waited)) {
                         Ok(command) => command,
                         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
@@ -118,10 +118,9 @@ impl Worker {
         let batches = std::mem::take(&mut self.batches);
         let spans = std::mem::take(&mut self.spans) as u64;
         record::encode(&batches, &mut self.bytes);
-        let now = self.shared.options.now;
-        let started = now();
+        let started = clock::instant();
         let appended = self.journal.append(&self.bytes);
-        let took = now().saturating_duration_since(started);
+        let took = clock::instant().saturating_duration_since(started);
 
         let stats = &self.shared.stats;
         let count = batches.len() as u64;

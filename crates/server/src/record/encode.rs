@@ -114,9 +114,27 @@ impl<'o, 'a> Encoder<'o, 'a> {
 
     // What a field is made of. A zero or an empty text takes no room, as proto3 has it.
 
-    #[inline]
+    /// All but one field number is below 16, where a key is one byte.
+    #[inline(always)]
     fn key(&mut self, tag: u32, wire_type: WireType) {
-        encode_key(tag, wire_type, self.out);
+        if tag < 16 {
+            self.out.push((tag << 3) as u8 | wire_type as u8);
+        } else {
+            encode_key(tag, wire_type, self.out);
+        }
+    }
+
+    /// Written aside first: the buffer is asked for room once, not for each byte.
+    #[inline(always)]
+    fn varint(&mut self, mut value: u64) {
+        let (mut bytes, mut len) = ([0_u8; 10], 0);
+        while value >= 0x80 {
+            bytes[len] = value as u8 | 0x80;
+            value >>= 7;
+            len += 1;
+        }
+        bytes[len] = value as u8;
+        self.out.extend_from_slice(&bytes[..=len]);
     }
 
     #[inline]
@@ -129,7 +147,11 @@ impl<'o, 'a> Encoder<'o, 'a> {
     #[inline]
     fn some_number(&mut self, tag: u32, value: u64) {
         self.key(tag, WireType::Varint);
-        encode_varint(value, self.out);
+        if value < 0x80 {
+            self.out.push(value as u8);
+        } else {
+            self.varint(value);
+        }
     }
 
     /// A distance, in zigzag form: small in either direction is small on disk.
@@ -149,7 +171,11 @@ impl<'o, 'a> Encoder<'o, 'a> {
     #[inline]
     fn bytes(&mut self, tag: u32, value: &[u8]) {
         self.key(tag, WireType::LengthDelimited);
-        encode_varint(value.len() as u64, self.out);
+        if value.len() < 0x80 {
+            self.out.push(value.len() as u8);
+        } else {
+            self.varint(value.len() as u64);
+        }
         self.out.extend_from_slice(value);
     }
 

@@ -1,1 +1,214 @@
+//! What is appended is there; what is dropped is gone; what cannot be is refused.
 
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::dir::DataDir;
+
+const SMALL: JournalOptions = JournalOptions { primed_bytes: 256 << 10, max_bytes: 2 << 20 };
+
+fn open(path: &Path, applied: Seq) -> Result<SqliteJournal, StoreError> {
+    SqliteJournal::open(&DataDir::open(path)?, applied, SMALL)
+}
+
+fn rows(journal: &mut SqliteJournal, after: Seq) -> Vec<(u64, Vec<u8>)> {
+    let mut rows = Vec::new();
+    journal
+        .replay(after, &mut |seq, batch| {
+            rows.push((seq.0, batch.to_vec()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    rows
+}
+
+fn drop_all(journal: &mut SqliteJournal, applied: Seq) {
+    while journal.drop_to(applied).unwrap() == Dropped::Some {}
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    assert_eq!(journal.append(b"one").unwrap(), Seq(1));
+    assert_eq!(journal.append(&vec![7; 100_000]).unwrap(), Seq(2));
+    assert_eq!(journal.append(b"").unwrap(), Seq(3));
+    drop(journal);
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    let found = rows(&mut journal, Seq(0));
+    assert_eq!(found, [(1, b"one".to_vec()), (2, vec![7; 100_000]), (3, vec![])]);
+    assert_eq!(rows(&mut journal, Seq(2)), [(3, vec![])]);
+    assert_eq!(journal.append(b"four").unwrap(), Seq(4));
+}
+
+#[test]
+fn a_visitor_may_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    for _ in 0..3 {
+        journal.append(b"row").unwrap();
+    }
+    let mut seen = 0;
+    journal
+        .replay(Seq(0), &mut |_, _| {
+            seen += 1;
+            ControlFlow::Break(())
+        })
+        .unwrap();
+    assert_eq!(seen, 1);
+}
+
+#[test]
+fn numbers_go_on_after_everything_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    for _ in 0..1000 {
+        journal.append(b"row").unwrap();
+    }
+    assert_eq!(journal.drop_to(Seq(1000)).unwrap(), Dropped::Some);
+    drop_all(&mut journal, Seq(1000));
+    drop(journal);
+    // The newest row stays, so the file knows where it was even if the ledger is behind by one checkpoint.
+    let mut journal = open(dir.path(), Seq(999)).unwrap();
+    assert_eq!(rows(&mut journal, Seq(999)).len(), 1);
+    assert_eq!(journal.append(b"next").unwrap(), Seq(1001));
+}
+
+#[test]
+fn a_lost_journal_goes_on_after_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(41)).unwrap();
+    assert_eq!(journal.append(b"row").unwrap(), Seq(42));
+    drop(journal);
+    // An old copy of the journal beside a newer ledger: all of it is applied already.
+    let mut journal = open(dir.path(), Seq(50)).unwrap();
+    assert!(rows(&mut journal, Seq(0)).is_empty());
+    assert_eq!(journal.append(b"row").unwrap(), Seq(51));
+}
+
+#[test]
+fn a_gap_between_ledger_and_journal_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(9)).unwrap();
+    journal.append(b"row").unwrap();
+    drop(journal);
+    let error = open(dir.path(), Seq(3)).unwrap_err();
+    assert!(matches!(error, StoreError::Gap { first: Seq(10), applied: Seq(3), .. }), "{error}");
+}
+
+#[test]
+fn the_file_does_not_grow_while_checkpoints_keep_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(dir.path()).unwrap();
+    let options = JournalOptions { primed_bytes: 4 << 20, max_bytes: 4 << 20 };
+    let mut journal = SqliteJournal::open(&data, Seq(0), options).unwrap();
+    let primed = fs::metadata(data.journal_path()).unwrap().len();
+    assert!(primed >= 4 << 20, "{primed}");
+    for _ in 0..60 {
+        let seq = journal.append(&vec![1; 1 << 20]).unwrap();
+        drop_all(&mut journal, Seq(seq.0.saturating_sub(1)));
+    }
+    assert_eq!(fs::metadata(data.journal_path()).unwrap().len(), primed);
+    let log = fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
+    assert!(log < 20 << 20, "the write-ahead log has grown to {log} bytes");
+}
+
+#[test]
+fn at_its_limit_it_refuses_and_then_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    let row = vec![3; 256 << 10];
+    let error = loop {
+        if let Err(error) = journal.append(&row) {
+            break error;
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    let last = journal.last();
+    assert!(last.0 >= 6, "{last}");
+    drop_all(&mut journal, last);
+    assert_eq!(journal.append(&row).unwrap(), Seq(last.0 + 1));
+    let kept = rows(&mut journal, Seq(0));
+    assert_eq!(kept.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [last.0, last.0 + 1]);
+}
+
+#[test]
+fn a_second_opener_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), Seq(0)).unwrap();
+    let error = open(dir.path(), Seq(0)).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    drop(journal);
+    open(dir.path(), Seq(0)).unwrap();
+}
+
+#[test]
+fn a_damaged_row_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    journal.append(b"as it was written").unwrap();
+    journal.append(b"another").unwrap();
+    let path = dir.path().join("journal.db");
+    drop(journal);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute("UPDATE journal SET batch = CAST('as it was wr1tten' AS BLOB) WHERE seq = 1", []).unwrap();
+    drop(other);
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    let error = journal.replay(Seq(0), &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("row 1 does not have the checksum"), "{error}");
+    assert_eq!(rows(&mut journal, Seq(1)).len(), 1);
+}
+
+#[test]
+fn a_missing_row_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    for _ in 0..3 {
+        journal.append(b"row").unwrap();
+    }
+    let path = dir.path().join("journal.db");
+    drop(journal);
+    rusqlite::Connection::open(&path).unwrap().execute("DELETE FROM journal WHERE seq = 2", []).unwrap();
+    let error = open(dir.path(), Seq(0)).unwrap_err();
+    assert!(error.to_string().contains("row 2 is missing before row 3"), "{error}");
+}
+
+#[test]
+fn files_of_others_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    fs::write(&path, b"a text that has nothing to do with it\n".repeat(100)).unwrap();
+    let error = open(dir.path(), Seq(0)).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    assert!(fs::read(&path).unwrap().starts_with(b"a text"));
+
+    fs::remove_file(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE mine(x); INSERT INTO mine VALUES (1);").unwrap();
+    let error = open(dir.path(), Seq(0)).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    let count: i64 = other.query_row("SELECT count(*) FROM mine", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn a_newer_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), Seq(0)).unwrap());
+    let other = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    other.pragma_update(None, "user_version", 99).unwrap();
+    drop(other);
+    let error = open(dir.path(), Seq(0)).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, supported: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::write(&path, b"").unwrap();
+    let error = open(&path, Seq(0)).unwrap_err();
+    assert!(matches!(error, StoreError::Directory { .. }), "{error}");
+    assert!(error.to_string().contains("configure another directory"), "{error}");
+}

@@ -136,11 +136,11 @@ fn read_charge(row: &Row<'_>) -> rusqlite::Result<(u32, ChargeRow)> {
         model: row.get(3)?,
         operation: row.get(4)?,
         unit: row.get(5)?,
-        quantity: read_decimal(row, 6)?.unwrap_or_default(),
-        unit_price: read_decimal(row, 7)?,
-        cost_min: read_decimal(row, 8)?.unwrap_or_default(),
-        cost_expected: read_decimal(row, 9)?.unwrap_or_default(),
-        cost_max: read_decimal(row, 10)?.unwrap_or_default(),
+        quantity: read_decimal(row, 6)?,
+        unit_price: row.get::<_, Option<String>>(7)?.map(|text| parse_decimal(7, &text)).transpose()?,
+        cost_min: read_decimal(row, 8)?,
+        cost_expected: read_decimal(row, 9)?,
+        cost_max: read_decimal(row, 10)?,
         currency: row.get(11)?,
         cause: row.get::<_, String>(12)?.into(),
         basis: row.get::<_, String>(13)?.into(),
@@ -149,13 +149,13 @@ fn read_charge(row: &Row<'_>) -> rusqlite::Result<(u32, ChargeRow)> {
     Ok((row.get(0)?, charge))
 }
 
+fn read_decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Decimal> {
+    parse_decimal(at, &row.get::<_, String>(at)?)
+}
+
 /// Exactly as it was written; a text that is no decimal is an error, never zero.
-fn read_decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Decimal>> {
-    row.get::<_, Option<String>>(at)?
-        .map(|text| {
-            Decimal::from_str_exact(&text).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
-            })
-        })
-        .transpose()
+fn parse_decimal(at: usize, text: &str) -> rusqlite::Result<Decimal> {
+    Decimal::from_str_exact(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
