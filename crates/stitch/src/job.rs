@@ -43,7 +43,7 @@ words! {
         Partial = "partial",
         /// Positive evidence of failure.
         Failed = "failed",
-        /// Refused by moderation.
+        /// Refused: by moderation, or because the request was not valid.
         Rejected = "rejected",
         /// Stopped by the client.
         Canceled = "canceled",

@@ -96,6 +96,9 @@ type Ended = (Outcome, Option<FailureReason>, bool);
 
 fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -> Ended {
     let calls: Vec<&Call> = parts.iter().filter_map(|part| call_of(part)).collect();
+    if let Some(shot) = shot.filter(|shot| shot.call.accepted == Accepted::No && calls.len() == 1) {
+        return alone(shot);
+    }
     let told = calls.iter().filter(|call| !is_refused_submit(call)).filter_map(|call| call.verdict);
     let above = frames.iter().filter_map(|frame| match &frame.what {
         What::Frame(frame) => frame.verdict,
@@ -153,8 +156,9 @@ fn alone(shot: &Shot<'_>) -> Ended {
     let reason = shot.call.verdict.and_then(|verdict| verdict.reason);
     match shot.call.accepted {
         Accepted::No => {
-            let rejected = shot.call.verdict.is_some_and(|verdict| verdict.state == TaskState::Rejected);
-            let outcome = if rejected { Outcome::Rejected } else { Outcome::Failed };
+            let moderated = shot.call.verdict.is_some_and(|verdict| verdict.state == TaskState::Rejected);
+            let invalid = matches!(reason, Some(FailureReason::InvalidInput | FailureReason::InvalidMedia));
+            let outcome = if moderated || invalid { Outcome::Rejected } else { Outcome::Failed };
             (outcome, reason.or(Some(FailureReason::Unknown)), false)
         }
         Accepted::Ambiguous => {

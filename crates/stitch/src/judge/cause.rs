@@ -8,7 +8,7 @@
 
 use crate::call::{Accepted, Role};
 use crate::id::UnixNanos;
-use crate::job::{Attempt, Cause, Outcome};
+use crate::job::{Attempt, Cause, FailureReason, Outcome};
 
 /// Sets the causes; `failed_at[i]` is when attempt `i` had visibly ended without success. Returns the index of
 /// the attempt that stands for the job.
@@ -76,11 +76,17 @@ fn own_end(attempt: &Attempt) -> Cause {
     match attempt.outcome {
         Outcome::Succeeded | Outcome::Partial => Cause::Delivered,
         Outcome::Unknown => Cause::Unverified,
+        // A request that was not valid is refused too, but no moderation did it.
+        Outcome::Rejected if !is_moderation(attempt) => Cause::Failed,
         Outcome::Failed => Cause::Failed,
         Outcome::Rejected => Cause::Moderated,
         Outcome::Canceled => Cause::Canceled,
         Outcome::Abandoned => Cause::Abandoned,
     }
+}
+
+fn is_moderation(attempt: &Attempt) -> bool {
+    !matches!(attempt.failure_reason, Some(FailureReason::InvalidInput | FailureReason::InvalidMedia))
 }
 
 fn replaced(attempt: &Attempt, failed_at: Option<UnixNanos>, next: Option<UnixNanos>) -> Cause {

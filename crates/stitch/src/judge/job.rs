@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Evidence, FrameKind, Role, What};
+use crate::call::{Evidence, FrameKind, Role, TaskState, What};
 use crate::id::{JobId, SpanKey, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
 use crate::judge::{attempt, cause, failed_at};
@@ -73,11 +73,10 @@ fn job_verdict(pool: &Pool<'_>, draft: &JobDraft, attempts: &mut [Attempt]) {
         What::Frame(frame) if frame.kind != FrameKind::Server => frame.verdict,
         _ => None,
     });
-    let known = attempts
-        .iter()
-        .any(|attempt| matches!(attempt.outcome, Outcome::Succeeded | Outcome::Partial | Outcome::Failed));
-    let (Some(verdict), false, Some(last)) = (told, known, attempts.last_mut()) else { return };
-    if verdict.state == crate::TaskState::Succeeded && last.outcome == Outcome::Unknown {
+    let told = told.filter(|verdict| verdict.state == TaskState::Succeeded);
+    let known = attempts.iter().any(|attempt| matches!(attempt.outcome, Outcome::Succeeded | Outcome::Partial));
+    let open = |attempt: &&mut Attempt| matches!(attempt.outcome, Outcome::Unknown | Outcome::Abandoned);
+    if let (Some(_), false, Some(last)) = (told, known, attempts.iter_mut().rfind(open)) {
         last.outcome = Outcome::Succeeded;
         last.failure_reason = None;
     }

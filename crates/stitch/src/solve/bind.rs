@@ -292,7 +292,14 @@ impl<'p, 'a> Binder<'p, 'a> {
         let shot = &self.pool.shots[self.shots[place]];
         let entity = &self.entities[at];
         let gap = self.gap(place, at);
-        let density = if gap < 0.0 {
+        let density = self.density(entity, gap, own);
+        let alone = (0.02 * self.rates[at]).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
+        let accepted = if shot.call.accepted == Accepted::Ambiguous { -3.0 } else { 0.0 };
+        density.max(1e-12).ln() + self.hints(shot, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
+    }
+
+    fn density(&self, entity: &Entity, gap: f64, own: Option<f64>) -> f64 {
+        if gap < 0.0 {
             // The answer was held back: polls may begin before it ends.
             0.05
         } else if entity.hooked {
@@ -301,10 +308,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             let parts = self.parts(entity, gap, own);
             let weights = self.classes[entity.class].weights;
             parts.iter().zip(weights).map(|(part, weight)| part * weight).sum()
-        };
-        let alone = (0.02 * self.rates[at]).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
-        let accepted = if shot.call.accepted == Accepted::Ambiguous { -3.0 } else { 0.0 };
-        density.max(1e-12).ln() + self.hints(shot, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
+        }
     }
 
     /// The five densities of a mixture: cadence, immediate, learned, jitter, broad.
@@ -448,10 +452,11 @@ impl<'p, 'a> Binder<'p, 'a> {
         }
     }
 
-    /// How well a normal gap explains an entity's binding, in nats over leaving both alone.
+    /// How well a normal gap alone explains a binding, in nats over chance.
     pub(crate) fn explained(&self, binding: &Binding) -> f64 {
-        let place = self.shots.iter().position(|&shot| shot == binding.shot);
-        place.map_or(f64::NEG_INFINITY, |place| self.gain(place, binding.entity, None))
+        let entity = &self.entities[binding.entity];
+        let gap = entity.first.seconds_since(self.pool.shots[binding.shot].evidence.end);
+        (self.density(entity, gap, Some(gap)).max(1e-12) / self.rates[binding.entity]).ln()
     }
 }
 

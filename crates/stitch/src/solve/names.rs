@@ -21,6 +21,7 @@ pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
     }
     by_ancestor(pool, solution);
     by_callback(pool, solution);
+    by_job(pool, solution);
 }
 
 fn exact(shot: usize, rule: JoinRule) -> Bound {
@@ -83,6 +84,35 @@ fn named_above<'a>(
         }
     }
     None
+}
+
+/// A delivery that carries the application's own job id, and the last accepted submit under that id.
+fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
+    let mut shots: BTreeMap<(&Arc<str>, &Arc<str>), usize> = BTreeMap::new();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        if !shot.is_async() || shot.call.accepted != Accepted::Yes {
+            continue;
+        }
+        let above = pool.lineage.frames(shot.evidence).flat_map(|(_, frame)| &frame.correlations);
+        for name in shot.call.correlations.iter().chain(above).filter(|name| name.kind == CorrelationKind::Job) {
+            shots.insert((&shot.call.endpoint.provider, &name.value), at);
+        }
+    }
+    for at in 0..solution.groups.len() {
+        let first = solution.groups[at].first(pool);
+        let mut names = first.call.correlations.iter().filter(|name| name.kind == CorrelationKind::Job);
+        let found = names.find_map(|name| shots.get(&(&first.call.endpoint.provider, &name.value)));
+        let Some(&shot) = found else { continue };
+        let task = solution.task_shot.iter().position(|bound| bound.is_some_and(|bound| bound.shot == shot));
+        match (task, solution.group_task[at]) {
+            (Some(task), None) => solution.group_task[at] = Some((task, JoinRule::CorrelationId, None)),
+            (None, Some((task, _, _))) => {
+                solution.task_shot[task].get_or_insert(exact(shot, JoinRule::CorrelationId));
+            }
+            (None, None) => solution.group_shot[at] = Some(exact(shot, JoinRule::CorrelationId)),
+            (Some(_), Some(_)) => {}
+        }
+    }
 }
 
 /// A submit that shows the callback parameter which a delivery came with.
