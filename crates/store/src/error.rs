@@ -110,7 +110,8 @@ pub enum StoreError {
         given: Seq,
     },
     /// Anything else that SQLite says.
-    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    #[error("{path}: cannot {action}: {source}; check the disk and the messages of its file system",
+            path = path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
