@@ -10,6 +10,12 @@ use spantally_stitch::{Attempt, FactValue};
 
 use crate::glob::Pattern;
 
+/// Name under which a condition sees the attempt's model.
+pub const MODEL: &str = "model";
+
+/// Name under which a condition sees the attempt's operation.
+pub const OPERATION: &str = "operation";
+
 /// A condition on one fact of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
@@ -29,13 +35,16 @@ pub enum Is {
 }
 
 impl Condition {
-    /// Whether it holds for an attempt; none when the attempt does not show the fact.
+    /// Whether it holds for an attempt; none when the attempt does not show the fact. The model and the operation
+    /// of the attempt count as facts of those names.
     pub fn holds(&self, attempt: &Attempt) -> Option<bool> {
-        let value = &attempt.fact(&self.fact)?.value;
+        let value = match &*self.fact {
+            MODEL => return self.holds_for_name(&attempt.model),
+            OPERATION => return self.holds_for_name(&attempt.operation),
+            name => &attempt.fact(name)?.value,
+        };
         Some(match (&self.is, value) {
-            (Is::OneOf(patterns), FactValue::Text(text)) => {
-                patterns.iter().any(|pattern| pattern.matches(text))
-            }
+            (_, FactValue::Text(text)) => self.holds_for_text(text),
             (Is::OneOf(patterns), FactValue::Number(number)) => patterns.iter().any(|pattern| {
                 pattern.as_str().parse::<Decimal>().is_ok_and(|wanted| wanted == *number)
                     || pattern.matches(&number.normalize().to_string())
@@ -43,8 +52,15 @@ impl Condition {
             (Is::Between(least, most), FactValue::Number(number)) => {
                 least.is_none_or(|least| *number >= least) && most.is_none_or(|most| *number <= most)
             }
-            (Is::Between(..), FactValue::Text(_)) => false,
         })
+    }
+
+    fn holds_for_name(&self, name: &str) -> Option<bool> {
+        (!name.is_empty()).then(|| self.holds_for_text(name))
+    }
+
+    fn holds_for_text(&self, text: &str) -> bool {
+        matches!(&self.is, Is::OneOf(patterns) if patterns.iter().any(|pattern| pattern.matches(text)))
     }
 }
 
