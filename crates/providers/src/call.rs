@@ -112,20 +112,23 @@ impl Recogniser {
         })
     }
 
-    /// What tells one client library from another: scope, user agent, and of polls the shape of the query
-    /// (`logs=false` of one SDK, `logs=0` of another). Values longer than a flag are ids and left out.
+    /// What tells one client library from another, as [`spantally_stitch::Call::agent`] wants it: scope and user
+    /// agent in the upper half; of polls the shape of the query (`logs=false` of one SDK, `logs=0` of another)
+    /// in the lower. Values longer than a flag are ids and left out.
     fn agent(&self, span: &SpanView<'_>, role: Role, target: Target<'_>) -> u64 {
         const FLAG: usize = 8;
         let agent = span.text(self.slots.agent).unwrap_or_default();
-        let mut hash = Fingerprint::new().part(span.scope).part(agent);
+        let library = Fingerprint::new().part(span.scope).part(agent).value();
+        let mut shape = 0;
         if role == Role::Poll && !target.query.is_empty() {
-            let mut shape: smallvec::SmallVec<[(&str, &str); 4]> = parameters(target.query)
+            let mut flags: smallvec::SmallVec<[(&str, &str); 4]> = parameters(target.query)
                 .map(|(name, value)| (name, if value.len() <= FLAG { value } else { "" }))
                 .collect();
-            shape.sort_unstable();
-            hash = shape.into_iter().fold(hash, |hash, (name, value)| hash.part(name).part(value));
+            flags.sort_unstable();
+            let add = |hash: Fingerprint, (name, value)| hash.part(name).part(value);
+            shape = flags.into_iter().fold(Fingerprint::new(), add).value();
         }
-        hash.value()
+        library >> 32 << 32 | shape >> 32
     }
 }
 

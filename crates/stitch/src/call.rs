@@ -188,12 +188,20 @@ pub struct Call {
     pub resend: Option<u16>,
     /// Fingerprint of method and full URL: equal requests have equal values.
     pub request: u64,
-    /// Fingerprint of instrumentation scope, user agent and query shape: tells one client library from another.
+    /// Tells one client library from another: fingerprint of instrumentation scope and user agent in the upper
+    /// 32 bits, of a poll's query shape in the lower.
     pub agent: u64,
     /// The submit names a callback URL in a place that spans show, and this is its path without query.
     pub callback: Option<Arc<str>>,
     /// Quantities and dimensions for pricing.
     pub facts: Vec<Fact>,
+}
+
+impl Call {
+    /// The part of [`Self::agent`] that submits and polls of one library share.
+    pub fn library(&self) -> u32 {
+        (self.agent >> 32) as u32
+    }
 }
 
 /// An application or GenAI span above calls.

@@ -74,7 +74,8 @@ fn job_verdict(pool: &Pool<'_>, draft: &JobDraft, attempts: &mut [Attempt]) {
         _ => None,
     });
     let told = told.filter(|verdict| verdict.state == TaskState::Succeeded);
-    let known = attempts.iter().any(|attempt| matches!(attempt.outcome, Outcome::Succeeded | Outcome::Partial));
+    let known =
+        attempts.iter().any(|attempt| matches!(attempt.outcome, Outcome::Succeeded | Outcome::Partial));
     let open = |attempt: &&mut Attempt| matches!(attempt.outcome, Outcome::Unknown | Outcome::Abandoned);
     if let (Some(_), false, Some(last)) = (told, known, attempts.iter_mut().rfind(open)) {
         last.outcome = Outcome::Succeeded;

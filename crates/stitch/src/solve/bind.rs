@@ -82,6 +82,9 @@ pub(crate) struct Binder<'p, 'a> {
 struct Class {
     weights: [f64; 5],
     kernels: Kernels,
+    /// The same of all clients of the provider: what a small class leans on.
+    pooled: Kernels,
+    provider: usize,
     typical: f64,
 }
 
@@ -157,7 +160,7 @@ impl<'p, 'a> Binder<'p, 'a> {
                 Entity { task: None, group: Some(group), first, hooked: true, class, intervals: vec![] };
             self.entities.push(entity);
         }
-        self.start_classes(keys.len());
+        self.start_classes(&keys);
     }
 
     fn class_of(&self, keys: &mut BTreeMap<ClassKey<'a>, usize>, first: &'a crate::Evidence) -> usize {
@@ -169,20 +172,28 @@ impl<'p, 'a> Binder<'p, 'a> {
     }
 
     /// Densities start from the poll intervals: they need no join.
-    fn start_classes(&mut self, count: usize) {
-        let mut intervals = vec![Vec::new(); count];
+    fn start_classes(&mut self, keys: &BTreeMap<ClassKey<'a>, usize>) {
+        let mut names: Vec<&Arc<str>> = keys.keys().map(|key| key.1).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut providers = vec![0; keys.len()];
+        for (key, &class) in keys {
+            providers[class] = names.binary_search(&key.1).unwrap_or_default();
+        }
+        let mut intervals = vec![Vec::new(); keys.len()];
         for entity in &self.entities {
             intervals[entity.class].extend(median(&entity.intervals));
         }
+        let pooled = pool(&intervals, &providers, names.len());
         let total: f64 = PRIOR.iter().sum();
-        self.classes = intervals
-            .into_iter()
-            .map(|gaps| Class {
-                weights: PRIOR.map(|weight| weight / total),
-                typical: median(&gaps).unwrap_or(2.0),
-                kernels: Kernels::new(gaps),
-            })
-            .collect();
+        let classes = intervals.into_iter().zip(&providers).map(|(gaps, &provider)| Class {
+            weights: PRIOR.map(|weight| weight / total),
+            typical: median(&gaps).or_else(|| median(&pooled[provider])).unwrap_or(2.0),
+            kernels: Kernels::new(gaps),
+            pooled: Kernels::new(pooled[provider].clone()),
+            provider,
+        });
+        self.classes = classes.collect();
     }
 
     /// Solves, learning as it goes.
@@ -306,9 +317,20 @@ impl<'p, 'a> Binder<'p, 'a> {
             0.97 * lognormal(gap.max(1e-6), self.latency.0, self.latency.1) + 0.03 / WINDOW_SECONDS
         } else {
             let parts = self.parts(entity, gap, own);
-            let weights = self.classes[entity.class].weights;
+            let weights = self.weights(entity);
             parts.iter().zip(weights).map(|(part, weight)| part * weight).sum()
         }
+    }
+
+    /// The class's weights; a task polled once has no cadence, so that the rest shares its weight.
+    fn weights(&self, entity: &Entity) -> [f64; 5] {
+        let mut weights = self.classes[entity.class].weights;
+        if entity.intervals.is_empty() {
+            weights[0] = 0.0;
+            let rest: f64 = weights.iter().sum();
+            weights = weights.map(|weight| weight / rest);
+        }
+        weights
     }
 
     /// The five densities of a mixture: cadence, immediate, learned, jitter, broad.
@@ -320,7 +342,10 @@ impl<'p, 'a> Binder<'p, 'a> {
         let first_interval = entity.intervals.first().copied();
         let cadence = own_interval.into_iter().chain(first_interval).map(steady).fold(0.0, f64::max);
         let immediate = 0.8 * exponential(gap, 0.002) + 0.2 * exponential(gap, 0.02);
-        let (learned, _) = class.kernels.density(gap, own);
+        let (own_habit, count) = class.kernels.density(gap, own);
+        let (others, _) = class.pooled.density(gap, own);
+        let weight = count / (count + 2.0);
+        let learned = weight * own_habit + (1.0 - weight) * others;
         let typical = own_interval.unwrap_or(class.typical).max(1e-3);
         let jitter = lognormal(gap, typical.ln(), 0.33);
         let flat = if gap <= 60.0 { 0.25 / 60.0 } else { 0.0 };
@@ -343,7 +368,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         };
         let call = call_of(first);
         if !entity.hooked && first.client == shot.evidence.client {
-            sum += if call.is_some_and(|call| call.agent != shot.call.agent) { -6.0 } else { 0.0 };
+            sum += if call.is_some_and(|call| call.library() != shot.call.library()) { -6.0 } else { 0.0 };
         }
         let asked = shot.call.callback.is_some();
         sum += if asked && !entity.hooked && entity.group.is_none() { -2.0 } else { 0.0 };
@@ -414,7 +439,7 @@ impl<'p, 'a> Binder<'p, 'a> {
                 continue;
             }
             let parts = self.parts(entity, gap, Some(gap));
-            let weights = self.classes[entity.class].weights;
+            let weights = self.weights(entity);
             let total: f64 = parts.iter().zip(weights).map(|(part, weight)| part * weight).sum();
             if total > 0.0 {
                 for (at, count) in counts[entity.class].iter_mut().enumerate() {
@@ -423,11 +448,16 @@ impl<'p, 'a> Binder<'p, 'a> {
             }
             gaps[entity.class].push(gap);
         }
+        let providers: Vec<usize> = self.classes.iter().map(|class| class.provider).collect();
+        let pooled = pool(&gaps, &providers, providers.iter().max().map_or(0, |last| last + 1));
         for ((class, counts), gaps) in self.classes.iter_mut().zip(counts).zip(gaps) {
             let total: f64 = counts.iter().sum();
             class.weights = counts.map(|count| count / total);
             if !gaps.is_empty() {
                 class.kernels = Kernels::new(gaps);
+            }
+            if !pooled[class.provider].is_empty() {
+                class.pooled = Kernels::new(pooled[class.provider].clone());
             }
         }
         if latencies.len() >= 3 {
@@ -465,6 +495,15 @@ enum Kinship {
     Parent,
     Trace,
     None,
+}
+
+/// The gaps of all classes of a provider together.
+fn pool(gaps: &[Vec<f64>], providers: &[usize], count: usize) -> Vec<Vec<f64>> {
+    let mut pooled = vec![Vec::new(); count];
+    for (gaps, &provider) in gaps.iter().zip(providers) {
+        pooled[provider].extend(gaps);
+    }
+    pooled
 }
 
 pub(crate) fn median(values: &[f64]) -> Option<f64> {

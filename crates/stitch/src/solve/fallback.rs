@@ -30,12 +30,15 @@ pub(crate) fn polls(
             Some((task, binder.explained(binding)))
         })
         .collect();
+    let delivered: Vec<usize> = groups.iter().filter_map(|group| Some(group.task?.0)).collect();
+    let open_tasks: Vec<usize> =
+        open_tasks.iter().copied().filter(|task| !delivered.contains(task)).collect();
     let mut candidates = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         if group.task.is_some() || !group.is_dead(pool) {
             continue;
         }
-        for &task in open_tasks {
+        for &task in &open_tasks {
             if explained.get(&task).is_none_or(|&gain| gain < 3.0)
                 && let Some(density) = density(pool, group, task)
             {

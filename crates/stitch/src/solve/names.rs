@@ -94,7 +94,9 @@ fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
             continue;
         }
         let above = pool.lineage.frames(shot.evidence).flat_map(|(_, frame)| &frame.correlations);
-        for name in shot.call.correlations.iter().chain(above).filter(|name| name.kind == CorrelationKind::Job) {
+        for name in
+            shot.call.correlations.iter().chain(above).filter(|name| name.kind == CorrelationKind::Job)
+        {
             shots.insert((&shot.call.endpoint.provider, &name.value), at);
         }
     }
