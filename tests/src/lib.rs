@@ -5,7 +5,9 @@
 //! tests themselves are in `tests/tests/`; the recordings, and how they were made, in `tests/fixtures/`.
 
 pub mod capture;
+pub mod dashboards;
 pub mod fixtures;
+pub mod promql;
 pub mod score;
 pub mod source;
 pub mod truth;

@@ -106,7 +106,7 @@ pub fn functions(code: &str) -> Vec<Function> {
             continue;
         }
         let Some(open) = body_start(code, from) else { continue };
-        let line = code[..position].lines().count().max(1);
+        let line = code[..position].matches('\n').count() + 1;
         let lines = code[position..closing_brace(code, open)].lines().count();
         found.push(Function { name, line, lines });
     }

@@ -1,0 +1,235 @@
+//! Panels of a dashboard, each with a title, the question that it answers, and its queries.
+
+use serde_json::{Value, json};
+
+/// Name of the variable that chooses the Prometheus.
+pub const SOURCE: &str = "datasource";
+
+/// The Prometheus that the variable names.
+pub fn source() -> Value {
+    json!({"type": "prometheus", "uid": format!("${{{SOURCE}}}")})
+}
+
+/// One panel.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    title: &'static str,
+    description: &'static str,
+    kind: &'static str,
+    /// Columns of the grid.
+    pub width: u32,
+    /// Rows of the grid.
+    pub height: u32,
+    targets: Vec<Value>,
+    defaults: Value,
+    overrides: Vec<Value>,
+    options: Value,
+    transformations: Vec<Value>,
+}
+
+impl Panel {
+    fn new(kind: &'static str, title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
+        Self {
+            title,
+            description,
+            kind,
+            width: size.0,
+            height: size.1,
+            targets: Vec::new(),
+            defaults: json!({"mappings": [], "noValue": "none"}),
+            overrides: Vec::new(),
+            options: json!({}),
+            transformations: Vec::new(),
+        }
+    }
+
+    /// One number for the dashboard's time range.
+    pub fn stat(title: &'static str, description: &'static str) -> Self {
+        let mut panel = Self::new("stat", title, description, (3, 4));
+        panel.options = json!({
+            "colorMode": "value",
+            "graphMode": "none",
+            "justifyMode": "auto",
+            "orientation": "auto",
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+            "textMode": "auto",
+        });
+        panel.thresholds(&[(None, "text")])
+    }
+
+    /// Values over time; `stacked` draws bars on one another.
+    pub fn time_series(
+        title: &'static str,
+        description: &'static str,
+        size: (u32, u32),
+        stacked: bool,
+    ) -> Self {
+        let mut panel = Self::new("timeseries", title, description, size);
+        panel.defaults["color"] = json!({"mode": "palette-classic"});
+        panel.defaults["custom"] = json!({
+            "drawStyle": if stacked { "bars" } else { "line" },
+            "fillOpacity": if stacked { 80 } else { 10 },
+            "lineWidth": if stacked { 0 } else { 2 },
+            "showPoints": "never",
+            "spanNulls": !stacked,
+            "stacking": {"group": "A", "mode": if stacked { "normal" } else { "none" }},
+        });
+        panel.options = json!({
+            "legend": {
+                "calcs": ["mean", "max"], "displayMode": "table", "placement": "bottom", "showLegend": true,
+            },
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        });
+        panel
+    }
+
+    /// The largest of several values, as bars.
+    pub fn bars(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
+        let mut panel = Self::new("bargauge", title, description, size);
+        panel.defaults["min"] = 0.into();
+        panel.options = json!({
+            "displayMode": "basic",
+            "minVizHeight": 16,
+            "minVizWidth": 8,
+            "namePlacement": "left",
+            "orientation": "horizontal",
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+            "showUnfilled": true,
+            "sizing": "auto",
+            "valueMode": "color",
+        });
+        panel.thresholds(&[(None, "blue")])
+    }
+
+    /// Rows and columns.
+    pub fn table(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
+        let mut panel = Self::new("table", title, description, size);
+        panel.defaults["custom"] =
+            json!({"align": "auto", "cellOptions": {"type": "auto"}, "inspect": false});
+        panel.options = json!({"cellHeight": "sm", "showHeader": true});
+        panel
+    }
+
+    /// Adds a query whose value at the end of the time range counts.
+    pub fn instant(self, expression: &str, legend: &str) -> Self {
+        self.target(expression, legend, "time_series", true)
+    }
+
+    /// Adds a query that is a column of a table.
+    pub fn column(self, expression: &str) -> Self {
+        self.target(expression, "", "table", true)
+    }
+
+    /// Adds a query over the time range.
+    pub fn range(self, expression: &str, legend: &str) -> Self {
+        self.target(expression, legend, "time_series", false)
+    }
+
+    fn target(mut self, expression: &str, legend: &str, format: &str, instant: bool) -> Self {
+        let reference = char::from(b'A' + self.targets.len() as u8).to_string();
+        let mut target = json!({
+            "datasource": source(),
+            "editorMode": "code",
+            "expr": expression,
+            "format": format,
+            "instant": instant,
+            "range": !instant,
+            "refId": reference,
+        });
+        if !legend.is_empty() {
+            target["legendFormat"] = legend.into();
+        }
+        if !instant {
+            // shorter steps show a comb: a few jobs a minute are much
+            target["interval"] = "1m".into();
+        }
+        self.targets.push(target);
+        self
+    }
+
+    /// Unit and places after the point, in Grafana's names.
+    pub fn unit(mut self, unit: &str, decimals: u32) -> Self {
+        self.defaults["unit"] = unit.into();
+        self.defaults["decimals"] = decimals.into();
+        self
+    }
+
+    /// Colours from a value upwards; the first has none.
+    pub fn thresholds(mut self, steps: &[(Option<f64>, &str)]) -> Self {
+        let steps: Vec<Value> =
+            steps.iter().map(|(value, color)| json!({"color": color, "value": value})).collect();
+        self.defaults["thresholds"] = json!({"mode": "absolute", "steps": steps});
+        self.defaults["color"] = json!({"mode": "thresholds"});
+        self
+    }
+
+    /// A dashed line at a value of a time series.
+    pub fn threshold_line(mut self, at: f64) -> Self {
+        let steps = json!([{"color": "transparent", "value": null}, {"color": "red", "value": at}]);
+        self.defaults["thresholds"] = json!({"mode": "absolute", "steps": steps});
+        self.defaults["custom"]["thresholdsStyle"] = json!({"mode": "dashed"});
+        self
+    }
+
+    /// Lower and upper end of the scale.
+    pub fn scale(mut self, min: f64, max: f64) -> Self {
+        self.defaults["min"] = min.into();
+        self.defaults["max"] = max.into();
+        self
+    }
+
+    /// Always the same colour for a series of that name.
+    pub fn colors(mut self, colors: &[(&str, &str)]) -> Self {
+        self.overrides.extend(colors.iter().map(|(name, color)| {
+            let fixed = json!({"fixedColor": color, "mode": "fixed"});
+            override_of(name, &json!([{"id": "color", "value": fixed}]))
+        }));
+        self
+    }
+
+    /// Properties of the field of that name.
+    pub fn field(mut self, name: &str, properties: &Value) -> Self {
+        self.overrides.push(override_of(name, properties));
+        self
+    }
+
+    /// Where the legend is: `right` gives it a table beside the graph.
+    pub fn legend(mut self, placement: &str) -> Self {
+        self.options["legend"]["placement"] = placement.into();
+        self
+    }
+
+    /// Changes an option.
+    pub fn option(mut self, name: &str, value: Value) -> Self {
+        self.options[name] = value;
+        self
+    }
+
+    /// Adds a transformation.
+    pub fn transform(mut self, id: &str, options: &Value) -> Self {
+        self.transformations.push(json!({"id": id, "options": options}));
+        self
+    }
+
+    pub(super) fn to_json(&self, id: usize, place: &Value) -> Value {
+        let mut panel = json!({
+            "datasource": source(),
+            "description": self.description,
+            "fieldConfig": {"defaults": self.defaults, "overrides": self.overrides},
+            "gridPos": place,
+            "id": id,
+            "options": self.options,
+            "targets": self.targets,
+            "title": self.title,
+            "type": self.kind,
+        });
+        if !self.transformations.is_empty() {
+            panel["transformations"] = self.transformations.clone().into();
+        }
+        panel
+    }
+}
+
+fn override_of(name: &str, properties: &Value) -> Value {
+    json!({"matcher": {"id": "byName", "options": name}, "properties": properties})
+}
