@@ -1,7 +1,8 @@
 //! How a request ended on the wire, and what that means where a provider file says nothing else.
 //!
 //! The tables come from real clients: Python (httpx, requests, aiohttp, urllib3), Node (undici, http,
-//! node-fetch), Java and Go. What matters is one distinction: whether the request can have reached the provider.
+//! node-fetch), Java and Go. What matters is one distinction: whether the request can have reached the
+//! provider.
 
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
 
@@ -100,6 +101,7 @@ const MESSAGES: &[(&str, Answer)] = &[
     ("Failed to establish a new connection", Answer::NotSent),
     ("certificate", Answer::NotSent),
     ("socket hang up", Answer::Reset),
+    ("Connection aborted", Answer::Reset),
     ("ECONNRESET", Answer::Reset),
     ("reset by peer", Answer::Reset),
     ("deadline exceeded", Answer::TimedOut),

@@ -112,9 +112,9 @@ impl Recogniser {
         })
     }
 
-    /// What tells one client library from another, as [`spantally_stitch::Call::agent`] wants it: scope and user
-    /// agent in the upper half; of polls the shape of the query (`logs=false` of one SDK, `logs=0` of another)
-    /// in the lower. Values longer than a flag are ids and left out.
+    /// What tells one client library from another, as [`spantally_stitch::Call::agent`] wants it: scope and
+    /// user agent in the upper half; of polls the shape of the query (`logs=false` of one SDK, `logs=0` of
+    /// another) in the lower. Values longer than a flag are ids and left out.
     fn agent(&self, span: &SpanView<'_>, role: Role, target: Target<'_>) -> u64 {
         const FLAG: usize = 8;
         let agent = span.text(self.slots.agent).unwrap_or_default();

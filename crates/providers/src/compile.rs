@@ -1,7 +1,7 @@
 //! Checked files to one lookup: host, then method and path, then a rule.
 //!
-//! [`crate::load`] has checked each file by itself; here files meet, and two rules that claim the same requests
-//! are an error. Next: [`crate::recognise`].
+//! [`crate::load`] has checked each file by itself; here files meet, and two rules that claim the same
+//! requests are an error. Next: [`crate::recognise`].
 
 use std::sync::Arc;
 

@@ -60,6 +60,20 @@ impl LoadError {
         self
     }
 
+    /// The parser gives the place of the key when a value's own type refuses it: moves on to the value, and
+    /// takes the key as the field.
+    pub(crate) fn move_to_value(mut self) -> Self {
+        let line = self.offset().and_then(|at| self.source.get(at..)).and_then(|rest| rest.lines().next());
+        if let Some((key, rest)) = line.and_then(|line| line.split_once(':'))
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && let Some(at) = rest.find(&*self.value)
+        {
+            self.column += (key.chars().count() + 1 + rest[..at].chars().count()) as u64;
+            self.field = key.to_owned();
+        }
+        self
+    }
+
     /// Adds what is allowed and the nearest of it to what was written.
     pub(crate) fn allowed(self, written: &str, allowed: &[&str]) -> Self {
         let list = allowed.join(", ");
@@ -98,12 +112,11 @@ impl fmt::Display for LoadError {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         write!(f, ": ")?;
-        if !self.field.is_empty() {
-            write!(f, "{}", self.field)?;
-            if !self.value.is_empty() {
-                write!(f, " = `{}`", self.value)?;
-            }
-            write!(f, ": ")?;
+        match (self.field.is_empty(), self.value.is_empty()) {
+            (true, true) => {}
+            (true, false) => write!(f, "`{}`: ", self.value)?,
+            (false, true) => write!(f, "{}: ", self.field)?,
+            (false, false) => write!(f, "{} = `{}`: ", self.field, self.value)?,
         }
         write!(f, "{}", self.problem)?;
         if !self.help.is_empty() {

@@ -2,8 +2,8 @@
 //!
 //! HTTP attributes in the stable and the older semantic conventions; GenAI attributes of the OpenTelemetry
 //! conventions up to 1.36 (`gen_ai.system`), since 1.37 (`gen_ai.provider.name`), and of OpenLLMetry
-//! (`llm.request.type`, `traceloop.*`) and OpenInference (`openinference.span.kind`, `llm.*`). Captured headers
-//! are spelled with hyphens by the specification and with underscores by Python.
+//! (`llm.request.type`, `traceloop.*`) and OpenInference (`openinference.span.kind`, `llm.*`). Captured
+//! headers are spelled with hyphens by the specification and with underscores by Python.
 
 use spantally_stitch::CorrelationKind;
 

@@ -1,8 +1,8 @@
 //! The provider file format, and what it compiles to: a recogniser (span to call) and a rate card.
 //!
 //! Pure: text goes in, rules come out; reading files is the server's work. In reading order:
-//! `format` (a file as it is written), `load` (text to a checked file), `compile` (files to one lookup by host
-//! and path), `recognise` (a span to evidence).
+//! `format` (a file as it is written), `load` (text to a checked file), `compile` (files to one lookup by
+//! host and path), `recognise` (a span to evidence).
 
 pub mod builtin;
 

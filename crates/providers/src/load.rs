@@ -48,11 +48,12 @@ fn from_parser(source: &Source, error: &Error) -> LoadError {
             source.finding(at, field, "unknown key").allowed(field, expected)
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => source
-            .finding(at, "", format!("`{variant}` is not one of the words allowed here"))
+            .finding(at, "", "not one of the words allowed here")
             .value(variant)
+            .move_to_value()
             .allowed(variant, expected),
         Error::SerdeMissingField { field, .. } => {
-            source.finding(at, field, "this key is required and missing")
+            source.finding(at, field, "this key is required, and missing in the mapping that ends here")
         }
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or_default();
@@ -263,3 +264,6 @@ fn states_of(role: Role) -> &'static [TaskState] {
         Role::Download => &[S::Succeeded],
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! A span to evidence: is it a call, a delivery, or a frame above calls?
 //!
 //! The span comes from the decoder ([`crate::span`]) with the attributes that some rule names. Calls are read
-//! by [`crate::call`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What comes out goes to the
-//! journal and then to stitching (`spantally-stitch`). A span of another kind costs one look at two slots and,
-//! when it is an HTTP request, one hash of its host.
+//! by [`crate::call`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What comes out goes to
+//! the journal and then to stitching (`spantally-stitch`). A span of another kind costs one look at two
+//! slots and, when it is an HTTP request, one hash of its host.
 
 use std::sync::Arc;
 

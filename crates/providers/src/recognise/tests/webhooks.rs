@@ -1,0 +1,77 @@
+//! Deliveries, and the callback URLs that announce them.
+
+use super::*;
+
+fn delivery(recogniser: &Recogniser, path: &str, query: &str) -> Option<Call> {
+    let attributes = [
+        ("http.request.method", Value::Text("POST")),
+        ("url.path", Value::Text(path)),
+        ("url.query", Value::Text(query)),
+        ("http.response.status_code", Value::Int(200)),
+    ];
+    match what(recogniser, &span(recogniser, SpanKind::Server, "POST", &attributes))? {
+        What::Call(call) => Some(*call),
+        What::Frame(frame) => {
+            assert_eq!(frame.kind, FrameKind::Server);
+            None
+        }
+    }
+}
+
+#[test]
+fn a_path_that_says_webhook_and_a_provider() {
+    let recogniser = builtin();
+    for (path, query, expected) in [
+        ("/webhooks/fal", "", "webhook fal/webhook"),
+        ("/api/hooks/fal_ai", "", "webhook fal/webhook"),
+        ("/api/Replicate/callback", "", "webhook replicate/webhook"),
+        ("/replicate-webhook", "", "webhook replicate/webhook"),
+        ("/webhooks", "provider=luma", "webhook luma/webhook"),
+        ("/webhooks/fal", "request_id=r-1", "webhook fal/webhook task=r-1"),
+        ("/webhooks/stripe", "", ""),
+        ("/api/fal/generate", "", ""),
+        ("/healthz", "", ""),
+    ] {
+        let call = delivery(&recogniser, path, query);
+        assert_eq!(call.as_ref().map(line).unwrap_or_default(), expected, "{path}?{query}");
+        if let Some(call) = call {
+            assert_eq!(call.callback.as_deref(), Some(path));
+        }
+    }
+}
+
+#[test]
+fn a_configured_path_with_the_task_in_it() {
+    let webhook = WebhookPath { provider: "luma".into(), path: "/in/{task}/done".into() };
+    let extra = CorrelationConfig { webhooks: vec![webhook], ..CorrelationConfig::default() };
+    let call = delivery(&recogniser(&extra), "/in/t%2D1/done", "").unwrap();
+    assert_eq!(line(&call), "webhook luma/webhook task=t-1");
+}
+
+#[test]
+fn a_wrong_configured_path_is_a_finding() {
+    let files = crate::builtin::files().unwrap();
+    for (provider, path, help) in [("lumma", "/x", "did you mean `luma`"), ("luma", "x", "starts with `/`")] {
+        let webhook = WebhookPath { provider: provider.into(), path: path.into() };
+        let extra = CorrelationConfig { webhooks: vec![webhook], ..CorrelationConfig::default() };
+        let findings = Recogniser::compile(&files, &extra).unwrap_err();
+        assert!(findings[0].to_string().contains(help), "{}", findings[0]);
+    }
+}
+
+/// A submit names its callback URL; the delivery has the same order id and path. Parameters of other names
+/// may be secrets and are not kept.
+#[test]
+fn a_callback_ties_submit_and_delivery() {
+    let recogniser = builtin();
+    let url = "https://queue.fal.run/fal-ai/flux/dev?fal_webhook=\
+               http%3A%2F%2F127.0.0.1%3A28480%2Fwebhooks%2Ffal%3Forder%3Dord_1%26token%3Dsecret";
+    let attributes = [("http.method", Value::Text("POST")), ("http.url", Value::Text(url))];
+    let submit = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
+    let delivery = delivery(&recogniser, "/webhooks/fal", "order=ord_1&token=secret").unwrap();
+    let expected = [Correlation { kind: CorrelationKind::Callback, value: "ord_1".into() }];
+    assert_eq!(submit.correlations, expected);
+    assert_eq!(delivery.correlations, expected);
+    assert_eq!(submit.callback.as_deref(), Some("/webhooks/fal"));
+    assert_eq!(submit.callback, delivery.callback);
+}
