@@ -154,11 +154,10 @@ fn every_scenario_and_every_service_happens() {
         assert!(truth.jobs.iter().any(|job| job.service == service.name), "{}", service.name);
     }
     let causes = truth.totals().causes;
-    for cause in
-        [Cause::Retry, Cause::TimeoutResubmit, Cause::Duplicate, Cause::Interrupted, Cause::Moderated]
-    {
+    for cause in [Cause::Retry, Cause::TimeoutResubmit, Cause::Duplicate, Cause::Moderated] {
         assert!(causes.contains_key(&cause), "{cause}");
     }
+    assert!(truth.totals().cost.contains_key(&Cause::Interrupted));
 }
 
 #[test]

@@ -63,12 +63,21 @@ pub struct AttemptTruth {
     pub ending: Ending,
     /// The second of two clicks.
     pub is_twin: bool,
-    /// Why its money was spent.
+    /// Why it was made.
     pub cause: Cause,
+    /// It made audio that was never played.
+    pub is_interrupted: bool,
     /// What the provider billed.
     pub billed: Option<Billed>,
     /// How often its state was asked for.
     pub polls: u64,
+}
+
+impl AttemptTruth {
+    /// Why its money was spent.
+    pub fn charge_cause(&self) -> Cause {
+        if self.is_interrupted { Cause::Interrupted } else { self.cause }
+    }
 }
 
 /// What the application wanted once.
@@ -193,7 +202,7 @@ impl Truth {
                 totals.polls += attempt.polls;
                 *totals.causes.entry(attempt.cause).or_default() += 1;
                 if let Some(billed) = attempt.billed {
-                    *totals.cost.entry(attempt.cause).or_default() += billed.cost();
+                    *totals.cost.entry(attempt.charge_cause()).or_default() += billed.cost();
                     *totals.units.entry(billed.unit).or_default() += billed.quantity;
                 }
             }

@@ -68,28 +68,16 @@ impl Talk<'_, '_> {
         let characters = tokens * 4;
         let turn = self.recorder.open(Some(session), self.now);
         self.post(turn.inside(), TRANSCRIBE, (250, 600), Vec::new());
-        self.leg(
-            "openai",
-            "whisper-1",
-            Cause::Delivered,
-            "audio_second",
-            heard_seconds,
-            WHISPER_NANO_USD_PER_SECOND,
-        );
+        let price_nano_usd = WHISPER_NANO_USD_PER_SECOND;
+        let billed = Billed { unit: "audio_second", quantity: heard_seconds, price_nano_usd };
+        self.leg("openai", "whisper-1", billed, false);
         self.chat(turn, conversation, tokens);
-        let cause = if interrupted { Cause::Interrupted } else { Cause::Delivered };
         let cost = header("http.response.header.character_cost", characters.to_string());
         self.post(turn.inside(), SPEAK, (150, 500), vec![cost]);
-        self.leg(
-            "elevenlabs",
-            "eleven_flash_v2_5",
-            cause,
-            "character",
-            characters,
-            FLASH_NANO_USD_PER_CHARACTER,
-        );
+        let price_nano_usd = FLASH_NANO_USD_PER_CHARACTER;
+        let billed = Billed { unit: "character", quantity: characters, price_nano_usd };
+        self.leg("elevenlabs", "eleven_flash_v2_5", billed, interrupted);
         let attributes = vec![
-            text("gen_ai.conversation.id", conversation),
             number("app.turn.audio_seconds", heard_seconds),
             text("app.turn.status", if interrupted { "interrupted" } else { "played" }),
         ];
@@ -115,8 +103,13 @@ impl Talk<'_, '_> {
             Closing { kind: SpanKind::Client, scope: GENAI, name, attributes, error: None, link: None };
         self.recorder.close(open, self.now, closing);
         // Four input tokens a quarter each: the price of one output token again.
-        let price = 2 * CHAT_NANO_USD_PER_OUTPUT_TOKEN;
-        self.leg("openai", "gpt-4o-mini", Cause::Delivered, "output_token", tokens, price);
+        let price_nano_usd = 2 * CHAT_NANO_USD_PER_OUTPUT_TOKEN;
+        self.leg(
+            "openai",
+            "gpt-4o-mini",
+            Billed { unit: "output_token", quantity: tokens, price_nano_usd },
+            false,
+        );
     }
 
     fn post(&mut self, place: Place, url: &str, took_ms: (u64, u64), headers: Vec<KeyValue>) {
@@ -127,15 +120,7 @@ impl Talk<'_, '_> {
         self.recorder.request(Some(place), exchange);
     }
 
-    fn leg(
-        &mut self,
-        provider: &'static str,
-        model: &'static str,
-        cause: Cause,
-        unit: &'static str,
-        quantity: u64,
-        price_nano_usd: u64,
-    ) {
+    fn leg(&mut self, provider: &'static str, model: &'static str, billed: Billed, is_interrupted: bool) {
         self.legs.push(AttemptTruth {
             provider,
             model,
@@ -144,8 +129,9 @@ impl Talk<'_, '_> {
             accepted: Accepted::Yes,
             ending: Ending::Succeeded,
             is_twin: false,
-            cause,
-            billed: Some(Billed { unit, quantity, price_nano_usd }),
+            cause: Cause::Delivered,
+            is_interrupted,
+            billed: Some(billed),
             polls: 0,
         });
     }

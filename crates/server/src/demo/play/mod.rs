@@ -221,6 +221,7 @@ impl Player<'_, '_> {
             ending: seen.ending,
             is_twin,
             cause: Cause::Unverified,
+            is_interrupted: false,
             billed: self.billed(seen.ending, seen.created),
             polls: 0,
         });
