@@ -34,136 +34,14 @@ fn a_good_file_is_good() {
     assert_eq!(load("acme.yaml", GOOD).err(), None);
 }
 
-/// What is replaced, by what, and the finding in one line.
 #[test]
 fn findings_say_where_what_and_what_is_allowed() {
-    let table = [
-        (
-            "    role: poll",
-            "    rule: poll",
-            "acme.yaml:13:5: rule: unknown key (did you mean `role`? Allowed: name, role, method, hosts, \
-             paths, model, \
-             family, operation, needs_result, leg, task_from, alias_from, callback_query, answers)",
-        ),
-        (
-            "role: poll",
-            "role: pol",
-            "acme.yaml:13:11: role = `pol`: not one of the words allowed here (did you mean `poll`? \
-             Allowed: submit, poll, \
-             result, cancel, webhook, download, sync, session)",
-        ),
-        (
-            "reason: capacity",
-            "reason: capacty",
-            "acme.yaml:11:64: reason = `capacty`: not one of the words allowed here (did you mean \
-             `capacity`? Allowed: \
-             client_timeout, provider_timeout, rate_limit, invalid_input, invalid_media, moderation_input, \
-             moderation_output, quality, capacity, webhook_delivery, empty_response, not_ready, canceled, \
-             provider_error, unknown)",
-        ),
-        (
-            "status: [503]",
-            "status: [5x]",
-            "acme.yaml:11:19: `5x`: not one of the words allowed here (allowed: 100..599, 4xx, not_sent, \
-             timed_out, reset, missing)",
-        ),
-        (
-            "title: Acme\n",
-            "",
-            "acme.yaml:15:1: title: this key is required, and missing in the mapping that ends here",
-        ),
-        (
-            "title: Acme\n",
-            "title: A\ntitle: B\n",
-            "acme.yaml:3:1: title: the key occurs twice (keep one of the two)",
-        ),
-        (
-            "name: get",
-            "name: create",
-            "acme.yaml:12:11: calls.name = `create`: line 5 has this name too (a charge names its call, \
-             so give each \
-             call a name of its own)",
-        ),
-        (
-            "provider: acme",
-            "provider: Acme AI",
-            "acme.yaml:1:11: provider = `Acme AI`: a name has lower-case letters, digits and `_` only",
-        ),
-        (
-            "api.acme.example",
-            "\"https://api.acme.example\"",
-            "acme.yaml:3:9: hosts = `https://api.acme.example`: not a host name (write `api.example.com` or \
-             `*.example.com`: no scheme, port or path)",
-        ),
-        (
-            "hosts: [api.acme.example]\n",
-            "",
-            "acme.yaml:4:11: calls.hosts: neither the file nor the call names a host, so the call can \
-             never match",
-        ),
-        (
-            "method: GET",
-            "method: GETT",
-            "acme.yaml:14:13: calls.method = `GETT`: not a method that rules can name (did you mean \
-             `GET`? Allowed: \
-             GET, POST, PUT, PATCH, DELETE)",
-        ),
-        (
-            "/v1/tasks/{task}",
-            "/v1//{task}",
-            "acme.yaml:15:13: calls.paths = `/v1//{task}`: an empty segment can never match",
-        ),
-        (
-            "\"{owner}/{name}\"",
-            "\"{ownr}/{name}\"",
-            "acme.yaml:9:12: calls.model = `{ownr}/{name}`: no path of the call captures `{ownr}` (did \
-             you mean \
-             `owner`? Allowed: owner, name)",
-        ),
-        (
-            "    paths: [\"/v1/tasks/{task}\"]",
-            "    paths: [\"/v1/tasks/{task}\"]\n    answers: [{status: [4xx], accepted: \"no\"}]",
-            "acme.yaml:16:41: calls.answers.accepted: only submit and sync calls are accepted or not, \
-             this one is a \
-             poll",
-        ),
-        (
-            "    paths: [\"/v1/tasks/{task}\"]",
-            "    paths: [\"/v1/tasks/{task}\"]\n    answers: [{status: [4xx], state: canceled_queued}]",
-            "acme.yaml:16:38: calls.answers.state: a poll call cannot tell this state",
-        ),
-        (
-            "state: failed",
-            "state: succeeded",
-            "acme.yaml:11:67: calls.answers.reason: a reason belongs to state failed, rejected or partial",
-        ),
-        (
-            "reason: capacity",
-            "reason: moderation_input",
-            "acme.yaml:11:48: calls.answers.state: what moderation refuses is `rejected`, not `failed`",
-        ),
-        (
-            "accepted: \"no\", state: failed, reason: capacity",
-            "",
-            "acme.yaml:11:18: calls.answers: the rule says neither `accepted` nor `state`, so it does \
-             nothing",
-        ),
-        (
-            "name: seconds",
-            "name: second",
-            "acme.yaml:17:12: facts.name = `second`: no meter knows a fact of this name (did you mean \
-             `seconds`? \
-             Allowed: seconds, images, outputs, width, height, resolution, quality, size, audio, characters, \
-             audio_seconds, input_tokens, output_tokens, cached_tokens, input_audio_tokens, \
-             output_audio_tokens, \
-             megapixels, billable_units, credits, cost_usd, predict_time_seconds, voice, tier, \
-             reference_images, \
-             input_seconds)",
-        ),
-    ];
+    let cases = include_str!("findings.txt").split("\n\n").skip(1);
     let mut wrong = Vec::new();
-    for (old, new, expected) in table {
-        let found = findings(old, new);
+    for case in cases {
+        let [old, new, expected] = case.trim_end().lines().collect::<Vec<_>>()[..] else { panic!("{case}") };
+        let text = |line: &str, mark| line.strip_prefix(mark).unwrap().replace("\\n", "\n");
+        let found = findings(&text(old, "old: "), &text(new, "new: "));
         if found.first().map(ToString::to_string).as_deref() != Some(expected) {
             wrong.push(format!("{new}\n  expected {expected}\n  found    {found:#?}"));
         }
