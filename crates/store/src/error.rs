@@ -109,6 +109,19 @@ pub enum StoreError {
         /// The position of the refused checkpoint.
         given: Seq,
     },
+    /// A revision does not follow the newest one.
+    #[error("{path}: revision {given} of job {job_id:032x} does not follow revision {newest}; this is a bug, please \
+             report it", path = path.display())]
+    Revision {
+        /// The ledger's file.
+        path: PathBuf,
+        /// The job.
+        job_id: u128,
+        /// The refused revision.
+        given: u32,
+        /// The newest that there is; 0 when there is none.
+        newest: u32,
+    },
     /// Anything else that SQLite says.
     #[error("{path}: cannot {action}: {source}; check the disk and the messages of its file system",
             path = path.display())]

@@ -24,4 +24,6 @@ mod sqlite;
 pub use dir::DataDir;
 pub use error::StoreError;
 pub use journal::{Dropped, Journal, JournalOptions, Seq, SqliteJournal};
-pub use ledger::{ChargeRow, Checkpoint, CounterRow, JobRow, Ledger, LedgerReader, Published};
+pub use ledger::{
+    ChargeRow, Checkpoint, CounterRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob, Published,
+};

@@ -64,11 +64,8 @@ impl Database {
         for step in &schema.steps[version..] {
             script.push_str(step);
         }
-        script.push_str(&format!(
-            "\nPRAGMA application_id = {};\nPRAGMA user_version = {};\nCOMMIT;",
-            schema.application_id,
-            schema.steps.len()
-        ));
+        let (id, newest) = (schema.application_id, schema.steps.len());
+        script += &format!("\nPRAGMA application_id = {id};\nPRAGMA user_version = {newest};\nCOMMIT;");
         let migrated = self.execute("bring the file to this version's schema", &script);
         if migrated.is_err() {
             self.roll_back();
@@ -92,7 +89,7 @@ impl Database {
             _ => Err(StoreError::Newer {
                 path: self.path.clone(),
                 found,
-                supported: schema.steps.len() as i64,
+                supported: i64::try_from(schema.steps.len()).unwrap_or(i64::MAX),
             }),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OpenFlags, OptionalExtension, Row};
+use rusqlite::{OpenFlags, Row};
 use rust_decimal::Decimal;
 
 use super::rows::{ChargeRow, JobRow};
@@ -15,7 +15,7 @@ use crate::sqlite::Database;
 /// The ledger of a data directory, open for reading only. Each call sees one moment of it.
 #[derive(Debug)]
 pub struct LedgerReader {
-    database: Database,
+    pub(super) database: Database,
 }
 
 /// A job as the ledger now has it.
@@ -53,26 +53,35 @@ impl LedgerReader {
 
     /// The newest revision of a job and all its charges; none when no revision of it was ever settled.
     pub fn published(&self, job_id: [u8; 16]) -> Result<Option<Published>, StoreError> {
-        (|| {
-            let connection = &self.database.connection;
-            let job = connection
-                .prepare_cached(&format!(
-                    "SELECT {JOB_COLUMNS} FROM job_row AS job WHERE job_id = ?1 ORDER BY revision DESC LIMIT 1"
-                ))?
-                .query_row([job_id.as_slice()], read_job)
-                .optional()?;
-            let Some(job) = job else { return Ok(None) };
-            let mut select = connection.prepare_cached(CHARGES_OF_JOB)?;
-            let charges = select
-                .query_map([job_id.as_slice()], read_charge)?
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(Some(Published { job, charges }))
-        })()
-        .map_err(self.database.failed("read a job"))
+        self.find(job_id).map_err(self.database.failed("read a job"))
+    }
+
+    fn find(&self, job_id: [u8; 16]) -> rusqlite::Result<Option<Published>> {
+        // One transaction, so that rows of a checkpoint that ends meanwhile are seen all or none.
+        let moment = self.database.connection.unchecked_transaction()?;
+        let last = moment.query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))?;
+        let Some((mut row, _)) = write::find_job(&moment, job_id, last)? else { return Ok(None) };
+        let job = moment
+            .prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?
+            .query_row([row], |found| read_job(found))?;
+        let mut revisions = vec![row];
+        let mut before = moment.prepare_cached("SELECT replaces FROM job_row WHERE id = ?1")?;
+        while let Some(earlier) = before.query_row([row], |found| found.get(0))? {
+            row = earlier;
+            revisions.push(row);
+        }
+        let mut charges = Vec::new();
+        let mut select = moment.prepare_cached(SELECT_CHARGES)?;
+        for row in revisions.into_iter().rev() {
+            for charge in select.query_map([row], read_charge)? {
+                charges.push(charge?);
+            }
+        }
+        Ok(Some(Published { job, charges }))
     }
 
     /// The newest revision of every job whose newest revision was settled at a moment or later, without its charges, the
-    /// latest first; at most `limit`. Moments are in nanoseconds since 1970.
+    /// latest rows first; at most `limit`. Moments are in nanoseconds since 1970.
     pub fn load_published(
         &self,
         since_unix_nanos: u64,
@@ -81,11 +90,9 @@ impl LedgerReader {
     ) -> Result<(), StoreError> {
         (|| {
             let mut select = self.database.connection.prepare_cached(&format!(
-                "SELECT {JOB_COLUMNS} FROM job_row AS job
-                 WHERE settled_at >= ?1 AND NOT EXISTS (
-                     SELECT 1 FROM job_row AS newer
-                     WHERE newer.job_id = job.job_id AND newer.revision > job.revision)
-                 ORDER BY settled_at DESC, id DESC LIMIT ?2"
+                "{SELECT_JOB}
+                 WHERE settled_at >= ?1 AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id)
+                 ORDER BY job.id DESC LIMIT ?2"
             ))?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut rows = select.query([since_unix_nanos.cast_signed(), limit])?;
@@ -98,16 +105,22 @@ impl LedgerReader {
     }
 }
 
-const JOB_COLUMNS: &str = "job_id, revision, state, tenant, service, provider, model, operation, outcome,
-    failure_reason, attempts, started_at, ended_at, settled_at, detail";
+/// What [`read_job`] reads, then the row's number.
+pub(super) const SELECT_JOB: &str =
+    "SELECT job_id, revision, state, tenant, service, provider, model, operation, outcome,
+    nullif(failure_reason, ''), attempts, started_at, ended_at, settled_at, detail, job.id
+    FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind";
 
-const CHARGES_OF_JOB: &str = "SELECT job.revision, charge.attempt, charge.provider, charge.model, charge.operation,
-        charge.unit, charge.quantity, charge.unit_price, charge.cost_min, charge.cost_expected, charge.cost_max,
-        charge.currency, charge.cause, charge.basis, charge.rule
-    FROM job_row AS job JOIN charge_row AS charge ON charge.job_row = job.id
-    WHERE job.job_id = ?1 ORDER BY job.revision, charge.number";
+const SELECT_CHARGES: &str =
+    "SELECT job.revision, charge.attempt, provider, model, operation, unit, quantity,
+    nullif(unit_price, ''), ifnull(cost_min, cost_expected), cost_expected, ifnull(cost_max, cost_expected),
+    currency, cause, basis, rule
+    FROM charge_row AS charge
+    JOIN job_row AS job ON job.id = charge.job_row
+    JOIN charge_kind AS kind ON kind.id = charge.kind
+    WHERE charge.job_row = ?1 ORDER BY charge.number";
 
-fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let moment = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
     Ok(JobRow {
         job_id: row.get(0)?,

@@ -22,11 +22,9 @@ CREATE TABLE counter(
     PRIMARY KEY (name, labels)
 ) STRICT, WITHOUT ROWID;
 
--- One row a revision of a job. Never updated, never deleted.
-CREATE TABLE job_row(
+-- What many jobs share stands once; '' is "none". A row is never changed, so that a number keeps its meaning.
+CREATE TABLE job_kind(
     id INTEGER PRIMARY KEY,
-    job_id BLOB NOT NULL,
-    revision INTEGER NOT NULL,
     state TEXT NOT NULL,
     tenant TEXT NOT NULL,
     service TEXT NOT NULL,
@@ -34,34 +32,55 @@ CREATE TABLE job_row(
     model TEXT NOT NULL,
     operation TEXT NOT NULL,
     outcome TEXT NOT NULL,
-    failure_reason TEXT,
+    failure_reason TEXT NOT NULL,
+    UNIQUE (state, tenant, service, provider, model, operation, outcome, failure_reason)
+) STRICT;
+
+-- The same for charges.
+CREATE TABLE charge_kind(
+    id INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    unit_price TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    basis TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    UNIQUE (provider, model, operation, unit, unit_price, currency, cause, basis, rule)
+) STRICT;
+
+-- One row a revision of a job. Never updated, never deleted.
+CREATE TABLE job_row(
+    id INTEGER PRIMARY KEY,
+    job_id BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    -- The row of the revision before; none for the first.
+    replaces INTEGER REFERENCES job_row(id),
+    kind INTEGER NOT NULL REFERENCES job_kind(id),
     attempts INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at INTEGER NOT NULL,
     settled_at INTEGER NOT NULL,
     detail BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX job_row_by_job ON job_row(job_id, revision);
-CREATE INDEX job_row_by_time ON job_row(settled_at);
+-- By job, within runs of 65,536 rows: job ids are random, and this keeps what a checkpoint touches small however large
+-- the file is. Who looks a job up asks one run after another, newest first.
+CREATE UNIQUE INDEX job_row_by_job ON job_row(id >> 16, job_id, revision);
+CREATE UNIQUE INDEX job_row_replaced ON job_row(replaces) WHERE replaces IS NOT NULL;
 
 -- What a revision adds to, or takes from, what the revisions before it charged.
 CREATE TABLE charge_row(
     job_row INTEGER NOT NULL REFERENCES job_row(id),
     number INTEGER NOT NULL,
+    kind INTEGER NOT NULL REFERENCES charge_kind(id),
     attempt INTEGER NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    unit TEXT NOT NULL,
     quantity TEXT NOT NULL,
-    unit_price TEXT,
-    cost_min TEXT NOT NULL,
     cost_expected TEXT NOT NULL,
-    cost_max TEXT NOT NULL,
-    currency TEXT NOT NULL,
-    cause TEXT NOT NULL,
-    basis TEXT NOT NULL,
-    rule TEXT NOT NULL,
+    -- None when they are the expected cost.
+    cost_min TEXT,
+    cost_max TEXT,
     PRIMARY KEY (job_row, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -76,23 +95,25 @@ CREATE TRIGGER charge_row_delete BEFORE DELETE ON charge_row
 
 -- The views that docs/ledger.md promises to keep.
 CREATE VIEW jobs AS
-SELECT lower(hex(job_id)) AS job_id, revision, state, tenant, service, provider, model, operation, outcome,
-       failure_reason, attempts,
-       strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1e9, 'unixepoch') AS started_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1e9, 'unixepoch') AS ended_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', settled_at / 1e9, 'unixepoch') AS settled_at,
-       CAST(detail AS TEXT) AS detail
-FROM job_row AS job
-WHERE NOT EXISTS (
-    SELECT 1 FROM job_row AS newer WHERE newer.job_id = job.job_id AND newer.revision > job.revision
-);
+SELECT lower(hex(job.job_id)) AS job_id, job.revision, kind.state, kind.tenant, kind.service, kind.provider,
+       kind.model, kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason, job.attempts,
+       strftime('%Y-%m-%dT%H:%M:%fZ', job.started_at / 1e9, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', job.ended_at / 1e9, 'unixepoch') AS ended_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at,
+       CAST(job.detail AS TEXT) AS detail
+FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind
+WHERE NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id);
 
 CREATE VIEW charges AS
-SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.attempt, job.tenant, job.service, charge.provider,
-       charge.model, charge.operation, charge.unit, charge.quantity, charge.unit_price, charge.cost_min,
-       charge.cost_expected, charge.cost_max, charge.currency, charge.cause, charge.basis, charge.rule,
+SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.attempt, owner.tenant, owner.service, kind.provider,
+       kind.model, kind.operation, kind.unit, charge.quantity, nullif(kind.unit_price, '') AS unit_price,
+       ifnull(charge.cost_min, charge.cost_expected) AS cost_min, charge.cost_expected,
+       ifnull(charge.cost_max, charge.cost_expected) AS cost_max, kind.currency, kind.cause, kind.basis, kind.rule,
        strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at
-FROM charge_row AS charge JOIN job_row AS job ON job.id = charge.job_row;
+FROM charge_row AS charge
+JOIN charge_kind AS kind ON kind.id = charge.kind
+JOIN job_row AS job ON job.id = charge.job_row
+JOIN job_kind AS owner ON owner.id = job.kind;
 
 CREATE VIEW attempts AS
 SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, jobs.tenant, jobs.service, jobs.provider, jobs.model,

@@ -153,7 +153,7 @@ fn rows_cannot_be_changed_or_removed() {
     ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs, ..Checkpoint::default() }).unwrap();
     let other = Connection::open(dir.path().join("ledger.db")).unwrap();
     for sql in [
-        "UPDATE job_row SET outcome = 'failed'",
+        "UPDATE job_row SET attempts = 9",
         "DELETE FROM job_row",
         "UPDATE charge_row SET cost_expected = '0'",
         "DELETE FROM charge_row",

@@ -7,6 +7,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, params};
 use rust_decimal::Decimal;
 
+use super::kinds::Kinds;
 use super::rows::{ChargeRow, Checkpoint, CounterRow, JobRow};
 use super::{LedgerReader, SCHEMA};
 use crate::dir::DataDir;
@@ -23,8 +24,16 @@ pub struct Ledger {
     database: Database,
     _dir: DataDir,
     applied: Seq,
+    rows: Rows,
+}
+
+/// What is known of the rows in the file.
+#[derive(Debug)]
+struct Rows {
     /// The newest job row.
-    last_row: i64,
+    last: i64,
+    job_kinds: Kinds<8>,
+    charge_kinds: Kinds<9>,
 }
 
 impl Ledger {
@@ -43,11 +52,11 @@ impl Ledger {
         )?;
         database.migrate(&SCHEMA)?;
         let applied = read_applied(&database.connection).map_err(database.failed("read the position"))?;
-        let last_row = database
+        let last = database
             .connection
             .query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))
             .map_err(database.failed("read the newest row"))?;
-        Ok(Self { database, _dir: dir.clone(), applied, last_row })
+        Ok(Self { database, _dir: dir.clone(), applied, rows: Rows::new(last) })
     }
 
     /// The file.
@@ -73,16 +82,13 @@ impl Ledger {
                 given: checkpoint.applied,
             });
         }
-        match write(&self.database.connection, checkpoint, self.last_row) {
-            Ok(last_row) => {
-                self.last_row = last_row;
-                self.applied = checkpoint.applied;
-            }
-            Err(error) => {
-                self.database.roll_back();
-                return Err(self.database.failed("write a checkpoint")(error));
-            }
+        let last = self.rows.last;
+        if let Err(error) = write(&self.database.connection, checkpoint, &mut self.rows) {
+            self.database.roll_back();
+            self.rows.forget(last);
+            return Err(error.describe(&self.database));
         }
+        self.applied = checkpoint.applied;
         self.copy_log()
     }
 
@@ -152,22 +158,45 @@ pub(super) fn read_applied(connection: &Connection) -> rusqlite::Result<Seq> {
     Ok(Seq(value.unwrap_or(0).cast_unsigned()))
 }
 
-/// The transaction; returns the newest job row.
-fn write(connection: &Connection, checkpoint: &Checkpoint, mut last_row: i64) -> rusqlite::Result<i64> {
+impl Rows {
+    fn new(last: i64) -> Self {
+        Self {
+            last,
+            job_kinds: Kinds::new(
+                "job_kind",
+                ["state", "tenant", "service", "provider", "model", "operation", "outcome", "failure_reason"],
+            ),
+            charge_kinds: Kinds::new(
+                "charge_kind",
+                [
+                    "provider",
+                    "model",
+                    "operation",
+                    "unit",
+                    "unit_price",
+                    "currency",
+                    "cause",
+                    "basis",
+                    "rule",
+                ],
+            ),
+        }
+    }
+
+    /// Back to what the file has after a transaction that did not come about.
+    fn forget(&mut self, last: i64) {
+        self.last = last;
+        self.job_kinds.forget();
+        self.charge_kinds.forget();
+    }
+}
+
+/// The transaction.
+fn write(connection: &Connection, checkpoint: &Checkpoint, rows: &mut Rows) -> Result<(), WriteError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     write_open(connection, &checkpoint.open)?;
     write_counters(connection, &checkpoint.counters)?;
-    let mut jobs: Vec<&JobRow> = checkpoint.jobs.iter().collect();
-    jobs.sort_unstable_by_key(|job| (job.job_id, job.revision));
-    let mut insert_job = connection.prepare_cached(INSERT_JOB)?;
-    let mut insert_charge = connection.prepare_cached(INSERT_CHARGE)?;
-    for job in jobs {
-        last_row += 1;
-        write_job(&mut insert_job, last_row, job)?;
-        for (number, charge) in job.charges.iter().enumerate() {
-            write_charge(&mut insert_charge, last_row, number as i64, charge)?;
-        }
-    }
+    write_jobs(connection, &checkpoint.jobs, rows)?;
     let mut upsert = connection.prepare_cached(
         "INSERT INTO meta(name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
     )?;
@@ -176,7 +205,33 @@ fn write(connection: &Connection, checkpoint: &Checkpoint, mut last_row: i64) ->
     }
     upsert.execute(params!["applied", checkpoint.applied.to_string().as_bytes()])?;
     connection.prepare_cached("COMMIT")?.execute([])?;
-    Ok(last_row)
+    Ok(())
+}
+
+/// Why a transaction did not come about.
+enum WriteError {
+    Sqlite(rusqlite::Error),
+    Revision { job_id: [u8; 16], given: u32, newest: u32 },
+}
+
+impl From<rusqlite::Error> for WriteError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl WriteError {
+    fn describe(self, database: &Database) -> StoreError {
+        match self {
+            Self::Sqlite(error) => database.failed("write a checkpoint")(error),
+            Self::Revision { job_id, given, newest } => StoreError::Revision {
+                path: database.path.clone(),
+                job_id: u128::from_be_bytes(job_id),
+                given,
+                newest,
+            },
+        }
+    }
 }
 
 /// Sorted, so that pages are written from left to right.
@@ -213,15 +268,80 @@ fn write_counters(connection: &Connection, counters: &[CounterRow]) -> rusqlite:
 }
 
 const INSERT_JOB: &str =
-    "INSERT INTO job_row(id, job_id, revision, state, tenant, service, provider, model, operation,
-    outcome, failure_reason, attempts, started_at, ended_at, settled_at, detail)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    "INSERT INTO job_row(id, job_id, revision, replaces, kind, attempts, started_at, ended_at,
+    settled_at, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
-fn write_job(insert: &mut CachedStatement<'_>, id: i64, job: &JobRow) -> rusqlite::Result<()> {
-    insert.execute(params![
-        id,
-        job.job_id.as_slice(),
-        job.revision,
+const INSERT_CHARGE: &str =
+    "INSERT INTO charge_row(job_row, number, kind, attempt, quantity, cost_expected, cost_min,
+    cost_max) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// In the order of ids, so that the index by job is walked once from left to right.
+fn write_jobs(connection: &Connection, jobs: &[JobRow], rows: &mut Rows) -> Result<(), WriteError> {
+    let mut sorted: Vec<_> = jobs.iter().map(|job| (u128::from_be_bytes(job.job_id), job)).collect();
+    sorted.sort_unstable_by_key(|&(id, job)| (id, job.revision));
+    let mut insert_job = connection.prepare_cached(INSERT_JOB)?;
+    let mut insert_charge = connection.prepare_cached(INSERT_CHARGE)?;
+    for (_, job) in sorted {
+        let replaces = match job.revision {
+            1 => None,
+            _ => Some(row_before(connection, job, rows.last)?),
+        };
+        let kind = job_kind(connection, job, rows)?;
+        rows.last += 1;
+        insert_job.execute(params![
+            rows.last,
+            job.job_id.as_slice(),
+            job.revision,
+            replaces,
+            kind,
+            job.attempts,
+            job.started_at.cast_signed(),
+            job.ended_at.cast_signed(),
+            job.settled_at.cast_signed(),
+            job.detail,
+        ])?;
+        for (number, charge) in (0_u32..).zip(&job.charges) {
+            write_charge(connection, &mut insert_charge, rows, number, charge)?;
+        }
+    }
+    Ok(())
+}
+
+/// The row that a later revision replaces; an error when it is not the revision right before.
+fn row_before(connection: &Connection, job: &JobRow, last: i64) -> Result<i64, WriteError> {
+    let newest = find_job(connection, job.job_id, last)?;
+    match newest {
+        Some((row, revision)) if revision.checked_add(1) == Some(job.revision) => Ok(row),
+        _ => Err(WriteError::Revision {
+            job_id: job.job_id,
+            given: job.revision,
+            newest: newest.map_or(0, |(_, revision)| revision),
+        }),
+    }
+}
+
+/// Row and number of a job's newest revision. `last` is the newest row of all; runs are asked from the newest back.
+pub(super) fn find_job(
+    connection: &Connection,
+    job_id: [u8; 16],
+    last: i64,
+) -> rusqlite::Result<Option<(i64, u32)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, revision FROM job_row WHERE id >> 16 = ?1 AND job_id = ?2 ORDER BY revision DESC LIMIT 1",
+    )?;
+    for run in (0..=last >> 16).rev() {
+        let found = select
+            .query_row(params![run, job_id.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn job_kind(connection: &Connection, job: &JobRow, rows: &mut Rows) -> rusqlite::Result<i64> {
+    let words = [
         &*job.state,
         &*job.tenant,
         &*job.service,
@@ -229,44 +349,42 @@ fn write_job(insert: &mut CachedStatement<'_>, id: i64, job: &JobRow) -> rusqlit
         &*job.model,
         &*job.operation,
         &*job.outcome,
-        job.failure_reason.as_deref(),
-        job.attempts,
-        job.started_at.cast_signed(),
-        job.ended_at.cast_signed(),
-        job.settled_at.cast_signed(),
-        job.detail,
-    ])?;
-    Ok(())
+        job.failure_reason.as_deref().unwrap_or_default(),
+    ];
+    rows.job_kinds.id_of(connection, words)
 }
 
-const INSERT_CHARGE: &str =
-    "INSERT INTO charge_row(job_row, number, attempt, provider, model, operation, unit, quantity,
-    unit_price, cost_min, cost_expected, cost_max, currency, cause, basis, rule)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
-
+/// A charge of the newest job row.
 fn write_charge(
+    connection: &Connection,
     insert: &mut CachedStatement<'_>,
-    job_row: i64,
-    number: i64,
+    rows: &mut Rows,
+    number: u32,
     charge: &ChargeRow,
 ) -> rusqlite::Result<()> {
-    insert.execute(params![
-        job_row,
-        number,
-        charge.attempt,
+    let unit_price = charge.unit_price.map(DecimalText::new);
+    let words = [
         &*charge.provider,
         &*charge.model,
         &*charge.operation,
         &*charge.unit,
-        DecimalText::new(charge.quantity),
-        charge.unit_price.map(DecimalText::new),
-        DecimalText::new(charge.cost_min),
-        DecimalText::new(charge.cost_expected),
-        DecimalText::new(charge.cost_max),
+        unit_price.as_ref().map(DecimalText::as_str).unwrap_or_default(),
         &*charge.currency,
         &*charge.cause,
         &*charge.basis,
         &*charge.rule,
+    ];
+    let kind = rows.charge_kinds.id_of(connection, words)?;
+    let unless_expected = |cost: Decimal| (cost != charge.cost_expected).then(|| DecimalText::new(cost));
+    insert.execute(params![
+        rows.last,
+        number,
+        kind,
+        charge.attempt,
+        DecimalText::new(charge.quantity),
+        DecimalText::new(charge.cost_expected),
+        unless_expected(charge.cost_min),
+        unless_expected(charge.cost_max),
     ])?;
     Ok(())
 }
@@ -284,6 +402,12 @@ impl DecimalText {
         let written = write!(text, "{value}");
         debug_assert!(written.is_ok(), "{value} is longer than 32 bytes");
         text
+    }
+}
+
+impl DecimalText {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 }
 
