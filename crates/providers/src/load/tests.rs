@@ -94,3 +94,15 @@ fn rules_of_two_files_that_claim_the_same_request_are_a_finding() {
         "other.yaml:1:11: provider = `acme`: the provider `acme` has this name too"
     );
 }
+
+/// The page that explains the format: its example is a good file, and it names every fact.
+#[test]
+fn the_documentation_is_true() {
+    let page = include_str!("../../../../docs/providers.md");
+    let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = load("docs/providers.md", example).unwrap_or_else(|found| panic!("{}", found[0].render()));
+    assert_eq!(file.file.calls.len(), 3);
+    for name in crate::facts::NAMES {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
