@@ -166,6 +166,7 @@ struct ChargeFields<'a> {
     cause: &'static str,
     basis: &'static str,
     rule: &'a str,
+    policy: &'a str,
 }
 
 impl<'a> ChargeFields<'a> {
@@ -181,6 +182,7 @@ impl<'a> ChargeFields<'a> {
             cause: charge.cause.as_str(),
             basis: charge.basis.as_str(),
             rule: &charge.rule,
+            policy: &charge.policy,
         }
     }
 }

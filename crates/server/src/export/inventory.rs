@@ -149,7 +149,8 @@ inventory! {
         [known("cause", attempt_causes), known("accepted", acceptances)],
         None, "Attempts taken back by a later revision.";
     Failures = "spantally_failures", Counter, None, true, [known("reason", reasons)],
-        Some(MetricId::FailuresReversed), "Attempts of settled jobs that failed, by reason.";
+        Some(MetricId::FailuresReversed),
+        "Failures of attempts and of single calls in settled jobs, by reason.";
     FailuresReversed = "spantally_failures_reversed", Counter, None, true, [known("reason", reasons)],
         None, "Failures taken back by a later revision.";
     Calls = "spantally_calls", Counter, None, true, [open("call"), open("status")],
@@ -231,8 +232,26 @@ inventory! {
     CheckpointedCommit = "spantally_checkpointed_commit_sequence", Gauge, None, false, [],
         None,
         "Sequence number of the last commit that a checkpoint covers; a restart replays what follows it.";
-    CommitQueue = "spantally_commit_queue_batches", Gauge, None, false, [],
-        None, "Commits that wait for the core.";
+    CommitGroups = "spantally_commit_groups", Counter, None, false, [],
+        None, "Groups made durable, one flush each.";
+    CommitBatches = "spantally_commit_batches", Counter, None, false, [],
+        None, "Batches made durable.";
+    CommitBytes = "spantally_commit_bytes", Counter, Some("bytes"), false, [],
+        None, "Bytes written to the journal.";
+    CommitDuration = "spantally_commit_duration_seconds", COMMIT_SECONDS, Some("seconds"), false, [],
+        None, "Time to make a group durable, flush included.";
+    CommitQueueBatches = "spantally_commit_queue_batches", Gauge, None, false, [],
+        None, "Batches that wait to be made durable.";
+    CommitQueueSpans = "spantally_commit_queue_spans", Gauge, None, false, [],
+        None, "Spans in the batches that wait to be made durable.";
+    CommitRefused = "spantally_commit_refused_batches", Counter, None, false, [known("reason", refusals)],
+        None, "Batches refused, to be sent again, by reason.";
+    JournalDropFailures = "spantally_journal_drop_failures", Counter, None, false, [],
+        None, "Failures to give room in the journal back; they are tried again.";
+    JournalFailing = "spantally_journal_failing", Gauge, None, false, [],
+        None, "1 while the journal cannot be written.";
+    LedgerFailing = "spantally_ledger_failing", Gauge, None, false, [],
+        None, "1 while the ledger cannot be written.";
     Checkpoints = "spantally_checkpoints", Counter, None, false, [known("result", results)],
         None, "Checkpoints, by result.";
     CheckpointDuration = "spantally_checkpoint_duration_seconds", CHECKPOINT_SECONDS, Some("seconds"), false,
@@ -246,6 +265,16 @@ inventory! {
 const CHECKPOINT_SECONDS: Kind = Kind::Histogram(&[
     "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5",
 ]);
+
+/// As the commit counts: a flush of a fast disk takes a tenth of a millisecond, one of a disk at its limit
+/// seconds.
+const COMMIT_SECONDS: Kind = Kind::Histogram(&[
+    "0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.5", "2",
+]);
+
+fn refusals() -> Vec<&'static str> {
+    vec!["overloaded", "storage", "stopping"]
+}
 
 fn transports() -> Vec<&'static str> {
     crate::batch::Transport::ALL.map(crate::batch::Transport::as_str).to_vec()
@@ -263,6 +292,21 @@ impl MetricId {
     /// The table's entry.
     pub fn metric(self) -> &'static Metric {
         &INVENTORY[self as usize]
+    }
+
+    /// Whether it counts since the process started, and not since the ledger did.
+    pub fn is_of_process(self) -> bool {
+        matches!(
+            self,
+            Self::Checkpoints
+                | Self::CheckpointDuration
+                | Self::CommitGroups
+                | Self::CommitBatches
+                | Self::CommitBytes
+                | Self::CommitDuration
+                | Self::CommitRefused
+                | Self::JournalDropFailures
+        )
     }
 
     /// The metric that this one takes back from, when it is a twin.
@@ -303,6 +347,13 @@ mod tests {
             let names = |metric: &Metric| metric.labels.iter().map(|label| label.name).collect::<Vec<_>>();
             assert_eq!(names(twin), names(metric));
         }
+    }
+
+    #[test]
+    fn the_commit_histogram_has_the_bounds_that_the_commit_counts_by() {
+        let Kind::Histogram(bounds) = MetricId::CommitDuration.metric().kind else { panic!("a histogram") };
+        let bounds: Vec<f64> = bounds.iter().map(|bound| bound.parse().unwrap()).collect();
+        assert_eq!(bounds, crate::commit::APPEND_SECONDS_BOUNDS);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`process`] adds what the operating system knows of us. The core ([`crate::core`]) is the only writer.
 
 pub mod accept;
+mod family;
 pub mod inventory;
 pub mod labels;
 mod number;
@@ -13,6 +14,7 @@ pub mod series;
 pub mod text;
 
 pub use accept::Format;
+pub use family::{Exemplar, SeriesId};
 pub use inventory::{INVENTORY, Kind, Metric, MetricId};
 pub use labels::{CommonLabels, LabelSets, SetId};
-pub use series::{Exemplar, Registry, RestoreError, SeriesId};
+pub use series::{Registry, RestoreError};

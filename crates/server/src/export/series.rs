@@ -9,70 +9,15 @@
 //! the order in which it came. A series also has a stable *key*, a hash of its name and labels, by which the
 //! open state on disk refers to it.
 
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use rust_decimal::Decimal;
-use spantally_stitch::{JobId, TraceId, UnixNanos};
+use spantally_stitch::UnixNanos;
 use spantally_store::CounterRow;
 
+use super::family::{Exemplar, Family, Series, SeriesId, Value, stable_hash};
 use super::inventory::{INVENTORY, Kind, Metric, MetricId};
 use super::labels::{CommonLabels, LabelSets, SetId, push_label};
-
-/// Where a series is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesId {
-    /// Its metric.
-    pub metric: MetricId,
-    index: u32,
-}
-
-/// Which job a histogram's bucket last counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exemplar {
-    /// The trace of its first call.
-    pub trace_id: TraceId,
-    /// The job.
-    pub job_id: JobId,
-    /// The value that was observed.
-    pub value: Decimal,
-    /// When.
-    pub at: UnixNanos,
-}
-
-#[derive(Debug)]
-pub(super) struct Series {
-    pub(super) labels: Arc<str>,
-    pub(super) value: Value,
-    pub(super) created: UnixNanos,
-    changed: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum Value {
-    Number(Decimal),
-    Histogram(Box<Histogram>),
-}
-
-#[derive(Debug)]
-pub(super) struct Histogram {
-    /// Not cumulative; the last is `+Inf`.
-    pub(super) counts: Box<[u64]>,
-    pub(super) sum: Decimal,
-    pub(super) exemplars: Box<[Option<Exemplar>]>,
-}
-
-#[derive(Debug)]
-pub(super) struct Family {
-    pub(super) metric: &'static Metric,
-    name: Arc<str>,
-    bounds: Vec<Decimal>,
-    series: Vec<Series>,
-    /// Indexes of `series` by label text.
-    order: Vec<u32>,
-    by_labels: HashTable<u32>,
-}
 
 /// Why a saved series cannot be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,6 +124,16 @@ impl Registry {
         }
     }
 
+    /// Gives a histogram that is counted elsewhere its counts, one a bucket and not cumulative.
+    pub fn set_histogram(&mut self, id: SeriesId, counts: &[u64], sum: Decimal) {
+        if let Value::Histogram(histogram) = &mut self.series_mut(id).value {
+            for (slot, &count) in histogram.counts.iter_mut().zip(counts) {
+                *slot = count;
+            }
+            histogram.sum = sum;
+        }
+    }
+
     /// Sets every series of a gauge to zero, before it is computed anew.
     pub fn zero(&mut self, id: MetricId) {
         for series in &mut self.families[id as usize].series {
@@ -192,6 +147,22 @@ impl Registry {
         self.families[id as usize] = Family::new(id.metric());
     }
 
+    /// Sets the exposure of settled jobs: how far their bounds are apart. The cost bound and the exposure
+    /// have the same labels, so that a series of the one is found by the text of the other.
+    pub(crate) fn show_settled_exposure(&mut self, created: UnixNanos) {
+        let posted = self.values(MetricId::CostBound);
+        let net = posted.zip(self.values(MetricId::CostBoundReversed));
+        let net: Vec<(String, Decimal)> =
+            net.map(|((labels, posted), (_, reversed))| (labels.to_owned(), posted - reversed)).collect();
+        // In the order of labels `bound="max"` comes right before `bound="min"`.
+        for pair in net.chunks_exact(2) {
+            let [(most_labels, most), (least_labels, least)] = pair else { continue };
+            let series = self.insert(MetricId::Exposure, most_labels, created);
+            self.set(series, *most - *least);
+            self.insert(MetricId::Exposure, least_labels, created);
+        }
+    }
+
     /// The value of a counter or a gauge.
     pub fn value(&self, id: SeriesId) -> Decimal {
         match &self.families[id.metric as usize].series[id.index as usize].value {
@@ -203,7 +174,7 @@ impl Registry {
     /// Every series of a metric in the order of labels: the labels without braces, and the value (of a
     /// histogram, its sum).
     pub fn values(&self, id: MetricId) -> impl Iterator<Item = (&str, Decimal)> {
-        self.families[id as usize].iter().map(|(_, series)| {
+        self.families[id as usize].iter().map(|series| {
             let value = match &series.value {
                 Value::Number(value) => *value,
                 Value::Histogram(histogram) => histogram.sum,
@@ -268,16 +239,23 @@ impl Registry {
         let slot = self.series_mut(series);
         slot.value = value;
         slot.created = created;
+        slot.changed = false;
         Ok(Some(series))
+    }
+
+    /// What was taken back is on disk already; what this version has beside it is not.
+    pub(crate) fn finish_restore(&mut self) {
+        let families = &self.families;
+        self.changed.retain(|id| families[id.metric as usize].series[id.index as usize].changed);
     }
 
     fn series_mut(&mut self, id: SeriesId) -> &mut Series {
         &mut self.families[id.metric as usize].series[id.index as usize]
     }
 
-    /// Only what must outlive the process is noted; gauges are computed anew.
+    /// Only what outlives the process is noted; gauges are computed anew.
     fn mark(&mut self, id: SeriesId) {
-        if id.metric.metric().kind == Kind::Gauge {
+        if id.metric.metric().kind == Kind::Gauge || id.metric.is_of_process() {
             return;
         }
         let series = self.series_mut(id);
@@ -296,8 +274,7 @@ impl Registry {
 
     fn find(&self, metric: MetricId, labels: &str) -> Option<SeriesId> {
         let family = &self.families[metric as usize];
-        let same = |&index: &u32| &*family.series[index as usize].labels == labels;
-        family.by_labels.find(hash_of(labels), same).map(|&index| SeriesId { metric, index })
+        family.find(labels).map(|index| SeriesId { metric, index })
     }
 
     /// A counter and its twin always have the same labels at the same index.
@@ -339,91 +316,6 @@ impl Registry {
             self.insert(metric.id, &text, created);
         }
     }
-}
-
-impl Family {
-    fn new(metric: &'static Metric) -> Self {
-        let bounds = match metric.kind {
-            Kind::Histogram(bounds) => bounds,
-            Kind::Counter | Kind::Gauge => &[],
-        };
-        Self {
-            metric,
-            name: metric.name.into(),
-            // A test holds that every bound of the inventory is a number.
-            bounds: bounds.iter().filter_map(|bound| bound.parse().ok()).collect(),
-            series: Vec::new(),
-            order: Vec::new(),
-            by_labels: HashTable::new(),
-        }
-    }
-
-    fn push(&mut self, labels: Arc<str>, created: UnixNanos) -> u32 {
-        let index = self.series.len() as u32;
-        let place = self.order.partition_point(|&other| *self.series[other as usize].labels < *labels);
-        self.order.insert(place, index);
-        let value = match self.metric.kind {
-            Kind::Histogram(_) => Value::Histogram(Box::new(Histogram::empty(self.bounds.len() + 1))),
-            Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
-        };
-        let hash = hash_of(&labels);
-        self.series.push(Series { labels, value, created, changed: false });
-        let series = &self.series;
-        self.by_labels.insert_unique(hash, index, |&other| hash_of(&series[other as usize].labels));
-        index
-    }
-
-    /// Its series in the order of labels.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SeriesId, &Series)> {
-        let metric = self.metric.id;
-        self.order.iter().map(move |&index| (SeriesId { metric, index }, &self.series[index as usize]))
-    }
-
-    fn parse(&self, text: &str) -> Result<Value, &'static str> {
-        if !matches!(self.metric.kind, Kind::Histogram(_)) {
-            return text.parse().map(Value::Number).map_err(|_| "a decimal number");
-        }
-        let expected = "the sum and one count a bucket, with spaces between";
-        let mut words = text.split(' ');
-        let sum = words.next().and_then(|word| word.parse().ok()).ok_or(expected)?;
-        let counts: Box<[u64]> = words.map(str::parse).collect::<Result<_, _>>().map_err(|_| expected)?;
-        if counts.len() != self.bounds.len() + 1 {
-            return Err(expected);
-        }
-        let exemplars = vec![None; counts.len()].into();
-        Ok(Value::Histogram(Box::new(Histogram { counts, sum, exemplars })))
-    }
-}
-
-impl Histogram {
-    fn empty(buckets: usize) -> Self {
-        Self { counts: vec![0; buckets].into(), sum: Decimal::ZERO, exemplars: vec![None; buckets].into() }
-    }
-}
-
-impl Value {
-    fn to_text(&self) -> String {
-        match self {
-            Self::Number(value) => value.normalize().to_string(),
-            Self::Histogram(histogram) => histogram
-                .counts
-                .iter()
-                .fold(histogram.sum.normalize().to_string(), |text, count| text + " " + &count.to_string()),
-        }
-    }
-}
-
-/// For the table in memory only. Its seed may be fixed because the limit on label sets bounds what a sender
-/// can insert.
-fn hash_of(labels: &str) -> u64 {
-    foldhash::fast::FixedState::default().hash_one(labels)
-}
-
-/// FNV-1a, 64 bits, with a zero byte between the parts: it is on disk, so it must be the same in every
-/// version.
-fn stable_hash(parts: &[&str]) -> u64 {
-    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

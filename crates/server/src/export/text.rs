@@ -11,15 +11,16 @@ use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
 use super::accept::Format;
+use super::family::{Exemplar, Histogram, Value};
 use super::inventory::{Kind, Metric};
 use super::number::{write_count, write_decimal};
 use super::process::ProcessMetric;
-use super::series::{Exemplar, Histogram, Registry, Value};
+use super::series::Registry;
 
 /// Writes the whole page: what the registry holds, then what is known of the process.
 pub fn write_page(out: &mut Vec<u8>, format: Format, registry: &Registry, process: &[ProcessMetric]) {
     for family in registry.families() {
-        let mut series = family.iter().map(|(_, series)| series).peekable();
+        let mut series = family.iter().peekable();
         if series.peek().is_none() {
             continue;
         }

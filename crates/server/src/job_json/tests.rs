@@ -15,7 +15,7 @@ fn at(seconds: u64) -> UnixNanos {
 }
 
 fn call(number: u8, role: Role, second: u64, status: Option<u16>) -> CallRef {
-    CallRef { span: span(number), role, start: at(second), end: at(second + 1), status }
+    CallRef { span: span(number), role, start: at(second), end: at(second + 1), status, failure: None }
 }
 
 fn attempt(accepted: Accepted, cause: Cause) -> Attempt {
@@ -96,6 +96,8 @@ fn charge(attempt: usize, cost: [&str; 3], cause: Cause, basis: Basis) -> Charge
         cause,
         basis,
         rule: "fal/flux_image".into(),
+        policy: "fal/success".into(),
+        consumed: None,
     }
 }
 

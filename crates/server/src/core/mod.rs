@@ -1,0 +1,285 @@
+//! The core: what came becomes jobs, jobs become money, money becomes counters and ledger rows.
+//!
+//! # A state machine without IO
+//! [`Core`] is told everything, also the time. It does three things:
+//!
+//! - [`Core::apply`] takes a group that is durable in the journal and gives each span to the stitcher of its
+//!   shard. Nothing is published here; the counts of spans are all that moves.
+//! - [`Core::advance`] lets time pass: what the stitchers publish is billed and booked (`books`), and every
+//!   gauge is computed anew (`open`).
+//! - [`Core::checkpoint`] gathers what changed since the last one, to be written in one transaction.
+//!
+//! # A turn, and why counters never fall
+//! The server ([`thread`]) makes *turns*: advance, checkpoint, write, and only then is the page shown. In
+//! between it applies groups, and nothing else. So whatever anyone has seen of jobs and money is in the
+//! ledger file, and whatever was seen of spans is in the ledger or follows from the journal. A process that
+//! is killed at any moment therefore comes back to the same page: it reads the last checkpoint, applies the
+//! journal rows that follow it exactly as they were applied before, and makes its first turn. No publication
+//! depends on when, between two checkpoints, a span arrived.
+//!
+//! # Accounting
+//! `received = accepted + duplicate + late + ignored + rejected`, by transport, at any time between two
+//! groups.
+//!
+//! # Shards
+//! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
+//! booked commutes.
+//!
+//! Read on in `entries`, `books`, `published`, `windows`, `open`, `restore`, then [`thread`].
+
+mod books;
+mod charges;
+mod entries;
+mod open;
+mod published;
+mod restore;
+mod server_metrics;
+mod spans;
+#[cfg(test)]
+mod tests;
+pub mod thread;
+mod windows;
+
+use std::sync::Arc;
+
+use spantally_price::{Bill, Cards, bill};
+use spantally_stitch::{Change, Evidence, Job, JobId, Observed, Settings, Stitcher, UnixNanos};
+use spantally_store::{Checkpoint, CounterRow, Seq};
+
+use self::books::Books;
+use self::spans::SpanCounts;
+use self::windows::CostWindows;
+use crate::commit::CommitMessage;
+use crate::export::{LabelSets, Registry};
+use crate::record::encode_evidence;
+
+pub use books::Settled;
+pub use open::OpenJob;
+pub use restore::CoreRestoreError;
+pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, RecoverError, TurnOptions, recover};
+
+/// How a core is set up.
+#[derive(Clone, Debug)]
+pub struct CoreOptions {
+    /// Limits and delays of stitching, for each shard.
+    pub stitching: Settings,
+    /// How many stitchers there are; at least 1, at most 32,767. It must not change over the life of a
+    /// ledger.
+    pub shards: u16,
+    /// Most distinct sets of the common labels; further ones are counted in one overflow set.
+    pub max_label_sets: usize,
+    /// Names of the extra labels, in the order of [`spantally_stitch::Client::labels`].
+    pub extra_labels: Vec<Arc<str>>,
+}
+
+impl Default for CoreOptions {
+    fn default() -> Self {
+        Self { stitching: Settings::default(), shards: 1, max_label_sets: 2000, extra_labels: Vec::new() }
+    }
+}
+
+/// A job as it now stands in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobView {
+    /// The job.
+    pub job: Job,
+    /// What it costs.
+    pub bill: Bill,
+    /// The newest revision in the ledger; 0 while it was never settled.
+    pub revision: u32,
+}
+
+/// The pipeline from spans to money.
+#[derive(Debug)]
+pub struct Core {
+    shards: Vec<Stitcher>,
+    books: Books,
+    spans: SpanCounts,
+    open: Vec<OpenJob>,
+    applied: Seq,
+    now: UnixNanos,
+    /// How many label sets the ledger has, and how many overflows are counted.
+    saved_sets: usize,
+    counted_overflows: u64,
+}
+
+impl Core {
+    /// A core that has seen nothing; counters that it has from the start begin at `started_at`.
+    pub fn new(options: &CoreOptions, cards: Arc<Cards>, started_at: UnixNanos) -> Self {
+        let sets = LabelSets::new(options.max_label_sets, &options.extra_labels);
+        let mut registry = Registry::new(sets);
+        let spans = SpanCounts::new(&mut registry, started_at);
+        let windows = CostWindows::new(options.max_label_sets);
+        let shards = options.shards.clamp(1, MAX_SHARDS);
+        Self {
+            shards: (0..shards).map(|_| Stitcher::new(options.stitching.clone())).collect(),
+            books: Books::new(cards, registry, windows, options.stitching.retention_ms),
+            spans,
+            open: Vec::new(),
+            applied: Seq::default(),
+            now: UnixNanos::default(),
+            saved_sets: 0,
+            counted_overflows: 0,
+        }
+    }
+
+    /// Takes a group that is durable. Groups come in the order of the journal.
+    pub fn apply(&mut self, message: CommitMessage) {
+        self.applied = message.seq;
+        for batch in message.batches {
+            let mut observed = [0_u64; 3];
+            for evidence in batch.evidence {
+                let shard = shard_of(&evidence.client.tenant, self.shards.len());
+                let slot = match self.shards[shard].observe(evidence) {
+                    Observed::New => 0,
+                    Observed::Duplicate => 1,
+                    Observed::Late => 2,
+                };
+                observed[slot] += 1;
+            }
+            self.spans.add(&mut self.books.registry, batch.transport, &batch.tally, observed);
+        }
+    }
+
+    /// Lets time pass: books what settles, is revised, is superseded or forgotten by `now`, in a fixed order.
+    /// A clock that goes back is taken to stand still.
+    pub fn advance(&mut self, now: UnixNanos) -> Vec<Settled> {
+        self.now = self.now.max(now);
+        let mut settled = Vec::new();
+        for shard in &mut self.shards {
+            book(&mut self.books, shard.advance(self.now), self.now, &mut settled);
+        }
+        self.books.forget_superseded(self.now);
+        settled
+    }
+
+    /// The end of a recording: settles everything as if all limits had passed.
+    pub fn finish(&mut self) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        for shard in &mut self.shards {
+            book(&mut self.books, shard.finish(), self.now, &mut settled);
+        }
+        settled
+    }
+
+    /// Computes every gauge anew. It looks at each open job, so it is not for every turn of a busy server.
+    pub fn refresh(&mut self) {
+        let jobs = self.shards.iter_mut().flat_map(Stitcher::open_jobs).collect();
+        self.open = self.books.show_open(jobs, self.now);
+        self.books.show_time(self.now);
+        self.count_label_sets();
+    }
+
+    /// The earliest moment at which [`Self::advance`] may have something to do.
+    pub fn next_deadline(&self) -> Option<UnixNanos> {
+        self.shards.iter().filter_map(Stitcher::next_deadline).min()
+    }
+
+    /// Gathers what changed since the last checkpoint. It must be written before anything newer is shown or
+    /// gathered.
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        let mut open = Vec::new();
+        for (shard, stitcher) in self.shards.iter_mut().enumerate() {
+            let changed = stitcher.take_changed().into_iter();
+            open.extend(changed.map(|(number, evidence)| {
+                let bytes = evidence.map(|evidence: Vec<Evidence>| {
+                    let mut bytes = Vec::new();
+                    encode_evidence(&evidence, &mut bytes);
+                    bytes
+                });
+                (evidence_number(shard, number), bytes)
+            }));
+        }
+        let meta = vec![(TURN_META.to_owned(), self.now.0.to_string().into_bytes())];
+        let counters = self.take_sets();
+        let mut checkpoint =
+            Checkpoint { applied: self.applied, open, counters, meta, ..Checkpoint::default() };
+        self.books.gather(&mut checkpoint);
+        checkpoint
+    }
+
+    /// The position of the last group that was applied.
+    pub fn applied(&self) -> Seq {
+        self.applied
+    }
+
+    /// The time that it has been told.
+    pub fn now(&self) -> UnixNanos {
+        self.now
+    }
+
+    /// Every series.
+    pub fn registry(&self) -> &Registry {
+        &self.books.registry
+    }
+
+    /// For metrics of the server itself, which is the one that knows them.
+    pub(crate) fn registry_mut(&mut self) -> &mut Registry {
+        &mut self.books.registry
+    }
+
+    /// The jobs that were open at the last [`Self::refresh`], the oldest first within a shard.
+    pub fn open_jobs(&self) -> &[OpenJob] {
+        &self.open
+    }
+
+    /// A job as it now stands, open or settled, while it is in memory.
+    pub fn job(&mut self, id: JobId) -> Option<JobView> {
+        let job = self.shards.iter_mut().find_map(|shard| shard.job(id))?;
+        let bill = bill(&job, &self.books.cards);
+        let revision = self.books.revision(id);
+        Some(JobView { job, bill, revision })
+    }
+
+    fn count_label_sets(&mut self) {
+        let registry = &mut self.books.registry;
+        let (len, limit) = (registry.sets().len() as u64, registry.sets().limit() as u64);
+        let overflowed = registry.sets().overflowed() - self.counted_overflows;
+        self.counted_overflows += overflowed;
+        self.spans.show_label_sets(registry, len, limit, overflowed);
+    }
+
+    /// Label sets that the ledger does not have yet.
+    fn take_sets(&mut self) -> Vec<CounterRow> {
+        let sets = self.books.registry.sets();
+        let row =
+            |text: &str| CounterRow { name: SET_ROW.into(), labels: text.into(), ..CounterRow::default() };
+        let new = sets.texts().skip(self.saved_sets).map(row).collect();
+        self.saved_sets = sets.len();
+        new
+    }
+}
+
+fn book(books: &mut Books, changes: Vec<Change>, now: UnixNanos, settled: &mut Vec<Settled>) {
+    for change in changes {
+        match change {
+            Change::Published { job, digest, .. } => settled.push(books.publish(job, digest, now)),
+            Change::Forgotten(id) => books.forget(id),
+        }
+    }
+}
+
+/// Open state on disk: 1 bit what, 15 bits which shard, 48 bits the shard's own number.
+const PUBLISHED: u64 = 1 << 63;
+const SHARD_SHIFT: u32 = 48;
+const MAX_SHARDS: u16 = 0x7FFF;
+
+fn evidence_number(shard: usize, number: u64) -> u64 {
+    (shard as u64) << SHARD_SHIFT | number
+}
+
+/// Rows of the ledger's counters that are no metric.
+const SET_ROW: &str = "label_set";
+const WINDOW_ROW: &str = "cost_window";
+/// The time of the last turn.
+const TURN_META: &str = "turn_unix_nanos";
+
+/// The shard of a tenant: FNV-1a, since it must be the same in every process that reads the ledger.
+fn shard_of(tenant: &str, shards: usize) -> usize {
+    if shards == 1 {
+        return 0;
+    }
+    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let hash = tenant.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    (hash % shards as u64) as usize
+}

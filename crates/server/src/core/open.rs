@@ -1,0 +1,111 @@
+//! What is not settled yet: how much of it, how old, and what it may still cost.
+//!
+//! Jobs in the open are billed as they look now. Nothing of that enters a counter; but the series that they
+//! will count in are made, at zero, so that Prometheus has seen them before the money comes.
+//!
+//! *Exposure* is what may still appear on an invoice: the least and the most of open jobs, plus, on the side
+//! of the most, how far the bounds of settled jobs are apart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_price::{Bill, Bound, bill};
+use spantally_stitch::{Job, UnixNanos};
+
+use super::books::Books;
+use super::entries::entries;
+use super::windows::WINDOWS;
+use crate::export::{CommonLabels, MetricId, SetId};
+use crate::job_json::Rfc3339;
+
+/// A job that has not settled, as it looks now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenJob {
+    /// The job.
+    pub job: Job,
+    /// What it would cost if it stayed so.
+    pub bill: Bill,
+}
+
+#[derive(Default)]
+struct Sums {
+    jobs: u64,
+    oldest: Option<UnixNanos>,
+    exposure: BTreeMap<Arc<str>, Bound>,
+}
+
+impl Books {
+    /// Computes every gauge about open jobs anew.
+    pub(super) fn show_open(&mut self, jobs: Vec<Job>, now: UnixNanos) -> Vec<OpenJob> {
+        let mut sums = BTreeMap::<SetId, Sums>::new();
+        let mut open = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let bill = bill(&job, &self.cards);
+            entries(&mut self.registry, &job, &bill, now);
+            let set = self.registry.intern(&CommonLabels {
+                provider: &job.provider,
+                model: &job.model,
+                operation: &job.operation,
+                service: &job.service,
+                tenant: &job.tenant,
+                extra: &job.labels,
+            });
+            let sum = sums.entry(set).or_default();
+            sum.jobs += 1;
+            sum.oldest = Some(sum.oldest.map_or(job.started_at, |oldest| oldest.min(job.started_at)));
+            for (currency, cost) in bill.cost() {
+                let bound = sum.exposure.entry(currency).or_default();
+                *bound = *bound + cost;
+            }
+            open.push(OpenJob { job, bill });
+        }
+        for metric in [MetricId::OpenJobs, MetricId::OpenJobAge, MetricId::Exposure] {
+            self.registry.zero(metric);
+        }
+        self.registry.show_settled_exposure(now);
+        for (set, sum) in sums {
+            let age = sum.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0) / 1_000_000);
+            let jobs = self.registry.series(MetricId::OpenJobs, set, &[], now);
+            self.registry.set(jobs, Decimal::from(sum.jobs));
+            let oldest = self.registry.series(MetricId::OpenJobAge, set, &[], now);
+            self.registry.set(oldest, Decimal::from_i128_with_scale(i128::from(age), 3));
+            for (currency, bound) in sum.exposure {
+                for (word, amount) in [("min", bound.min), ("max", bound.max)] {
+                    let series = self.registry.series(MetricId::Exposure, set, &[&currency, word], now);
+                    self.registry.add(series, amount);
+                }
+            }
+        }
+        open
+    }
+
+    /// Computes the gauges that depend on the time alone: shares of the windows, age of the rate cards.
+    pub(super) fn show_time(&mut self, now: UnixNanos) {
+        for metric in [MetricId::RetryCostRatio, MetricId::WasteCostRatio] {
+            self.registry.clear(metric);
+        }
+        for (window, minutes) in WINDOWS {
+            for ([provider, model, currency], shares) in self.windows.shares(minutes, now) {
+                let own = [&**provider, &**model, &**currency, window];
+                for (metric, share) in
+                    [(MetricId::RetryCostRatio, shares.retry), (MetricId::WasteCostRatio, shares.waste)]
+                {
+                    let series = self.registry.series(metric, SetId::NONE, &own, now);
+                    self.registry.set(series, share);
+                }
+            }
+        }
+        for card in self.cards.iter() {
+            let Some(as_of) = card.as_of() else { continue };
+            let age = Decimal::from(now.0.saturating_sub(as_of.0) / 1_000_000_000);
+            let series = self.registry.series(MetricId::RateCardAge, SetId::NONE, &[&card.provider], now);
+            self.registry.set(series, age);
+            let moment = Rfc3339(as_of).to_string();
+            let day = moment.split('T').next().unwrap_or_default();
+            let series =
+                self.registry.series(MetricId::RateCardInfo, SetId::NONE, &[&card.provider, day], now);
+            self.registry.set(series, Decimal::ONE);
+        }
+    }
+}

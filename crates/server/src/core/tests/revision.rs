@@ -1,0 +1,81 @@
+//! Later evidence moves money; it never edits a row.
+
+use rust_decimal::Decimal;
+use spantally_stitch::{State, TaskState};
+
+use super::fixture::*;
+use crate::export::MetricId;
+
+#[test]
+fn a_late_result_moves_money_from_one_cause_to_another() {
+    let mut core = core();
+    core.apply(message(1, unfinished("task-001", 0)));
+    core.advance(at(4000));
+    let mut rows = core.checkpoint().jobs;
+    assert_eq!(rows.len(), 1);
+    let unverified = net(&core, MetricId::Cost, &[r#"cause="unverified""#]);
+    assert!(unverified > Decimal::ZERO, "{rows:?}");
+
+    core.apply(message(2, vec![result("task-001", 0, TaskState::Succeeded)]));
+    let settled = core.advance(at(8000));
+    assert_eq!(settled.iter().map(|settled| settled.revision).collect::<Vec<_>>(), [2]);
+    rows.extend(core.checkpoint().jobs);
+    assert_counters_are_the_ledger(&core, &rows);
+    assert_eq!(net(&core, MetricId::Cost, &[r#"cause="unverified""#]), Decimal::ZERO);
+    assert_eq!(net(&core, MetricId::Cost, &[r#"cause="delivered""#]), Decimal::new(25, 3));
+    // Both sides only ever rose.
+    assert_eq!(net(&core, MetricId::CostReversed, &[r#"cause="unverified""#]), unverified);
+    assert_eq!(net(&core, MetricId::JobsReversed, &[r#"outcome="unknown""#]), Decimal::ONE);
+    assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
+    // A histogram counts a job once.
+    let durations = page(&core).lines().filter(|line| line.contains("_job_duration_seconds_count")).count();
+    assert_eq!(durations, 1);
+}
+
+#[test]
+fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
+    let mut core = core();
+    let mut evidence = unfinished("task-001", 0);
+    evidence.push(result("task-001", 0, TaskState::Succeeded));
+    core.apply(message(1, evidence));
+    let job = core.advance(at(120)).remove(0).job;
+    let mut rows = core.checkpoint().jobs;
+
+    // The stitcher tells nothing but the id: the books must know the rest.
+    let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
+    let settled = core.books.publish(Box::new(gone), 0, at(130));
+    assert_eq!((settled.revision, &*settled.job.service), (2, "clips"));
+    rows.extend(core.checkpoint().jobs);
+    assert_counters_are_the_ledger(&core, &rows);
+    for metric in [MetricId::Cost, MetricId::Jobs, MetricId::Attempts, MetricId::Calls, MetricId::BilledUnits]
+    {
+        assert_eq!(net(&core, metric, &[]), Decimal::ZERO, "{metric:?}");
+    }
+
+    // It stands on its own again: the ledger must not see revision 1 twice.
+    let settled = core.books.publish(job.clone(), 7, at(140));
+    assert_eq!(settled.revision, 3);
+    rows.extend(core.checkpoint().jobs);
+    assert_counters_are_the_ledger(&core, &rows);
+    assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
+    assert_eq!(rows.iter().map(|row| row.revision).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn what_is_superseded_is_forgotten_after_the_retention() {
+    let mut core = core();
+    let mut evidence = unfinished("task-001", 0);
+    evidence.push(result("task-001", 0, TaskState::Succeeded));
+    core.apply(message(1, evidence));
+    let job = core.advance(at(120)).remove(0).job;
+    let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
+    core.books.publish(Box::new(gone), 0, at(130));
+    core.checkpoint();
+    core.books.forget_superseded(at(140));
+    assert_eq!(core.books.revision(job.id), 2);
+    core.books.forget_superseded(at(130 + 6 * 3600));
+    assert_eq!(core.books.revision(job.id), 0);
+    let dropped =
+        core.checkpoint().open.into_iter().filter(|(number, _)| number & crate::core::PUBLISHED != 0);
+    assert_eq!(dropped.map(|(_, bytes)| bytes).collect::<Vec<_>>(), [None]);
+}

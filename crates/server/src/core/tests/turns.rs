@@ -1,0 +1,98 @@
+//! The thread, on a real journal and a real ledger.
+
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use rust_decimal::Decimal;
+use spantally_stitch::{TaskState, UnixNanos};
+use spantally_store::{DataDir, JournalOptions, Ledger, Seq, SqliteJournal};
+
+use super::fixture::*;
+use crate::commit::{CommitOptions, Committer};
+use crate::core::{Clock, Core, CoreThread, TurnOptions, recover};
+use crate::export::{Format, MetricId};
+
+/// The wall clock of these tests stands an hour after the spans.
+fn later() -> UnixNanos {
+    at(4000)
+}
+
+fn journal(dir: &DataDir, applied: Seq) -> Box<SqliteJournal> {
+    let options = JournalOptions { primed_bytes: 1 << 20, ..JournalOptions::default() };
+    Box::new(SqliteJournal::open(dir, applied, options).unwrap())
+}
+
+/// Waits until something is so; a test must not wait for ever.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < limit, "nothing happened for 20 seconds");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let clock = Clock { now: later, instant: Instant::now };
+    let options = TurnOptions { interval: Duration::from_millis(20), ..TurnOptions::new(clock) };
+
+    let mut first = core();
+    let mut ledger = Ledger::open(&dir).unwrap();
+    let mut journal_file = journal(&dir, Seq(0));
+    recover(&mut first, &mut ledger, &mut *journal_file, at(0)).unwrap();
+    let (sender, messages) = sync_channel(4);
+    let committer = Committer::start(journal_file, CommitOptions::default(), sender).unwrap();
+    let thread = CoreThread::start(first, ledger, messages, committer.handle(), options).unwrap();
+    let handle = thread.handle();
+
+    let mut evidence = unfinished("task-001", 0);
+    evidence.push(result("task-001", 0, TaskState::Succeeded));
+    let batch = message(0, evidence).batches.remove(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(committer.handle().commit(batch)).unwrap();
+    wait_until(|| handle.status().checkpointed == Seq(1) && handle.status().open_jobs == 0);
+    wait_until(|| handle.read(|core| net(core, MetricId::Jobs, &[])) == Decimal::ONE);
+
+    let page = String::from_utf8(handle.metrics_page(Format::Text)).unwrap();
+    for line in [
+        "spantally_commit_batches_total 1",
+        "spantally_checkpointed_commit_sequence 1",
+        "spantally_ledger_failing 0",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in {page}");
+    }
+    committer.stop().unwrap();
+    let ledger = thread.join().unwrap();
+    assert_eq!(ledger.applied(), Seq(1));
+    drop(ledger);
+
+    let mut second = core();
+    let mut ledger = Ledger::open(&dir).unwrap();
+    recover(&mut second, &mut ledger, &mut *journal(&dir, Seq(0)), later()).unwrap();
+    assert_eq!(net(&second, MetricId::Cost, &["delivered"]), Decimal::new(25, 3));
+    assert_eq!(second.applied(), Seq(1));
+}
+
+#[test]
+fn what_the_ledger_does_not_have_yet_is_replayed_from_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    {
+        let (sender, messages) = sync_channel(4);
+        let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), sender).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let batch = message(0, unfinished("task-001", 0)).batches.remove(0);
+        runtime.block_on(committer.handle().commit(batch)).unwrap();
+        committer.stop().unwrap();
+        drop(messages);
+    }
+    let mut core: Core = core();
+    let mut ledger = Ledger::open(&dir).unwrap();
+    recover(&mut core, &mut ledger, &mut *journal(&dir, Seq(0)), at(60)).unwrap();
+    assert_eq!(core.open_jobs().len(), 1);
+    assert_eq!(net(&core, MetricId::SpansReceived, &["grpc"]), Decimal::from(10));
+    let view = core.job(core.open_jobs()[0].job.id).unwrap();
+    assert_eq!((view.revision, view.job.attempts.len()), (0, 1));
+}

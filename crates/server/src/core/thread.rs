@@ -1,0 +1,318 @@
+//! The thread that drives the core: it applies what is committed, makes turns, and answers questions.
+//!
+//! # A turn
+//! Every [`TurnOptions::interval`]: advance, compute the gauges, gather a checkpoint, write it to the ledger,
+//! tell the commit that its journal may be dropped up to there. The core stays locked until the file is
+//! durable, so that nobody sees what a crash could take back. Groups that are committed meanwhile wait in
+//! their channel; senders do not, their answer came from the journal.
+//!
+//! # Questions
+//! [`CoreHandle`] locks the core for as long as an answer takes: a page of 100,000 series some milliseconds.
+//! An async caller should ask from a blocking thread.
+//!
+//! # When the ledger cannot be written
+//! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
+//! goes on to apply groups. Nothing is lost, because the journal is only dropped behind a checkpoint that is
+//! durable. [`CoreStatus::failure`] says what is wrong. (Only then does the page show what is not in the
+//! ledger.)
+//!
+//! # Start and end
+//! [`recover`] brings a new core to where the last process was, before anything listens. The thread ends when
+//! the commit has ended and everything is applied, with a last turn.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use spantally_stitch::{JobId, UnixNanos};
+use spantally_store::{Checkpoint, Journal, Ledger, Seq, StoreError};
+
+use super::server_metrics::ServerMetrics;
+use super::{Core, CoreRestoreError, JobView, OpenJob};
+use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
+use crate::export::process::process_metrics;
+use crate::export::{Format, text};
+
+/// The two clocks, read by one file of the server and handed in.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Wall clock, to compare with the times in spans.
+    pub now: fn() -> UnixNanos,
+    /// Monotonic clock, for how long something took.
+    pub instant: fn() -> Instant,
+}
+
+/// How turns are made.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnOptions {
+    /// Time between turns: how soon a settled job shows, and how much journal a restart replays.
+    pub interval: Duration,
+    /// Groups applied before others get to ask.
+    pub groups_per_lock: usize,
+    /// Computing the gauges of open jobs takes at most one part in this many of the time.
+    pub refresh_share: u32,
+    /// The clocks.
+    pub clock: Clock,
+}
+
+impl TurnOptions {
+    /// The defaults, with the clocks.
+    pub fn new(clock: Clock) -> Self {
+        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 20, clock }
+    }
+}
+
+/// Why the state of the last process cannot be taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The ledger.
+    #[error("the ledger cannot be taken back: {0}")]
+    Ledger(#[from] CoreRestoreError),
+    /// The journal.
+    #[error("the journal cannot be replayed: {0}")]
+    Journal(#[from] ReplayError),
+    /// The first checkpoint.
+    #[error("the first checkpoint cannot be written: {0}")]
+    Checkpoint(#[from] StoreError),
+}
+
+/// Brings a new core to where the last process was: ledger, then the journal past it, then a turn.
+pub fn recover(
+    core: &mut Core,
+    ledger: &mut Ledger,
+    journal: &mut dyn Journal,
+    now: UnixNanos,
+) -> Result<(), RecoverError> {
+    core.restore(ledger)?;
+    commit::replay(journal, ledger.applied(), |message| core.apply(message))?;
+    core.advance(now);
+    core.refresh();
+    ledger.checkpoint(&core.checkpoint())?;
+    Ok(())
+}
+
+/// How far the core is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// The last group that was applied.
+    pub applied: Seq,
+    /// The last group that the ledger includes.
+    pub checkpointed: Seq,
+    /// Why the ledger cannot be written, while it cannot.
+    pub failure: Option<String>,
+    /// Jobs that are open, as of the last time they were counted.
+    pub open_jobs: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    core: Mutex<Locked>,
+    commit: CommitHandle,
+}
+
+#[derive(Debug)]
+struct Locked {
+    core: Core,
+    metrics: ServerMetrics,
+    checkpointed: Seq,
+    failure: Option<String>,
+    page_bytes: usize,
+}
+
+/// Asks the core; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CoreHandle {
+    shared: Arc<Shared>,
+}
+
+impl CoreHandle {
+    /// The page of metrics.
+    pub fn metrics_page(&self, format: Format) -> Vec<u8> {
+        let process = process_metrics();
+        let mut locked = self.shared.core.lock();
+        let Locked { core, metrics, checkpointed, failure, page_bytes } = &mut *locked;
+        let applied = core.applied();
+        metrics.positions(core.registry_mut(), applied, *checkpointed, failure.is_some());
+        metrics.commit(core.registry_mut(), self.shared.commit.stats());
+        let mut page = Vec::with_capacity(*page_bytes + *page_bytes / 8);
+        text::write_page(&mut page, format, core.registry(), &process);
+        *page_bytes = page.len();
+        page
+    }
+
+    /// The jobs that were open at the last look, with what they would cost.
+    pub fn open_jobs(&self, wanted: impl Fn(&OpenJob) -> bool) -> Vec<OpenJob> {
+        self.shared.core.lock().core.open_jobs().iter().filter(|open| wanted(open)).cloned().collect()
+    }
+
+    /// A job that is still in memory, open or settled; of older ones the ledger knows.
+    pub fn job(&self, id: JobId) -> Option<JobView> {
+        self.shared.core.lock().core.job(id)
+    }
+
+    /// How far the core is, and whether it is well.
+    pub fn status(&self) -> CoreStatus {
+        let locked = self.shared.core.lock();
+        CoreStatus {
+            applied: locked.core.applied(),
+            checkpointed: locked.checkpointed,
+            failure: locked.failure.clone(),
+            open_jobs: locked.core.open_jobs().len(),
+        }
+    }
+
+    /// Reads the core, for what the other questions do not cover (a live summary reads the registry).
+    pub fn read<R>(&self, read: impl FnOnce(&Core) -> R) -> R {
+        read(&self.shared.core.lock().core)
+    }
+}
+
+/// The thread, for the one who ends it.
+#[derive(Debug)]
+pub struct CoreThread {
+    handle: CoreHandle,
+    thread: JoinHandle<Ledger>,
+}
+
+impl CoreThread {
+    /// Starts the thread on a core that was [`recover`]ed.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        mut core: Core,
+        ledger: Ledger,
+        messages: Receiver<CommitMessage>,
+        commit: CommitHandle,
+        options: TurnOptions,
+    ) -> std::io::Result<Self> {
+        let metrics = ServerMetrics::new(core.registry_mut(), (options.clock.now)());
+        let checkpointed = ledger.applied();
+        let locked = Locked { core, metrics, checkpointed, failure: None, page_bytes: 0 };
+        let shared = Arc::new(Shared { core: Mutex::new(locked), commit });
+        let handle = CoreHandle { shared: Arc::clone(&shared) };
+        let driver = Driver {
+            shared,
+            ledger,
+            messages,
+            options,
+            pending: None,
+            refreshed: (options.clock.instant)(),
+            refresh_took: Duration::ZERO,
+        };
+        let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
+        Ok(Self { handle, thread })
+    }
+
+    /// A handle to give to those who ask.
+    pub fn handle(&self) -> CoreHandle {
+        self.handle.clone()
+    }
+
+    /// Waits for the thread, which ends with a last turn once the commit has ended, and gives the ledger
+    /// back.
+    ///
+    /// # Errors
+    /// When the thread has panicked.
+    pub fn join(self) -> std::thread::Result<Ledger> {
+        self.thread.join()
+    }
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    messages: Receiver<CommitMessage>,
+    options: TurnOptions,
+    /// A checkpoint that could not be written yet.
+    pending: Option<Checkpoint>,
+    refreshed: Instant,
+    refresh_took: Duration,
+}
+
+impl Driver {
+    fn run(mut self) -> Ledger {
+        let instant = self.options.clock.instant;
+        let mut turn_at = instant() + self.options.interval;
+        loop {
+            let patience = turn_at.saturating_duration_since(instant());
+            match self.messages.recv_timeout(patience) {
+                Ok(message) => self.apply(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.turn();
+                    return self.ledger;
+                }
+            }
+            if instant() >= turn_at {
+                self.turn();
+                turn_at = instant() + self.options.interval;
+            }
+        }
+    }
+
+    fn apply(&self, message: CommitMessage) {
+        let core = &mut self.shared.core.lock().core;
+        core.apply(message);
+        for message in self.messages.try_iter().take(self.options.groups_per_lock) {
+            core.apply(message);
+        }
+    }
+
+    fn turn(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut locked = shared.core.lock();
+        // Time may go on only when what the last turn published is durable.
+        if let Some(pending) = self.pending.take()
+            && !self.write(&mut locked, pending)
+        {
+            return;
+        }
+        locked.core.advance((self.options.clock.now)());
+        self.refresh(&mut locked.core);
+        let checkpoint = locked.core.checkpoint();
+        self.write(&mut locked, checkpoint);
+    }
+
+    /// Open jobs are looked at one by one, so the more there are the rarer it is done.
+    fn refresh(&mut self, core: &mut Core) {
+        let instant = self.options.clock.instant;
+        let started = instant();
+        let pause = self.refresh_took * self.options.refresh_share;
+        if started.saturating_duration_since(self.refreshed) < pause {
+            return;
+        }
+        core.refresh();
+        self.refreshed = instant();
+        self.refresh_took = self.refreshed.saturating_duration_since(started);
+    }
+
+    /// Writes a checkpoint; keeps it for the next turn if that fails.
+    fn write(&mut self, locked: &mut Locked, checkpoint: Checkpoint) -> bool {
+        let instant = self.options.clock.instant;
+        let started = instant();
+        let written = self.ledger.checkpoint(&checkpoint);
+        let took = instant().saturating_duration_since(started);
+        locked.metrics.checkpoint(locked.core.registry_mut(), took, written.is_ok());
+        match written {
+            Ok(()) => {
+                if locked.failure.take().is_some() {
+                    tracing::info!(applied = %checkpoint.applied, "the ledger can be written again");
+                }
+                locked.checkpointed = checkpoint.applied;
+                self.shared.commit.applied(checkpoint.applied);
+                true
+            }
+            Err(error) => {
+                if locked.failure.is_none() {
+                    tracing::error!(%error, "the ledger cannot be written; it is tried again every turn");
+                }
+                locked.failure = Some(error.to_string());
+                self.pending = Some(checkpoint);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Cost of the last minutes, hours and day: what the ratio gauges divide.
+//!
+//! `rate()` in Prometheus can do this too; the gauges are for the page itself, for thresholds without a
+//! server behind them, and they survive a restart. Money is booked into the minute in which its revision was
+//! made; what is older than an hour is kept in quarters of an hour. Money of two currencies is never added
+//! up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use rust_decimal::{Decimal, RoundingStrategy};
+use spantally_stitch::{Cause, UnixNanos};
+
+const MINUTE_NANOS: u64 = 60_000_000_000;
+/// Minutes are kept apart this long.
+const FINE_MINUTES: u64 = 60;
+/// Beyond that, this many minutes lie together.
+const COARSE_MINUTES: u64 = 15;
+/// Windows as labels, and their lengths in minutes.
+pub(super) const WINDOWS: [(&str, u64); 4] = [("5m", 5), ("1h", 60), ("6h", 360), ("1d", 1440)];
+const LONGEST_MINUTES: u64 = 1440;
+
+/// Provider, model, currency.
+pub(super) type WindowKey = [Arc<str>; 3];
+
+/// Cost by time.
+#[derive(Debug)]
+pub(super) struct CostWindows {
+    rings: BTreeMap<WindowKey, VecDeque<Bucket>>,
+    changed: BTreeSet<WindowKey>,
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bucket {
+    /// Minutes since 1970.
+    start: u64,
+    total: Decimal,
+    retry: Decimal,
+    waste: Decimal,
+}
+
+/// Shares of one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    pub(super) retry: Decimal,
+    pub(super) waste: Decimal,
+}
+
+impl CostWindows {
+    /// At most `limit` keys; past it the models of a provider are taken together.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { rings: BTreeMap::new(), changed: BTreeSet::new(), limit }
+    }
+
+    /// Books an amount, negative when it is taken back.
+    pub(super) fn add(&mut self, mut key: WindowKey, cause: Option<Cause>, amount: Decimal, now: UnixNanos) {
+        if !self.rings.contains_key(&key) && self.rings.len() >= self.limit {
+            key[1] = "".into();
+        }
+        let ring = self.rings.entry(key.clone()).or_default();
+        let start = now.0 / MINUTE_NANOS;
+        if ring.back().is_none_or(|bucket| bucket.start < start) {
+            ring.push_back(Bucket { start, ..Bucket::default() });
+            coarsen(ring, start);
+        }
+        if let Some(bucket) = ring.back_mut() {
+            bucket.total += amount;
+            if cause.is_some_and(Cause::is_retry_driven) {
+                bucket.retry += amount;
+            }
+            if cause.is_some_and(Cause::is_waste) {
+                bucket.waste += amount;
+            }
+        }
+        self.changed.insert(key);
+    }
+
+    /// The shares of every key in a window of some minutes; without positive cost there is no share.
+    pub(super) fn shares(&self, minutes: u64, now: UnixNanos) -> impl Iterator<Item = (&WindowKey, Shares)> {
+        let oldest = (now.0 / MINUTE_NANOS + 1).saturating_sub(minutes);
+        self.rings.iter().filter_map(move |(key, ring)| {
+            let mut sum = Bucket::default();
+            for bucket in ring.iter().rev().take_while(|bucket| bucket.start >= oldest) {
+                sum.total += bucket.total;
+                sum.retry += bucket.retry;
+                sum.waste += bucket.waste;
+            }
+            if sum.total <= Decimal::ZERO {
+                return None;
+            }
+            Some((key, Shares { retry: share(sum.retry, sum.total), waste: share(sum.waste, sum.total) }))
+        })
+    }
+
+    /// What changed since the last call, as text.
+    pub(super) fn take_changed(&mut self) -> Vec<(String, String)> {
+        let changed = std::mem::take(&mut self.changed);
+        let text = |key: &WindowKey| {
+            let buckets = self.rings.get(key).into_iter().flatten();
+            let bucket = |bucket: &Bucket| {
+                let Bucket { start, total, retry, waste } = bucket;
+                format!("{start} {total} {retry} {waste}")
+            };
+            (key.join("\n"), buckets.map(bucket).collect::<Vec<_>>().join("\n"))
+        };
+        changed.iter().map(text).collect()
+    }
+
+    /// Takes back what [`Self::take_changed`] gave; false if it is not readable.
+    pub(super) fn restore(&mut self, key: &str, text: &str) -> bool {
+        let mut names = key.splitn(3, '\n').map(Arc::<str>::from);
+        let (Some(provider), Some(model), Some(currency)) = (names.next(), names.next(), names.next()) else {
+            return false;
+        };
+        let Some(ring) = text.lines().map(parse_bucket).collect::<Option<VecDeque<_>>>() else {
+            return false;
+        };
+        self.rings.insert([provider, model, currency], ring);
+        true
+    }
+}
+
+fn parse_bucket(line: &str) -> Option<Bucket> {
+    let mut words = line.split(' ');
+    let start = words.next()?.parse().ok()?;
+    let mut amount = || Decimal::from_str(words.next()?).ok();
+    Some(Bucket { start, total: amount()?, retry: amount()?, waste: amount()? })
+}
+
+/// Drops what is too old and lays together what is old.
+fn coarsen(ring: &mut VecDeque<Bucket>, now: u64) {
+    while ring.front().is_some_and(|bucket| bucket.start + LONGEST_MINUTES + COARSE_MINUTES < now) {
+        ring.pop_front();
+    }
+    let mut kept = VecDeque::<Bucket>::with_capacity(ring.len());
+    for bucket in ring.drain(..) {
+        let quarter = bucket.start / COARSE_MINUTES;
+        match kept.back_mut() {
+            Some(last) if bucket.start + FINE_MINUTES < now && last.start / COARSE_MINUTES == quarter => {
+                last.total += bucket.total;
+                last.retry += bucket.retry;
+                last.waste += bucket.waste;
+            }
+            _ => kept.push_back(bucket),
+        }
+    }
+    *ring = kept;
+}
+
+/// To six places: a gauge, not money.
+fn share(part: Decimal, total: Decimal) -> Decimal {
+    let share = part.checked_div(total).unwrap_or_default();
+    share.clamp(Decimal::ZERO, Decimal::ONE).round_dp_with_strategy(6, RoundingStrategy::MidpointAwayFromZero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> WindowKey {
+        ["fal".into(), "flux".into(), "USD".into()]
+    }
+
+    fn minute(minute: u64) -> UnixNanos {
+        UnixNanos(minute * MINUTE_NANOS)
+    }
+
+    fn dec(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn money_leaves_a_window_when_its_minute_does() {
+        let mut windows = CostWindows::new(9);
+        windows.add(key(), Some(Cause::Retry), dec("1"), minute(1000));
+        windows.add(key(), Some(Cause::Delivered), dec("3"), minute(1004));
+        let shares = |windows: &CostWindows, minutes, now| {
+            windows.shares(minutes, minute(now)).next().map(|(_, shares)| (shares.retry, shares.waste))
+        };
+        assert_eq!(shares(&windows, 5, 1004), Some((dec("0.25"), dec("0.25"))));
+        assert_eq!(shares(&windows, 5, 1005), Some((dec("0"), dec("0"))));
+        assert_eq!(shares(&windows, 5, 1009), None, "no cost has no share");
+        assert_eq!(shares(&windows, 60, 1009), Some((dec("0.25"), dec("0.25"))));
+    }
+
+    #[test]
+    fn a_day_is_bounded_exact_and_comes_back() {
+        let mut windows = CostWindows::new(9);
+        for at in 0..1440 {
+            windows.add(
+                key(),
+                Some(if at % 4 == 0 { Cause::Failed } else { Cause::Delivered }),
+                dec("0.1"),
+                minute(at),
+            );
+        }
+        assert!(windows.rings[&key()].len() <= 160, "{}", windows.rings[&key()].len());
+        let total: Decimal = windows.rings[&key()].iter().map(|bucket| bucket.total).sum();
+        assert_eq!(total, dec("144"));
+        let mut again = CostWindows::new(9);
+        for (key, text) in windows.take_changed() {
+            assert!(again.restore(&key, &text));
+        }
+        assert_eq!(again.rings, windows.rings);
+        let (_, day) = again.shares(1440, minute(1439)).next().unwrap();
+        assert_eq!((day.retry, day.waste), (dec("0"), dec("0.25")));
+        assert!(!again.restore("fal\nflux\nUSD", "1 2 x 4"));
+    }
+
+    #[test]
+    fn past_the_limit_models_are_taken_together() {
+        let mut windows = CostWindows::new(1);
+        for model in ["a", "b", "c"] {
+            let key = ["fal".into(), model.into(), "USD".into()];
+            windows.add(key, Some(Cause::Delivered), Decimal::ONE, minute(5));
+        }
+        assert_eq!(windows.rings.len(), 2);
+        let total: Decimal = windows.rings.values().flatten().map(|bucket| bucket.total).sum();
+        assert_eq!(total, dec("3"));
+    }
+}
