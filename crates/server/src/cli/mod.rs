@@ -3,11 +3,15 @@
 //! To add one: a file here, a `mod` line, a variant of [`Command`] and its line in [`run`]. What several
 //! commands share is in [`config_args`] (which configuration), [`output`] (formats, standard output) and
 //! [`exit`] (exit codes, errors).
+//!
+//! Next in the flow: [`serve`], and from there [`crate::app`].
 
 mod check;
 mod config_args;
+mod demo;
 mod exit;
 mod output;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -29,11 +33,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
     Check(check::Args),
 }
 
 fn run(command: Command) -> Outcome {
     match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(args),
     }
 }

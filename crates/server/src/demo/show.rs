@@ -105,11 +105,11 @@ pub async fn run<W: Write>(
             continue;
         }
         let finding = show.look().await?;
-        if tick.is_multiple_of(show_every) {
-            screen.show(&show.moment(&finding))?;
-        }
         if show.is_over(&finding) {
             break;
+        }
+        if tick.is_multiple_of(show_every) {
+            screen.show(&show.moment(&finding))?;
         }
     }
     let finding = show.look().await?;

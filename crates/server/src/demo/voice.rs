@@ -72,7 +72,8 @@ impl Talk<'_, '_> {
         let billed = Billed { unit: "audio_second", quantity: heard_seconds, price_nano_usd };
         self.leg("openai", "whisper-1", billed, false);
         self.chat(turn, conversation, tokens);
-        let cost = header("http.response.header.character_cost", characters.to_string());
+        // The fast model takes half a credit a character, and the header counts credits.
+        let cost = header("http.response.header.character_cost", (characters / 2).to_string());
         self.post(turn.inside(), SPEAK, (150, 500), vec![cost]);
         let price_nano_usd = FLASH_NANO_USD_PER_CHARACTER;
         let billed = Billed { unit: "character", quantity: characters, price_nano_usd };
