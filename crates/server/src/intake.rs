@@ -1,0 +1,138 @@
+//! From the bytes of one export request to a batch, and from the batch to its acknowledgement.
+//!
+//! [`read_batch`] is a pure function of rules and bytes: the receivers, `replay`, the benchmark and the fuzzers all
+//! call it, so what they measure is what is served. [`Intake`] is what the receivers share: the rules of the moment
+//! (they can be replaced while requests run), the bytes in flight ([`Inflight`]), the counters ([`IntakeStats`]) and
+//! the way to the journal.
+//!
+//! A request is admitted by its bytes before they are read, and again for what they inflate to. Past the limit it is
+//! refused at once and asked to come back: a client with a short export time-out must not be kept waiting.
+//!
+//! Next in the flow: [`crate::commit`].
+
+mod clients;
+mod inflight;
+mod read;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use spantally_providers::Recogniser;
+
+pub use self::inflight::{Admission, Inflight};
+pub use self::read::{ReadCache, read_batch};
+pub use self::stats::{IntakeStats, RequestEnd};
+use crate::batch::{Batch, Refusal, Tally, Transport};
+use crate::commit::CommitHandle;
+use crate::decode::DecodeError;
+
+/// How long a client that finds too many bytes in flight is told to wait.
+const RETRY_AFTER_MS: u64 = 1000;
+
+/// What all receivers share.
+#[derive(Debug)]
+pub struct Intake {
+    rules: ArcSwap<Rules>,
+    inflight: Arc<Inflight>,
+    commit: CommitHandle,
+    stats: IntakeStats,
+}
+
+/// One set of rules, with what decoding keeps between requests. New rules begin with empty caches.
+#[derive(Debug)]
+struct Rules {
+    recogniser: Arc<Recogniser>,
+    /// As many as requests were ever decoded at once.
+    caches: Mutex<Vec<ReadCache>>,
+}
+
+impl Rules {
+    fn new(recogniser: Arc<Recogniser>) -> Self {
+        Self { recogniser, caches: Mutex::default() }
+    }
+}
+
+/// Why the contents of a request were not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeError {
+    /// It cannot be read, now or ever.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It cannot be taken now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Intake {
+    /// An intake that admits `inflight_bytes` of request bodies at a time.
+    pub fn new(recogniser: Arc<Recogniser>, commit: CommitHandle, inflight_bytes: u64) -> Self {
+        Self {
+            rules: ArcSwap::from_pointee(Rules::new(recogniser)),
+            inflight: Arc::new(Inflight::new(inflight_bytes, RETRY_AFTER_MS)),
+            commit,
+            stats: IntakeStats::default(),
+        }
+    }
+
+    /// Replaces the rules. Requests that are being read end under the old ones.
+    pub fn reload(&self, recogniser: Arc<Recogniser>) {
+        self.rules.store(Arc::new(Rules::new(recogniser)));
+    }
+
+    /// The rules of the moment.
+    pub fn recogniser(&self) -> Arc<Recogniser> {
+        self.rules.load().recogniser.clone()
+    }
+
+    /// The bytes in flight.
+    pub fn inflight(&self) -> &Arc<Inflight> {
+        &self.inflight
+    }
+
+    /// Counters of requests and connections since the start.
+    pub fn stats(&self) -> &IntakeStats {
+        &self.stats
+    }
+
+    /// Reads a body under the rules of the moment.
+    ///
+    /// # Errors
+    /// The body cannot be read.
+    pub fn read(&self, transport: Transport, tenant: &str, body: &[u8]) -> Result<Batch, DecodeError> {
+        let rules = self.rules.load_full();
+        let mut cache = rules.caches.lock().pop().unwrap_or_default();
+        let batch = read_batch(&rules.recogniser, &mut cache, tenant, transport, body);
+        rules.caches.lock().push(cache);
+        batch
+    }
+
+    /// Waits until a batch is durable, and tells its counts. A batch without spans is taken as it is.
+    ///
+    /// # Errors
+    /// The journal did not take it: nothing of it counts, and the client is to send it again.
+    pub async fn commit(&self, batch: Batch) -> Result<Tally, Refusal> {
+        let tally = batch.tally;
+        if tally.received > 0 {
+            self.commit.commit(batch).await?;
+        }
+        Ok(tally)
+    }
+
+    /// Reads and commits a body.
+    ///
+    /// # Errors
+    /// The body cannot be read, or the journal did not take it.
+    pub async fn accept(
+        &self,
+        transport: Transport,
+        tenant: &str,
+        body: &[u8],
+    ) -> Result<Tally, IntakeError> {
+        let batch = self.read(transport, tenant, body)?;
+        Ok(self.commit(batch).await?)
+    }
+}

@@ -1,0 +1,74 @@
+//! One request body to one batch.
+
+use std::sync::Arc;
+
+use spantally_providers::{EndpointCache, Recogniser, ResourceView, SpanView};
+use spantally_stitch::Client;
+
+use super::clients::ClientCache;
+use crate::batch::{Batch, RejectReason, Transport};
+use crate::decode::{self, DecodeError, Visitor, json};
+
+/// Most evidence that room is made for before the first span is read.
+const CAPACITY_MAX: usize = 4096;
+
+/// What one decoding thread keeps between requests. It belongs to one [`Recogniser`]: with another, begin anew.
+#[derive(Debug, Default)]
+pub struct ReadCache {
+    endpoints: EndpointCache,
+    clients: ClientCache,
+    /// How much evidence the last request had: the next one likely has as much.
+    capacity: usize,
+}
+
+/// Reads an encoded `ExportTraceServiceRequest`: JSON if it came as [`Transport::HttpJson`], else protobuf.
+///
+/// # Errors
+/// The body cannot be read. No part of it counts.
+pub fn read_batch(
+    recogniser: &Recogniser,
+    cache: &mut ReadCache,
+    tenant: &str,
+    transport: Transport,
+    body: &[u8],
+) -> Result<Batch, DecodeError> {
+    let mut batch = Batch { transport, ..Batch::default() };
+    batch.evidence.reserve_exact(cache.capacity);
+    let mut reading = Reading { recogniser, cache, tenant, client: Arc::default(), batch };
+    if transport == Transport::HttpJson {
+        decode::read(&json::to_protobuf(body)?, recogniser.keys(), &mut reading)?;
+    } else {
+        decode::read(body, recogniser.keys(), &mut reading)?;
+    }
+    let batch = reading.batch;
+    cache.capacity = batch.evidence.len().min(CAPACITY_MAX);
+    Ok(batch)
+}
+
+struct Reading<'r> {
+    recogniser: &'r Recogniser,
+    cache: &'r mut ReadCache,
+    tenant: &'r str,
+    client: Arc<Client>,
+    batch: Batch,
+}
+
+impl Visitor for Reading<'_> {
+    fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>) {
+        let make = || self.recogniser.client(resource, self.tenant);
+        self.client = self.cache.clients.get(self.tenant, encoded, make);
+    }
+
+    fn span(&mut self, span: &SpanView<'_>) {
+        self.batch.tally.received += 1;
+        match self.recogniser.recognise(span, &self.client, &mut self.cache.endpoints) {
+            Some(evidence) => self.batch.evidence.push(evidence),
+            None => self.batch.tally.ignored += 1,
+        }
+    }
+
+    fn rejected(&mut self, reason: RejectReason) {
+        self.batch.tally.received += 1;
+        self.batch.tally.rejected[reason as usize] += 1;
+    }
+}

@@ -1,0 +1,108 @@
+//! Counters of requests and connections since the start. Counts of spans are durable and live with the core: they are in
+//! each batch's tally.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::batch::Transport;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// All of it is durable.
+    Accepted,
+    /// It is durable but for spans that cannot be used.
+    Partial,
+    /// Its body is no OTLP request, or does not inflate.
+    BadData,
+    /// It is larger than the limit, as it came or inflated.
+    TooLarge,
+    /// Its content type is neither protobuf nor JSON.
+    UnsupportedType,
+    /// Its compression is not one that we know.
+    UnsupportedEncoding,
+    /// Its HTTP method is not POST.
+    WrongMethod,
+    /// It is for another path, signal or gRPC method.
+    NotFound,
+    /// Its body did not come in time.
+    TimedOut,
+    /// The client went away before its body had come.
+    Disconnected,
+    /// Too many bytes are in flight, or the commit queue is full.
+    Overloaded,
+    /// The journal cannot be written.
+    Storage,
+    /// The server is stopping.
+    Stopping,
+}
+
+impl RequestEnd {
+    /// Every value; the position is the index of its counter.
+    pub const ALL: [Self; 13] = [
+        Self::Accepted,
+        Self::Partial,
+        Self::BadData,
+        Self::TooLarge,
+        Self::UnsupportedType,
+        Self::UnsupportedEncoding,
+        Self::WrongMethod,
+        Self::NotFound,
+        Self::TimedOut,
+        Self::Disconnected,
+        Self::Overloaded,
+        Self::Storage,
+        Self::Stopping,
+    ];
+
+    /// The word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Partial => "partial",
+            Self::BadData => "bad_data",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedType => "unsupported_type",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::WrongMethod => "wrong_method",
+            Self::NotFound => "not_found",
+            Self::TimedOut => "timed_out",
+            Self::Disconnected => "disconnected",
+            Self::Overloaded => "overloaded",
+            Self::Storage => "storage",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// Counters of the receivers.
+#[derive(Debug, Default)]
+pub struct IntakeStats {
+    requests: [[AtomicU64; RequestEnd::ALL.len()]; Transport::ALL.len()],
+    body_bytes: [AtomicU64; Transport::ALL.len()],
+    /// Connections accepted.
+    pub connections_accepted: AtomicU64,
+    /// Connections that are open.
+    pub connections_open: AtomicU64,
+    /// Connections that ended in a protocol or socket error, or brought no request in time.
+    pub connections_failed: AtomicU64,
+}
+
+impl IntakeStats {
+    /// Requests that came by a transport and ended in a way.
+    pub fn requests(&self, transport: Transport, end: RequestEnd) -> u64 {
+        self.requests[transport as usize][end as usize].load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the bodies that came by a transport, inflated.
+    pub fn body_bytes(&self, transport: Transport) -> u64 {
+        self.body_bytes[transport as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ended(&self, transport: Transport, end: RequestEnd) {
+        self.requests[transport as usize][end as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self, transport: Transport, bytes: usize) {
+        self.body_bytes[transport as usize].fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}

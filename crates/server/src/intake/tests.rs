@@ -1,0 +1,95 @@
+//! Bytes to batches under the built-in rules.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+
+use super::*;
+use crate::batch::RejectReason;
+use crate::receivers::testing::{call_span, recogniser, request, text};
+
+#[test]
+fn every_span_is_evidence_ignored_or_rejected() {
+    let other = Span {
+        attributes: vec![text("http.request.method", "GET"), text("url.full", "https://example.com/")],
+        ..call_span(2)
+    };
+    let spans = vec![call_span(1), other, Span { trace_id: vec![1; 2], ..call_span(3) }];
+    let batch = read(Transport::Grpc, &request("clips", spans).encode_to_vec());
+    assert_eq!(batch.tally.received, 3);
+    assert_eq!(batch.tally.ignored, 1);
+    assert_eq!(batch.tally.rejected[RejectReason::TraceId as usize], 1);
+    assert_eq!(batch.evidence.len(), 1);
+    assert_eq!(&*batch.evidence[0].client.service, "clips");
+    assert_eq!(&*batch.evidence[0].client.tenant, "t");
+}
+
+#[test]
+fn json_and_protobuf_make_the_same_batch() {
+    let request = request("clips", vec![call_span(1), call_span(2)]);
+    let json = serde_json::to_vec(&request).unwrap();
+    let mut from_json = read(Transport::HttpJson, &json);
+    assert_eq!(from_json.transport, Transport::HttpJson);
+    from_json.transport = Transport::Grpc;
+    assert_eq!(from_json, read(Transport::Grpc, &request.encode_to_vec()));
+}
+
+#[test]
+fn spans_of_one_resource_share_their_client_across_requests() {
+    let recogniser = recogniser();
+    let mut cache = ReadCache::default();
+    let mut read = |service| {
+        let body = request(service, vec![call_span(1), call_span(2)]).encode_to_vec();
+        read_batch(&recogniser, &mut cache, "", Transport::Grpc, &body).unwrap()
+    };
+    let (first, second, other) = (read("clips"), read("clips"), read("stills"));
+    assert!(Arc::ptr_eq(&first.evidence[0].client, &first.evidence[1].client));
+    assert!(Arc::ptr_eq(&first.evidence[0].client, &second.evidence[0].client));
+    assert_eq!(&*other.evidence[0].client.service, "stills");
+}
+
+#[test]
+fn a_resource_after_its_spans_and_in_parts_is_theirs_all_the_same() {
+    let part = |key: &str, value: &str| {
+        let resource = Some(Resource { attributes: vec![text(key, value)], ..Resource::default() });
+        ResourceSpans { resource, ..ResourceSpans::default() }.encode_to_vec()
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![call_span(1)], ..ScopeSpans::default() }];
+    let spans = ResourceSpans { scope_spans, ..ResourceSpans::default() }.encode_to_vec();
+    let inner = [spans, part("service.name", "clips"), part("service.instance.id", "i-1")].concat();
+    let mut body = vec![0x0a];
+    prost::encode_length_delimiter(inner.len(), &mut body).unwrap();
+    body.extend(inner);
+    let client = read(Transport::Grpc, &body).evidence.remove(0).client;
+    assert_eq!((&*client.service, &*client.instance), ("clips", "i-1"));
+}
+
+#[test]
+fn text_that_is_not_utf8_costs_a_span_only_where_a_rule_reads_it() {
+    let bodies = ["url.full", "some.prompt"].map(|key| {
+        let mut span = call_span(1);
+        span.attributes.push(KeyValue {
+            key: key.into(),
+            value: Some(AnyValue { value: Some(Any::StringValue("~~".into())) }),
+            ..KeyValue::default()
+        });
+        let mut body = request("clips", vec![span, call_span(2)]).encode_to_vec();
+        let at = body.windows(2).position(|two| two == b"~~").unwrap();
+        body[at] = 0xff;
+        body
+    });
+    let [named, unnamed] = bodies.map(|body| {
+        ExportTraceServiceRequest::decode(&*body).unwrap_err();
+        read(Transport::Grpc, &body)
+    });
+    assert_eq!(named.tally.rejected[RejectReason::Encoding as usize], 1);
+    assert_eq!(named.evidence.len(), 1);
+    assert_eq!(unnamed.evidence.len(), 2);
+}
+
+fn read(transport: Transport, body: &[u8]) -> Batch {
+    read_batch(&recogniser(), &mut ReadCache::default(), "t", transport, body).unwrap()
+}

@@ -1,0 +1,213 @@
+//! What is answered: the export response, or a `google.rpc.Status` with details.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message;
+use serde_json::json;
+use tonic::Code;
+
+use crate::batch::{Refusal, RejectReason, Tally};
+use crate::decode::DecodeError;
+use crate::intake::RequestEnd;
+
+/// How long a client is told to wait when the journal cannot be written or the server stops.
+const RETRY_AFTER_MS: u64 = 1000;
+
+/// A request that was not taken.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) end: RequestEnd,
+    pub(super) message: Cow<'static, str>,
+    /// When to come back; none when it would not help.
+    pub(super) retry_after_ms: Option<u64>,
+}
+
+impl Failure {
+    pub(super) fn new(end: RequestEnd, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { end, message: message.into(), retry_after_ms: None }
+    }
+
+    pub(super) fn too_large(limit: usize, what: &str) -> Self {
+        let message = format!(
+            "the {what} body is larger than the {limit} bytes that this receiver takes; send smaller batches"
+        );
+        Self::new(RequestEnd::TooLarge, message)
+    }
+
+    /// How the two protocols spell it.
+    pub(super) fn codes(&self) -> (StatusCode, Code) {
+        match self.end {
+            RequestEnd::Accepted | RequestEnd::Partial => (StatusCode::OK, Code::Ok),
+            RequestEnd::BadData => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            RequestEnd::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            RequestEnd::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+            RequestEnd::UnsupportedEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+            RequestEnd::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
+            RequestEnd::NotFound => (StatusCode::NOT_FOUND, Code::Unimplemented),
+            RequestEnd::TimedOut => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            RequestEnd::Disconnected => (StatusCode::BAD_REQUEST, Code::Cancelled),
+            RequestEnd::Overloaded | RequestEnd::Storage | RequestEnd::Stopping => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+        }
+    }
+
+    /// `google.rpc.Status` in protobuf.
+    pub(super) fn status_protobuf(&self) -> Bytes {
+        let details = match (self.end, self.retry_after_ms) {
+            (RequestEnd::BadData, _) => {
+                let violation =
+                    FieldViolation { description: self.message.to_string(), ..Default::default() };
+                vec![Any::of(BAD_REQUEST, &BadRequest { field_violations: vec![violation] })]
+            }
+            (_, Some(ms)) => {
+                let nanos = (ms % 1000 * 1_000_000) as i32;
+                let retry_delay = Some(Duration { seconds: (ms / 1000).cast_signed(), nanos });
+                vec![Any::of(RETRY_INFO, &RetryInfo { retry_delay })]
+            }
+            _ => Vec::new(),
+        };
+        let code = self.codes().1 as i32;
+        Status { code, message: self.message.to_string(), details }.encode_to_vec().into()
+    }
+
+    /// `google.rpc.Status` in JSON.
+    pub(super) fn status_json(&self) -> Bytes {
+        let details = match (self.end, self.retry_after_ms) {
+            (RequestEnd::BadData, _) => json!([{
+                "@type": BAD_REQUEST,
+                "fieldViolations": [{ "description": self.message }],
+            }]),
+            (_, Some(ms)) => json!([{
+                "@type": RETRY_INFO,
+                "retryDelay": format!("{}.{:03}s", ms / 1000, ms % 1000),
+            }]),
+            _ => json!([]),
+        };
+        let status = json!({ "code": self.codes().1 as i32, "message": self.message, "details": details });
+        status.to_string().into()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let (end, retry_after_ms) = match refusal {
+            Refusal::Overloaded { retry_after_ms } => (RequestEnd::Overloaded, retry_after_ms),
+            Refusal::Storage { .. } => (RequestEnd::Storage, RETRY_AFTER_MS),
+            Refusal::Stopping => (RequestEnd::Stopping, RETRY_AFTER_MS),
+        };
+        Self { end, message: refusal.to_string().into(), retry_after_ms: Some(retry_after_ms) }
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::new(RequestEnd::BadData, error.to_string())
+    }
+}
+
+/// How a request ended that was taken.
+pub(super) fn end_of(tally: &Tally) -> RequestEnd {
+    if rejected(tally) > 0 { RequestEnd::Partial } else { RequestEnd::Accepted }
+}
+
+fn rejected(tally: &Tally) -> u64 {
+    tally.rejected.iter().sum()
+}
+
+/// `3 spans were rejected: invalid_trace_id 2, invalid_time 1`.
+fn rejections(tally: &Tally) -> String {
+    let reasons = RejectReason::ALL.iter().zip(tally.rejected).filter(|(_, count)| *count > 0);
+    let reasons = reasons.map(|(reason, count)| format!("{} {count}", reason.as_str())).collect::<Vec<_>>();
+    format!("{} spans were rejected: {}", rejected(tally), reasons.join(", "))
+}
+
+/// `ExportTraceServiceResponse` in protobuf: no bytes at all when everything was taken.
+pub(super) fn response_protobuf(tally: &Tally) -> Bytes {
+    if rejected(tally) == 0 {
+        return Bytes::new();
+    }
+    let partial = ExportTracePartialSuccess {
+        rejected_spans: rejected(tally).cast_signed(),
+        error_message: rejections(tally),
+    };
+    ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec().into()
+}
+
+/// `ExportTraceServiceResponse` in JSON.
+pub(super) fn response_json(tally: &Tally) -> Bytes {
+    if rejected(tally) == 0 {
+        return Bytes::from_static(b"{}");
+    }
+    let partial = json!({
+        "rejectedSpans": rejected(tally).to_string(),
+        "errorMessage": rejections(tally),
+    });
+    json!({ "partialSuccess": partial }).to_string().into()
+}
+
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Status {
+    #[prost(int32, tag = "1")]
+    pub(super) code: i32,
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Any {
+    #[prost(string, tag = "1")]
+    pub(super) type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) value: Vec<u8>,
+}
+
+impl Any {
+    fn of(type_url: &str, message: &impl Message) -> Self {
+        Self { type_url: type_url.to_owned(), value: message.encode_to_vec() }
+    }
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    pub(super) retry_delay: Option<Duration>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Duration {
+    #[prost(int64, tag = "1")]
+    pub(super) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(super) nanos: i32,
+}
+
+/// `google.rpc.BadRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BadRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) field_violations: Vec<FieldViolation>,
+}
+
+/// `google.rpc.BadRequest.FieldViolation`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct FieldViolation {
+    #[prost(string, tag = "1")]
+    pub(super) field: String,
+    #[prost(string, tag = "2")]
+    pub(super) description: String,
+}

@@ -1,0 +1,142 @@
+//! Reading a request body within its limits.
+//!
+//! A body that arrives in one frame is handed on as it is; one in several is put together once. Each byte is admitted
+//! before it is kept.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use super::answer::Failure;
+use crate::intake::{Admission, RequestEnd};
+
+/// Bytes before a gRPC message: whether it is compressed, and its length.
+const GRPC_PREFIX_BYTES: usize = 5;
+
+/// Most room that is made on the word of a header alone.
+const CAPACITY_MAX: usize = 4 << 20;
+
+/// Reads an HTTP body of at most `limit` bytes.
+pub(super) async fn whole(
+    body: &mut Incoming,
+    limit: usize,
+    admission: &mut Admission,
+) -> Result<Bytes, Failure> {
+    let announced = body.size_hint().exact().unwrap_or(0);
+    if announced > limit as u64 {
+        return Err(Failure::too_large(limit, "request"));
+    }
+    let mut admitted = announced as usize;
+    admission.grow(admitted)?;
+    let mut whole = Joined::default();
+    while let Some(chunk) = next(body).await? {
+        let len = whole.len() + chunk.len();
+        if len > limit {
+            return Err(Failure::too_large(limit, "request"));
+        }
+        if len > admitted {
+            admission.grow(len - admitted)?;
+            admitted = len;
+        }
+        whole.push(chunk, admitted);
+    }
+    Ok(whole.finish())
+}
+
+/// Reads the one message of a unary gRPC call, of at most `limit` bytes, and whether it is compressed.
+pub(super) async fn message(
+    body: &mut Incoming,
+    limit: usize,
+    admission: &mut Admission,
+) -> Result<(bool, Bytes), Failure> {
+    let mut whole = Joined::default();
+    let mut expected = None;
+    while let Some(chunk) = next(body).await? {
+        whole.push(chunk, expected.unwrap_or(GRPC_PREFIX_BYTES));
+        if expected.is_none()
+            && let Some(prefix) = whole.as_slice().first_chunk::<GRPC_PREFIX_BYTES>()
+        {
+            let [_, length @ ..] = *prefix;
+            let length = u32::from_be_bytes(length) as usize;
+            if length > limit {
+                return Err(Failure::too_large(limit, "request"));
+            }
+            admission.grow(length)?;
+            expected = Some(GRPC_PREFIX_BYTES + length);
+        }
+        if expected.is_some_and(|expected| whole.len() > expected) {
+            return Err(bad("more than one message in a unary call"));
+        }
+    }
+    let mut message = whole.finish();
+    if expected != Some(message.len()) {
+        return Err(bad("the body ends before its message does"));
+    }
+    let compressed = match message[0] {
+        0 => false,
+        1 => true,
+        _ => return Err(bad("the compressed flag of the message is neither 0 nor 1")),
+    };
+    message.advance(GRPC_PREFIX_BYTES);
+    Ok((compressed, message))
+}
+
+fn bad(message: &'static str) -> Failure {
+    Failure::new(RequestEnd::BadData, message)
+}
+
+/// The next data of a body; trailers are not for us.
+async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Failure::new(RequestEnd::Disconnected, format!("the body did not come to its end: {error}"))
+        })?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads and forgets what is left of a body. A client that is still sending when its connection is closed would see a
+/// reset, and not the answer.
+pub(super) async fn discard(body: &mut Incoming, mut bytes_max: usize) {
+    while let Ok(Some(chunk)) = next(body).await
+        && chunk.len() <= bytes_max
+    {
+        bytes_max -= chunk.len();
+    }
+}
+
+/// Chunks put together: the first as it is, copied only when a second comes.
+#[derive(Default)]
+struct Joined {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Joined {
+    fn as_slice(&self) -> &[u8] {
+        if self.all.is_empty() { &self.first } else { &self.all }
+    }
+
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn push(&mut self, chunk: Bytes, expected: usize) {
+        if self.len() == 0 {
+            self.first = chunk;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.reserve(expected.min(CAPACITY_MAX).max(self.first.len() + chunk.len()));
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&chunk);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
+}

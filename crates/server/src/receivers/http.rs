@@ -1,0 +1,207 @@
+//! OTLP/HTTP: `POST /v1/traces` in protobuf or JSON, compressed or not.
+//!
+//! Answers, errors among them, have the content type of the request. Where that is no type that we know, they are
+//! plain text.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
+use hyper::{Method, Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::answer::{Failure, end_of, response_json, response_protobuf};
+use super::compression::Coding;
+use super::listen::{Versions, serve as serve_connections};
+use super::{HttpSettings, Received, body, take};
+use crate::batch::{Tally, Transport};
+use crate::intake::{Intake, RequestEnd};
+
+/// How much of a refused request is read and thrown away, so that its sender gets to read the answer.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+
+/// How long that may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves OTLP/HTTP on a bound listener until `stop` is true, then drains.
+///
+/// # Errors
+/// The listener has no address.
+pub async fn serve(
+    listener: TcpListener,
+    settings: HttpSettings,
+    intake: Arc<Intake>,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let connections = settings.connections.clone();
+    let (settings, shared) = (Arc::new(settings), intake.clone());
+    let handler = move |request| respond(request, settings.clone(), intake.clone());
+    serve_connections(listener, stop, connections, Versions::Both, shared, handler).await
+}
+
+/// How requests and answers are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Protobuf,
+    Json,
+}
+
+impl Format {
+    /// The format of a content type. JSON may say that it is UTF-8, and nothing else.
+    fn parse(content_type: &str) -> Option<Self> {
+        let mut parts = content_type.split(';').map(str::trim);
+        let format = match parts.next()? {
+            name if name.eq_ignore_ascii_case("application/x-protobuf") => return Some(Self::Protobuf),
+            name if name.eq_ignore_ascii_case("application/json") => Self::Json,
+            _ => return None,
+        };
+        let mut charsets = parts.filter_map(|part| part.split_once('=')).filter_map(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+        });
+        charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")).then_some(format)
+    }
+
+    fn transport(self) -> Transport {
+        match self {
+            Self::Protobuf => Transport::HttpProtobuf,
+            Self::Json => Transport::HttpJson,
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    settings: Arc<HttpSettings>,
+    intake: Arc<Intake>,
+) -> Response<Full<Bytes>> {
+    let (head, mut incoming) = request.into_parts();
+    let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::parse(given);
+    let taken = match (head.uri.path() == settings.traces_url_path, &head.method, format) {
+        (false, ..) => {
+            let message =
+                format!("there is no {}; traces go to {}", head.uri.path(), settings.traces_url_path);
+            Err(Failure::new(RequestEnd::NotFound, message))
+        }
+        (_, method, _) if method != Method::POST => {
+            Err(Failure::new(RequestEnd::WrongMethod, format!("{method} is not POST")))
+        }
+        (.., None) => {
+            let message = format!(
+                "content-type `{given}` is neither application/x-protobuf nor application/json in UTF-8"
+            );
+            Err(Failure::new(RequestEnd::UnsupportedType, message))
+        }
+        (.., Some(format)) => export(format, &head.headers, &mut incoming, &settings, &intake).await,
+    };
+    let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
+    intake.stats().ended(format.map_or(Transport::HttpProtobuf, Format::transport), end);
+    match taken {
+        Ok(tally) => success(format.unwrap_or(Format::Protobuf), &tally),
+        Err(failure) => {
+            // Its outcome does not matter: the answer is sent in any case.
+            let _ =
+                tokio::time::timeout(DISCARD_TIMEOUT, body::discard(&mut incoming, DISCARD_BYTES_MAX)).await;
+            refusal(format, &failure)
+        }
+    }
+}
+
+async fn export(
+    format: Format,
+    headers: &HeaderMap,
+    incoming: &mut Incoming,
+    settings: &HttpSettings,
+    intake: &Arc<Intake>,
+) -> Result<Tally, Failure> {
+    let coding = coding(headers)?;
+    let limit = settings.max_body_bytes;
+    let mut admission = intake.inflight().admission();
+    let whole = body::whole(incoming, limit, &mut admission);
+    let whole = tokio::time::timeout(settings.read_timeout, whole).await;
+    let body = whole.unwrap_or_else(|_| {
+        Err(Failure::new(RequestEnd::TimedOut, format!("no whole body within {:?}", settings.read_timeout)))
+    })?;
+    take(intake, Received { transport: format.transport(), coding, body, limit, admission }).await
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
+    let Some(value) = headers.get(CONTENT_ENCODING) else {
+        return Ok(Coding::Identity);
+    };
+    value.to_str().ok().and_then(Coding::parse).ok_or_else(|| {
+        let message = format!("content-encoding {value:?} is not one of {}", Coding::ACCEPTED);
+        Failure::new(RequestEnd::UnsupportedEncoding, message)
+    })
+}
+
+fn success(format: Format, tally: &Tally) -> Response<Full<Bytes>> {
+    let body = match format {
+        Format::Protobuf => response_protobuf(tally),
+        Format::Json => response_json(tally),
+    };
+    let mut response = Response::new(Full::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    response
+}
+
+fn refusal(format: Option<Format>, failure: &Failure) -> Response<Full<Bytes>> {
+    let plain = matches!(failure.end, RequestEnd::NotFound | RequestEnd::WrongMethod);
+    let (content_type, body) = match format.filter(|_| !plain) {
+        Some(Format::Protobuf) => (Format::Protobuf.content_type(), failure.status_protobuf()),
+        Some(Format::Json) => (Format::Json.content_type(), failure.status_json()),
+        None => ("text/plain; charset=utf-8", format!("{}\n", failure.message).into()),
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = failure.codes().0;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    match failure.end {
+        RequestEnd::WrongMethod => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
+        RequestEnd::UnsupportedEncoding => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::ACCEPTED));
+        }
+        _ => {}
+    }
+    if let Some(ms) = failure.retry_after_ms {
+        headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_read_with_their_parameters() {
+        let table = [
+            ("application/x-protobuf", Some(Format::Protobuf)),
+            ("Application/X-Protobuf", Some(Format::Protobuf)),
+            ("application/json", Some(Format::Json)),
+            ("application/json; charset=utf-8", Some(Format::Json)),
+            ("application/json;charset=\"UTF-8\"; x=y", Some(Format::Json)),
+            ("application/json; charset=latin1", None),
+            ("application/protobuf", None),
+            ("text/plain", None),
+            ("", None),
+        ];
+        for (content_type, format) in table {
+            assert_eq!(Format::parse(content_type), format, "{content_type}");
+        }
+    }
+}

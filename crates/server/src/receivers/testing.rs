@@ -1,0 +1,146 @@
+//! What the tests of intake and receivers share: good requests, and a server on real sockets with a journal in memory.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use spantally_providers::{CorrelationConfig, Recogniser, builtin};
+use spantally_store::{Dropped, Journal, Seq, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{GrpcSettings, HttpSettings, grpc, http};
+use crate::batch::Transport;
+use crate::commit::{CommitMessage, CommitOptions, Committer};
+use crate::intake::{Inflight, Intake, RequestEnd};
+
+/// The built-in rules.
+pub(crate) fn recogniser() -> Arc<Recogniser> {
+    let files = builtin::files().unwrap();
+    Arc::new(Recogniser::compile(&files, &CorrelationConfig::default()).unwrap())
+}
+
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Any::StringValue(value.into())) });
+    KeyValue { key: key.into(), value, ..KeyValue::default() }
+}
+
+/// A submit to fal, told apart by its span id.
+pub(crate) fn call_span(id: u8) -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![id; 8],
+        name: "POST".into(),
+        kind: 3,
+        start_time_unix_nano: 1_800_000_000_000_000_000,
+        end_time_unix_nano: 1_800_000_000_500_000_000,
+        attributes: vec![
+            text("http.request.method", "POST"),
+            text("url.full", "https://queue.fal.run/fal-ai/flux/dev"),
+        ],
+        ..Span::default()
+    }
+}
+
+/// A request of one service.
+pub(crate) fn request(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
+    let resource = Some(Resource { attributes: vec![text("service.name", service)], ..Resource::default() });
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }
+}
+
+pub(crate) fn inflight(limit_bytes: u64) -> Inflight {
+    Inflight::new(limit_bytes, 1000)
+}
+
+/// A journal that keeps nothing, and fails when it is told to.
+struct Memory {
+    rows: u64,
+    full: Arc<AtomicBool>,
+}
+
+impl Journal for Memory {
+    fn append(&mut self, _batch: &[u8]) -> Result<Seq, StoreError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(StoreError::Full {
+                path: "journal.db".into(),
+                detail: "by order of the test".to_owned(),
+            });
+        }
+        self.rows += 1;
+        Ok(Seq(self.rows))
+    }
+
+    fn replay(
+        &mut self,
+        _after: Seq,
+        _visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn drop_to(&mut self, _applied: Seq) -> Result<Dropped, StoreError> {
+        Ok(Dropped::All)
+    }
+}
+
+/// Both receivers, on ports that the operating system chose.
+pub(super) struct Server {
+    pub(super) grpc: SocketAddr,
+    pub(super) http: SocketAddr,
+    pub(super) intake: Arc<Intake>,
+    pub(super) disk_full: Arc<AtomicBool>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) tasks: Vec<tokio::task::JoinHandle<std::io::Result<()>>>,
+    messages: Receiver<CommitMessage>,
+    _committer: Committer,
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        Self::start_with(GrpcSettings::default(), HttpSettings::default(), 256 << 20).await
+    }
+
+    pub(super) async fn start_with(grpc: GrpcSettings, http: HttpSettings, inflight_bytes: u64) -> Self {
+        let disk_full = Arc::new(AtomicBool::new(false));
+        let journal = Box::new(Memory { rows: 0, full: disk_full.clone() });
+        let (core, messages) = sync_channel(1024);
+        let committer = Committer::start(journal, CommitOptions::default(), core).unwrap();
+        let intake = Arc::new(Intake::new(recogniser(), committer.handle(), inflight_bytes));
+        let (stop, stopped) = watch::channel(false);
+        let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (grpc_at, http_at) = (grpc_listener.local_addr().unwrap(), http_listener.local_addr().unwrap());
+        let tasks = vec![
+            tokio::spawn(grpc::serve(grpc_listener, grpc, intake.clone(), stopped.clone())),
+            tokio::spawn(http::serve(http_listener, http, intake.clone(), stopped)),
+        ];
+        Self { grpc: grpc_at, http: http_at, intake, disk_full, stop, tasks, messages, _committer: committer }
+    }
+
+    /// Spans that were committed since the last call: received, and kept as evidence.
+    pub(super) fn committed(&self) -> (u64, usize) {
+        let batches = self.messages.try_iter().flat_map(|message| message.batches);
+        batches.fold((0, 0), |(received, kept), batch| {
+            (received + batch.tally.received, kept + batch.evidence.len())
+        })
+    }
+
+    /// How requests ended, those that came at all.
+    pub(super) fn ends(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let pairs =
+            Transport::ALL.into_iter().flat_map(|transport| RequestEnd::ALL.map(|end| (transport, end)));
+        let counts = pairs.map(|(transport, end)| {
+            (transport.as_str(), end.as_str(), self.intake.stats().requests(transport, end))
+        });
+        counts.filter(|(.., count)| *count > 0).collect()
+    }
+}
