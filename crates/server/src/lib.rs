@@ -1,15 +1,21 @@
 //! The server: receivers, decode, pipeline, export, API and command line.
 
+pub mod admin;
+pub mod app;
 pub mod batch;
 pub mod cli;
 pub mod clock;
 pub mod commit;
 pub mod config;
+mod connections;
 pub mod core;
 pub mod decode;
 pub mod demo;
 pub mod export;
+pub mod intake;
 pub mod job_json;
+mod listen;
 pub mod provider_files;
+pub mod receivers;
 pub mod record;
 pub mod telemetry;

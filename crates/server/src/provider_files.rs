@@ -4,8 +4,12 @@
 //! directory replaces the built-in file of the same provider.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use spantally_price::Cards;
 use spantally_providers::{CorrelationConfig, LoadError, LoadedFile, Recogniser, builtin, load};
+
+use crate::config::Pricing;
 
 /// Every provider file in force, and what they compile to.
 #[derive(Debug)]
@@ -13,7 +17,7 @@ pub struct ProviderFiles {
     /// In the order of their providers' names.
     pub files: Vec<ProviderSource>,
     /// One lookup for all of them.
-    pub recogniser: Recogniser,
+    pub recogniser: Arc<Recogniser>,
 }
 
 /// One provider file and where it is from.
@@ -90,7 +94,17 @@ impl ProviderFiles {
         files.sort_by(|a, b| a.name().cmp(b.name()));
         let loaded: Vec<_> = files.iter().map(|file| file.loaded.clone()).collect();
         let recogniser = Recogniser::compile(&loaded, correlation)?;
-        Ok(Self { files, recogniser })
+        Ok(Self { files, recogniser: Arc::new(recogniser) })
+    }
+
+    /// Their rate cards.
+    pub fn cards(&self, pricing: &Pricing) -> Cards {
+        let mut cards = Cards::default();
+        for file in &self.files {
+            cards.insert(file.loaded.card.clone());
+        }
+        cards.set_ambiguous_probability(pricing.ambiguous_probability);
+        cards
     }
 }
 

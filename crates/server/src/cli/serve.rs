@@ -1,7 +1,7 @@
 //! `spantally serve`: the server, until it is told to stop.
 
-use super::{ConfigArgs, Exit, Outcome, runtime};
-use crate::app::App;
+use super::{ConfigArgs, Exit, Failure, Outcome, runtime};
+use crate::app::{App, RunError, Signals};
 use crate::telemetry;
 
 /// Receive spans, keep the ledger, serve metrics and the API, until ctrl-c or SIGTERM.
@@ -11,13 +11,22 @@ pub(super) struct Args {
     config: ConfigArgs,
 }
 
-/// Builds the server and runs it until a signal; a second signal ends the process at once.
+/// Builds the server and runs it until a signal.
 pub(super) fn run(args: Args) -> Outcome {
     let config = args.config.load()?;
     telemetry::init(config.settings.logs);
     runtime()?.block_on(async {
-        let app = App::build(&config).await?;
-        app.run_until_signal().await?;
+        let signals = Signals::catch()?;
+        let app = App::build(&config).await.map_err(Failure::usage)?;
+        let running = app.start().await?;
+        signals.first().await;
+        running.stop().await?;
         Ok(Exit::Success)
     })
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::failed(miette::miette!("{error}"))
+    }
 }

@@ -49,6 +49,7 @@ sections! {
     Http {
         endpoint: Leaf,
         max_request_body_size: Leaf,
+        traces_url_path: Leaf,
         read_header_timeout: Leaf,
     }
     Processors { spantally: Option<Spantally> }
@@ -74,7 +75,7 @@ sections! {
     Webhook { provider: Leaf, path: Leaf }
     Limits { max_spans: Leaf, max_idle_frames: Leaf, max_assignment: Leaf }
     Exporters { prometheus: Option<Prometheus> }
-    Prometheus { endpoint: Leaf, max_series: Leaf }
+    Prometheus { endpoint: Leaf, max_label_sets: Leaf }
     Storage { directory: Leaf }
     Providers { directory: Leaf }
     Service { telemetry: Option<Telemetry> }

@@ -12,7 +12,7 @@ mod env;
 mod error;
 mod file;
 mod resolve;
-mod settings;
+pub(crate) mod settings;
 mod text;
 
 #[cfg(test)]

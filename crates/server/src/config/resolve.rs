@@ -166,6 +166,13 @@ impl<'a> Resolver<'a> {
             |v: Whole<1024, 1_073_741_824>| http.max_body_bytes = v.0 as usize,
         )?;
         self.read(
+            "receivers.otlp.protocols.http.traces_url_path",
+            &written.traces_url_path,
+            |v: UrlPath| {
+                http.traces_url_path = v.0;
+            },
+        )?;
+        self.read(
             "receivers.otlp.protocols.http.read_header_timeout",
             &written.read_header_timeout,
             |v: Millis| http.read_header_timeout = Duration::from_millis(v.0),
@@ -290,9 +297,13 @@ impl<'a> Resolver<'a> {
         self.read("exporters.prometheus.endpoint", &written.endpoint, |v: Endpoint| {
             settings.admin.endpoint = v
         })?;
-        self.read("exporters.prometheus.max_series", &written.max_series, |v: Whole<10, 10_000_000>| {
-            settings.prometheus.max_series = v.0 as usize;
-        })
+        self.read(
+            "exporters.prometheus.max_label_sets",
+            &written.max_label_sets,
+            |v: Whole<10, 1_000_000>| {
+                settings.prometheus.max_label_sets = v.0 as usize;
+            },
+        )
     }
 
     fn directories(

@@ -86,7 +86,9 @@ pub struct HttpReceiver {
     pub endpoint: Endpoint,
     /// Largest request body, before and after decompression.
     pub max_body_bytes: usize,
-    /// A client that has not sent its request headers within this is disconnected.
+    /// The path of trace requests.
+    pub traces_url_path: String,
+    /// A connection that brings no request headers within this is closed, also between requests.
     pub read_header_timeout: Duration,
 }
 
@@ -95,7 +97,8 @@ impl Default for HttpReceiver {
         Self {
             endpoint: Endpoint::loopback(4318),
             max_body_bytes: 64 << 20,
-            read_header_timeout: Duration::from_secs(10),
+            traces_url_path: "/v1/traces".to_owned(),
+            read_header_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -117,13 +120,14 @@ impl Default for Pricing {
 /// The page of metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrometheusExporter {
-    /// Most label sets of one metric; further ones share one overflow series, so that sums stay exact.
-    pub max_series: usize,
+    /// Most distinct sets of the common labels; further ones are counted in one overflow set, so that sums
+    /// stay exact.
+    pub max_label_sets: usize,
 }
 
 impl Default for PrometheusExporter {
     fn default() -> Self {
-        Self { max_series: 100_000 }
+        Self { max_label_sets: 2000 }
     }
 }
 

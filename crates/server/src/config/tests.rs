@@ -55,10 +55,11 @@ fn every_field_can_be_changed() {
         let value = match key.rsplit('.').next().unwrap() {
             "endpoint" => "127.0.0.1:1",
             "max_recv_msg_size_mib" => "7",
-            "max_concurrent_streams" | "max_series" | "max_assignment" => "77",
+            "max_concurrent_streams" | "max_label_sets" | "max_assignment" => "77",
             "max_request_body_size" | "max_spans" | "max_idle_frames" => "7777",
             "ambiguous_probability" => "0.25",
             name if name.ends_with("attributes") || name == "labels" => "team,region",
+            "traces_url_path" => "/otlp/v1/traces",
             "directory" => "/srv/elsewhere",
             "level" => "debug",
             "encoding" => "json",

@@ -1,0 +1,160 @@
+//! The admin server: `/metrics`, health, and the API of jobs, on one port.
+//!
+//! It listens from the first moment, so that an orchestrator can tell "starting" from "gone": `/healthz` answers
+//! as long as the process can, `/readyz` only while spans are taken. Until the journal is replayed there are no
+//! numbers to show, and everything else answers 503.
+//!
+//! Questions lock the core or read a file, so they are asked from blocking threads, at most
+//! [`MAX_QUESTIONS`] at a time. Errors are JSON everywhere ([`error`]). Next: [`jobs`], then [`crate::core`].
+
+mod error;
+mod jobs;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use self::error::ApiError;
+use crate::connections::{ConnectionLimits, serve};
+use crate::core::CoreHandle;
+use crate::export::Format;
+
+/// Connections at once: a few Prometheus servers, people, and tools.
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { max_connections: 256, read_header_timeout: Duration::from_secs(10) };
+
+/// Questions answered at once. Each may hold a page of metrics; a further one waits.
+const MAX_QUESTIONS: usize = 8;
+
+/// Whether the server takes spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// The journal is being replayed.
+    Starting,
+    /// It does.
+    Ready,
+    /// It is stopping.
+    Draining,
+}
+
+impl Readiness {
+    /// The word in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    readiness: watch::Receiver<Readiness>,
+    /// Set once the state of the last process is taken back.
+    core: OnceLock<CoreHandle>,
+    data_directory: PathBuf,
+    addresses: Vec<(&'static str, SocketAddr)>,
+    questions: Semaphore,
+}
+
+impl Admin {
+    /// An admin server of a server that is starting. `addresses` are shown on the first page.
+    pub(crate) fn new(
+        readiness: watch::Receiver<Readiness>,
+        data_directory: PathBuf,
+        addresses: Vec<(&'static str, SocketAddr)>,
+    ) -> Arc<Self> {
+        let questions = Semaphore::new(MAX_QUESTIONS);
+        Arc::new(Self { readiness, core: OnceLock::new(), data_directory, addresses, questions })
+    }
+
+    /// From now on there are numbers to show.
+    pub(crate) fn answer_from(&self, core: CoreHandle) {
+        // Set twice it keeps the first, which is the same core.
+        drop(self.core.set(core));
+    }
+
+    /// Serves until `stop` turns true.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        serve(listener, self.router(), LIMITS, stop).await;
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/", get(index))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/api/v1/jobs", get(jobs::list))
+            .route("/api/v1/jobs/{id}", get(jobs::one))
+            .method_not_allowed_fallback(method_not_allowed)
+            .fallback(not_found)
+            .with_state(self)
+    }
+
+    /// Asks the core or the ledger from a blocking thread.
+    async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&CoreHandle) -> Result<R, ApiError> + Send + 'static,
+    ) -> Result<R, ApiError> {
+        let core = self.core.get().cloned().ok_or_else(ApiError::starting)?;
+        let _slot = self.questions.acquire().await.map_err(ApiError::internal)?;
+        tokio::task::spawn_blocking(move || question(&core)).await.map_err(ApiError::internal)?
+    }
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    let readiness = *admin.readiness.borrow();
+    let status = match readiness {
+        Readiness::Ready => StatusCode::OK,
+        Readiness::Starting | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{}\n", readiness.as_str()))
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::negotiate(accept);
+    let page = admin.ask(move |core| Ok(core.metrics_page(format))).await?;
+    Ok(([(header::CONTENT_TYPE, format.content_type())], page).into_response())
+}
+
+/// What listens where, for someone who opens the port in a browser.
+async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
+    let rows: String = admin
+        .addresses
+        .iter()
+        .map(|(name, address)| format!("<tr><td>{name}</td><td>{address}</td></tr>"))
+        .collect();
+    let links: String = ["/metrics", "/api/v1/jobs", "/readyz", "/healthz"]
+        .iter()
+        .map(|path| format!("<li><a href=\"{path}\">{path}</a></li>"))
+        .collect();
+    let version = env!("CARGO_PKG_VERSION");
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Spantally</title>\
+         <h1>Spantally {version}</h1><table>{rows}</table><ul>{links}</ul></html>\n"
+    ))
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let message = format!("{method} is not possible at {}; use GET", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}

@@ -1,0 +1,222 @@
+//! `/api/v1/jobs` and `/api/v1/jobs/{id}`.
+//!
+//! A list is the open jobs (from memory, the latest start first), then the settled ones (from the ledger, the
+//! latest settlement first). The cursor names the last job of a page, so pages do not shift when jobs come.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{self, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use spantally_stitch::{Cause, JobId, Outcome, State as JobState, UnixNanos};
+use spantally_store::{JobFilter, LedgerReader};
+
+use super::Admin;
+use super::error::ApiError;
+use crate::core::{CoreHandle, OpenJob};
+use crate::job_json::JobDocument;
+
+/// Jobs of a page, unless `limit` says otherwise.
+const DEFAULT_LIMIT: usize = 100;
+/// Most jobs of a page.
+const MAX_LIMIT: usize = 1000;
+/// Names of the parameters of a list.
+const PARAMETERS: [&str; 7] = ["state", "outcome", "provider", "service", "cause", "limit", "cursor"];
+
+/// What a list is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ListQuery {
+    filter: JobFilter,
+    limit: usize,
+    cursor: Option<Cursor>,
+}
+
+/// The last job of the page before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cursor {
+    /// An open job, by its start and its name.
+    Open(UnixNanos, JobId),
+    /// A settled job, by its place in the ledger; the largest number is before all of them.
+    Settled(u64),
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(start, id) => write!(f, "open-{}-{id}", start.0),
+            Self::Settled(position) => write!(f, "settled-{position}"),
+        }
+    }
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once('-')?;
+        match kind {
+            "open" => {
+                let (start, id) = rest.split_once('-')?;
+                Some(Self::Open(UnixNanos(start.parse().ok()?), parse_job_id(id)?))
+            }
+            "settled" => Some(Self::Settled(rest.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// 32 lower-case hex digits.
+fn parse_job_id(text: &str) -> Option<JobId> {
+    let is_id = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(|id| JobId(id.to_be_bytes()))
+}
+
+impl ListQuery {
+    fn parse(pairs: &[(String, String)]) -> Result<Self, ApiError> {
+        let mut query = Self { limit: DEFAULT_LIMIT, ..Self::default() };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "state" => {
+                    query.filter.state = Some(word(name, value, JobState::ALL.iter().map(|w| w.as_str()))?)
+                }
+                "outcome" => {
+                    query.filter.outcome = Some(word(name, value, Outcome::ALL.iter().map(|w| w.as_str()))?)
+                }
+                "cause" => {
+                    query.filter.cause = Some(word(name, value, Cause::ALL.iter().map(|w| w.as_str()))?)
+                }
+                "provider" => query.filter.provider = Some(value.clone()),
+                "service" => query.filter.service = Some(value.clone()),
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                    query.limit = limit.ok_or_else(|| {
+                        ApiError::bad_request(format!(
+                            "limit = {value}: expected a number from 1 to {MAX_LIMIT}"
+                        ))
+                    })?;
+                }
+                "cursor" => {
+                    let cursor = Cursor::parse(value);
+                    query.cursor = Some(cursor.ok_or_else(|| {
+                        ApiError::bad_request(format!(
+                            "cursor = {value}: expected the next_cursor of a page before"
+                        ))
+                    })?);
+                }
+                _ => {
+                    let known = PARAMETERS.join(", ");
+                    let message = format!("{name}: unknown parameter; there are {known}");
+                    return Err(ApiError::bad_request(message));
+                }
+            }
+        }
+        Ok(query)
+    }
+
+    /// Whether an open job passes.
+    fn takes(&self, open: &OpenJob) -> bool {
+        let is =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let JobFilter { state, outcome, provider, service, cause } = &self.filter;
+        let job = &open.job;
+        is(state, job.state.as_str())
+            && is(outcome, job.outcome.as_str())
+            && is(provider, &job.provider)
+            && is(service, &job.service)
+            && cause.as_deref().is_none_or(|cause| {
+                job.attempts.iter().any(|attempt| attempt.cause.as_str() == cause)
+                    || open.bill.charges.iter().any(|charge| charge.cause.as_str() == cause)
+            })
+    }
+}
+
+/// A word of the house's vocabulary.
+fn word<'a>(
+    name: &str,
+    value: &str,
+    mut allowed: impl Iterator<Item = &'a str> + Clone,
+) -> Result<String, ApiError> {
+    if allowed.clone().any(|word| word == value) {
+        return Ok(value.to_owned());
+    }
+    let first = allowed.next().unwrap_or_default().to_owned();
+    let list = allowed.fold(first, |list, word| list + ", " + word);
+    Err(ApiError::bad_request(format!("{name} = {value}: expected one of {list}")))
+}
+
+/// A page of jobs.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<impl IntoResponse, ApiError> {
+    let query = ListQuery::parse(&pairs)?;
+    let directory = admin.data_directory.clone();
+    let page = admin.ask(move |core| page(core, &directory, &query)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], page))
+}
+
+fn page(core: &CoreHandle, directory: &Path, query: &ListQuery) -> Result<String, ApiError> {
+    let mut jobs = Vec::new();
+    let mut last = None;
+    let ledger_from = match query.cursor {
+        Some(Cursor::Settled(position)) => Some(position),
+        open => {
+            for open in open_page(core, query, open)? {
+                last = Some(Cursor::Open(open.job.started_at, open.job.id));
+                let document = JobDocument { job: &open.job, bill: &open.bill, revision: 0 };
+                jobs.push(document.to_json().map_err(ApiError::internal)?);
+            }
+            None
+        }
+    };
+    let room = query.limit - jobs.len();
+    if room > 0 {
+        let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
+        for listed in ledger.list(&query.filter, ledger_from, room).map_err(ApiError::internal)? {
+            last = Some(Cursor::Settled(listed.position));
+            jobs.push(String::from_utf8(listed.job.detail).map_err(ApiError::internal)?);
+        }
+    }
+    // A full page may have more behind it; the next one tells.
+    let next = last.filter(|_| jobs.len() == query.limit);
+    let next = next.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
+    Ok(format!("{{\"jobs\":[{}],\"next_cursor\":{next}}}\n", jobs.join(",")))
+}
+
+/// Open jobs behind the cursor, the latest start first.
+fn open_page(core: &CoreHandle, query: &ListQuery, cursor: Option<Cursor>) -> Result<Vec<OpenJob>, ApiError> {
+    let order = |open: &OpenJob| (Reverse(open.job.started_at), open.job.id);
+    let after = match cursor {
+        Some(Cursor::Open(start, id)) => Some((Reverse(start), id)),
+        _ => None,
+    };
+    let mut open = core.open_jobs(|open| query.takes(open) && after.is_none_or(|after| order(open) > after));
+    open.sort_by_key(order);
+    open.truncate(query.limit);
+    Ok(open)
+}
+
+/// One job, as it now stands.
+pub(super) async fn one(
+    State(admin): State<Arc<Admin>>,
+    extract::Path(id): extract::Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let Some(job_id) = parse_job_id(&id) else {
+        return Err(ApiError::bad_request(format!("{id}: expected a job id, 32 lower-case hex digits")));
+    };
+    let directory = admin.data_directory.clone();
+    let found = admin.ask(move |core| find(core, &directory, job_id)).await?;
+    let not_found = || ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no job {id}"));
+    Ok(([(header::CONTENT_TYPE, "application/json")], found.ok_or_else(not_found)? + "\n"))
+}
+
+fn find(core: &CoreHandle, directory: &Path, id: JobId) -> Result<Option<String>, ApiError> {
+    if let Some(view) = core.job(id) {
+        let document = JobDocument { job: &view.job, bill: &view.bill, revision: view.revision };
+        return document.to_json().map(Some).map_err(ApiError::internal);
+    }
+    let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
+    let published = ledger.published(id.0).map_err(ApiError::internal)?;
+    published.map(|published| String::from_utf8(published.job.detail).map_err(ApiError::internal)).transpose()
+}

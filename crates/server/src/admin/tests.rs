@@ -1,0 +1,126 @@
+//! The admin server over a real socket, before and after there is a core to ask.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::app::{App, Running};
+use crate::config::Config;
+
+struct Answer {
+    status: u16,
+    headers: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert!(self.headers.contains("content-type: application/json"), "{}", self.headers);
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn error_code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, headers: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+async fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, "GET", path).await
+}
+
+async fn running(directory: &std::path::Path) -> Running {
+    let set = [
+        "receivers.otlp.protocols.grpc.endpoint=127.0.0.1:0".to_owned(),
+        "receivers.otlp.protocols.http.endpoint=127.0.0.1:0".to_owned(),
+        "exporters.prometheus.endpoint=127.0.0.1:0".to_owned(),
+        format!("storage.directory={}", directory.display()),
+    ];
+    let config = Config::load(None, &set).unwrap();
+    App::build(&config).await.unwrap().start().await.unwrap()
+}
+
+#[tokio::test]
+async fn while_starting_only_health_answers() {
+    let (_readiness, seen) = watch::channel(Readiness::Starting);
+    let (stop, stops) = watch::channel(false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin::new(seen, "nowhere".into(), vec![("metrics and API", address)]);
+    let served = tokio::spawn(Arc::clone(&admin).serve(listener, stops));
+
+    assert_eq!(get(address, "/healthz").await.status, 200);
+    let ready = get(address, "/readyz").await;
+    assert_eq!((ready.status, ready.body.as_str()), (503, "starting\n"));
+    for path in ["/metrics", "/api/v1/jobs"] {
+        let answer = get(address, path).await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (503, "starting"), "{path}");
+    }
+    stop.send_replace(true);
+    served.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens after the end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_jobs_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    let admin = running.addresses.admin;
+
+    let ready = get(admin, "/readyz").await;
+    assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
+    let page = get(admin, "/metrics").await;
+    assert_eq!(page.status, 200);
+    assert!(page.headers.contains("content-type: text/plain; version=0.0.4"), "{}", page.headers);
+    assert!(page.body.contains("spantally_build_info"), "{}", page.body);
+    let jobs = get(admin, "/api/v1/jobs").await;
+    assert_eq!(jobs.json(), serde_json::json!({"jobs": [], "next_cursor": null}));
+    let index = get(admin, "/").await;
+    assert!(index.body.contains(&running.addresses.grpc.unwrap().to_string()), "{}", index.body);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_requests_are_told_so_in_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    for (method, path, status, code) in [
+        ("GET", "/nothing", 404, "not_found"),
+        ("POST", "/metrics", 405, "method_not_allowed"),
+        ("DELETE", "/api/v1/jobs", 405, "method_not_allowed"),
+        ("GET", "/api/v1/jobs/00000000000000000000000000000000", 404, "not_found"),
+        ("GET", "/api/v1/jobs/xyz", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?outcome=good", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?limit=0", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?cursor=5", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?colour=red", 400, "invalid_argument"),
+    ] {
+        let answer = ask(running.addresses.admin, method, path).await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{method} {path}");
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_has_the_head_of_get_and_no_body() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    for path in ["/", "/healthz", "/readyz", "/metrics", "/api/v1/jobs"] {
+        let answer = ask(running.addresses.admin, "HEAD", path).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{path}");
+    }
+    running.stop().await.unwrap();
+}

@@ -1,0 +1,308 @@
+//! The server as one value: built with its addresses bound, then run until it is told to stop.
+//!
+//! **Building** finds every mistake that a person can make: provider files, addresses, the data directory. It leaves
+//! nothing running but the listeners, so a test binds port 0 and asks for the [`Addresses`].
+//!
+//! **Running** takes the last process's state back (the admin server already answers 503 on `/readyz`), starts the commit
+//! and the core, and opens the receivers.
+//!
+//! **Stopping** goes the way of the data, so that nothing that was taken is left behind: receivers answer what is under
+//! way and take no more, the commit empties its queue, the core makes its last checkpoint, the admin server goes last.
+//!
+//! Next in the flow: [`crate::receivers`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use spantally_store::{DataDir, Journal, JournalOptions, Ledger, SqliteJournal, StoreError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{Admin, Readiness};
+use crate::clock;
+use crate::commit::{CommitMessage, CommitOptions, Committer};
+use crate::config::{Config, Settings};
+use crate::core::{Clock, Core, CoreHandle, CoreOptions, CoreThread, RecoverError, TurnOptions, recover};
+use crate::intake::Intake;
+use crate::listen::{BindError, Bound, bind};
+use crate::provider_files::{ProviderFiles, ProviderFilesError};
+use crate::receivers;
+
+/// Groups that are durable and wait for the core. The journal holds them already, so a short queue loses nothing.
+const CORE_QUEUE: usize = 64;
+
+/// Request bytes in memory at once, over all connections: four of the largest requests.
+const INFLIGHT_BYTES: u64 = 256 << 20;
+
+/// The clocks of the process.
+pub const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
+
+/// Why a server cannot be built: something that the user can put right.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum BuildError {
+    /// A provider file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Providers(#[from] ProviderFilesError),
+    /// An address.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Bind(#[from] BindError),
+    /// The data directory.
+    #[error("storage.directory: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Why a server stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state of the last process cannot be taken back.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// No signal handler, no thread, or a thread that panicked.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+
+    fn panicked(what: &'static str) -> Self {
+        Self::System { what, source: std::io::Error::other("its thread panicked; the log says where") }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// OTLP/gRPC, if it is on.
+    pub grpc: Option<SocketAddr>,
+    /// OTLP/HTTP, if it is on.
+    pub http: Option<SocketAddr>,
+    /// Metrics, health and the API.
+    pub admin: SocketAddr,
+}
+
+impl Addresses {
+    fn named(&self) -> Vec<(&'static str, SocketAddr)> {
+        let receivers = [("OTLP/gRPC", self.grpc), ("OTLP/HTTP", self.http)];
+        let on = receivers.into_iter().filter_map(|(name, address)| Some((name, address?)));
+        on.chain([("metrics and API", self.admin)]).collect()
+    }
+}
+
+/// A server whose addresses are bound and whose files are open.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    providers: ProviderFiles,
+    grpc: Option<Bound>,
+    http: Option<Bound>,
+    admin: Bound,
+    store: Store,
+}
+
+#[derive(Debug)]
+struct Store {
+    directory: DataDir,
+    journal: SqliteJournal,
+    ledger: Ledger,
+}
+
+impl Store {
+    fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let directory = DataDir::open(&settings.storage.directory)?;
+        let ledger = Ledger::open(&directory)?;
+        let journal = SqliteJournal::open(&directory, ledger.applied(), JournalOptions::default())?;
+        Ok(Self { directory, journal, ledger })
+    }
+}
+
+impl App {
+    /// Loads the provider files, binds every address, opens the data directory.
+    pub async fn build(config: &Config) -> Result<Self, BuildError> {
+        let settings = config.settings.clone();
+        let directory = settings.providers.directory.as_deref();
+        let providers = ProviderFiles::load(directory, &settings.correlation)?;
+        let mut grpc = None;
+        if let Some(receiver) = &settings.receivers.grpc {
+            grpc = Some(bind(config, "receivers.otlp.protocols.grpc.endpoint", &receiver.endpoint).await?);
+        }
+        let mut http = None;
+        if let Some(receiver) = &settings.receivers.http {
+            http = Some(bind(config, "receivers.otlp.protocols.http.endpoint", &receiver.endpoint).await?);
+        }
+        let admin = bind(config, "exporters.prometheus.endpoint", &settings.admin.endpoint).await?;
+        let store = tokio::task::block_in_place(|| Store::open(&settings))?;
+        Ok(Self { settings, providers, grpc, http, admin, store })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            grpc: self.grpc.as_ref().map(|bound| bound.address),
+            http: self.http.as_ref().map(|bound| bound.address),
+            admin: self.admin.address,
+        }
+    }
+
+    /// Starts to answer: first the admin server, then the receivers, once the last process's state is taken back.
+    pub async fn start(self) -> Result<Running, RunError> {
+        let addresses = self.addresses();
+        let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
+        let (stop_admin, admin_stops) = watch::channel(false);
+        let (stop_receivers, receivers_stop) = watch::channel(false);
+        let Store { directory, journal, ledger } = self.store;
+        let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
+        let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin.listener, admin_stops));
+
+        let cards = Arc::new(self.providers.cards(&self.settings.pricing));
+        let core = Core::new(&core_options(&self.settings), cards, clock::now());
+        let pipeline = tokio::task::block_in_place(|| Pipeline::start(core, ledger, Box::new(journal)))?;
+        admin.answer_from(pipeline.core.handle());
+
+        let recogniser = Arc::clone(&self.providers.recogniser);
+        let intake = Arc::new(Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES));
+        let mut receivers = JoinSet::new();
+        if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
+            let (intake, stop) = (Arc::clone(&intake), receivers_stop.clone());
+            receivers.spawn(receivers::grpc::serve(bound.listener, settings.into(), intake, stop));
+        }
+        if let (Some(bound), Some(settings)) = (self.http, &self.settings.receivers.http) {
+            receivers.spawn(receivers::http::serve(bound.listener, settings.into(), intake, receivers_stop));
+        }
+        readiness.send_replace(Readiness::Ready);
+        for (name, address) in addresses.named() {
+            tracing::info!(%address, "{name}");
+        }
+        Ok(Running {
+            addresses,
+            core: pipeline.core.handle(),
+            readiness,
+            stop_receivers,
+            receivers,
+            pipeline,
+            stop_admin,
+            admin_task,
+            _directory: directory,
+        })
+    }
+}
+
+fn core_options(settings: &Settings) -> CoreOptions {
+    CoreOptions {
+        stitching: settings.stitching.clone(),
+        max_label_sets: settings.prometheus.max_label_sets,
+        extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
+        ..CoreOptions::default()
+    }
+}
+
+/// The two threads between the receivers and the files.
+#[derive(Debug)]
+struct Pipeline {
+    committer: Committer,
+    core: CoreThread,
+}
+
+impl Pipeline {
+    fn start(mut core: Core, mut ledger: Ledger, mut journal: Box<dyn Journal>) -> Result<Self, RunError> {
+        let started = clock::instant();
+        recover(&mut core, &mut ledger, journal.as_mut(), clock::now())?;
+        let took_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
+        let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
+        let committer = Committer::start(journal, CommitOptions::default(), messages)
+            .map_err(RunError::system("cannot start the commit"))?;
+        let turns = TurnOptions::new(CLOCK);
+        let core = CoreThread::start(core, ledger, committed, committer.handle(), turns)
+            .map_err(RunError::system("cannot start the core"))?;
+        Ok(Self { committer, core })
+    }
+
+    /// Commits what waits, applies it, writes the last checkpoint.
+    fn stop(self) -> Result<(), RunError> {
+        self.committer.stop().map_err(|_| RunError::panicked("the commit"))?;
+        self.core.join().map_err(|_| RunError::panicked("the core"))?;
+        Ok(())
+    }
+}
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// Asks the core.
+    pub core: CoreHandle,
+    readiness: watch::Sender<Readiness>,
+    stop_receivers: watch::Sender<bool>,
+    receivers: JoinSet<std::io::Result<()>>,
+    pipeline: Pipeline,
+    stop_admin: watch::Sender<bool>,
+    admin_task: tokio::task::JoinHandle<()>,
+    /// Keeps other processes out of the data directory.
+    _directory: DataDir,
+}
+
+impl Running {
+    /// Stops in the order of the data: everything that was acknowledged is in the ledger when this returns.
+    pub async fn stop(mut self) -> Result<(), RunError> {
+        self.readiness.send_replace(Readiness::Draining);
+        self.stop_receivers.send_replace(true);
+        while let Some(ended) = self.receivers.join_next().await {
+            if let Err(error) = ended.map_err(std::io::Error::other).flatten() {
+                tracing::warn!(%error, "a receiver ended badly");
+            }
+        }
+        let stopped = tokio::task::block_in_place(|| self.pipeline.stop());
+        self.stop_admin.send_replace(true);
+        drop(self.admin_task.await);
+        stopped
+    }
+}
+
+/// Ctrl-c and SIGTERM, caught from the moment this is made.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches the signals from now on.
+    pub fn catch() -> Result<Self, RunError> {
+        let failed = || RunError::system("cannot catch signals");
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed())?,
+            terminate: signal(SignalKind::terminate()).map_err(failed())?,
+        })
+    }
+
+    /// Waits for the first one. From then on a second one ends the process at once.
+    pub async fn first(mut self) {
+        let name = self.next().await.0;
+        tracing::info!(signal = name, "stopping; a second signal ends the process at once");
+        tokio::spawn(async move {
+            let (name, number) = self.next().await;
+            tracing::warn!(signal = name, "ended at once; what was acknowledged is in the journal");
+            std::process::exit(128 + number);
+        });
+    }
+
+    async fn next(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
+        }
+    }
+}
