@@ -112,11 +112,11 @@ pub struct Charge {
     pub basis: Basis,
     /// `provider/meter`, for example `fal/flux_image`.
     pub rule: Arc<str>,
-    /// `provider/row` of the policy that decided how much is charged, for example `runway/moderated`; or one of
-    /// the words of [`crate::decided_by`] where no row was asked.
+    /// `provider/row` of the policy that decided how much is charged, for example `runway/moderated`; or one
+    /// of the words of [`crate::decided_by`] where no row was asked.
     pub policy: Arc<str>,
-    /// What was used, where the provider bills in credits: 10 seconds that cost 50 credits. None where the billed
-    /// unit is the used one.
+    /// What was used, where the provider bills in credits: 10 seconds that cost 50 credits. None where the
+    /// billed unit is the used one.
     pub consumed: Option<Consumed>,
 }
 

@@ -1,9 +1,9 @@
 //! The compiled rate card of a provider, and all of them: what [`crate::bill`] reads.
 //!
-//! A provider file's `rates:` section becomes one (`spantally-providers`, `rates/`). A *tariff* says how one group of
-//! models is billed: its meters, and the policy rows that are its own. The first tariff in file order whose patterns
-//! take the model and the operation is the one; exact names are found by a map, patterns by a walk.
-//! The next file in the flow is `charge.rs`.
+//! A provider file's `rates:` section becomes one (`spantally-providers`, `rates/`). A *tariff* says how one
+//! group of models is billed: its meters, and the policy rows that are its own. The first tariff in file
+//! order whose patterns take the model and the operation is the one; exact names are found by a map, patterns
+//! by a walk. The next file in the flow is `charge.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,8 +86,8 @@ pub struct RateCard {
     tariffs: Vec<Tariff>,
     policy: Vec<PolicyRow>,
     credits: Vec<Credit>,
-    /// Tariffs that may take a model named so, in file order: those that name it and those with a pattern that
-    /// takes it. Every literal model of the file is here, the unseen model (empty) too.
+    /// Tariffs that may take a model named so, in file order: those that name it and those with a pattern
+    /// that takes it. Every literal model of the file is here, the unseen model (empty) too.
     by_model: BTreeMap<Arc<str>, Vec<u32>>,
     /// Tariffs with a pattern, in file order, for the models that no tariff names.
     by_pattern: Vec<u32>,
@@ -167,13 +167,14 @@ impl RateCard {
 /// The rate cards of all providers, and what is assumed where none can know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cards {
-    cards: BTreeMap<Arc<str>, Arc<RateCard>>,
+    by_provider: BTreeMap<Arc<str>, Arc<RateCard>>,
     /// How likely an ambiguous submit made a task that bills: between 0 and 1.
     pub(crate) ambiguous_probability: Decimal,
     pub(crate) words: Words,
 }
 
-/// What decided a charge where no policy row did: the values of [`crate::Charge::policy`] that are not `provider/row`.
+/// What decided a charge where no policy row did: the values of [`crate::Charge::policy`] that are not
+/// `provider/row`.
 pub mod decided_by {
     /// Nothing was sent to the provider.
     pub const NOT_SENT: &str = "not_sent";
@@ -226,14 +227,14 @@ impl Default for Words {
 impl Default for Cards {
     /// No cards; an ambiguous submit is as likely to bill as not.
     fn default() -> Self {
-        Self { cards: BTreeMap::new(), ambiguous_probability: HALF, words: Words::default() }
+        Self { by_provider: BTreeMap::new(), ambiguous_probability: HALF, words: Words::default() }
     }
 }
 
 impl Cards {
     /// Adds a provider's card, in place of an earlier one of the same provider.
     pub fn insert(&mut self, card: RateCard) {
-        self.cards.insert(card.provider.clone(), Arc::new(card));
+        self.by_provider.insert(card.provider.clone(), Arc::new(card));
     }
 
     /// How likely an ambiguous submit made a task that bills; clamped to between 0 and 1.
@@ -243,11 +244,11 @@ impl Cards {
 
     /// A provider's card.
     pub fn get(&self, provider: &str) -> Option<&RateCard> {
-        self.cards.get(provider).map(|card| &**card)
+        self.by_provider.get(provider).map(|card| &**card)
     }
 
     /// Every card, by provider name.
     pub fn iter(&self) -> impl Iterator<Item = &RateCard> {
-        self.cards.values().map(|card| &**card)
+        self.by_provider.values().map(|card| &**card)
     }
 }

@@ -1,10 +1,12 @@
 //! A job into a bill: which policy, how much, at which price.
 //!
-//! For each attempt: find the tariff of its model, decide what share of a full charge applies (the policy row of
-//! its outcome, or the rule for an ambiguous submit or an unverified outcome), read the quantity of every meter,
-//! take that share of it, and price it with the row in force when the attempt started. What the provider itself
-//! reported goes before all of it. `docs/pricing.md` has the rules with examples.
-//! The next file in the flow is `posting.rs`.
+//! For each attempt: find the tariff of its model, decide what share of a full charge applies (the policy row
+//! of its outcome, or the rule for an ambiguous submit or an unverified outcome), read the quantity of every
+//! meter, take that share of it, and price it with the row in force when the attempt started. What the
+//! provider itself reported goes before all of it. `docs/pricing.md` has the rules with examples. The next
+//! file in the flow is `posting.rs`.
+
+mod amount;
 
 use std::sync::Arc;
 
@@ -13,10 +15,10 @@ use spantally_stitch::{Accepted, Attempt, Cause, FactValue, Job, Outcome, Role};
 
 use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 use crate::card::{Cards, Meter, RateCard, ReportedCost, Tariff};
-use crate::exact;
-use crate::policy::{Case, HALF, PolicyRow, Terms};
+use crate::policy::{Case, HALF, PolicyRow};
 use crate::price;
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, Rounding};
+use amount::{NOTHING, Prices, Scale, chance, either, terms};
 
 /// Name of the fact that says which model was really billed, where a provider falls back to another one.
 pub const BILLED_MODEL: &str = "billed_model";
@@ -43,6 +45,14 @@ enum Decision<'a> {
     Row(&'a PolicyRow),
     /// No row matches.
     NoRow,
+}
+
+/// A meter to charge an attempt for, and on what terms.
+#[derive(Clone, Copy)]
+struct Item<'a> {
+    card: &'a RateCard,
+    meter: &'a Meter,
+    decision: Decision<'a>,
 }
 
 struct Biller<'a> {
@@ -77,7 +87,7 @@ impl<'a> Biller<'a> {
         }
         let decision = self.decide(card, tariff);
         for (position, meter) in tariff.meters.iter().enumerate() {
-            self.meter(card, meter, decision, position == 0);
+            self.meter(Item { card, meter, decision }, position == 0);
         }
     }
 
@@ -145,8 +155,9 @@ impl<'a> Biller<'a> {
         }
     }
 
-    fn meter(&mut self, card: &RateCard, meter: &Meter, decision: Decision<'_>, is_first: bool) {
-        let Some((share, policy)) = self.share(meter, decision) else {
+    fn meter(&mut self, item: Item<'_>, is_first: bool) {
+        let meter = item.meter;
+        let Some((share, policy)) = self.share(item, None) else {
             return self.note(UnpricedReason::NoQuantity);
         };
         if share.bound.is_zero() && !(is_first && meter.cause.is_none()) {
@@ -155,37 +166,36 @@ impl<'a> Biller<'a> {
         let cause = meter.cause.unwrap_or(self.attempt.cause);
         let part = meter.interrupted.as_ref().and_then(|source| source.read(self.attempt));
         let Some(part) = part.filter(|part| !part.bound.expected.is_zero()) else {
-            return self.price(card, meter, share, cause, &policy);
+            return self.price(item, share, cause, &policy);
         };
         let part = part.bound.expected;
         let all = share.bound;
         let unheard =
             Bound { min: all.min.min(part), expected: all.expected.min(part), max: all.max.min(part) };
-        self.price(card, meter, Quantity { bound: all - unheard, ..share }, cause, &policy);
-        self.price(card, meter, Quantity { bound: unheard, ..share }, Cause::Interrupted, &policy);
+        self.price(item, Quantity { bound: all - unheard, ..share }, cause, &policy);
+        self.price(item, Quantity { bound: unheard, ..share }, Cause::Interrupted, &policy);
     }
 
-    /// How much of a meter's unit is billed, and what decided it; none if the quantity is needed and not seen.
-    fn share(&self, meter: &Meter, decision: Decision<'_>) -> Option<(Quantity, Arc<str>)> {
+    /// How much of a meter's unit is billed, and what decided it; none if the quantity is needed and not
+    /// seen. With prices in credits, how many credits: a share of the rounded credits, not the rounded
+    /// credits of a share.
+    fn share(&self, item: Item<'_>, credits: Option<Prices>) -> Option<(Quantity, Arc<str>)> {
         let words = &self.cards.words;
-        let attempt = self.attempt;
-        let read = |reported_only: bool| {
-            let mut sources = meter.quantity.iter().filter(|source| !reported_only || source.is_reported());
-            let quantity = sources.find_map(|source| source.read(attempt))?;
-            Some(Quantity { bound: meter.rounding.apply(quantity.bound)?, ..quantity })
-        };
-        if meter.cause.is_some() {
-            return read(false).map(|quantity| (quantity, Arc::clone(&words.per_call)));
+        let scale = Scale { meter: item.meter, credits };
+        let read = || scale.round(item.meter.quantity.iter().find_map(|source| source.read(self.attempt))?);
+        if item.meter.cause.is_some() {
+            return read().map(|quantity| (quantity, Arc::clone(&words.per_call)));
         }
-        if let Some(quantity) = read(true) {
-            return Some((quantity, Arc::clone(&words.reported)));
+        let mut reported = item.meter.quantity.iter().filter(|source| source.is_reported());
+        if let Some(quantity) = reported.find_map(|source| source.read(self.attempt)) {
+            return scale.plain(quantity).map(|quantity| (quantity, Arc::clone(&words.reported)));
         }
-        let full = read(false);
+        let full = read();
         let by_row = |row: Option<&PolicyRow>| match row {
-            Some(row) => terms(&row.terms, full, meter, attempt),
+            Some(row) => terms(&row.terms, full, scale, self.attempt),
             None => full.map(|full| chance(full, HALF)),
         };
-        match decision {
+        match item.decision {
             Decision::Nothing => Some((NOTHING, Arc::clone(&words.not_sent))),
             Decision::Chance(probability) => {
                 full.map(|full| (chance(full, probability), Arc::clone(&words.ambiguous)))
@@ -199,8 +209,9 @@ impl<'a> Biller<'a> {
         }
     }
 
-    fn price(&mut self, card: &RateCard, meter: &Meter, share: Quantity, cause: Cause, policy: &Arc<str>) {
+    fn price(&mut self, item: Item<'_>, share: Quantity, cause: Cause, policy: &Arc<str>) {
         let words = &self.cards.words;
+        let Item { card, meter, .. } = item;
         let units = Units { unit: &meter.unit, bound: share.bound, cause, rule: &meter.rule, policy };
         let rate = match price::select(&meter.prices, self.attempt) {
             Ok(rate) => rate,
@@ -210,7 +221,8 @@ impl<'a> Biller<'a> {
             Err(reason) => return self.unpriced(&units, reason),
         };
         let prices = Prices { min: rate.min, expected: rate.row.unit_price, max: rate.max };
-        let basis = if rate.is_sure { share.basis } else { Basis::Assumed };
+        let is_sure = rate.is_sure || share.bound.is_zero();
+        let basis = if is_sure { share.basis } else { Basis::Assumed };
         if !card.is_credit(&meter.currency) {
             return self.priced(&units, prices, &meter.currency, basis, None);
         }
@@ -218,7 +230,12 @@ impl<'a> Biller<'a> {
             Ok(credit) => credit,
             Err(reason) => return self.unpriced(&units, reason),
         };
-        let Some(credits) = credits(meter, share.bound, prices) else {
+        let credits = if meter.credit_rounding == Rounding::default() {
+            prices.credits(share.bound)
+        } else {
+            self.share(item, Some(prices)).map(|(credits, _)| credits.bound)
+        };
+        let Some(credits) = credits else {
             return self.unpriced(&units, UnpricedReason::OutOfRange);
         };
         let consumed = (*meter.unit != *words.credit)
@@ -294,72 +311,10 @@ impl Units<'_> {
     }
 }
 
-/// A unit price, and the range it is in where the spans do not show what selects it.
-#[derive(Clone, Copy)]
-struct Prices {
-    min: Decimal,
-    expected: Decimal,
-    max: Decimal,
-}
-
-impl Prices {
-    fn of(price: Decimal) -> Self {
-        Self { min: price, expected: price, max: price }
-    }
-
-    fn cost(self, quantity: Bound) -> Option<Bound> {
-        Some(Bound {
-            min: exact::product(quantity.min, self.min)?,
-            expected: exact::product(quantity.expected, self.expected)?,
-            max: exact::product(quantity.max, self.max)?,
-        })
-    }
-}
-
-const NOTHING: Quantity = Quantity { bound: Bound::ZERO, basis: Basis::Documented };
-
 /// Nothing left the client, so nothing can be billed: refused, and no submit has an answer.
 fn was_not_sent(attempt: &Attempt) -> bool {
     let mut sent = attempt.calls.iter().filter(|call| matches!(call.role, Role::Submit | Role::Sync));
     sent.all(|call| call.status.is_none())
-}
-
-fn credits(meter: &Meter, quantity: Bound, prices: Prices) -> Option<Bound> {
-    let credits = prices.cost(quantity)?;
-    meter.credit_rounding.apply(credits)?.try_map(|value| Some(exact::quantity(value)))
-}
-
-fn terms(terms: &Terms, full: Option<Quantity>, meter: &Meter, attempt: &Attempt) -> Option<Quantity> {
-    match terms {
-        Terms::Full => full,
-        Terms::None => Some(NOTHING),
-        Terms::Fixed(quantity) => Some(Quantity { bound: Bound::exactly(*quantity), ..NOTHING }),
-        Terms::Prorated(source) => match source.read(attempt) {
-            Some(done) => Some(Quantity { bound: meter.rounding.apply(done.bound)?, ..done }),
-            None => full.map(|full| chance(full, HALF)),
-        },
-        // Had it been reported, no row would have been asked.
-        Terms::Reported => full.map(|full| chance(full, HALF)),
-        Terms::Unknown { probability } => full.map(|full| chance(full, *probability)),
-    }
-}
-
-fn chance(full: Quantity, probability: Decimal) -> Quantity {
-    let expected = full.bound.expected.saturating_mul(probability);
-    let bound = Bound { min: Decimal::ZERO, expected: exact::quantity(expected), max: full.bound.max };
-    let basis = if bound.max.is_zero() { full.basis } else { Basis::Assumed };
-    Quantity { bound, basis }
-}
-
-fn either(failed: Quantity, succeeded: Quantity) -> Quantity {
-    Quantity {
-        bound: Bound {
-            min: failed.bound.min.min(succeeded.bound.min),
-            expected: succeeded.bound.expected,
-            max: failed.bound.max.max(succeeded.bound.max),
-        },
-        basis: failed.basis.max(succeeded.basis),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Conditions on facts: what selects a row of a rate table or of a policy.
 //!
-//! A condition on a fact that the spans do not show is neither met nor broken; the row then stays possible, and the
-//! bound widens to it. The next file in the flow is `quantity.rs`.
+//! A condition on a fact that the spans do not show is neither met nor broken; the row then stays possible,
+//! and the bound widens to it. The next file in the flow is `quantity.rs`.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ pub const OPERATION: &str = "operation";
 /// A condition on one fact of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    /// Name of the fact, for example `resolution`.
-    pub fact: Arc<str>,
+    /// Name of the fact, for example `resolution`; of several, the first that the attempt shows.
+    pub facts: Vec<Arc<str>>,
     /// What its value must be.
     pub is: Is,
 }
@@ -35,10 +35,14 @@ pub enum Is {
 }
 
 impl Condition {
-    /// Whether it holds for an attempt; none when the attempt does not show the fact. The model and the operation
-    /// of the attempt count as facts of those names.
+    /// Whether it holds for an attempt; none when the attempt does not show the fact. The model and the
+    /// operation of the attempt count as facts of those names.
     pub fn holds(&self, attempt: &Attempt) -> Option<bool> {
-        let value = match &*self.fact {
+        self.facts.iter().find_map(|name| self.holds_for(name, attempt))
+    }
+
+    fn holds_for(&self, name: &str, attempt: &Attempt) -> Option<bool> {
+        let value = match name {
             MODEL => return self.holds_for_name(&attempt.model),
             OPERATION => return self.holds_for_name(&attempt.operation),
             name => &attempt.fact(name)?.value,

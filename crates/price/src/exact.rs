@@ -1,10 +1,10 @@
 //! Exact decimal arithmetic: what fits is exact, what does not fit is refused, nothing is rounded in silence.
 //!
 //! [`Decimal`] holds 96 bits of digits and at most 28 places. Its operators round when a result needs more.
-//! Here a quantity has at most [`QUANTITY_PLACES`] places and a price at most [`PRICE_PLACES`], so a cost has at most 19,
-//! and sums of costs stay exact below 7.9 thousand million of a currency. A product that would still not fit is
-//! refused by [`product`], and the attempt counts as unpriced ([`crate::UnpricedReason::OutOfRange`]).
-//! The next file in the flow is `formula.rs`.
+//! Here a quantity has at most [`QUANTITY_PLACES`] places and a price at most [`PRICE_PLACES`], so a cost has
+//! at most 19, and sums of costs stay exact below 7.9 thousand million of a currency. A product that would
+//! still not fit is refused by [`product`], and the attempt counts as unpriced
+//! ([`crate::UnpricedReason::OutOfRange`]). The next file in the flow is `formula.rs`.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -14,8 +14,8 @@ pub const QUANTITY_PLACES: u32 = 9;
 /// Decimal places of a unit price. The finest known is xAI's tick, ten places of a dollar.
 pub const PRICE_PLACES: u32 = 10;
 
-/// A quantity to [`QUANTITY_PLACES`], half to even. The only rounding that is not a provider's own rule; it meets
-/// results of divisions (a formula, a probability), never a quantity that somebody stated.
+/// A quantity to [`QUANTITY_PLACES`], half to even. The only rounding that is not a provider's own rule; it
+/// meets results of divisions (a formula, a probability), never a quantity that somebody stated.
 pub(crate) fn quantity(value: Decimal) -> Decimal {
     if value.scale() <= QUANTITY_PLACES {
         return value;

@@ -1,11 +1,11 @@
 //! Formulas over facts, in CEL's syntax, evaluated exactly.
 //!
-//! Where a table does not do (pixel tokens, two-part tariffs), a provider file writes an expression of the Common
-//! Expression Language. The `cel` crate parses it. It is then compiled to a small tree of our own and evaluated in
-//! decimals: CEL's own numbers are 64-bit floats and integers, and money is neither. So `7 / 2` is 3.5 here, and
-//! a literal such as `0.1` is one tenth. Supported: `+ - * / %`, comparisons, `&& || !`, `?:`, parentheses, numbers,
-//! strings, facts by name, and `ceil floor round min max`. Anything else is refused when the file is loaded.
-//! The next file in the flow is `glob.rs`.
+//! Where a table does not do (pixel tokens, two-part tariffs), a provider file writes an expression of the
+//! Common Expression Language. The `cel` crate parses it. It is then compiled to a small tree of our own and
+//! evaluated in decimals: CEL's own numbers are 64-bit floats and integers, and money is neither. So `7 / 2`
+//! is 3.5 here, and a literal such as `0.1` is one tenth. Supported: `+ - * / %`, comparisons, `&& || !`,
+//! `?:`, parentheses, numbers, strings, facts by name, and `ceil floor round min max`. Anything else is
+//! refused when the file is loaded. The next file in the flow is `glob.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -115,7 +115,8 @@ impl Formula {
         &self.text
     }
 
-    /// Its value for an attempt; none when a fact that it needs is not seen, when it is no number, or out of range.
+    /// Its value for an attempt; none when a fact that it needs is not seen, when it is no number, or out of
+    /// range.
     pub fn evaluate(&self, attempt: &Attempt) -> Option<Decimal> {
         match self.root.worth(attempt)? {
             Worth::Number(number) => Some(number),
@@ -156,7 +157,8 @@ fn compile_literal(literal: &LiteralValue) -> Result<Node, FormulaError> {
     match literal {
         LiteralValue::Int(value) => number(value.inner().to_string()),
         LiteralValue::UInt(value) => number(value.inner().to_string()),
-        // The shortest text that reads back as the same float is what the file's author wrote, up to 15 digits.
+        // The shortest text that reads back as the same float is what the file's author wrote, up to 15
+        // digits.
         LiteralValue::Double(value) => number(value.inner().to_string()),
         LiteralValue::Boolean(value) => Ok(Node::Truth(*value.inner())),
         LiteralValue::String(value) => Ok(Node::Text(value.inner().into())),
@@ -262,9 +264,14 @@ impl Node {
                 }
             }
             Self::Not(part) | Self::Negate(part) | Self::Round(_, part) => part.facts(names),
-            Self::Binary(_, left, right) => [left, right].into_iter().for_each(|part| part.facts(names)),
+            Self::Binary(_, left, right) => {
+                left.facts(names);
+                right.facts(names);
+            }
             Self::If(condition, yes, no) => {
-                [condition, yes, no].into_iter().for_each(|part| part.facts(names));
+                for part in [condition, yes, no] {
+                    part.facts(names);
+                }
             }
             Self::Extreme(_, parts) => parts.iter().for_each(|part| part.facts(names)),
         }

@@ -1,12 +1,14 @@
 //! A pattern for names: literal text with `*` for any run of characters.
 //!
-//! Model names, failure codes and other words are matched by it. No regular expressions: a rule file's author sees at once
-//! what a pattern takes, and a match costs a few nanoseconds. The next file in the flow is `condition.rs`.
+//! Model names, failure codes and other words are matched by it. No regular expressions: a rule file's author
+//! sees at once what a pattern takes, and a match costs a few nanoseconds. The next file in the flow is
+//! `condition.rs`.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A pattern for names. `*` stands for any run of characters, also none; the empty pattern matches only the empty name.
+/// A pattern for names. `*` stands for any run of characters, also none; the empty pattern matches only the
+/// empty name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
     text: Arc<str>,
@@ -37,7 +39,8 @@ impl Pattern {
         !name.is_empty() && matches(self.text.as_bytes(), name.as_bytes())
     }
 
-    /// Whether every name that `other` matches is matched by this one too. May say no where the answer is yes.
+    /// Whether every name that `other` matches is matched by this one too. May say no where the answer is
+    /// yes.
     pub fn covers(&self, other: &Self) -> bool {
         if other.is_literal() {
             return self.matches(&other.text);
@@ -53,7 +56,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Linear in the name for one star, at worst their product: the usual two-pointer walk with one point of return.
+/// Linear in the name for one star, at worst their product: the usual two-pointer walk with one point of
+/// return.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
     let mut back = None;

@@ -1,17 +1,21 @@
 //! Jobs into charges, exactly.
 //!
-//! Pure: no IO, no clock, no randomness, no logging. Money is decimal; an unknown widens a bound, it is never zero.
+//! Pure: no IO, no clock, no randomness, no logging. Money is decimal; an unknown widens a bound, it is never
+//! zero.
 //!
-//! A [`RateCard`] holds what a provider charges for, at which dated price, and by which policy. [`bill`] reads a
-//! job with the [`Cards`] of all providers and returns its [`Bill`]; [`postings`] turns that into amounts on
-//! accounts, [`diff`] into the correction after an earlier one, and [`Totals`] adds them up. Read in this order: `bill`
-//! (the nouns), `exact`, `formula`, `glob`, `condition`, `quantity`, `price`, `policy`, `card`, `charge` (the verb), `posting`, `totals`.
+//! A [`RateCard`] holds what a provider charges for, at which dated price, and by which policy. [`bill`]
+//! reads a job with the [`Cards`] of all providers and returns its [`Bill`]; [`postings`] turns that into
+//! amounts on accounts, [`diff`] into the correction after an earlier one, and [`Totals`] adds them up. Read
+//! in this order: `bill` (the nouns), `exact`, `formula`, `glob`, `condition`, `quantity`, `price`, `policy`,
+//! `card`, `charge` (the verb), `posting`, `totals`.
 
 mod bill;
 mod card;
 mod charge;
 mod condition;
 mod exact;
+#[cfg(test)]
+mod fixture;
 mod formula;
 mod glob;
 mod policy;

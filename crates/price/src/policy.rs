@@ -1,7 +1,7 @@
 //! What a provider charges for an attempt that did not simply succeed.
 //!
-//! Rows are read in order, those of the model first, then those of the provider; the first that matches decides.
-//! The next file in the flow is `card.rs`.
+//! Rows are read in order, those of the model first, then those of the provider; the first that matches
+//! decides. The next file in the flow is `card.rs`.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! A bill into postings: amounts on accounts, as the ledger keeps them and the counters add them up.
 //!
-//! A posting is one amount of one measure (a unit, a currency, or jobs without a price) for one cause and basis on
-//! one account. A revision of a job posts the differences ([`diff`]). The next file in the flow is `totals.rs`.
+//! A posting is one amount of one measure (a unit, a currency, or jobs without a price) for one cause and
+//! basis on one account. A revision of a job posts the differences ([`diff`]). The next file in the flow is
+//! `totals.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -87,8 +87,8 @@ pub(crate) struct Rate<'a> {
     pub(crate) is_sure: bool,
 }
 
-/// The row in force at the attempt's start that its facts select: the first whose conditions all hold, unless an
-/// earlier one may hold as well.
+/// The row in force at the attempt's start that its facts select: the first whose conditions all hold, unless
+/// an earlier one may hold as well.
 pub(crate) fn select<'a>(rows: &'a [PriceRow], attempt: &Attempt) -> Result<Rate<'a>, UnpricedReason> {
     let mut in_force = false;
     let mut rate: Option<Rate<'a>> = None;

@@ -18,8 +18,8 @@ pub enum Source {
     Fact {
         /// Its name.
         name: Arc<str>,
-        /// The weakest source taken. With [`FactSource::Reported`] the value is what the provider says it bills,
-        /// and no policy is asked.
+        /// The weakest source taken. With [`FactSource::Reported`] the value is what the provider says it
+        /// bills, and no policy is asked.
         at_least: FactSource,
         /// One of the fact is so many of the meter's unit.
         scale: Decimal,
@@ -34,6 +34,9 @@ pub enum Source {
     Formula(Formula),
     /// The documented smallest, default and largest quantity, when the spans do not show any.
     Assume(Bound),
+    /// The same, computed from facts: so many tokens for each of the images asked for, at the lowest quality,
+    /// the default one and the highest. Values that are out of order are put in order.
+    Estimate(Box<[Formula; 3]>),
 }
 
 /// A quantity and how sure it is.
@@ -58,6 +61,7 @@ impl Source {
             Self::Elapsed(role) => (elapsed(attempt, *role)?, Basis::Documented),
             Self::Formula(formula) => (formula.evaluate(attempt)?, Basis::Documented),
             Self::Assume(bound) => return Some(Quantity { bound: *bound, basis: Basis::Assumed }),
+            Self::Estimate(formulas) => return estimate(formulas, attempt),
         };
         let value = exact::quantity(value);
         (value >= Decimal::ZERO).then_some(Quantity { bound: Bound::exactly(value), basis })
@@ -67,6 +71,14 @@ impl Source {
     pub fn is_reported(&self) -> bool {
         matches!(self, Self::Fact { at_least: FactSource::Reported, .. })
     }
+}
+
+fn estimate(formulas: &[Formula; 3], attempt: &Attempt) -> Option<Quantity> {
+    let [smallest, default, largest] = formulas;
+    let read = |formula: &Formula| Some(exact::quantity(formula.evaluate(attempt)?).max(Decimal::ZERO));
+    let (min, expected, max) = (read(smallest)?, read(default)?, read(largest)?);
+    let bound = Bound { min: min.min(expected), expected, max: max.max(expected) };
+    Some(Quantity { bound, basis: Basis::Assumed })
 }
 
 fn basis_of(at_least: FactSource) -> Basis {

@@ -1,7 +1,7 @@
 //! Exact totals by label set: what `/metrics`, the report and the checks of the ledger add up.
 //!
-//! Counters only rise. So every total is two of them: what was posted, and what corrections took back; the net is
-//! their difference. Additions are exact (see `exact.rs`), so the order of postings does not matter.
+//! Counters only rise. So every total is two of them: what was posted, and what corrections took back; the
+//! net is their difference. Additions are exact (see `exact.rs`), so the order of postings does not matter.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,7 +98,8 @@ impl Totals {
         })
     }
 
-    /// Net totals added up by whatever a key is grouped under; keys that are grouped under nothing are left out.
+    /// Net totals added up by whatever a key is grouped under; keys that are grouped under nothing are left
+    /// out.
     pub fn sum_by<G: Ord>(&self, group: impl Fn(&PostingKey) -> Option<G>) -> BTreeMap<G, Bound> {
         let mut sums = BTreeMap::<G, Bound>::new();
         for (key, total) in &self.by_key {

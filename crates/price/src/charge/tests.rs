@@ -1,1 +1,423 @@
+//! Amounts, rule kind by rule kind: `docs/pricing.md` has the same tables in words.
 
+use spantally_stitch::{Accepted, Attempt, FactSource, FailureReason, Outcome, Role, UnixNanos};
+
+use super::*;
+use crate::fixture::*;
+use crate::{
+    Condition, Is, Pattern, Period, PriceRow, RateCard, Rounding, Source, Stage, Terms, When, decided_by,
+};
+
+const REPORTED: FactSource = FactSource::Reported;
+const REQUEST: FactSource = FactSource::Request;
+const RESPONSE: FactSource = FactSource::Response;
+
+fn ends(outcome: Outcome) -> Attempt {
+    Attempt { outcome, ..attempt(&[("seconds", "8", REQUEST)]) }
+}
+
+/// Cost in dollars at 0.10 a second, basis, and what decided it.
+fn check(cards: &Cards, attempt: &Attempt, cost: [&str; 3], basis: Basis, policy: &str) {
+    let bill = bill(&job(vec![attempt.clone()]), cards);
+    assert_eq!(bill.unpriced, [], "{attempt:?}");
+    let [charge] = &bill.charges[..] else { panic!("one charge, not {:?}", bill.charges) };
+    assert_eq!(charge.cost, bound(cost[0], cost[1], cost[2]), "{charge:?}");
+    assert_eq!((charge.basis, &*charge.policy), (basis, policy), "{charge:?}");
+    assert_eq!(charge.unit_price.map(|price| price * charge.quantity.expected), Some(charge.cost.expected));
+}
+
+#[test]
+fn amounts_by_outcome() {
+    let cards = cards(vec![seconds()]);
+    let table = [
+        (Outcome::Succeeded, ["0.8", "0.8", "0.8"], Basis::Documented, "clips/success"),
+        (Outcome::Partial, ["0.8", "0.8", "0.8"], Basis::Documented, "clips/partial"),
+        (Outcome::Failed, ["0", "0", "0"], Basis::Documented, "clips/failed"),
+        (Outcome::Rejected, ["0.8", "0.8", "0.8"], Basis::Documented, "clips/moderated"),
+        (Outcome::Canceled, ["0", "0.4", "0.8"], Basis::Assumed, "clips/canceled"),
+        (Outcome::Unknown, ["0", "0.8", "0.8"], Basis::Documented, decided_by::UNVERIFIED),
+        (Outcome::Abandoned, ["0", "0.8", "0.8"], Basis::Documented, decided_by::UNVERIFIED),
+    ];
+    for (outcome, cost, basis, policy) in table {
+        check(&cards, &ends(outcome), cost, basis, policy);
+    }
+}
+
+#[test]
+fn an_ambiguous_submit_may_have_cost_everything() {
+    let mut cards = cards(vec![seconds()]);
+    let ambiguous = Attempt { accepted: Accepted::Ambiguous, ..ends(Outcome::Failed) };
+    check(&cards, &ambiguous, ["0", "0.4", "0.8"], Basis::Assumed, decided_by::AMBIGUOUS);
+    cards.set_ambiguous_probability(dec("0.25"));
+    check(&cards, &ambiguous, ["0", "0.2", "0.8"], Basis::Assumed, decided_by::AMBIGUOUS);
+    cards.set_ambiguous_probability(dec("7"));
+    check(&cards, &ambiguous, ["0", "0.8", "0.8"], Basis::Assumed, decided_by::AMBIGUOUS);
+}
+
+#[test]
+fn what_was_not_sent_costs_nothing_and_what_was_refused_asks_the_policy() {
+    let mut rows = policy();
+    let when = When { stage: Some(Stage::Refused), outcomes: vec![Outcome::Failed], ..When::default() };
+    rows.insert(0, PolicyRow { when, ..row("clips/refused", Outcome::Failed, UNKNOWN) });
+    let cards = cards_of(tariff(vec![seconds()]), rows, Vec::new());
+    let refused = Attempt { accepted: Accepted::No, ..ends(Outcome::Failed) };
+    check(&cards, &refused, ["0", "0.4", "0.8"], Basis::Assumed, "clips/refused");
+    let not_sent = Attempt { calls: vec![call(Role::Submit, None)], ..refused };
+    check(&cards, &not_sent, ["0", "0", "0"], Basis::Documented, decided_by::NOT_SENT);
+}
+
+#[test]
+fn quantities_in_order_of_strength() {
+    let cards = cards(vec![seconds()]);
+    let with = |facts: &[(&str, &str, FactSource)]| attempt(facts);
+    check(&cards, &with(&[]), ["0.4", "0.5", "1"], Basis::Assumed, "clips/success");
+    check(&cards, &with(&[("seconds", "8", REQUEST)]), ["0.8"; 3], Basis::Documented, "clips/success");
+    check(
+        &cards,
+        &with(&[("seconds", "3.008", RESPONSE)]),
+        ["0.3008"; 3],
+        Basis::Documented,
+        "clips/success",
+    );
+    let billed = [("seconds", "8", RESPONSE), ("billable_units", "3.14159265", REPORTED)];
+    check(&cards, &with(&billed), ["0.314159265"; 3], Basis::Reported, decided_by::REPORTED);
+    let weak = [("billable_units", "3", RESPONSE), ("seconds", "-1", REQUEST)];
+    check(&cards, &with(&weak), ["0.4", "0.5", "1"], Basis::Assumed, "clips/success");
+}
+
+#[test]
+fn a_reported_quantity_decides_on_errors_too() {
+    let cards = cards(vec![seconds()]);
+    for (units, cost) in [("0", "0"), ("3", "0.3")] {
+        let failed = Attempt { outcome: Outcome::Failed, ..attempt(&[("billable_units", units, REPORTED)]) };
+        check(&cards, &failed, [cost; 3], Basis::Reported, decided_by::REPORTED);
+    }
+}
+
+#[test]
+fn reported_money_and_credits_replace_the_meters() {
+    let mut ticks = tariff(vec![seconds(), seconds()]);
+    ticks.reported = vec![reported_cost("ticks", "0.0000000001", "USD")];
+    let cards = cards_of(ticks, policy(), Vec::new());
+    let rejected = Attempt { outcome: Outcome::Rejected, ..attempt(&[("ticks", "2500000000", REPORTED)]) };
+    check(&cards, &rejected, ["0.25"; 3], Basis::Reported, decided_by::REPORTED);
+
+    let mut header = tariff(vec![seconds()]);
+    header.reported = vec![reported_cost("character_cost", "1", "voice_credit")];
+    let cards = cards_of(header, policy(), vec![credit("voice_credit", "0.00008", ALWAYS)]);
+    let spoken = attempt(&[("character_cost", "120", REPORTED)]);
+    check(&cards, &spoken, ["0.0096"; 3], Basis::Reported, decided_by::REPORTED);
+    let charge = bill(&job(vec![spoken]), &cards).charges.remove(0);
+    assert_eq!((&*charge.unit, charge.quantity), ("credit", bound("120", "120", "120")));
+}
+
+#[test]
+fn credits_are_the_billed_unit_and_seconds_the_consumed_one() {
+    let meter = Meter {
+        currency: "runway_credit".into(),
+        prices: vec![price("5")],
+        credit_rounding: Rounding { minimum: Some(dec("56")), ..Rounding::default() },
+        ..seconds()
+    };
+    let old = Period { from: UnixNanos(0), until: UnixNanos(50) };
+    let new = Period { from: UnixNanos(50), until: UnixNanos(u64::MAX) };
+    let credits = vec![credit("runway_credit", "0.02", old), credit("runway_credit", "0.01", new)];
+    let cards = cards_of(tariff(vec![meter]), policy(), credits);
+    let charge = bill(&job(vec![ends(Outcome::Succeeded)]), &cards).charges.remove(0);
+    assert_eq!((&*charge.unit, charge.quantity.expected, &*charge.currency), ("credit", dec("56"), "USD"));
+    assert_eq!((charge.unit_price, charge.cost.max), (Some(dec("0.01")), dec("0.56")));
+    assert_eq!(charge.consumed, Some(Consumed { unit: "second".into(), quantity: bound("8", "8", "8") }));
+    check(&cards, &ends(Outcome::Failed), ["0"; 3], Basis::Documented, "clips/failed");
+    check(&cards, &ends(Outcome::Canceled), ["0", "0.28", "0.56"], Basis::Assumed, "clips/canceled");
+}
+
+#[test]
+fn rounding_allowance_and_minimum() {
+    let table = [
+        (Rounding { block: Some(dec("60")), ..Rounding::default() }, "61", "12"),
+        (Rounding { free: Some(dec("5")), ..Rounding::default() }, "8", "0.3"),
+        (Rounding { free: Some(dec("5")), ..Rounding::default() }, "3", "0"),
+        (Rounding { minimum: Some(dec("10")), ..Rounding::default() }, "8", "1"),
+        (Rounding { free: Some(dec("1")), block: Some(dec("4")), minimum: Some(dec("6")) }, "6", "0.8"),
+    ];
+    for (rounding, seen, cost) in table {
+        let cards = cards(vec![Meter { rounding, ..seconds() }]);
+        check(&cards, &attempt(&[("seconds", seen, REQUEST)]), [cost; 3], Basis::Documented, "clips/success");
+        let billed = attempt(&[("billable_units", "1", REPORTED)]);
+        check(&cards, &billed, ["0.1"; 3], Basis::Reported, decided_by::REPORTED);
+    }
+}
+
+fn when(fact: &str, value: &str) -> Vec<Condition> {
+    vec![Condition { facts: vec![fact.into()], is: Is::OneOf(vec![Pattern::new(value)]) }]
+}
+
+#[test]
+fn prices_by_fact_and_by_date() {
+    let table = |default: bool| {
+        vec![
+            PriceRow { when: when("resolution", "720p"), ..price("0.1") },
+            PriceRow { when: when("resolution", "1080p"), is_default: default, ..price("0.2") },
+            PriceRow { when: when("resolution", "4k"), ..price("0.4") },
+        ]
+    };
+    let cards = |default| cards(vec![Meter { prices: table(default), ..seconds() }]);
+    let at = |facts: &[(&str, &str, FactSource)]| attempt(&[&[("seconds", "10", REQUEST)], facts].concat());
+    let success = "clips/success";
+    check(&cards(true), &at(&[("resolution", "4k", REQUEST)]), ["4"; 3], Basis::Documented, success);
+    check(&cards(true), &at(&[]), ["1", "2", "4"], Basis::Assumed, success);
+    check(&cards(false), &at(&[]), ["1", "1", "4"], Basis::Assumed, success);
+    let eight_k = bill(&job(vec![at(&[("resolution", "8k", REQUEST)])]), &cards(true));
+    assert_eq!(eight_k.unpriced, [Unpriced { attempt: 0, reason: UnpricedReason::NoPrice }]);
+
+    let until = |until| Period { from: UnixNanos(0), until: UnixNanos(until) };
+    let from = Period { from: UnixNanos(100), until: UnixNanos(150) };
+    let prices = vec![PriceRow { period: until(100), ..price("1") }, PriceRow { period: from, ..price("2") }];
+    let cards = self::cards(vec![Meter { prices, ..seconds() }]);
+    for (start, cost) in [(99, Some("10")), (100, Some("20")), (149, Some("20")), (150, None)] {
+        let started = Attempt { started_at: UnixNanos(start), ..at(&[]) };
+        if let Some(cost) = cost {
+            check(&cards, &started, [cost; 3], Basis::Documented, success);
+        } else {
+            let bill = bill(&job(vec![started]), &cards);
+            assert_eq!(bill.unpriced[0].reason, UnpricedReason::NoPriceAtTime);
+            assert!(bill.cost().is_empty(), "no money rather than none spent");
+        }
+    }
+}
+
+#[test]
+fn number_ranges_and_the_model_select_a_row() {
+    let up_to = |most: &str| {
+        vec![Condition { facts: vec!["seconds".into()], is: Is::Between(None, Some(dec(most))) }]
+    };
+    let prices = vec![
+        PriceRow { when: up_to("5"), ..price("0.3") },
+        PriceRow { when: when("model", "slow*"), ..price("9") },
+        PriceRow { when: when("model", "fast"), ..price("0.2") },
+    ];
+    let cards = cards(vec![Meter { prices, ..seconds() }]);
+    check(&cards, &attempt(&[("seconds", "5", REQUEST)]), ["1.5"; 3], Basis::Documented, "clips/success");
+    check(&cards, &attempt(&[("seconds", "6", REQUEST)]), ["1.2"; 3], Basis::Documented, "clips/success");
+}
+
+#[test]
+fn policy_terms() {
+    let table = [
+        (Terms::Full, ["0.8"; 3], Basis::Documented),
+        (Terms::None, ["0"; 3], Basis::Documented),
+        (Terms::Fixed(dec("2")), ["0.2"; 3], Basis::Documented),
+        (Terms::Prorated(source("seconds_done", RESPONSE)), ["0.3"; 3], Basis::Documented),
+        (Terms::Prorated(source("never_seen", RESPONSE)), ["0", "0.4", "0.8"], Basis::Assumed),
+        (Terms::Reported, ["0", "0.4", "0.8"], Basis::Assumed),
+        (Terms::Unknown { probability: dec("0.1") }, ["0", "0.08", "0.8"], Basis::Assumed),
+    ];
+    for (terms, cost, basis) in table {
+        let cards =
+            cards_of(tariff(vec![seconds()]), vec![row("clips/failed", Outcome::Failed, terms)], Vec::new());
+        let mut failed = ends(Outcome::Failed);
+        failed.facts.push(fact("seconds_done", "3", RESPONSE));
+        check(&cards, &failed, cost, basis, "clips/failed");
+    }
+}
+
+#[test]
+fn an_end_without_a_row_is_unknown() {
+    let cards = cards_of(tariff(vec![seconds()]), Vec::new(), Vec::new());
+    check(&cards, &ends(Outcome::Failed), ["0", "0.4", "0.8"], Basis::Assumed, decided_by::NO_POLICY);
+}
+
+#[test]
+fn policy_rows_by_reason_stage_cancel_status_and_code() {
+    let failed = |when: When| PolicyRow { when, ..row("", Outcome::Failed, Terms::None) };
+    let named = |name: &str, when: When| PolicyRow { name: name.into(), ..failed(when) };
+    let rows = vec![
+        named("code", When { facts: when("failure_code", "SAFETY.*"), ..When::default() }),
+        named("reason", When { reasons: vec![FailureReason::Capacity], ..When::default() }),
+        named(
+            "status",
+            When { statuses: vec![crate::StatusRange { from: 500, to: 599 }], ..When::default() },
+        ),
+        named("queued", When { canceled_before_start: Some(true), ..When::default() }),
+        named("rest", When::default()),
+    ];
+    let cards = cards_of(tariff(vec![seconds()]), rows, Vec::new());
+    let plain = ends(Outcome::Failed);
+    let mut coded = plain.clone();
+    coded.facts.push(fact("failure_code", "SAFETY.INPUT.TEXT", RESPONSE));
+    let table = [
+        ("code", coded),
+        ("reason", Attempt { failure_reason: Some(FailureReason::Capacity), ..plain.clone() }),
+        (
+            "status",
+            Attempt {
+                calls: vec![
+                    call(Role::Submit, Some(200)),
+                    call(Role::Result, Some(503)),
+                    call(Role::Poll, None),
+                ],
+                ..plain.clone()
+            },
+        ),
+        ("queued", Attempt { outcome: Outcome::Canceled, canceled_before_start: true, ..plain.clone() }),
+        ("rest", plain),
+    ];
+    for (policy, attempt) in table {
+        check(&cards, &attempt, ["0"; 3], Basis::Documented, policy);
+    }
+}
+
+#[test]
+fn the_tariff_s_own_policy_comes_first() {
+    let mut own = tariff(vec![seconds()]);
+    own.policy = vec![row("fast/failed", Outcome::Failed, Terms::Full)];
+    let cards = cards_of(own, policy(), Vec::new());
+    check(&cards, &ends(Outcome::Failed), ["0.8"; 3], Basis::Documented, "fast/failed");
+    check(&cards, &ends(Outcome::Succeeded), ["0.8"; 3], Basis::Documented, "clips/success");
+}
+
+#[test]
+fn unverified_is_between_failure_and_success() {
+    for (failed, cost, basis) in [
+        (Terms::None, ["0", "0.8", "0.8"], Basis::Documented),
+        (Terms::Full, ["0.8"; 3], Basis::Documented),
+        (UNKNOWN, ["0", "0.8", "0.8"], Basis::Assumed),
+        (Terms::Fixed(dec("9")), ["0.8", "0.8", "0.9"], Basis::Documented),
+    ] {
+        let rows =
+            vec![row("success", Outcome::Succeeded, Terms::Full), row("failed", Outcome::Failed, failed)];
+        let cards = cards_of(tariff(vec![seconds()]), rows, Vec::new());
+        check(&cards, &ends(Outcome::Unknown), cost, basis, decided_by::UNVERIFIED);
+    }
+}
+
+#[test]
+fn without_a_price_there_are_units_and_a_reason() {
+    let unpriced_meter = cards(vec![Meter { prices: Vec::new(), ..seconds() }]);
+    let no_quantity = cards(vec![Meter { quantity: vec![source("x", REQUEST)], ..seconds() }]);
+    let absurd = attempt(&[("seconds", "79228162514264337593543950335", REQUEST)]);
+    let other = |model: &str, provider: &str| Attempt {
+        model: model.into(),
+        provider: provider.into(),
+        ..ends(Outcome::Succeeded)
+    };
+    let expensive = cards(vec![Meter { prices: vec![price("2.5")], ..seconds() }]);
+    let table = [
+        (&unpriced_meter, ends(Outcome::Succeeded), UnpricedReason::NoPrice, 1),
+        (&no_quantity, ends(Outcome::Succeeded), UnpricedReason::NoQuantity, 0),
+        (&expensive, absurd, UnpricedReason::OutOfRange, 1),
+        (&unpriced_meter, other("slow", "clips"), UnpricedReason::NoPrice, 1),
+        (&unpriced_meter, other("", "clips"), UnpricedReason::UnknownModel, 1),
+        (&unpriced_meter, other("fast", "elsewhere"), UnpricedReason::NoProvider, 1),
+    ];
+    for (cards, attempt, reason, charges) in table {
+        let bill = bill(&job(vec![attempt]), cards);
+        assert_eq!(bill.unpriced, [Unpriced { attempt: 0, reason }]);
+        assert_eq!(bill.charges.len(), charges, "{reason:?}");
+        for charge in &bill.charges {
+            assert_eq!((charge.unit_price, charge.cost, charge.basis), (None, Bound::ZERO, Basis::Unpriced));
+            assert!(!charge.quantity.is_zero());
+        }
+        assert!(bill.cost().is_empty());
+    }
+}
+
+#[test]
+fn nothing_billed_is_nothing_missing() {
+    let cards = cards(vec![Meter { prices: Vec::new(), ..seconds() }]);
+    let bill = bill(&job(vec![ends(Outcome::Failed)]), &cards);
+    assert_eq!(bill.unpriced, [], "a free failure needs no price");
+    assert_eq!(bill.charges[0].basis, Basis::Documented);
+}
+
+#[test]
+fn polls_cost_only_where_a_meter_counts_them() {
+    let polls = Meter {
+        rule: "clips/polls".into(),
+        unit: "poll".into(),
+        quantity: vec![Source::Count(Role::Poll)],
+        cause: Some(Cause::Poll),
+        prices: vec![price("0.001")],
+        ..seconds()
+    };
+    let mut polled = ends(Outcome::Failed);
+    polled.calls.extend([call(Role::Poll, Some(200)), call(Role::Poll, Some(404))]);
+    let without = bill(&job(vec![polled.clone()]), &cards(vec![seconds()]));
+    assert_eq!(without.cost()["USD"], Bound::ZERO);
+    let with = bill(&job(vec![polled]), &cards(vec![seconds(), polls]));
+    let charge = &with.charges[1];
+    assert_eq!((charge.cause, charge.cost.expected), (Cause::Poll, dec("0.002")));
+    assert_eq!(&*charge.policy, decided_by::PER_CALL);
+}
+
+#[test]
+fn interrupted_audio_is_apart() {
+    let meter = Meter { interrupted: Some(source("unheard_seconds", RESPONSE)), ..seconds() };
+    let cards = cards(vec![meter]);
+    let spoken = attempt(&[("seconds", "8", RESPONSE), ("unheard_seconds", "3", RESPONSE)]);
+    let bill = bill(&job(vec![spoken]), &cards);
+    let parts: Vec<_> = bill.charges.iter().map(|charge| (charge.cause, charge.cost.expected)).collect();
+    assert_eq!(parts, [(Cause::Delivered, dec("0.5")), (Cause::Interrupted, dec("0.3"))]);
+}
+
+#[test]
+fn several_meters_make_several_charges() {
+    let images = Meter {
+        rule: "clips/reference".into(),
+        unit: "reference_image".into(),
+        quantity: vec![source("reference_images", REQUEST), Source::Constant(Decimal::ZERO)],
+        rounding: Rounding { free: Some(dec("5")), ..Rounding::default() },
+        prices: vec![price("0.04")],
+        ..seconds()
+    };
+    let session =
+        Meter { unit: "session_second".into(), quantity: vec![Source::Elapsed(Role::Session)], ..seconds() };
+    let cards = cards(vec![seconds(), images, session]);
+    let mut rich = attempt(&[("seconds", "2", REQUEST), ("reference_images", "7", REQUEST)]);
+    rich.calls.push(call(Role::Session, None));
+    let costs: Vec<_> = bill(&job(vec![rich]), &cards).charges.iter().map(|charge| charge.cost.max).collect();
+    assert_eq!(costs, [dec("0.2"), dec("0.08"), dec("0.25")]);
+}
+
+#[test]
+fn a_fallback_is_billed_as_the_model_that_ran() {
+    let slow = Tariff {
+        models: vec![Pattern::new("slow*")],
+        meters: vec![Meter { prices: vec![price("1")], ..seconds() }],
+        ..Tariff::default()
+    };
+    let mut cards = Cards::default();
+    cards.insert(RateCard::new("clips".into(), vec![slow, tariff(vec![seconds()])], policy(), Vec::new()));
+    check(&cards, &ends(Outcome::Succeeded), ["0.8"; 3], Basis::Documented, "clips/success");
+    let mut fallen = ends(Outcome::Succeeded);
+    fallen.facts.push(fact(BILLED_MODEL, "slow-2", RESPONSE));
+    check(&cards, &fallen, ["8"; 3], Basis::Documented, "clips/success");
+}
+
+#[test]
+fn the_first_tariff_that_takes_model_and_operation() {
+    let named = |models: &[&str], operations: &[&str], rule: &str| Tariff {
+        models: models.iter().map(|model| Pattern::new(model)).collect(),
+        operations: operations.iter().map(|operation| Pattern::new(operation)).collect(),
+        meters: vec![Meter { rule: rule.into(), ..seconds() }],
+        ..Tariff::default()
+    };
+    let tariffs = vec![
+        named(&["a/one"], &["text_to_image"], "one_image"),
+        named(&["a/*"], &[], "a_any"),
+        named(&[""], &["text_to_image"], "unseen_image"),
+        named(&["*", ""], &[], "rest"),
+    ];
+    let card = RateCard::new("p".into(), tariffs, Vec::new(), Vec::new());
+    for (model, operation, rule) in [
+        ("a/one", "text_to_image", "one_image"),
+        ("a/one", "upscale", "a_any"),
+        ("a/two", "text_to_image", "a_any"),
+        ("b", "text_to_image", "rest"),
+        ("", "text_to_image", "unseen_image"),
+        ("", "", "rest"),
+    ] {
+        let found = card.tariff(model, operation).map(|tariff| &*tariff.meters[0].rule);
+        assert_eq!(found, Some(rule), "{model} {operation}");
+    }
+}

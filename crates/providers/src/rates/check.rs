@@ -1,4 +1,5 @@
-//! What is well formed in a `rates:` section and still wrong: prices and tariffs. The policy is in `policy.rs`.
+//! What is well formed in a `rates:` section and still wrong: prices and tariffs. The policy is in
+//! `policy.rs`.
 //!
 //! All findings are returned at once, each with its place. Next: `compile.rs`.
 
@@ -8,9 +9,11 @@ use rust_decimal::Decimal;
 use serde_saphyr::{Location, Spanned};
 use spantally_price::{Formula, MODEL, OPERATION, PRICE_PLACES, Pattern, QUANTITY_PLACES};
 
-use super::compile::{conditions, period, unit_price};
+use super::compile::{conditions, period, plain, unit_price};
 use super::policy;
-use super::section::{Comparison, CreditRule, MeterRule, PriceRule, QuantityRule, RatesSection, TariffRule};
+use super::section::{
+    AssumeRule, Comparison, CreditRule, MeterRule, PriceRule, QuantityRule, RatesSection, TariffRule,
+};
 use super::words::{Number, UNITS};
 use crate::error::{LoadError, Source};
 
@@ -102,10 +105,9 @@ impl<'a> Checker<'a> {
 
     pub(super) fn facts(&mut self, facts: &BTreeMap<String, Spanned<Comparison>>, field: &str) {
         for (name, comparison) in facts {
-            if [MODEL, OPERATION].contains(&name.as_str()) {
-                continue;
+            for name in name.split('|').filter(|name| ![MODEL, OPERATION].contains(name)) {
+                self.fact_name(name, comparison.referenced, field);
             }
-            self.fact_name(name, comparison.referenced, field);
         }
     }
 
@@ -210,7 +212,8 @@ impl<'a> Checker<'a> {
                 self.find(source.referenced, FIELD, problem);
             }
             let rule = &source.value;
-            if rule.constant.is_some() || rule.count.is_some() || rule.assume.is_some() {
+            let is_plain = rule.assume.as_ref().is_some_and(|assume| plain(assume).is_some());
+            if rule.constant.is_some() || rule.count.is_some() || is_plain {
                 always = always.or(Some(source.referenced.line()));
             }
         }
@@ -243,13 +246,20 @@ impl<'a> Checker<'a> {
             self.formula(formula, field);
         }
         if let Some(assume) = &rule.assume {
-            let (least, expected, most) = (assume.smallest.0, assume.default.value.0, assume.largest.0);
-            if least < Decimal::ZERO || least > expected || expected > most {
-                let problem = "must be 0 <= smallest <= default <= largest";
-                self.find(assume.default.referenced, field, problem).value =
-                    format!("{least}, {expected}, {most}");
-            }
-            self.source(&assume.source, field);
+            self.assume(assume, field);
+        }
+    }
+
+    fn assume(&mut self, assume: &AssumeRule, field: &str) {
+        self.source(&assume.source, field);
+        let Some(bound) = plain(assume) else {
+            let texts = [&assume.smallest, &assume.default, &assume.largest];
+            return texts.into_iter().for_each(|text| self.formula(text, field));
+        };
+        if bound.min < Decimal::ZERO || bound.min > bound.expected || bound.expected > bound.max {
+            let problem = "must be 0 <= smallest <= default <= largest";
+            self.find(assume.default.referenced, field, problem).value =
+                format!("{}, {}, {}", bound.min, bound.expected, bound.max);
         }
     }
 

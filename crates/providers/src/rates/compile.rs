@@ -1,7 +1,7 @@
 //! A checked `rates:` section into a [`RateCard`].
 //!
-//! Everything that could be missing or wrong here has been found by `check.rs`; what is left falls back
-//! to the cautious side (a source that is not there cites nothing, a formula that does not parse reads nothing).
+//! Everything that could be missing or wrong here has been found by `check.rs`; what is left falls back to
+//! the cautious side (a source that is not there cites nothing, a formula that does not parse reads nothing).
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use spantally_stitch::{FactSource, UnixNanos};
 use super::check;
 use super::date::Day;
 use super::section::{
-    CancelWord, Comparison, MeterRule, PolicyRule, PriceRule, QuantityRule, RatesSection, StageWord,
-    TariffRule, Voice, WhenRule,
+    AssumeRule, CancelWord, Comparison, MeterRule, PolicyRule, PriceRule, QuantityRule, RatesSection,
+    StageWord, TariffRule, Voice, WhenRule,
 };
 use super::words::{ChargeWord, Number};
 use crate::error::{LoadError, Source as File};
@@ -180,14 +180,24 @@ fn quantity(rule: &QuantityRule) -> Option<Source> {
         return Some(fact(name, at_least, scale));
     }
     if let Some(assume) = &rule.assume {
-        let (min, max) = (assume.smallest.0, assume.largest.0);
-        return Some(Source::Assume(Bound { min, expected: assume.default.value.0, max }));
+        let formula = |text: &Spanned<String>| Formula::new(&text.value).ok();
+        return plain(assume).map(Source::Assume).or_else(|| {
+            let formulas = [formula(&assume.smallest)?, formula(&assume.default)?, formula(&assume.largest)?];
+            Some(Source::Estimate(Box::new(formulas)))
+        });
     }
     let constant = number(rule.constant.as_ref()).map(Source::Constant);
     let count = || rule.count.as_ref().map(|role| Source::Count(role.0));
     let elapsed = || rule.elapsed.as_ref().map(|role| Source::Elapsed(role.0));
     let formula = || Formula::new(&rule.formula.as_ref()?.value).ok().map(Source::Formula);
     constant.or_else(count).or_else(elapsed).or_else(formula)
+}
+
+/// The three figures, when all are plain numbers.
+pub(super) fn plain(assume: &AssumeRule) -> Option<Bound> {
+    let number = |text: &Spanned<String>| Decimal::from_str_exact(&text.value).ok();
+    let (min, max) = (number(&assume.smallest)?, number(&assume.largest)?);
+    Some(Bound { min, expected: number(&assume.default)?, max })
 }
 
 pub(super) fn conditions<'a>(
@@ -200,7 +210,12 @@ pub(super) fn conditions<'a>(
             Is::Between(range.at_least.map(|number| number.0), range.at_most.map(|number| number.0))
         }
     };
-    rules.map(|(fact, rule)| Condition { fact: fact.as_str().into(), is: is(&rule.value) }).collect()
+    rules
+        .map(|(fact, rule)| Condition {
+            facts: fact.split('|').map(Into::into).collect(),
+            is: is(&rule.value),
+        })
+        .collect()
 }
 
 pub(super) fn when(rule: &WhenRule) -> When {

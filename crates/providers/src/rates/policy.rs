@@ -1,4 +1,5 @@
-//! What is wrong with the policy rows of a `rates:` section: gaps, rows that nothing reaches, terms without a figure.
+//! What is wrong with the policy rows of a `rates:` section: gaps, rows that nothing reaches, terms without a
+//! figure.
 
 use rust_decimal::Decimal;
 use spantally_price::When;
@@ -25,7 +26,8 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     check_complete(checker);
 }
 
-/// For every end there is a row without further conditions. A section without tariffs charges nothing: no findings.
+/// For every end there is a row without further conditions. A section without tariffs charges nothing: no
+/// findings.
 fn check_complete(checker: &mut Checker<'_>) {
     let rows: Vec<When> = checker.rates.policy.iter().map(|row| when(&row.when)).collect();
     for outcome in REQUIRED {

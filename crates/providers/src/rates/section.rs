@@ -1,5 +1,5 @@
-//! The `rates:` section as it is written. Reading is strict: an unknown key or word is an error with its place.
-//! Next: `check.rs`.
+//! The `rates:` section as it is written. Reading is strict: an unknown key or word is an error with its
+//! place. Next: `check.rs`.
 
 use std::collections::BTreeMap;
 
@@ -153,12 +153,12 @@ pub struct QuantityRule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssumeRule {
-    /// The smallest request.
-    pub smallest: Number,
-    /// The provider's default.
-    pub default: Spanned<Number>,
-    /// The largest request.
-    pub largest: Number,
+    /// The smallest request: a number, or a CEL expression over facts.
+    pub smallest: Spanned<String>,
+    /// The provider's default, likewise.
+    pub default: Spanned<String>,
+    /// The largest request, likewise.
+    pub largest: Spanned<String>,
     /// Key of `sources`: who says so.
     pub source: Spanned<String>,
     /// What a reader should know.
@@ -174,7 +174,7 @@ pub struct PriceRule {
     pub price: Spanned<Number>,
     /// Of how many units; 1 when absent.
     pub per: Option<Spanned<Number>>,
-    /// Facts that select the row.
+    /// Facts that select the row; `size|resolution` is the first of the two that is seen.
     #[serde(default)]
     pub when: BTreeMap<String, Spanned<Comparison>>,
     /// The row to expect where the spans do not show the facts that select one.

@@ -1,0 +1,103 @@
+//! Quantities between a meter's sources and a charge: rounding, credits, and the share that a policy leaves.
+
+use rust_decimal::Decimal;
+use spantally_stitch::Attempt;
+
+use crate::bill::{Basis, Bound};
+use crate::card::Meter;
+use crate::exact;
+use crate::policy::{HALF, Terms};
+use crate::quantity::Quantity;
+
+/// A unit price, and the range it is in where the spans do not show what selects it.
+#[derive(Clone, Copy)]
+pub(super) struct Prices {
+    pub(super) min: Decimal,
+    pub(super) expected: Decimal,
+    pub(super) max: Decimal,
+}
+
+impl Prices {
+    pub(super) fn of(price: Decimal) -> Self {
+        Self { min: price, expected: price, max: price }
+    }
+
+    pub(super) fn cost(self, quantity: Bound) -> Option<Bound> {
+        Some(Bound {
+            min: exact::product(quantity.min, self.min)?,
+            expected: exact::product(quantity.expected, self.expected)?,
+            max: exact::product(quantity.max, self.max)?,
+        })
+    }
+
+    /// So many credits, with as many places as any quantity.
+    pub(super) fn credits(self, quantity: Bound) -> Option<Bound> {
+        self.cost(quantity)?.try_map(|value| Some(exact::quantity(value)))
+    }
+}
+
+pub(super) const NOTHING: Quantity = Quantity { bound: Bound::ZERO, basis: Basis::Documented };
+
+/// From what a source shows to what is billed: the meter's own rounding, then credits where it is priced in
+/// them.
+#[derive(Clone, Copy)]
+pub(super) struct Scale<'a> {
+    pub(super) meter: &'a Meter,
+    pub(super) credits: Option<Prices>,
+}
+
+impl Scale<'_> {
+    pub(super) fn round(self, quantity: Quantity) -> Option<Quantity> {
+        self.convert(Quantity { bound: self.meter.rounding.apply(quantity.bound)?, ..quantity })
+    }
+
+    /// Without rounding: the provider has done its own.
+    pub(super) fn plain(self, quantity: Quantity) -> Option<Quantity> {
+        let Some(prices) = self.credits else { return Some(quantity) };
+        Some(Quantity { bound: prices.credits(quantity.bound)?, ..quantity })
+    }
+
+    pub(super) fn convert(self, quantity: Quantity) -> Option<Quantity> {
+        let Some(prices) = self.credits else { return Some(quantity) };
+        let bound = self.meter.credit_rounding.apply(prices.credits(quantity.bound)?)?;
+        Some(Quantity { bound, ..quantity })
+    }
+}
+
+pub(super) fn terms(
+    terms: &Terms,
+    full: Option<Quantity>,
+    scale: Scale<'_>,
+    attempt: &Attempt,
+) -> Option<Quantity> {
+    match terms {
+        Terms::Full => full,
+        Terms::None => Some(NOTHING),
+        Terms::Fixed(quantity) => scale.convert(Quantity { bound: Bound::exactly(*quantity), ..NOTHING }),
+        Terms::Prorated(source) => match source.read(attempt) {
+            Some(done) => scale.round(done),
+            None => full.map(|full| chance(full, HALF)),
+        },
+        // Had it been reported, no row would have been asked.
+        Terms::Reported => full.map(|full| chance(full, HALF)),
+        Terms::Unknown { probability } => full.map(|full| chance(full, *probability)),
+    }
+}
+
+pub(super) fn chance(full: Quantity, probability: Decimal) -> Quantity {
+    let expected = full.bound.expected.saturating_mul(probability);
+    let bound = Bound { min: Decimal::ZERO, expected: exact::quantity(expected), max: full.bound.max };
+    let basis = if bound.max.is_zero() { full.basis } else { Basis::Assumed };
+    Quantity { bound, basis }
+}
+
+pub(super) fn either(failed: Quantity, succeeded: Quantity) -> Quantity {
+    Quantity {
+        bound: Bound {
+            min: failed.bound.min.min(succeeded.bound.min),
+            expected: succeeded.bound.expected,
+            max: failed.bound.max.max(succeeded.bound.max),
+        },
+        basis: failed.basis.max(succeeded.basis),
+    }
+}
