@@ -1,0 +1,140 @@
+//! Recorded traffic of real SDKs through the real core, scored against what really happened.
+//!
+//! The requests go the way of the server: [`read_batch`], [`Core::apply`], and time passes by the recorded
+//! arrivals. So jobs settle while later spans are still to come, as they do in production. Prices do not
+//! matter for joins; there are none here. Each capture has a golden file with all figures, and floors that
+//! no change may go below.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use spantally_providers::CorrelationConfig;
+use spantally_server::batch::{Batch, Transport};
+use spantally_server::commit::CommitMessage;
+use spantally_server::core::{Core, CoreOptions, Settled};
+use spantally_server::intake::{ReadCache, read_batch};
+use spantally_server::job_json::JobDocument;
+use spantally_server::provider_files::ProviderFiles;
+use spantally_stitch::{JobId, State, UnixNanos};
+use spantally_store::Seq;
+use spantally_tests::capture::read_capture;
+use spantally_tests::fixtures::{capture_dir, compare_with_golden};
+use spantally_tests::score::found::{FoundJob, parse_jobs};
+use spantally_tests::score::{GroupBy, Score, score};
+use spantally_tests::truth::{Role, Truth, read_truth};
+
+/// The newest revision of every job that was not superseded, as JSON lines.
+#[derive(Default)]
+struct Found(BTreeMap<JobId, String>);
+
+impl Found {
+    fn add(&mut self, published: Vec<Settled>) {
+        for Settled { job, bill, revision } in published {
+            if job.state == State::Superseded {
+                self.0.remove(&job.id);
+                continue;
+            }
+            let document = JobDocument { job: &job, bill: &bill, revision };
+            self.0.insert(job.id, document.to_json().unwrap());
+        }
+    }
+
+    fn jobs(&self) -> Vec<FoundJob> {
+        let lines: Vec<&str> = self.0.values().map(String::as_str).collect();
+        parse_jobs(&lines.join("\n"), "core").unwrap()
+    }
+}
+
+/// Spans that went in, as the core and the intake count them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Spans {
+    received: u64,
+    evidence: u64,
+    ignored: u64,
+}
+
+/// Replays a capture, each request at its recorded arrival.
+fn replay(capture: &str) -> (Vec<FoundJob>, Spans) {
+    let files = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
+    let mut cache = ReadCache::default();
+    let mut core = Core::new(&CoreOptions::default(), Arc::default(), UnixNanos::default());
+    let (mut found, mut spans, mut began) = (Found::default(), Spans::default(), None);
+    for (position, request) in read_capture(&capture_dir(capture)).unwrap().iter().enumerate() {
+        let batch = read_batch(&files.recogniser, &mut cache, "", Transport::Grpc, &request.body).unwrap();
+        spans.received += batch.tally.received;
+        spans.ignored += batch.tally.ignored;
+        spans.evidence += batch.evidence.len() as u64;
+        let began = *began.get_or_insert_with(|| newest_end(&batch));
+        core.apply(CommitMessage { seq: Seq(position as u64 + 1), batches: vec![batch] });
+        found.add(core.advance(began.plus_ms(u64::from(request.at_ms))));
+    }
+    found.add(core.finish());
+    (found.jobs(), spans)
+}
+
+/// The first request arrives when its last span has ended.
+fn newest_end(batch: &Batch) -> UnixNanos {
+    batch.evidence.iter().map(|evidence| evidence.end).max().unwrap_or_default()
+}
+
+fn noise_in_jobs<'a>(truth: &'a Truth, found: &[FoundJob]) -> Vec<&'a str> {
+    let taken: BTreeSet<&str> = found.iter().flat_map(|job| &job.spans).map(String::as_str).collect();
+    let noise = truth.spans.iter().filter(|span| span.role == Role::Noise).map(|span| span.span_id.as_str());
+    noise.filter(|span| taken.contains(span)).collect()
+}
+
+/// The least that may be found: exact jobs, polls with their submit, retries together.
+#[track_caller]
+fn hold(capture: &str, exact: f64, polls: f64, retries: f64) -> Score {
+    let truth = read_truth(&capture_dir(capture)).unwrap();
+    let (found, spans) = replay(capture);
+    let figures = score(&truth, &found, Some(GroupBy::Scenario));
+    let text = figures.to_string();
+
+    assert_eq!(spans.received, truth.spans.len() as u64, "{capture}: every recorded span was read");
+    assert_eq!(spans.received, spans.evidence + spans.ignored, "{capture}: every span is accounted for");
+    assert_eq!(noise_in_jobs(&truth, &found), Vec::<&str>::new(), "{capture}: noise in jobs");
+    let jobs = &figures.jobs;
+    assert_eq!((jobs.spans_in_two_jobs, jobs.unknown_spans, jobs.noise_only), (0, 0, 0), "{capture}\n{text}");
+    let stitch = &figures.stitch;
+    assert!(stitch.exact_jobs >= exact, "{capture}: exact jobs below {exact}\n{text}");
+    assert!(
+        stitch.polls_with_their_submit >= polls,
+        "{capture}: polls with their submit below {polls}\n{text}"
+    );
+    assert!(stitch.retries_together >= retries, "{capture}: retries together below {retries}\n{text}");
+    compare_with_golden(&format!("tests/golden/{capture}.txt"), &text).unwrap();
+    figures
+}
+
+#[test]
+fn bare_new() {
+    hold("bare-new", 0.90, 0.96, 0.90);
+}
+
+#[test]
+fn bare_headers() {
+    hold("bare-headers", 0.88, 0.96, 0.93);
+}
+
+#[test]
+fn node_bare() {
+    hold("node-bare", 0.85, 0.96, 0.90);
+}
+
+#[test]
+fn cross_trace_new() {
+    hold("cross-trace-new", 0.88, 0.93, 0.90);
+}
+
+#[test]
+fn parented_dup() {
+    hold("parented-dup", 0.95, 0.99, 0.98);
+}
+
+#[test]
+fn rich_new() {
+    hold("rich-new", 0.99, 1.0, 1.0);
+}
