@@ -126,7 +126,7 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
 
 /// What still waits: submits that may have a task and are not followed by a retry; tasks and delivery groups
 /// without a submit.
-fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
+pub(crate) fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
     let mut taken = vec![false; pool.shots.len()];
     for retry in &solution.retries {
         taken[retry.from] = true;

@@ -8,8 +8,8 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
-use crate::call::{Answer, Evidence, What};
-use crate::id::{JobId, TaskId, TraceId, UnixNanos};
+use crate::call::{Answer, Evidence, Role, What};
+use crate::id::{TaskId, TraceId};
 use crate::solve::pool::call_of;
 
 /// Tenant, provider and the provider's id.
@@ -20,9 +20,10 @@ type TaskKey = (Arc<str>, Arc<str>, TaskId);
 pub(crate) struct Item {
     pub(crate) number: u64,
     pub(crate) kept: Kept,
-    pub(crate) job: Option<JobId>,
-    pub(crate) active: bool,
-    pub(crate) last: UnixNanos,
+    /// The pocket that it is in.
+    pub(crate) pocket: u32,
+    /// Names that it was the first to go by.
+    names: SmallVec<[u64; 2]>,
     changed: bool,
 }
 
@@ -47,8 +48,10 @@ struct Trace {
     frames: Vec<(u64, Evidence)>,
     items: SmallVec<[u32; 4]>,
     changed: bool,
-    last: UnixNanos,
 }
+
+/// Not yet in a pocket.
+pub(crate) const NO_POCKET: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -56,12 +59,13 @@ pub(crate) struct Index {
     free: Vec<u32>,
     tasks: HashMap<TaskKey, u32, FixedState>,
     traces: HashMap<TraceId, Trace, FixedState>,
+    /// Names (task ids, correlation ids) and who went by them first.
+    names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of every span in memory.
     seen: HashSet<u64, FixedState>,
     /// Fingerprints of tasks that were forgotten, oldest first.
     tombstones: HashSet<u64, FixedState>,
     tombstone_order: VecDeque<u64>,
-    active: Vec<u32>,
     changed: Vec<u32>,
     changed_traces: Vec<TraceId>,
     gone: Vec<u64>,
@@ -82,10 +86,10 @@ impl Index {
             free: Vec::new(),
             tasks: HashMap::default(),
             traces: HashMap::default(),
+            names: HashMap::default(),
             seen: HashSet::default(),
             tombstones: HashSet::default(),
             tombstone_order: VecDeque::new(),
-            active: Vec::new(),
             changed: Vec::new(),
             changed_traces: Vec::new(),
             gone: Vec::new(),
@@ -131,24 +135,23 @@ impl Index {
     }
 
     /// Adds a call to its task or as a new item; tells the slot and whether it is new.
-    pub(crate) fn add_call(&mut self, evidence: Evidence, last: UnixNanos) -> (u32, bool) {
-        let number = self.next_number;
-        let (slot, created) = self.place(number, evidence, last);
+    pub(crate) fn add_call(&mut self, evidence: Evidence) -> (u32, bool) {
+        let (slot, created) = self.place(self.next_number, evidence);
         self.next_number += u64::from(created);
         self.mark(slot);
         (slot, created)
     }
 
-    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence, last: UnixNanos) -> u32 {
+    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
         self.next_number = self.next_number.max(number + 1);
-        self.place(number, evidence, last).0
+        self.place(number, evidence)
     }
 
-    fn place(&mut self, number: u64, evidence: Evidence, last: UnixNanos) -> (u32, bool) {
-        let trace = evidence.parent.is_some().then_some(evidence.span.trace);
+    fn place(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
+        let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
         let (slot, created) = match task_key(&evidence) {
-            Some(key) => self.place_task(number, key, evidence, last),
-            None => (self.insert(number, Kept::Lone(evidence), last), true),
+            Some(key) => self.place_task(number, key, evidence),
+            None => (self.insert(number, Kept::Lone(evidence)), true),
         };
         if let Some(trace) = trace {
             let items = &mut self.traces.entry(trace).or_default().items;
@@ -159,35 +162,36 @@ impl Index {
         (slot, created)
     }
 
-    fn place_task(&mut self, number: u64, key: TaskKey, evidence: Evidence, last: UnixNanos) -> (u32, bool) {
+    fn place_task(&mut self, number: u64, key: TaskKey, evidence: Evidence) -> (u32, bool) {
         let alias = call_of(&evidence).and_then(|call| call.alias.clone());
         let alias = alias.map(|alias| (key.0.clone(), key.1.clone(), alias));
         let known = self.tasks.get(&key).or_else(|| self.tasks.get(alias.as_ref()?)).copied();
         let (slot, created) = match known {
             Some(slot) => {
-                if let Some(Item { kept: Kept::Task(calls), last: held, .. }) = self.item_mut(slot) {
+                if let Some(Item { kept: Kept::Task(calls), .. }) = self.item_mut(slot) {
                     calls.push(evidence);
-                    *held = (*held).max(last);
                 }
                 (slot, false)
             }
-            None => (self.insert(number, Kept::Task(vec![evidence]), last), true),
+            None => {
+                let slot = self.insert(number, Kept::Task(vec![evidence]));
+                self.tasks.insert(key, slot);
+                (slot, true)
+            }
         };
-        self.tasks.entry(key).or_insert(slot);
         if let Some(alias) = alias {
             self.tasks.entry(alias).or_insert(slot);
         }
         (slot, created)
     }
 
-    fn insert(&mut self, number: u64, kept: Kept, last: UnixNanos) -> u32 {
-        let item = Item { number, kept, job: None, active: true, last, changed: false };
+    fn insert(&mut self, number: u64, kept: Kept) -> u32 {
+        let item = Item { number, kept, pocket: NO_POCKET, names: SmallVec::new(), changed: false };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.items.push(None);
             self.items.len() as u32 - 1
         });
         self.items[slot as usize] = Some(item);
-        self.active.push(slot);
         slot
     }
 
@@ -199,42 +203,24 @@ impl Index {
         }
     }
 
-    pub(crate) fn activate(&mut self, slot: u32) {
-        if let Some(item) = self.item_mut(slot)
-            && !std::mem::replace(&mut item.active, true)
-        {
-            self.active.push(slot);
-        }
-    }
-
-    /// Slots that take part in solving, sorted; parked ones drop out here.
-    pub(crate) fn active(&mut self) -> Vec<u32> {
-        let items = &self.items;
-        self.active.retain(|&slot| items[slot as usize].as_ref().is_some_and(|item| item.active));
-        self.active.sort_unstable();
-        self.active.dedup();
-        self.active.clone()
-    }
-
-    pub(crate) fn add_frame(&mut self, evidence: Evidence, last: UnixNanos) {
+    pub(crate) fn add_frame(&mut self, evidence: Evidence) {
         let number = self.next_number;
         self.next_number += 1;
         let trace = evidence.span.trace;
-        self.restore_frame(number, evidence, last);
+        self.restore_frame(number, evidence);
         let entry = self.traces.entry(trace).or_default();
         if !std::mem::replace(&mut entry.changed, true) {
             self.changed_traces.push(trace);
         }
     }
 
-    pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence, last: UnixNanos) {
+    pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence) {
         self.next_number = self.next_number.max(number + 1);
         let trace = evidence.span.trace;
         let entry = self.traces.entry(trace).or_default();
         if entry.frames.is_empty() && entry.items.is_empty() {
             self.idle.push_back(trace);
         }
-        entry.last = entry.last.max(last);
         entry.frames.push((number, evidence));
         if self.idle.len() > self.max_idle {
             self.drop_idle();
@@ -260,15 +246,16 @@ impl Index {
         entry.frames.len() as u64
     }
 
-    pub(crate) fn in_trace(&self, trace: TraceId) -> SmallVec<[u32; 4]> {
-        self.traces.get(&trace).map(|entry| entry.items.clone()).unwrap_or_default()
+    /// Items that have calls with a parent in a trace.
+    pub(crate) fn in_trace(&self, trace: TraceId) -> &[u32] {
+        self.traces.get(&trace).map(|entry| &*entry.items).unwrap_or_default()
     }
 
     /// Frames of the traces in which some of these items have calls with a parent.
     pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
         let calls = slots.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
         let mut traces: Vec<TraceId> =
-            calls.filter(|call| call.parent.is_some()).map(|call| call.span.trace).collect();
+            calls.filter(|call| has_neighbours(call)).map(|call| call.span.trace).collect();
         traces.sort_unstable();
         traces.dedup();
         let entries = traces.iter().filter_map(|trace| self.traces.get(trace));
@@ -286,10 +273,37 @@ impl Index {
                 self.bury(&key);
                 self.tasks.remove(&key);
             }
-            if evidence.parent.is_some() {
+            if has_neighbours(evidence) {
                 self.leave_trace(evidence.span.trace, slot);
             }
         }
+        for name in item.names {
+            self.names.remove(&name);
+        }
+    }
+
+    /// Finds who else goes by a name; the first to come keeps it.
+    pub(crate) fn name(&mut self, name: u64, slot: u32) -> Option<u32> {
+        match self.names.get(&name) {
+            Some(&held) => Some(held),
+            None => {
+                if let Some(item) = self.items.get_mut(slot as usize).and_then(Option::as_mut) {
+                    item.names.push(name);
+                    self.names.insert(name, slot);
+                }
+                None
+            }
+        }
+    }
+
+    /// Who goes by a name.
+    pub(crate) fn named(&self, name: u64) -> Option<u32> {
+        self.names.get(&name).copied()
+    }
+
+    /// Frames known of a trace.
+    pub(crate) fn frames_in(&self, trace: TraceId) -> impl Iterator<Item = &Evidence> {
+        self.traces.get(&trace).into_iter().flat_map(|entry| entry.frames.iter().map(|(_, frame)| frame))
     }
 
     fn leave_trace(&mut self, trace: TraceId, slot: u32) {
@@ -339,7 +353,14 @@ impl Index {
     }
 }
 
-fn hash<T: Hash>(value: &T) -> u64 {
+/// Whether other spans of its trace can say something about a call.
+pub(crate) fn has_neighbours(evidence: &Evidence) -> bool {
+    evidence.parent.is_some()
+        || !evidence.links.is_empty()
+        || call_of(evidence).is_some_and(|call| call.role == Role::Webhook || !call.correlations.is_empty())
+}
+
+pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
     FixedState::default().hash_one(value)
 }
 

@@ -1,6 +1,6 @@
-//! Solving what is active, and telling what changed.
+//! Solving what is due, and telling what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use crate::id::{JobId, UnixNanos};
@@ -9,80 +9,114 @@ use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
-use crate::stitcher::index::{Item, Kept};
-use crate::stitcher::{Change, Fixed, Group, Pin, Published, Stitcher};
+use crate::stitcher::index::Kept;
+use crate::stitcher::pocket::{LaneKey, Pocket};
+use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 const UNBOUND_MS: u64 = 1_800_000;
 
+/// One job as solved, with what is needed to go on with its pockets.
+struct Found {
+    id: JobId,
+    members: Vec<u32>,
+    pins: Vec<Pin>,
+    /// To be published now.
+    job: Option<Job>,
+    /// When to look again, if it is not finished.
+    wake: UnixNanos,
+    /// Its ties are old enough to be believed.
+    firm: bool,
+}
+
 impl Stitcher {
-    /// Solves the active items, publishes what is due (`all`: everything), parks what is decided.
-    pub(super) fn publish_due(&mut self, all: bool) -> Vec<Change> {
-        self.wake_groups();
-        let active = self.index.active();
-        self.stirred = false;
-        if active.is_empty() {
-            self.due = self.earliest_wake();
-            return Vec::new();
-        }
-        let before = self.leave_groups(&active);
-        let pins = self.pins_of(&before);
-        let mut outcome = Vec::new();
-        let mut made = BTreeMap::new();
-        {
-            let pool = self.pool(&active);
-            let (solution, drafts) = solved(&pool, &self.settings, &pins);
-            for draft in &drafts {
-                let id = judge::job_id(&pool, &solution, draft);
-                let mut group = self.group(&pool, &solution, draft);
-                let job = self.due_job(&pool, &solution, draft, id, &mut group, all);
-                outcome.extend(job);
-                made.insert(id, group);
+    /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
+    pub(super) fn publish_due(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut lanes: BTreeSet<LaneKey> = BTreeSet::new();
+        for at in self.pockets.due(self.now) {
+            let Some(pocket) = self.pockets.get(at) else { continue };
+            let settle = pocket.last.plus_ms(self.settings.settle_delay_ms);
+            if settle > self.now {
+                self.pockets.schedule(at, settle);
+            } else if pocket.settled {
+                self.retire(at, &mut changes);
+            } else if pocket.lanes.is_empty() {
+                lanes.extend(self.solve_alone(at, &mut changes));
+            } else {
+                lanes.extend(pocket.lanes.iter().cloned());
             }
         }
-        let mut changes = self.superseded(&before, &made);
-        for (id, group) in made {
-            self.adopt(id, group);
+        for lane in lanes {
+            let pockets: Vec<u32> = self.pockets.lane(&lane).collect();
+            self.solve_lane(&pockets, &mut changes);
         }
-        self.drop_loose(&active);
-        for job in outcome {
-            changes.extend(self.publish(job));
-        }
-        self.due = self.earliest_wake();
         changes
     }
 
-    /// Parked groups whose time has come take part again.
-    fn wake_groups(&mut self) {
-        for group in self.groups.values_mut().filter(|group| group.parked && group.wake <= self.now) {
-            group.parked = false;
-            for &member in &group.members {
-                self.index.activate(member);
-            }
-        }
+    /// Everything in one pool, nothing held, all limits passed.
+    pub(super) fn publish_all(&mut self) -> Vec<Change> {
+        let pockets: Vec<u32> = self.pockets.iter().map(|(at, _)| at).collect();
+        let slots = self.members(&pockets);
+        let found = self.found(&slots, &[], true).0;
+        let mut changes = Vec::new();
+        self.adopt(&pockets, found, &mut changes);
+        changes
     }
 
-    /// Takes the groups of active items apart, to be made anew.
-    fn leave_groups(&mut self, active: &[u32]) -> BTreeMap<JobId, Group> {
-        let mut left = BTreeMap::new();
-        for &slot in active {
-            let id = self.index.item_mut(slot).and_then(|item| item.job.take());
-            if let Some((id, group)) = id.and_then(|id| self.groups.remove_entry(&id)) {
-                left.insert(id, group);
+    /// Solves a pocket by itself. If something in it waits for something outside, it joins the lanes that are
+    /// returned instead.
+    fn solve_alone(&mut self, at: u32, changes: &mut Vec<Change>) -> Vec<LaneKey> {
+        let Some(pocket) = self.pockets.get(at) else { return Vec::new() };
+        let mut slots = pocket.members.to_vec();
+        slots.sort_unstable();
+        let young = pocket.started.plus_ms(UNBOUND_MS) > self.now;
+        let pins = pocket.pins.clone();
+        let (found, loose) = self.found(&slots, &pins, false);
+        if young && !loose.is_empty() && pins.is_empty() {
+            for lane in &loose {
+                self.pockets.join_lane(at, lane.clone());
             }
+            return loose;
         }
-        left
+        self.adopt(&[at], found, changes);
+        Vec::new()
     }
 
-    fn pins_of(&self, groups: &BTreeMap<JobId, Group>) -> Vec<Pin> {
-        // Only what had been decided long ago stays as it is; the rest is matched anew.
-        let old = groups.values().filter(|group| group.started.plus_ms(self.settings.rematch_ms) <= self.now);
-        old.filter(|group| group.members.len() > 1).flat_map(|group| group.pins.iter().copied()).collect()
+    fn solve_lane(&mut self, pockets: &[u32], changes: &mut Vec<Change>) {
+        let slots = self.members(pockets);
+        let mut pins: Vec<Pin> = pockets
+            .iter()
+            .filter_map(|&at| self.pockets.get(at))
+            .flat_map(|known| known.pins.clone())
+            .collect();
+        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
+        let found = self.found(&slots, &pins, false).0;
+        self.adopt(pockets, found, changes);
+    }
+
+    fn members(&self, pockets: &[u32]) -> Vec<u32> {
+        let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
+        let mut slots: Vec<u32> = known.flat_map(|pocket| pocket.members.iter().copied()).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    /// Solves some items: the jobs found, and the lanes in which something of them waits.
+    fn found(&self, slots: &[u32], pins: &[Pin], all: bool) -> (Vec<Found>, Vec<LaneKey>) {
+        let pool = self.pool(slots);
+        let (solution, drafts) = solved(&pool, &self.settings, pins);
+        let loose = loose(&pool, &solution);
+        let found = drafts.iter().map(|draft| self.examine(&pool, &solution, draft, all)).collect();
+        (found, loose)
     }
 
     fn pool(&self, slots: &[u32]) -> Pool<'_> {
         let items = || slots.iter().filter_map(|&slot| Some((slot, self.index.item(slot)?)));
-        let tasks = items().filter(|(_, item)| item.is_task()).map(|(slot, item)| (slot, item.evidence()));
+        let tasks = items().filter_map(|(slot, item)| match &item.kept {
+            Kept::Task(calls) => Some((slot, &**calls)),
+            Kept::Lone(_) => None,
+        });
         let lone = items().filter_map(|(slot, item)| match &item.kept {
             Kept::Lone(evidence) => Some((slot, evidence)),
             Kept::Task(_) => None,
@@ -90,103 +124,121 @@ impl Stitcher {
         Pool::new(tasks, lone, self.index.frames_of(slots).into_iter())
     }
 
-    fn group(&self, pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> Group {
-        let mut group = Group { started: UnixNanos(u64::MAX), ..Group::default() };
-        for attempt in &draft.attempts {
-            group.members.extend(attempt.shot.map(|shot| pool.shots[shot].slot));
-            for &task in &attempt.tasks {
-                group.members.extend(pool.tasks[task].slots.iter().copied());
-                group.pins.extend(solution.task_shot[task].map(|bound| Pin {
-                    shot: pool.shots[bound.shot].slot,
-                    made: pool.tasks[task].slots[0],
-                    rule: bound.rule,
-                    confidence: bound.confidence,
-                    margin: bound.margin,
-                }));
-            }
-            for &known in &attempt.groups {
-                let hooks = solution.groups[known].hooks.iter();
-                group.members.extend(hooks.map(|&hook| pool.hooks[hook].slot));
-            }
-            group.members.extend(attempt.downloads.iter().map(|&at| pool.downloads[at].slot));
-        }
-        group.members.sort_unstable();
-        group.members.dedup();
-        for item in group.members.iter().filter_map(|&slot| self.index.item(slot)) {
-            group.last = group.last.max(item.last);
-            let start = item.evidence().iter().map(|evidence| evidence.start).min();
-            group.started = group.started.min(start.unwrap_or(group.started));
-        }
-        group
-    }
-
-    /// The job, if it is time to tell it; sets when to look at the group again, and parks it if it is decided.
-    fn due_job(
-        &self,
-        pool: &Pool<'_>,
-        solution: &Solution,
-        draft: &JobDraft,
-        id: JobId,
-        group: &mut Group,
-        all: bool,
-    ) -> Option<Job> {
+    /// Says of one draft whether it is time to tell it, and when to look at it again.
+    fn examine(&self, pool: &Pool<'_>, solution: &Solution, draft: &JobDraft, all: bool) -> Found {
         let settings = &self.settings;
-        let settle = group.last.plus_ms(settings.settle_delay_ms);
-        let idle = group.last.plus_ms(settings.idle_timeout_ms);
-        let limit = idle.min(group.started.plus_ms(settings.absolute_timeout_ms)).max(settle);
-        group.wake = settle;
+        let (members, pins) = members_of(pool, solution, draft);
+        let homes = members.iter().filter_map(|&slot| self.pockets.get(self.pocket_of(slot)?));
+        let (mut last, mut started) = (UnixNanos(0), UnixNanos(u64::MAX));
+        for pocket in homes {
+            last = last.max(pocket.last);
+            started = started.min(pocket.started);
+        }
+        let id = judge::job_id(pool, solution, draft);
+        let settle = last.plus_ms(settings.settle_delay_ms);
+        let firm_at = started.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
+        let mut found = Found { id, members, pins, job: None, wake: settle, firm: firm_at <= self.now };
         if !all && settle > self.now {
-            return None;
+            return found;
         }
-        let mut job = judge::job(pool, solution, draft);
-        let done = all || judge::is_decided(&job) || limit <= self.now;
-        let waits = !done && group.pins.is_empty() && job.attempts.len() == draft_shots(draft);
-        let since = group.last.plus_ms(settings.rematch_ms.max(settings.settle_delay_ms));
-        if done {
-            job.state = State::Settled;
-            group.parked = since <= self.now || all;
-            group.wake = since;
+        let job = judge::job(pool, solution, draft);
+        let idle = last.plus_ms(settings.idle_timeout_ms);
+        let limit = idle.min(started.plus_ms(settings.absolute_timeout_ms)).max(settle);
+        let done = all || limit <= self.now || judge::is_decided(&job);
+        found.wake = if done { firm_at.max(settle) } else { limit.min(firm_at.max(settle.plus_ms(1_000))) };
+        if found.wake <= self.now {
+            found.wake = limit;
+        }
+        found.job = done.then_some(Job { state: State::Settled, ..job });
+        found
+    }
+
+    /// Takes over what was found for some pockets: merges what is firm, publishes what is due.
+    fn adopt(&mut self, pockets: &[u32], found: Vec<Found>, changes: &mut Vec<Change>) {
+        let mut before: BTreeSet<JobId> = BTreeSet::new();
+        for pocket in pockets.iter().filter_map(|&at| self.pockets.get(at)) {
+            before.extend(pocket.jobs.iter().copied());
+        }
+        for &at in pockets {
+            if let Some(pocket) = self.pockets.get_mut(at) {
+                pocket.jobs.clear();
+            }
+        }
+        let mut unfinished: BTreeMap<u32, UnixNanos> = BTreeMap::new();
+        for found in found {
+            before.remove(&found.id);
+            let Some(home) = self.settle_in(&found) else { continue };
+            let waits = found.job.is_none() || !self.pockets.get(home).is_some_and(|at| at.lanes.is_empty());
+            if waits {
+                let wake = unfinished.entry(home).or_insert(found.wake);
+                *wake = (*wake).min(found.wake);
+            }
+            changes.extend(found.job.and_then(|job| self.publish(job)));
+        }
+        for id in before {
+            self.homes.remove(&id);
+            changes.extend(self.supersede(id));
+        }
+        for &at in pockets {
+            self.plan(at, unfinished.get(&at).copied());
+        }
+    }
+
+    /// Gives a found job a home: one pocket if it is firm, else the pocket of its first member.
+    fn settle_in(&mut self, found: &Found) -> Option<u32> {
+        let (&first, rest) = found.members.split_first()?;
+        if found.firm {
+            for &other in rest {
+                self.merge(first, other);
+            }
+        }
+        let home = self.pocket_of(first)?;
+        let pocket = self.pockets.get_mut(home)?;
+        pocket.jobs.push(found.id);
+        if found.firm {
+            pocket.pins.retain(|pin| !found.members.contains(&pin.shot));
+            pocket.pins.extend_from_slice(&found.pins);
+            self.pockets.leave_lanes(home);
+        }
+        self.homes.insert(found.id, home);
+        Some(home)
+    }
+
+    /// When a pocket is looked at next: what is unfinished at its time, what is settled when it is forgotten.
+    fn plan(&mut self, at: u32, wake: Option<UnixNanos>) {
+        let retention = self.settings.retention_ms;
+        let Some(pocket) = self.pockets.get_mut(at) else { return };
+        let old = pocket.last.plus_ms(UNBOUND_MS.max(self.settings.idle_timeout_ms)) <= self.now;
+        let jobless = pocket.jobs.is_empty() && !old;
+        pocket.settled = wake.is_none() && !jobless && pocket.lanes.is_empty();
+        let next = match wake {
+            Some(wake) => wake,
+            None if pocket.settled => pocket.last.plus_ms(retention),
+            None => self.now.plus_ms(60_000),
+        };
+        self.pockets.schedule(at, next);
+    }
+
+    /// A settled pocket past the retention goes.
+    fn retire(&mut self, at: u32, changes: &mut Vec<Change>) {
+        let Some(pocket) = self.pockets.get(at) else { return };
+        let end = pocket.last.plus_ms(self.settings.retention_ms);
+        if end > self.now {
+            self.pockets.schedule(at, end);
         } else {
-            let young = if waits { UNBOUND_MS } else { settings.rematch_ms };
-            group.parked = group.started.plus_ms(young) <= self.now;
-            group.wake = if group.parked { limit } else { since.max(self.now.plus_ms(1_000)).min(limit) };
+            self.forget(at, changes);
         }
-        if group.parked && done {
-            group.wake = UnixNanos(u64::MAX);
-        }
-        debug_assert_eq!(job.id, id);
-        done.then_some(job)
     }
 
-    /// Published jobs whose evidence is now in other jobs.
-    fn superseded(&mut self, before: &BTreeMap<JobId, Group>, made: &BTreeMap<JobId, Group>) -> Vec<Change> {
-        let gone = before.keys().filter(|id| !made.contains_key(*id));
-        let mut changes = Vec::new();
-        for &id in gone {
-            if let Some(known) = self.published.remove(&id) {
-                let job = Box::new(Job { id, state: State::Superseded, ..Job::default() });
-                changes.push(Change::Published { job, revision: known.revision + 1, digest: 0 });
-            }
+    fn forget(&mut self, at: u32, changes: &mut Vec<Change>) {
+        let Some(pocket) = self.pockets.remove(at) else { return };
+        for slot in pocket.members {
+            self.index.remove(slot);
         }
-        changes
-    }
-
-    fn adopt(&mut self, id: JobId, group: Group) {
-        for &slot in &group.members {
-            if let Some(item) = self.index.item_mut(slot) {
-                item.job = Some(id);
-                item.active = !group.parked;
-            }
-        }
-        self.groups.insert(id, group);
-    }
-
-    /// Calls that found no job (a download of something unknown) wait as long as a submit does, then go.
-    fn drop_loose(&mut self, active: &[u32]) {
-        for &slot in active {
-            let old = |item: &Item| item.job.is_none() && item.last.plus_ms(UNBOUND_MS) <= self.now;
-            if self.index.item(slot).is_some_and(old) {
-                self.index.remove(slot);
+        for id in pocket.jobs {
+            self.homes.remove(&id);
+            if self.published.remove(&id).is_some() {
+                changes.push(Change::Forgotten(id));
             }
         }
     }
@@ -203,73 +255,120 @@ impl Stitcher {
         Some(Change::Published { job: Box::new(job), revision, digest })
     }
 
-    fn earliest_wake(&self) -> Option<UnixNanos> {
-        let wakes = self.groups.values().map(|group| group.wake);
-        let loose = self.stirred.then_some(self.now);
-        wakes.chain(loose).min().filter(|wake| wake.0 != u64::MAX)
+    fn supersede(&mut self, id: JobId) -> Option<Change> {
+        let known = self.published.remove(&id)?;
+        let job = Box::new(Job { id, state: State::Superseded, ..Job::default() });
+        Some(Change::Published { job, revision: known.revision + 1, digest: 0 })
     }
 
-    /// Settled jobs past the retention go.
-    pub(super) fn forget_old(&mut self, changes: &mut Vec<Change>) {
-        let retention = self.settings.retention_ms;
-        let old = self.groups.iter().filter(|(id, group)| {
-            group.parked && self.published.contains_key(*id) && group.last.plus_ms(retention) <= self.now
-        });
-        let mut old: Vec<JobId> = old.map(|(&id, _)| id).collect();
-        old.sort_unstable();
-        for id in old {
-            self.forget(id, changes);
-        }
-    }
-
-    pub(super) fn forget(&mut self, id: JobId, changes: &mut Vec<Change>) {
-        let Some(group) = self.groups.remove(&id) else { return };
-        for slot in group.members {
-            self.index.remove(slot);
-        }
-        if self.published.remove(&id).is_some() {
-            changes.push(Change::Forgotten(id));
-        }
-    }
-
-    /// Settles one open job now, as it looks.
-    pub(super) fn settle_early(&mut self, id: JobId) -> Option<Change> {
-        let mut job = self.provisional(|_, known| known == id).into_iter().find(|job| job.id == id)?;
-        job.state = State::Settled;
-        self.publish(job)
-    }
-
-    /// Jobs as they look now, of the groups that `wanted` picks.
-    pub(super) fn provisional(&self, wanted: impl Fn(&Self, JobId) -> bool) -> Vec<Job> {
-        let mut slots = Vec::new();
-        let mut pins = Vec::new();
-        for (_, group) in self.groups.iter().filter(|(id, _)| wanted(self, **id)) {
-            slots.extend(&group.members);
-            pins.extend(&group.pins);
-        }
-        slots.sort_unstable();
-        pins.sort_unstable_by_key(|pin: &Pin| (pin.shot, pin.made));
-        let pool = self.pool(&slots);
-        let (solution, drafts) = solved(&pool, &self.settings, &pins);
-        let mut jobs: Vec<Job> = drafts.iter().map(|draft| judge::job(&pool, &solution, draft)).collect();
-        for job in &mut jobs {
-            if self.published.contains_key(&job.id) {
-                job.state = State::Settled;
+    /// At the bound on spans: settled pockets go, oldest first, then open ones, settled early.
+    pub(super) fn shed(&mut self, changes: &mut Vec<Change>) {
+        let keep = self.settings.max_spans / 10 * 9;
+        let mut order: Vec<(bool, UnixNanos, u32)> =
+            self.pockets.iter().map(|(at, pocket)| (!pocket.settled, pocket.last, at)).collect();
+        order.sort_unstable();
+        for (open, _, at) in order {
+            if self.index.spans() <= keep {
+                return;
             }
+            if open && let Some(pocket) = self.pockets.get(at) {
+                let mut slots = pocket.members.to_vec();
+                slots.sort_unstable();
+                let pins = pocket.pins.clone();
+                let found = self.found(&slots, &pins, true).0;
+                self.adopt(&[at], found, changes);
+            }
+            self.forget(at, changes);
+        }
+    }
+
+    /// Jobs as they look now, of the pockets that `wanted` picks and their lanes.
+    pub(super) fn provisional(&self, wanted: impl Fn(&Pocket) -> bool) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let mut loose: BTreeMap<&LaneKey, Vec<u32>> = BTreeMap::new();
+        for (at, pocket) in self.pockets.iter().filter(|(_, pocket)| wanted(pocket)) {
+            match pocket.lanes.first() {
+                Some(lane) => loose.entry(lane).or_default().push(at),
+                None => jobs.extend(self.drafted(&[at])),
+            }
+        }
+        for pockets in loose.values() {
+            jobs.extend(self.drafted(pockets));
         }
         jobs.sort_unstable_by_key(|job| (job.started_at, job.id));
         jobs
     }
-}
 
-fn draft_shots(draft: &JobDraft) -> usize {
-    draft.attempts.iter().filter(|attempt| attempt.shot.is_some()).count()
+    /// The jobs of a pocket, and of its lane if it is in one.
+    pub(super) fn look_at(&self, at: u32) -> Vec<Job> {
+        match self.pockets.get(at).and_then(|pocket| pocket.lanes.first()) {
+            Some(lane) => self.drafted(&self.pockets.lane(lane).collect::<Vec<_>>()),
+            None => self.drafted(&[at]),
+        }
+    }
+
+    fn drafted(&self, pockets: &[u32]) -> Vec<Job> {
+        let slots = self.members(pockets);
+        let pins: Vec<Pin> = pockets
+            .iter()
+            .filter_map(|&at| self.pockets.get(at))
+            .flat_map(|known| known.pins.clone())
+            .collect();
+        let pool = self.pool(&slots);
+        let (solution, drafts) = solved(&pool, &self.settings, &pins);
+        let mut jobs: Vec<Job> = drafts.iter().map(|draft| judge::job(&pool, &solution, draft)).collect();
+        for job in jobs.iter_mut().filter(|job| self.published.contains_key(&job.id)) {
+            job.state = State::Settled;
+        }
+        jobs
+    }
 }
 
 fn solved(pool: &Pool<'_>, settings: &crate::Settings, pins: &[Pin]) -> (Solution, Vec<JobDraft>) {
     let solution = solve::solve(pool, settings, pins);
     let drafts = solve::group::jobs(pool, &solution);
     (solution, drafts)
+}
+
+/// The lanes in which a submit waits for a task, or a task or a delivery for a submit.
+fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
+    let open = solve::open(pool, solution);
+    let shots = open.shots.iter().map(|&shot| pool.shots[shot].evidence);
+    let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
+    let hooks = open.groups.iter().map(|&group| solution.groups[group].first(pool).evidence);
+    let key = |evidence: &crate::Evidence| {
+        let call = solve::pool::call_of(evidence)?;
+        Some((evidence.client.tenant.clone(), call.endpoint.provider.clone()))
+    };
+    let mut lanes: Vec<LaneKey> = shots.chain(tasks).chain(hooks).filter_map(key).collect();
+    lanes.sort_unstable();
+    lanes.dedup();
+    lanes
+}
+
+/// Slots of a draft's evidence, and its ties.
+fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> (Vec<u32>, Vec<Pin>) {
+    let (mut members, mut pins) = (Vec::new(), Vec::new());
+    for attempt in &draft.attempts {
+        members.extend(attempt.shot.map(|shot| pool.shots[shot].slot));
+        for &task in &attempt.tasks {
+            members.extend(pool.tasks[task].slots.iter().copied());
+            pins.extend(solution.task_shot[task].map(|bound| Pin {
+                shot: pool.shots[bound.shot].slot,
+                made: pool.tasks[task].slots[0],
+                rule: bound.rule,
+                confidence: bound.confidence,
+                margin: bound.margin,
+            }));
+        }
+        for &known in &attempt.groups {
+            members.extend(solution.groups[known].hooks.iter().map(|&hook| pool.hooks[hook].slot));
+        }
+        members.extend(attempt.downloads.iter().map(|&at| pool.downloads[at].slot));
+    }
+    members.sort_unstable();
+    members.dedup();
+    (members, pins)
 }
 
 /// Fingerprint of a job's content.

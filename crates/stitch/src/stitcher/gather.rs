@@ -1,0 +1,233 @@
+//! Where a new span goes: its item, its pocket, its lane.
+
+use std::sync::Arc;
+
+use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
+use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::solve::pool::call_of;
+use crate::stitcher::Stitcher;
+use crate::stitcher::index::{Kept, NO_POCKET, has_neighbours, hash};
+
+/// What placing a call needs to know of it after it was moved into the index.
+struct Brief {
+    role: Role,
+    trace: Option<TraceId>,
+    /// Its trace says nothing of where it belongs.
+    alone: bool,
+    names: Vec<u64>,
+    links: Vec<SpanKey>,
+    start: UnixNanos,
+    last: UnixNanos,
+    quiet: bool,
+    named: bool,
+    tenant: Arc<str>,
+    provider: Arc<str>,
+}
+
+impl Stitcher {
+    /// Takes a call; `number` is given when it is restored.
+    pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) {
+        let Some(brief) = self.brief(&evidence) else { return };
+        let (slot, created) = match number {
+            Some(number) => self.index.restore_call(number, evidence),
+            None => self.index.add_call(evidence),
+        };
+        if created {
+            self.open_pocket(slot, &brief);
+        } else if let Some(pocket) = self.pocket_mut(slot) {
+            pocket.last = pocket.last.max(brief.last);
+            pocket.started = pocket.started.min(brief.start);
+            if brief.quiet && !pocket.settled {
+                return;
+            }
+            pocket.settled = false;
+        }
+        self.tie(slot, created, &brief);
+        self.wake(slot, brief.last);
+    }
+
+    fn brief(&self, evidence: &Evidence) -> Option<Brief> {
+        let call = call_of(evidence)?;
+        let tenant = &evidence.client.tenant;
+        let mut names: Vec<u64> =
+            call.correlations.iter().filter_map(|known| name_of(tenant, known)).collect();
+        if let Some(task) = call.task.as_ref().filter(|_| has_neighbours(evidence)) {
+            names.push(name_of_task(tenant, task));
+        }
+        Some(Brief {
+            role: call.role,
+            trace: has_neighbours(evidence).then_some(evidence.span.trace),
+            alone: !evidence.parent.is_some(),
+            names,
+            links: evidence.links.clone(),
+            start: evidence.start,
+            last: evidence.end.max(self.now),
+            quiet: is_quiet(call),
+            named: call.task.is_some(),
+            tenant: tenant.clone(),
+            provider: call.endpoint.provider.clone(),
+        })
+    }
+
+    fn open_pocket(&mut self, slot: u32, brief: &Brief) {
+        let pocket = self.pockets.create(slot, brief.start, brief.last);
+        if let Some(item) = self.index.item_mut(slot) {
+            item.pocket = pocket;
+        }
+        let loose = match brief.role {
+            Role::Submit => brief.alone && !brief.named,
+            Role::Webhook => !brief.named,
+            Role::Download | Role::Poll | Role::Result | Role::Cancel => brief.alone,
+            Role::Sync | Role::Session => false,
+        };
+        if loose {
+            self.pockets.join_lane(pocket, (brief.tenant.clone(), brief.provider.clone()));
+        }
+    }
+
+    /// Merges the pocket with those that its trace, its names and its links point at. A later poll of a known
+    /// task does not tie its trace: a worker that polls many tasks in one trace would tie them all.
+    fn tie(&mut self, slot: u32, created: bool, brief: &Brief) {
+        if let Some(trace) = brief.trace {
+            let followup = matches!(brief.role, Role::Poll | Role::Result | Role::Cancel);
+            let others = self.index.in_trace(trace);
+            let ties = created || !followup || others.iter().any(|&other| self.is_hook(other));
+            let other = others.iter().copied().find(|&other| other != slot && ties);
+            if let Some(other) = other {
+                self.merge(slot, other);
+            }
+            if created || !followup {
+                self.tie_frames(trace, slot);
+            }
+        }
+        for &name in &brief.names {
+            self.tie_name(slot, name);
+        }
+        self.tie_links(slot, &brief.links);
+    }
+
+    fn is_hook(&self, slot: u32) -> bool {
+        self.index.item(slot).is_some_and(|item| match &item.kept {
+            Kept::Lone(evidence) => call_of(evidence).is_some_and(|call| call.role == Role::Webhook),
+            Kept::Task(_) => false,
+        })
+    }
+
+    fn tie_name(&mut self, slot: u32, name: u64) {
+        if let Some(other) = self.index.name(name, slot) {
+            self.merge(slot, other);
+        }
+    }
+
+    fn tie_links(&mut self, slot: u32, links: &[SpanKey]) {
+        for link in links {
+            if let Some(&other) = self.index.in_trace(link.trace).first() {
+                self.merge(slot, other);
+            } else {
+                self.tie_name(slot, hash(&("trace", link.trace)));
+            }
+        }
+    }
+
+    /// The names and links of the frames of a trace hold for its calls.
+    fn tie_frames(&mut self, trace: TraceId, slot: u32) {
+        let mut names = vec![];
+        let mut links = vec![];
+        for frame in self.index.frames_in(trace) {
+            names.extend(frame_names(frame));
+            links.extend_from_slice(&frame.links);
+        }
+        if let Some(other) = self.index.named(hash(&("trace", trace))) {
+            self.merge(slot, other);
+        }
+        for name in names {
+            self.tie_name(slot, name);
+        }
+        self.tie_links(slot, &links);
+    }
+
+    /// Takes a frame; `number` is given when it is restored.
+    pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) {
+        let trace = evidence.span.trace;
+        let last = evidence.end.max(self.now);
+        let names = frame_names(&evidence);
+        let links = evidence.links.clone();
+        match number {
+            Some(number) => self.index.restore_frame(number, evidence),
+            None => self.index.add_frame(evidence),
+        }
+        let calls: Vec<u32> = self.index.in_trace(trace).to_vec();
+        if let Some(&slot) = calls.first() {
+            names.into_iter().for_each(|name| self.tie_name(slot, name));
+            self.tie_links(slot, &links);
+        }
+        for slot in calls {
+            if let Some(pocket) = self.pocket_mut(slot) {
+                pocket.settled = false;
+            }
+            self.wake(slot, last);
+        }
+    }
+
+    /// Makes the pocket of an item due when it has been quiet for the settle delay.
+    fn wake(&mut self, slot: u32, last: UnixNanos) {
+        let Some(at) = self.pocket_of(slot) else { return };
+        let settle = last.plus_ms(self.settings.settle_delay_ms);
+        if let Some(pocket) = self.pockets.get_mut(at) {
+            pocket.last = pocket.last.max(last);
+        }
+        self.pockets.schedule(at, settle);
+    }
+
+    pub(super) fn merge(&mut self, a: u32, b: u32) {
+        let (Some(a), Some(b)) = (self.pocket_of(a), self.pocket_of(b)) else { return };
+        if a == b {
+            return;
+        }
+        let (into, moved) = self.pockets.merge(a, b);
+        for slot in moved {
+            if let Some(item) = self.index.item_mut(slot) {
+                item.pocket = into;
+            }
+        }
+        let jobs = self.pockets.get(into).map(|pocket| pocket.jobs.clone()).unwrap_or_default();
+        for job in jobs {
+            self.homes.insert(job, into);
+        }
+    }
+
+    pub(super) fn pocket_of(&self, slot: u32) -> Option<u32> {
+        self.index.item(slot).map(|item| item.pocket).filter(|&at| at != NO_POCKET)
+    }
+
+    fn pocket_mut(&mut self, slot: u32) -> Option<&mut crate::stitcher::pocket::Pocket> {
+        let at = self.pocket_of(slot)?;
+        self.pockets.get_mut(at)
+    }
+}
+
+/// One more poll that says nothing new of its task.
+fn is_quiet(call: &Call) -> bool {
+    use crate::call::TaskState::{NotReady, Running};
+    let silent = call.verdict.is_none_or(|verdict| matches!(verdict.state, Running | NotReady));
+    call.role == Role::Poll && silent
+}
+
+fn name_of(tenant: &Arc<str>, known: &Correlation) -> Option<u64> {
+    (known.kind != CorrelationKind::Session || !known.value.is_empty())
+        .then(|| hash(&(tenant, known.kind, &known.value)))
+}
+
+fn name_of_task(tenant: &Arc<str>, task: &TaskId) -> u64 {
+    hash(&("task", tenant, task))
+}
+
+fn frame_names(evidence: &Evidence) -> Vec<u64> {
+    let What::Frame(frame) = &evidence.what else { return Vec::new() };
+    let tenant = &evidence.client.tenant;
+    let task = frame.task.as_ref().map(|task| name_of_task(tenant, task));
+    let jobs = frame.correlations.iter().filter(|known| known.kind == CorrelationKind::Job);
+    let as_task = jobs.map(|known| name_of_task(tenant, &TaskId::new(&known.value)));
+    let names = frame.correlations.iter().filter_map(|known| name_of(tenant, known));
+    task.into_iter().chain(as_task).chain(names).collect()
+}

@@ -1,0 +1,176 @@
+//! Pockets: items that can only be placed together, and when to look at them.
+//!
+//! A pocket holds the calls of one trace, or one task with what names it. It is solved alone, and most are
+//! complete in themselves. A pocket that is *loose* has a submit without its task or a task without its
+//! submit; it waits in the lane of its tenant and provider, where all loose pockets are solved together. Once
+//! a tie found there is old enough to be believed, it is pinned, and its pockets become one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::id::{JobId, UnixNanos};
+use crate::stitcher::Pin;
+
+/// Tenant and provider.
+pub(crate) type LaneKey = (Arc<str>, Arc<str>);
+
+#[derive(Debug)]
+pub(crate) struct Pocket {
+    pub(crate) members: SmallVec<[u32; 4]>,
+    pub(crate) pins: Vec<Pin>,
+    /// Latest activity: the later of the last call's end and the time it came.
+    pub(crate) last: UnixNanos,
+    /// Start of the first call.
+    pub(crate) started: UnixNanos,
+    /// Second of the wheel at which it is looked at next.
+    scheduled: u64,
+    /// The lanes that it waits in.
+    pub(crate) lanes: SmallVec<[LaneKey; 1]>,
+    /// Jobs as last found.
+    pub(crate) jobs: SmallVec<[JobId; 1]>,
+    /// Nothing came since it was last published.
+    pub(crate) settled: bool,
+}
+
+/// All pockets, the lanes, and a wheel of seconds that says which to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Pockets {
+    pockets: Vec<Option<Pocket>>,
+    free: Vec<u32>,
+    wheel: BTreeMap<u64, Vec<u32>>,
+    lanes: BTreeMap<LaneKey, BTreeSet<u32>>,
+}
+
+/// Not in the wheel.
+const NEVER: u64 = u64::MAX;
+
+fn second(moment: UnixNanos) -> u64 {
+    moment.0.div_ceil(1_000_000_000)
+}
+
+impl Pockets {
+    pub(crate) fn create(&mut self, member: u32, started: UnixNanos, last: UnixNanos) -> u32 {
+        let pocket = Pocket {
+            members: SmallVec::from_slice(&[member]),
+            pins: Vec::new(),
+            last,
+            started,
+            scheduled: NEVER,
+            lanes: SmallVec::new(),
+            jobs: SmallVec::new(),
+            settled: false,
+        };
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.pockets.push(None);
+            self.pockets.len() as u32 - 1
+        });
+        self.pockets[at as usize] = Some(pocket);
+        at
+    }
+
+    pub(crate) fn get(&self, at: u32) -> Option<&Pocket> {
+        self.pockets.get(at as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Pocket> {
+        self.pockets.get_mut(at as usize)?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Pocket)> {
+        self.pockets.iter().enumerate().filter_map(|(at, pocket)| Some((at as u32, pocket.as_ref()?)))
+    }
+
+    /// Looks at a pocket at a moment, or earlier if that was planned.
+    pub(crate) fn schedule(&mut self, at: u32, moment: UnixNanos) {
+        let slot = second(moment);
+        if let Some(pocket) = self.get_mut(at)
+            && slot < pocket.scheduled
+        {
+            pocket.scheduled = slot;
+            self.wheel.entry(slot).or_default().push(at);
+        }
+    }
+
+    /// The next second at which some pocket is to be looked at.
+    pub(crate) fn next(&self) -> Option<UnixNanos> {
+        self.wheel.keys().next().map(|slot| UnixNanos(slot.saturating_mul(1_000_000_000)))
+    }
+
+    /// Takes the pockets whose time has come, sorted.
+    pub(crate) fn due(&mut self, now: UnixNanos) -> Vec<u32> {
+        let later = self.wheel.split_off(&(now.0 / 1_000_000_000 + 1));
+        let due = std::mem::replace(&mut self.wheel, later);
+        let mut found = Vec::new();
+        for (slot, pockets) in due {
+            for at in pockets {
+                if let Some(pocket) = self.get_mut(at)
+                    && pocket.scheduled == slot
+                {
+                    pocket.scheduled = NEVER;
+                    found.push(at);
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Puts a pocket into a lane, where what is loose is solved together.
+    pub(crate) fn join_lane(&mut self, at: u32, key: LaneKey) {
+        let Some(pocket) = self.get_mut(at) else { return };
+        if !pocket.lanes.contains(&key) {
+            pocket.lanes.push(key.clone());
+            self.lanes.entry(key).or_default().insert(at);
+        }
+    }
+
+    pub(crate) fn leave_lanes(&mut self, at: u32) {
+        let Some(pocket) = self.get_mut(at) else { return };
+        for key in std::mem::take(&mut pocket.lanes) {
+            if let Some(lane) = self.lanes.get_mut(&key) {
+                lane.remove(&at);
+                if lane.is_empty() {
+                    self.lanes.remove(&key);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
+        self.lanes.get(key).into_iter().flatten().copied()
+    }
+
+    /// Makes one pocket of two; tells which one is left.
+    pub(crate) fn merge(&mut self, a: u32, b: u32) -> (u32, Vec<u32>) {
+        let size = |at: u32| self.get(at).map_or(0, |pocket| pocket.members.len());
+        let (into, from) = if size(a) >= size(b) { (a, b) } else { (b, a) };
+        let lanes = self.get(from).map(|pocket| pocket.lanes.clone()).unwrap_or_default();
+        let Some(gone) = self.remove(from) else { return (into, Vec::new()) };
+        for key in lanes {
+            self.join_lane(into, key);
+        }
+        let mut again = None;
+        if let Some(pocket) = self.get_mut(into) {
+            pocket.members.extend_from_slice(&gone.members);
+            pocket.pins.extend(gone.pins);
+            pocket.last = pocket.last.max(gone.last);
+            pocket.started = pocket.started.min(gone.started);
+            pocket.settled &= gone.settled;
+            pocket.jobs.extend(gone.jobs);
+            again = (gone.scheduled != NEVER).then_some(gone.scheduled);
+        }
+        if let Some(slot) = again {
+            self.schedule(into, UnixNanos(slot.saturating_mul(1_000_000_000)));
+        }
+        (into, gone.members.to_vec())
+    }
+
+    pub(crate) fn remove(&mut self, at: u32) -> Option<Pocket> {
+        self.leave_lanes(at);
+        let pocket = self.pockets.get_mut(at as usize)?.take()?;
+        self.free.push(at);
+        Some(pocket)
+    }
+}
