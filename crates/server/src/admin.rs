@@ -29,6 +29,7 @@ use self::error::ApiError;
 use crate::connections::{ConnectionLimits, serve};
 use crate::core::CoreHandle;
 use crate::export::Format;
+use crate::intake::Intake;
 
 /// Connections at once: a few Prometheus servers, people, and tools.
 const LIMITS: ConnectionLimits =
@@ -59,12 +60,19 @@ impl Readiness {
     }
 }
 
+/// What there is to ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) core: CoreHandle,
+    pub(crate) intake: Arc<Intake>,
+}
+
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct Admin {
     readiness: watch::Receiver<Readiness>,
     /// Set once the state of the last process is taken back.
-    core: OnceLock<CoreHandle>,
+    sources: OnceLock<Sources>,
     data_directory: PathBuf,
     addresses: Vec<(&'static str, SocketAddr)>,
     questions: Semaphore,
@@ -78,13 +86,13 @@ impl Admin {
         addresses: Vec<(&'static str, SocketAddr)>,
     ) -> Arc<Self> {
         let questions = Semaphore::new(MAX_QUESTIONS);
-        Arc::new(Self { readiness, core: OnceLock::new(), data_directory, addresses, questions })
+        Arc::new(Self { readiness, sources: OnceLock::new(), data_directory, addresses, questions })
     }
 
     /// From now on there are numbers to show.
-    pub(crate) fn answer_from(&self, core: CoreHandle) {
-        // Set twice it keeps the first, which is the same core.
-        drop(self.core.set(core));
+    pub(crate) fn answer_from(&self, sources: Sources) {
+        // Set twice it keeps the first, which is of the same server.
+        drop(self.sources.set(sources));
     }
 
     /// Serves until `stop` turns true.
@@ -108,11 +116,11 @@ impl Admin {
     /// Asks the core or the ledger from a blocking thread.
     async fn ask<R: Send + 'static>(
         &self,
-        question: impl FnOnce(&CoreHandle) -> Result<R, ApiError> + Send + 'static,
+        question: impl FnOnce(&Sources) -> Result<R, ApiError> + Send + 'static,
     ) -> Result<R, ApiError> {
-        let core = self.core.get().cloned().ok_or_else(ApiError::starting)?;
+        let sources = self.sources.get().cloned().ok_or_else(ApiError::starting)?;
         let _slot = self.questions.acquire().await.map_err(ApiError::internal)?;
-        tokio::task::spawn_blocking(move || question(&core)).await.map_err(ApiError::internal)?
+        tokio::task::spawn_blocking(move || question(&sources)).await.map_err(ApiError::internal)?
     }
 }
 
@@ -128,26 +136,28 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, ApiError> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::negotiate(accept);
-    let page = admin.ask(move |core| Ok(core.metrics_page(format))).await?;
+    let page = admin.ask(move |Sources { core, intake }| {
+        Ok(core.metrics_page_with(format, |registry, created| intake.show(registry, created)))
+    });
+    let page = page.await?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], page).into_response())
 }
 
 /// What listens where, for someone who opens the port in a browser.
 async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
-    let rows: String = admin
-        .addresses
-        .iter()
-        .map(|(name, address)| format!("<tr><td>{name}</td><td>{address}</td></tr>"))
-        .collect();
-    let links: String = ["/metrics", "/api/v1/jobs", "/readyz", "/healthz"]
-        .iter()
-        .map(|path| format!("<li><a href=\"{path}\">{path}</a></li>"))
-        .collect();
-    let version = env!("CARGO_PKG_VERSION");
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Spantally</title>\
-         <h1>Spantally {version}</h1><table>{rows}</table><ul>{links}</ul></html>\n"
-    ))
+    let mut page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Spantally</title>\n\
+         <h1>Spantally {}</h1>\n<table>\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (name, address) in &admin.addresses {
+        page += &["<tr><td>", name, "</td><td>", &address.to_string(), "</td></tr>\n"].concat();
+    }
+    page += "</table>\n<ul>\n";
+    for path in ["/metrics", "/api/v1/jobs", "/readyz", "/healthz"] {
+        page += &["<li><a href=\"", path, "\">", path, "</a></li>\n"].concat();
+    }
+    Html(page + "</ul></html>\n")
 }
 
 async fn not_found(uri: Uri) -> ApiError {

@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, Readiness, Sources};
 use crate::clock;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::{Config, Settings};
@@ -60,7 +60,7 @@ pub enum BuildError {
 pub enum RunError {
     /// The state of the last process cannot be taken back.
     #[error(transparent)]
-    Recover(#[from] RecoverError),
+    Recover(Box<RecoverError>),
     /// No signal handler, no thread, or a thread that panicked.
     #[error("{what}: {source}")]
     System {
@@ -69,6 +69,12 @@ pub enum RunError {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl From<RecoverError> for RunError {
+    fn from(error: RecoverError) -> Self {
+        Self::Recover(Box::new(error))
+    }
 }
 
 impl RunError {
@@ -142,7 +148,11 @@ impl App {
             http = Some(bind(config, "receivers.otlp.protocols.http.endpoint", &receiver.endpoint).await?);
         }
         let admin = bind(config, "exporters.prometheus.endpoint", &settings.admin.endpoint).await?;
-        let store = tokio::task::block_in_place(|| Store::open(&settings))?;
+        let store = blocking({
+            let settings = settings.clone();
+            move || Store::open(&settings)
+        });
+        let store = store.await?;
         Ok(Self { settings, providers, grpc, http, admin, store })
     }
 
@@ -167,11 +177,11 @@ impl App {
 
         let cards = Arc::new(self.providers.cards(&self.settings.pricing));
         let core = Core::new(&core_options(&self.settings), cards, clock::now());
-        let pipeline = tokio::task::block_in_place(|| Pipeline::start(core, ledger, Box::new(journal)))?;
-        admin.answer_from(pipeline.core.handle());
+        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal))).await?;
 
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES));
+        admin.answer_from(Sources { core: pipeline.core.handle(), intake: Arc::clone(&intake) });
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
             let (intake, stop) = (Arc::clone(&intake), receivers_stop.clone());
@@ -195,6 +205,18 @@ impl App {
             admin_task,
             _directory: directory,
         })
+    }
+}
+
+/// Does what takes time or waits for the disk away from the threads that serve connections.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Blocking work is never cancelled; only the end of the whole runtime, and of this task with it, drops it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -264,7 +286,7 @@ impl Running {
                 tracing::warn!(%error, "a receiver ended badly");
             }
         }
-        let stopped = tokio::task::block_in_place(|| self.pipeline.stop());
+        let stopped = blocking(move || self.pipeline.stop()).await;
         self.stop_admin.send_replace(true);
         drop(self.admin_task.await);
         stopped

@@ -23,6 +23,9 @@ pub(crate) struct ConnectionLimits {
     pub(crate) read_header_timeout: Duration,
 }
 
+/// How long a client may take to read its last answer.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long to wait after `accept` fails for want of file descriptors or memory: closing connections cures it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,7 +59,10 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections did not end in time and are cut off");
+    }
 }
 
 /// A slot first, then a connection: without a slot the connection stays in the system's queue.

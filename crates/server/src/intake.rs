@@ -12,6 +12,7 @@
 
 mod clients;
 mod inflight;
+mod metrics;
 mod read;
 mod stats;
 #[cfg(test)]

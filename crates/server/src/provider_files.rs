@@ -114,9 +114,10 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, ProviderFilesError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_rules = name.ends_with(".yaml") || name.ends_with(".yml");
-        if is_rules && !name.ends_with(".test.yaml") && !name.ends_with(".test.yml") {
+        let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        let is_test =
+            path.file_stem().is_some_and(|stem| Path::new(stem).extension() == Some("test".as_ref()));
+        if is_yaml && !is_test {
             paths.push(path);
         }
     }

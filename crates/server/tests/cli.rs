@@ -1,5 +1,7 @@
 //! The real binary: exit codes, messages, signals.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 const BINARY: &str = env!("CARGO_BIN_EXE_spantally");
 
 /// Longer than any start or stop takes, so that a failure is a failure and not a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn spantally(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).env("NO_COLOR", "1").output().unwrap()

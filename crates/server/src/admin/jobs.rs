@@ -76,42 +76,36 @@ impl ListQuery {
     fn parse(pairs: &[(String, String)]) -> Result<Self, ApiError> {
         let mut query = Self { limit: DEFAULT_LIMIT, ..Self::default() };
         for (name, value) in pairs {
-            match name.as_str() {
-                "state" => {
-                    query.filter.state = Some(word(name, value, JobState::ALL.iter().map(|w| w.as_str()))?)
-                }
-                "outcome" => {
-                    query.filter.outcome = Some(word(name, value, Outcome::ALL.iter().map(|w| w.as_str()))?)
-                }
-                "cause" => {
-                    query.filter.cause = Some(word(name, value, Cause::ALL.iter().map(|w| w.as_str()))?)
-                }
-                "provider" => query.filter.provider = Some(value.clone()),
-                "service" => query.filter.service = Some(value.clone()),
-                "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-                    query.limit = limit.ok_or_else(|| {
-                        ApiError::bad_request(format!(
-                            "limit = {value}: expected a number from 1 to {MAX_LIMIT}"
-                        ))
-                    })?;
-                }
-                "cursor" => {
-                    let cursor = Cursor::parse(value);
-                    query.cursor = Some(cursor.ok_or_else(|| {
-                        ApiError::bad_request(format!(
-                            "cursor = {value}: expected the next_cursor of a page before"
-                        ))
-                    })?);
-                }
-                _ => {
-                    let known = PARAMETERS.join(", ");
-                    let message = format!("{name}: unknown parameter; there are {known}");
-                    return Err(ApiError::bad_request(message));
-                }
-            }
+            query.set(name, value)?;
         }
         Ok(query)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        let wrong =
+            |expected: String| ApiError::bad_request(format!("{name} = {value}: expected {expected}"));
+        let filter = &mut self.filter;
+        match name {
+            "state" => filter.state = Some(word(value, JobState::ALL, JobState::as_str).map_err(wrong)?),
+            "outcome" => filter.outcome = Some(word(value, Outcome::ALL, Outcome::as_str).map_err(wrong)?),
+            "cause" => filter.cause = Some(word(value, Cause::ALL, Cause::as_str).map_err(wrong)?),
+            "provider" => filter.provider = Some(value.to_owned()),
+            "service" => filter.service = Some(value.to_owned()),
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                self.limit = limit.ok_or_else(|| wrong(format!("a number from 1 to {MAX_LIMIT}")))?;
+            }
+            "cursor" => {
+                let cursor = Cursor::parse(value);
+                self.cursor =
+                    Some(cursor.ok_or_else(|| wrong("the next_cursor of the page before".to_owned()))?);
+            }
+            _ => {
+                let known = PARAMETERS.join(", ");
+                return Err(ApiError::bad_request(format!("{name}: unknown parameter; there are {known}")));
+            }
+        }
+        Ok(())
     }
 
     /// Whether an open job passes.
@@ -131,18 +125,10 @@ impl ListQuery {
     }
 }
 
-/// A word of the house's vocabulary.
-fn word<'a>(
-    name: &str,
-    value: &str,
-    mut allowed: impl Iterator<Item = &'a str> + Clone,
-) -> Result<String, ApiError> {
-    if allowed.clone().any(|word| word == value) {
-        return Ok(value.to_owned());
-    }
-    let first = allowed.next().unwrap_or_default().to_owned();
-    let list = allowed.fold(first, |list, word| list + ", " + word);
-    Err(ApiError::bad_request(format!("{name} = {value}: expected one of {list}")))
+/// A word of the house's vocabulary; else what was expected.
+fn word<T: Copy>(value: &str, all: &[T], as_str: fn(T) -> &'static str) -> Result<String, String> {
+    let words: Vec<_> = all.iter().map(|&one| as_str(one)).collect();
+    if words.contains(&value) { Ok(value.to_owned()) } else { Err(format!("one of {}", words.join(", "))) }
 }
 
 /// A page of jobs.
@@ -152,7 +138,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, ApiError> {
     let query = ListQuery::parse(&pairs)?;
     let directory = admin.data_directory.clone();
-    let page = admin.ask(move |core| page(core, &directory, &query)).await?;
+    let page = admin.ask(move |sources| page(&sources.core, &directory, &query)).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], page))
 }
 
@@ -162,7 +148,7 @@ fn page(core: &CoreHandle, directory: &Path, query: &ListQuery) -> Result<String
     let ledger_from = match query.cursor {
         Some(Cursor::Settled(position)) => Some(position),
         open => {
-            for open in open_page(core, query, open)? {
+            for open in open_page(core, query, open) {
                 last = Some(Cursor::Open(open.job.started_at, open.job.id));
                 let document = JobDocument { job: &open.job, bill: &open.bill, revision: 0 };
                 jobs.push(document.to_json().map_err(ApiError::internal)?);
@@ -185,7 +171,7 @@ fn page(core: &CoreHandle, directory: &Path, query: &ListQuery) -> Result<String
 }
 
 /// Open jobs behind the cursor, the latest start first.
-fn open_page(core: &CoreHandle, query: &ListQuery, cursor: Option<Cursor>) -> Result<Vec<OpenJob>, ApiError> {
+fn open_page(core: &CoreHandle, query: &ListQuery, cursor: Option<Cursor>) -> Vec<OpenJob> {
     let order = |open: &OpenJob| (Reverse(open.job.started_at), open.job.id);
     let after = match cursor {
         Some(Cursor::Open(start, id)) => Some((Reverse(start), id)),
@@ -194,7 +180,7 @@ fn open_page(core: &CoreHandle, query: &ListQuery, cursor: Option<Cursor>) -> Re
     let mut open = core.open_jobs(|open| query.takes(open) && after.is_none_or(|after| order(open) > after));
     open.sort_by_key(order);
     open.truncate(query.limit);
-    Ok(open)
+    open
 }
 
 /// One job, as it now stands.
@@ -206,7 +192,7 @@ pub(super) async fn one(
         return Err(ApiError::bad_request(format!("{id}: expected a job id, 32 lower-case hex digits")));
     };
     let directory = admin.data_directory.clone();
-    let found = admin.ask(move |core| find(core, &directory, job_id)).await?;
+    let found = admin.ask(move |sources| find(&sources.core, &directory, job_id)).await?;
     let not_found = || ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no job {id}"));
     Ok(([(header::CONTENT_TYPE, "application/json")], found.ok_or_else(not_found)? + "\n"))
 }

@@ -74,7 +74,7 @@ async fn while_starting_only_health_answers() {
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens after the end");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_server_without_jobs_answers() {
     let directory = tempfile::tempdir().unwrap();
     let running = running(directory.path()).await;
@@ -85,7 +85,11 @@ async fn a_server_without_jobs_answers() {
     let page = get(admin, "/metrics").await;
     assert_eq!(page.status, 200);
     assert!(page.headers.contains("content-type: text/plain; version=0.0.4"), "{}", page.headers);
-    assert!(page.body.contains("spantally_build_info"), "{}", page.body);
+    for series in
+        ["spantally_build_info{", "spantally_otlp_requests_total{transport=\"grpc\",result=\"accepted\"} 0"]
+    {
+        assert!(page.body.contains(series), "{series} is not in\n{}", page.body);
+    }
     let jobs = get(admin, "/api/v1/jobs").await;
     assert_eq!(jobs.json(), serde_json::json!({"jobs": [], "next_cursor": null}));
     let index = get(admin, "/").await;
@@ -93,7 +97,7 @@ async fn a_server_without_jobs_answers() {
     running.stop().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn wrong_requests_are_told_so_in_json() {
     let directory = tempfile::tempdir().unwrap();
     let running = running(directory.path()).await;
@@ -114,7 +118,7 @@ async fn wrong_requests_are_told_so_in_json() {
     running.stop().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn head_has_the_head_of_get_and_no_body() {
     let directory = tempfile::tempdir().unwrap();
     let running = running(directory.path()).await;

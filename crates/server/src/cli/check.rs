@@ -32,7 +32,7 @@ struct Row {
 }
 
 /// Loads everything that `serve` loads and opens nothing.
-pub(super) fn run(args: Args) -> Outcome {
+pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     let settings = &config.settings;
     let providers = ProviderFiles::load(settings.providers.directory.as_deref(), &settings.correlation)

@@ -40,9 +40,9 @@ enum Command {
 
 fn run(command: Command) -> Outcome {
     match command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(args),
-        Command::Check(args) => check::run(args),
+        Command::Check(args) => check::run(&args),
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) struct Args {
 }
 
 /// Builds the server and runs it until a signal.
-pub(super) fn run(args: Args) -> Outcome {
+pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     telemetry::init(config.settings.logs);
     runtime()?.block_on(async {

@@ -16,6 +16,7 @@ macro_rules! sections {
     ($($name:ident { $($(#[$attr:meta])* $field:ident: $type:ty),+ $(,)? })+) => {$(
         #[derive(Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, default)]
+        #[allow(clippy::struct_field_names, reason = "the names are those of the file")]
         pub(super) struct $name { $($(#[$attr])* pub(super) $field: $type),+ }
     )+};
 }

@@ -29,11 +29,13 @@ pub(super) fn resolve(
     set: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
-    let file = match source.text.trim().is_empty() {
-        true => File::default(),
-        false => serde_saphyr::from_str::<Option<File>>(&source.text)
+    // An empty document is no document to the parser.
+    let file = if source.text.trim().is_empty() {
+        File::default()
+    } else {
+        serde_saphyr::from_str::<Option<File>>(&source.text)
             .map_err(|error| ConfigError::yaml(source, &error))?
-            .unwrap_or_default(),
+            .unwrap_or_default()
     };
     let mut resolver = Resolver::new(source, environment, parse_set(set)?);
     let settings = resolver.settings(file)?;
@@ -127,7 +129,7 @@ impl<'a> Resolver<'a> {
     fn grpc(&mut self, written: file::Grpc, grpc: &mut GrpcReceiver) -> Result<(), ConfigError> {
         let keepalive = written.keepalive.and_then(|section| section.server_parameters).unwrap_or_default();
         self.read("receivers.otlp.protocols.grpc.endpoint", &written.endpoint, |v: Endpoint| {
-            grpc.endpoint = v
+            grpc.endpoint = v;
         })?;
         self.read(
             "receivers.otlp.protocols.grpc.max_recv_msg_size_mib",
@@ -158,7 +160,7 @@ impl<'a> Resolver<'a> {
 
     fn http(&mut self, written: &file::Http, http: &mut HttpReceiver) -> Result<(), ConfigError> {
         self.read("receivers.otlp.protocols.http.endpoint", &written.endpoint, |v: Endpoint| {
-            http.endpoint = v
+            http.endpoint = v;
         })?;
         self.read(
             "receivers.otlp.protocols.http.max_request_body_size",
@@ -211,7 +213,7 @@ impl<'a> Resolver<'a> {
             MAX_LABELS,
             &mut settings.correlation.labels,
         )?;
-        self.correlation(written.correlation.unwrap_or_default(), &mut settings.correlation)?;
+        self.correlation(&written.correlation.unwrap_or_default(), &mut settings.correlation)?;
         self.read(
             "processors.spantally.limits.max_spans",
             &limits.max_spans,
@@ -235,7 +237,7 @@ impl<'a> Resolver<'a> {
 
     fn correlation(
         &mut self,
-        written: file::Correlation,
+        written: &file::Correlation,
         correlation: &mut CorrelationConfig,
     ) -> Result<(), ConfigError> {
         for (key, list, names) in [
@@ -262,13 +264,13 @@ impl<'a> Resolver<'a> {
         ] {
             self.read_list(key, list, MAX_ATTRIBUTES, names)?;
         }
-        self.webhooks(&written.webhooks, &mut correlation.webhooks)
+        self.webhooks(written.webhooks.as_ref(), &mut correlation.webhooks)
     }
 
     /// The one list of sections; it has no form for `--set`.
     fn webhooks(
         &self,
-        written: &Option<Spanned<Vec<file::Webhook>>>,
+        written: Option<&Spanned<Vec<file::Webhook>>>,
         webhooks: &mut Vec<WebhookPath>,
     ) -> Result<(), ConfigError> {
         let Some(written) = written else { return Ok(()) };
@@ -295,7 +297,7 @@ impl<'a> Resolver<'a> {
 
     fn exporter(&mut self, written: &file::Prometheus, settings: &mut Settings) -> Result<(), ConfigError> {
         self.read("exporters.prometheus.endpoint", &written.endpoint, |v: Endpoint| {
-            settings.admin.endpoint = v
+            settings.admin.endpoint = v;
         })?;
         self.read(
             "exporters.prometheus.max_label_sets",

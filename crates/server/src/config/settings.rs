@@ -73,7 +73,7 @@ impl Default for GrpcReceiver {
             max_message_bytes: 64 << 20,
             max_concurrent_streams: 256,
             max_connection_age: None,
-            keepalive_time: Duration::from_secs(60),
+            keepalive_time: Duration::from_mins(1),
             keepalive_timeout: Duration::from_secs(20),
         }
     }
@@ -98,7 +98,7 @@ impl Default for HttpReceiver {
             endpoint: Endpoint::loopback(4318),
             max_body_bytes: 64 << 20,
             traces_url_path: "/v1/traces".to_owned(),
-            read_header_timeout: Duration::from_secs(60),
+            read_header_timeout: Duration::from_mins(1),
         }
     }
 }

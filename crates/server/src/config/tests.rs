@@ -123,7 +123,7 @@ fn a_connection_age_of_zero_is_never() {
         read_with("", &[&set]).settings.receivers.grpc.unwrap().max_connection_age
     };
     assert_eq!(age("0"), None);
-    assert_eq!(age("5m"), Some(Duration::from_secs(300)));
+    assert_eq!(age("5m"), Some(Duration::from_mins(5)));
 }
 
 #[test]

@@ -32,6 +32,11 @@ impl ServerMetrics {
         metrics
     }
 
+    /// When the process started, which is when its own counters began.
+    pub(super) fn created(&self) -> UnixNanos {
+        self.created
+    }
+
     /// Counts a checkpoint that was written, or that could not be.
     pub(super) fn checkpoint(&self, registry: &mut Registry, took: Duration, is_written: bool) {
         let [written, failed] = self.checkpoints;

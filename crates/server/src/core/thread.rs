@@ -33,7 +33,7 @@ use super::server_metrics::ServerMetrics;
 use super::{Core, CoreRestoreError, JobView, OpenJob};
 use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
 use crate::export::process::process_metrics;
-use crate::export::{Format, text};
+use crate::export::{Format, Registry, text};
 
 /// The two clocks, read by one file of the server and handed in.
 #[derive(Clone, Copy, Debug)]
@@ -130,12 +130,22 @@ pub struct CoreHandle {
 impl CoreHandle {
     /// The page of metrics.
     pub fn metrics_page(&self, format: Format) -> Vec<u8> {
+        self.metrics_page_with(format, |_, _| ())
+    }
+
+    /// The page of metrics, with the series of another part of the server: `show` is told when the process started.
+    pub(crate) fn metrics_page_with(
+        &self,
+        format: Format,
+        show: impl FnOnce(&mut Registry, UnixNanos),
+    ) -> Vec<u8> {
         let process = process_metrics();
         let mut locked = self.shared.core.lock();
         let Locked { core, metrics, checkpointed, failure, page_bytes } = &mut *locked;
         let applied = core.applied();
         metrics.positions(core.registry_mut(), applied, *checkpointed, failure.is_some());
         metrics.commit(core.registry_mut(), self.shared.commit.stats());
+        show(core.registry_mut(), metrics.created());
         let mut page = Vec::with_capacity(*page_bytes + *page_bytes / 8);
         text::write_page(&mut page, format, core.registry(), &process);
         *page_bytes = page.len();

@@ -8,6 +8,9 @@
 use spantally_price::{Basis, UnpricedReason};
 use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
 
+use crate::batch::Transport;
+use crate::intake::RequestEnd;
+
 /// What a metric measures over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -90,6 +93,15 @@ fn money_bases() -> Vec<&'static str> {
 
 fn bounds() -> Vec<&'static str> {
     vec!["min", "max"]
+}
+
+/// Transports that have requests.
+fn sockets() -> Vec<&'static str> {
+    Transport::ALL.iter().filter(|&&value| value != Transport::File).map(|value| value.as_str()).collect()
+}
+
+fn request_ends() -> Vec<&'static str> {
+    RequestEnd::ALL.iter().map(|value| value.as_str()).collect()
 }
 
 fn unpriced_reasons() -> Vec<&'static str> {
@@ -257,6 +269,19 @@ inventory! {
     CheckpointDuration = "spantally_checkpoint_duration_seconds", CHECKPOINT_SECONDS, Some("seconds"), false,
         [],
         None, "Time to gather and write a checkpoint.";
+    Requests = "spantally_otlp_requests", Counter, None, false,
+        [known("transport", sockets), known("result", request_ends)],
+        None, "OTLP requests, by how they ended; only accepted and partial ones are in the journal.";
+    RequestBytes = "spantally_otlp_request_bytes", Counter, Some("bytes"), false, [known("transport", sockets)],
+        None, "Bytes of OTLP request bodies, inflated.";
+    InflightBytes = "spantally_otlp_inflight_bytes", Gauge, Some("bytes"), false, [],
+        None, "Bytes of OTLP request bodies that are being read or made durable.";
+    ConnectionsAccepted = "spantally_otlp_connections_accepted", Counter, None, false, [],
+        None, "Connections to the OTLP receivers.";
+    ConnectionsFailed = "spantally_otlp_connections_failed", Counter, None, false, [],
+        None, "Connections that ended in an error, or brought no request in time.";
+    ConnectionsOpen = "spantally_otlp_connections_open", Gauge, None, false, [],
+        None, "Connections to the OTLP receivers that are open.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }
@@ -277,7 +302,7 @@ fn refusals() -> Vec<&'static str> {
 }
 
 fn transports() -> Vec<&'static str> {
-    crate::batch::Transport::ALL.map(crate::batch::Transport::as_str).to_vec()
+    Transport::ALL.map(Transport::as_str).to_vec()
 }
 
 fn reject_reasons() -> Vec<&'static str> {
