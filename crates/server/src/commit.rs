@@ -1,23 +1,26 @@
 //! Commit: a batch is on disk before its sender is told so.
 //!
-//! One thread owns the journal. Receivers put batches into a bounded queue ([`CommitHandle`]) and wait for their answer; the thread
-//! takes whatever waits as one group, writes it as one row with one flush ([`crate::record`] makes the bytes), answers every
-//! sender, and hands the group to the core with the row's position. While the flush of one group runs the next one gathers,
-//! so under load groups grow by themselves and an idle server adds no delay.
+//! One thread owns the journal. Receivers put batches into a bounded queue ([`CommitHandle`]) and wait for
+//! their answer; the thread takes whatever waits as one group, writes it as one row with one flush
+//! ([`crate::record`] makes the bytes), answers every sender, and hands the group to the core with the
+//! row's position. While the flush of one group runs the next one gathers, so under load groups grow by
+//! themselves and an idle server adds no delay.
 //!
-//! **The order, and why.** *Append, acknowledge, hand over.* Success means durable and nothing else: once the row is on disk
-//! the batch will be applied, now or after a restart, so nobody has to wait for the core. When the core falls behind, the
-//! hand-over blocks, the queue fills, and senders are refused: that is the only back-pressure there is.
+//! **The order, and why.** *Append, acknowledge, hand over.* Success means durable and nothing else: once
+//! the row is on disk the batch will be applied, now or after a restart, so nobody has to wait for the
+//! core. When the core falls behind, the hand-over blocks, the queue fills, and senders are refused: that
+//! is the only back-pressure there is.
 //!
-//! **Refusals.** A full queue refuses at once ([`Refusal::Overloaded`]). A failed append refuses the whole group
-//! ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, so service returns by itself when
-//! space does. The senders send again; what was on disk after all is told apart by span identity.
+//! **Refusals.** A full queue refuses at once ([`Refusal::Overloaded`]). A failed append refuses the whole
+//! group ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, so service
+//! returns by itself when space does. The senders send again; what was on disk after all is told apart by
+//! span identity.
 //!
-//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`]; the thread drops the journal up to there,
-//! one slice after each group and all of it when idle.
+//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`]; the thread
+//! drops the journal up to there, one slice after each group and all of it when idle.
 //!
-//! **Start and end.** [`replay`] gives the core what it has not applied, before the thread starts. [`Committer::stop`] refuses
-//! what is new, commits what waits, and gives the journal back.
+//! **Start and end.** [`replay`] gives the core what it has not applied, before the thread starts.
+//! [`Committer::stop`] refuses what is new, commits what waits, and gives the journal back.
 //!
 //! Next in the flow: [`crate::core`], which applies each [`CommitMessage`].
 
@@ -60,10 +63,11 @@ pub struct CommitOptions {
     pub queue_spans: u64,
     /// Batches in one group.
     pub group_batches: usize,
-    /// Spans worth keeping in one group: at 60 to 100 bytes each, about 1 MiB by default. A larger batch is a group alone.
+    /// Spans worth keeping in one group: at 60 to 100 bytes each, about 1 MiB by default. A larger batch is
+    /// a group alone.
     pub group_spans: usize,
-    /// How long a group may wait for company, in milliseconds. 0 is best unless a flush is so dear that fewer are worth
-    /// the delay.
+    /// How long a group may wait for company, in milliseconds. 0 is best unless a flush is so dear that
+    /// fewer are worth the delay.
     pub max_group_delay_ms: u64,
     /// What a refused sender is told to wait, in milliseconds.
     pub retry_after_ms: u64,
@@ -90,7 +94,8 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. What the journal holds past the ledger must have been given to the core by [`replay`] already.
+    /// Starts the thread. What the journal holds past the ledger must have been given to the core by
+    /// [`replay`] already.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -119,8 +124,8 @@ impl Committer {
         self.handle.clone()
     }
 
-    /// Refuses new batches, commits and hands over those that wait, ends the thread and gives the journal back. The core's
-    /// channel is closed by then. Blocks meanwhile; the core must still take what comes.
+    /// Refuses new batches, commits and hands over those that wait, ends the thread and gives the journal
+    /// back. The core's channel is closed by then. Blocks meanwhile; the core must still take what comes.
     ///
     /// # Errors
     /// When the thread has panicked.
@@ -205,7 +210,8 @@ impl CommitHandle {
         sent.map(|()| Acknowledgement { receiver, shared: self.shared.clone() })
     }
 
-    /// Says that a checkpoint which includes everything up to a position is durable: the journal up to there may go.
+    /// Says that a checkpoint which includes everything up to a position is durable: the journal up to
+    /// there may go.
     pub fn applied(&self, seq: Seq) {
         self.shared.applied.fetch_max(seq.0, Ordering::AcqRel);
         // A full queue wakes the thread as well, and a thread that has ended has nothing to drop.

@@ -1,14 +1,16 @@
 //! The bytes of a journal row: batches in, the same batches out.
 //!
-//! Every span worth keeping goes through [`encode`] before it is acknowledged, so the encoder is written by hand over borrowed
-//! values into one buffer, and what many spans share (client, endpoint, client library, words) stands once in a row. Reading back
-//! happens at start only and goes through the generated messages of `proto/journal.proto`, where the layout is documented.
+//! Every span worth keeping goes through [`encode`] before it is acknowledged, so the encoder is written by
+//! hand over borrowed values into one buffer, and what many spans share (client, endpoint, client library,
+//! words) stands once in a row. Reading back happens at start only and goes through the generated messages
+//! of `proto/journal.proto`, where the layout is documented.
 //!
-//! [`encode_evidence`] and [`decode_evidence`] are the same for the spans of one open job, as checkpoints keep them.
+//! [`encode_evidence`] and [`decode_evidence`] are the same for the spans of one open job, as checkpoints
+//! keep them.
 //!
-//! Bytes that this version did not write are never trusted: [`decode`] gives a [`RecordError`], not a panic. Fields of a
-//! newer version are passed over; values of a newer version (a role that is not known here) are errors, since a span
-//! that is read wrongly would be billed wrongly.
+//! Bytes that this version did not write are never trusted: [`decode`] gives a [`RecordError`], not a
+//! panic. Fields of a newer version are passed over; values of a newer version (a role that is not known
+//! here) are errors, since a span that is read wrongly would be billed wrongly.
 //!
 //! Next in the flow: [`crate::commit`], which writes the bytes.
 

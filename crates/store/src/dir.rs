@@ -8,8 +8,8 @@ use crate::error::StoreError;
 
 /// A data directory that this process alone may write, until the last clone is dropped.
 ///
-/// The lock is the operating system's lock on the file `lock` in the directory: it ends with the process, however
-/// that ends, and never has to be removed by hand.
+/// The lock is the operating system's lock on the file `lock` in the directory: it ends with the process,
+/// however that ends, and never has to be removed by hand.
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: Arc<Path>,
@@ -20,7 +20,8 @@ impl DataDir {
     /// Makes the directory if there is none, and takes it.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it, [`StoreError::Directory`] when it cannot be made or written.
+    /// [`StoreError::InUse`] when another process has it, [`StoreError::Directory`] when it cannot be made
+    /// or written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |action| move |source| StoreError::Directory { path: path.to_owned(), action, source };
         fs::create_dir_all(path).map_err(failed("make the directory"))?;

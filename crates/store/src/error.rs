@@ -9,8 +9,8 @@ use crate::journal::Seq;
 
 /// Why the store refused.
 ///
-/// Every message names the file, what was found there, and what to do. After any of them the data on disk are
-/// as they were before the call: nothing is half written, and the same call may be made again.
+/// Every message names the file, what was found there, and what to do. After any of them the data on disk
+/// are as they were before the call: nothing is half written, and the same call may be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The data directory cannot be made or written.
@@ -61,8 +61,8 @@ pub enum StoreError {
         supported: i64,
     },
     /// The file is damaged.
-    #[error("{path}: damaged: {detail}; restore the data directory from a copy, or move it away and start empty",
-            path = path.display())]
+    #[error("{path}: damaged: {detail}; restore the data directory from a copy, or move it away and \
+             start empty", path = path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -70,8 +70,8 @@ pub enum StoreError {
         detail: String,
     },
     /// No space is left.
-    #[error("{path}: no space left ({detail}); free space on that file system, or raise the journal's size limit \
-             if the disk has room", path = path.display())]
+    #[error("{path}: no space left ({detail}); free space on that file system, or raise the journal's size \
+             limit if the disk has room", path = path.display())]
     Full {
         /// The file.
         path: PathBuf,
@@ -79,8 +79,8 @@ pub enum StoreError {
         detail: String,
     },
     /// The file cannot be written.
-    #[error("{path}: cannot be written ({detail}); give the user that runs Spantally write access to the file and \
-             its directory", path = path.display())]
+    #[error("{path}: cannot be written ({detail}); give the user that runs Spantally write access to the file \
+             and its directory", path = path.display())]
     ReadOnly {
         /// The file.
         path: PathBuf,
@@ -88,8 +88,8 @@ pub enum StoreError {
         detail: String,
     },
     /// Rows are missing between the ledger and the journal.
-    #[error("{path}: the journal begins at {first} but the ledger has applied only up to {applied}: the two files \
-             do not belong together; restore both from one copy, or move both away", path = path.display())]
+    #[error("{path}: the journal begins at {first} but the ledger has applied only up to {applied}: the two \
+             files do not belong together; restore both from one copy, or move both away", path = path.display())]
     Gap {
         /// The journal's file.
         path: PathBuf,
@@ -99,8 +99,8 @@ pub enum StoreError {
         applied: Seq,
     },
     /// A checkpoint would step back.
-    #[error("{path}: a checkpoint at journal position {given} came after one at {applied}; this is a bug, please \
-             report it", path = path.display())]
+    #[error("{path}: a checkpoint at journal position {given} came after one at {applied}; this is a bug, \
+             please report it", path = path.display())]
     Backwards {
         /// The ledger's file.
         path: PathBuf,
@@ -110,8 +110,8 @@ pub enum StoreError {
         given: Seq,
     },
     /// A revision does not follow the newest one.
-    #[error("{path}: revision {given} of job {job_id:032x} does not follow revision {newest}; this is a bug, please \
-             report it", path = path.display())]
+    #[error("{path}: revision {given} of job {job_id:032x} does not follow revision {newest}; this is a \
+             bug, please report it", path = path.display())]
     Revision {
         /// The ledger's file.
         path: PathBuf,

@@ -2,18 +2,18 @@
 //!
 //! It is used in one way only. [`append`](Journal::append) writes a group and returns once it is durable;
 //! [`drop_to`](Journal::drop_to) gives back the room of what a checkpoint has made unnecessary;
-//! [`replay`](Journal::replay) runs once, at start. The trait is this small so that a preallocated log can take the place
-//! of SQLite if the cost aim asks for it.
+//! [`replay`](Journal::replay) runs once, at start. The trait is this small so that a preallocated log can
+//! take the place of SQLite if the cost aim asks for it.
 //!
 //! What SQLite does here, and why ([`SqliteJournal`]):
 //!
 //! - **Write-ahead log, `synchronous=FULL`**: one flush a group, and the file is whole after any crash.
-//! - **16 KiB pages, exclusive**: groups are tens to hundreds of KiB, so few large pages cost least; exclusive mode does
-//!   without shared memory.
-//! - **No automatic checkpoint**: copying the log into the file takes 15 to 25 ms per 16 MiB. `drop_to` does it,
-//!   after the acknowledgements are out, never `append`.
-//! - **Primed**: a new journal is filled once to its usual size and emptied. From then on the usual load overwrites the
-//!   file's own pages, and a full disk does not stop commits.
+//! - **16 KiB pages, exclusive**: groups are tens to hundreds of KiB, so few large pages cost least;
+//!   exclusive mode does without shared memory.
+//! - **No automatic checkpoint**: copying the log into the file takes 15 to 25 ms per 16 MiB. `drop_to`
+//!   does it, after the acknowledgements are out, never `append`.
+//! - **Primed**: a new journal is filled once to its usual size and emptied. From then on the usual load
+//!   overwrites the file's own pages, and a full disk does not stop commits.
 //! - **A checksum and a version in each row**: what was damaged is found, not applied.
 //!
 //! After the last row is applied one row stays: its number is how the file remembers where to go on.
@@ -40,20 +40,21 @@ impl fmt::Display for Seq {
 
 /// A durable queue of groups of requests.
 pub trait Journal: Send {
-    /// Writes a group and returns its position once it is durable. After an error nothing was written, and the same group
-    /// may be given again.
+    /// Writes a group and returns its position once it is durable. After an error nothing was written, and
+    /// the same group may be given again.
     fn append(&mut self, batch: &[u8]) -> Result<Seq, StoreError>;
 
-    /// Gives every group after a position to `visit`, in order, until it breaks. A group that was never acknowledged
-    /// may be among them when the process was killed between the write and the answer.
+    /// Gives every group after a position to `visit`, in order, until it breaks. A group that was never
+    /// acknowledged may be among them when the process was killed between the write and the answer.
     fn replay(
         &mut self,
         after: Seq,
         visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
-    /// Gives back some of the room of the groups up to `applied`, in a slice that takes some milliseconds. To be called
-    /// after each group and when idle, also when `applied` has not moved, until it says [`Dropped::All`].
+    /// Gives back some of the room of the groups up to `applied`, in a slice that takes some milliseconds.
+    /// To be called after each group and when idle, also when `applied` has not moved, until it says
+    /// [`Dropped::All`].
     fn drop_to(&mut self, applied: Seq) -> Result<Dropped, StoreError>;
 }
 
@@ -69,8 +70,8 @@ pub enum Dropped {
 /// Sizes of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalOptions {
-    /// Size in bytes that a new journal is filled to, so that a full disk does not stop commits while no more than this
-    /// waits for a checkpoint. Its write-ahead log takes about 18 MiB beside it.
+    /// Size in bytes that a new journal is filled to, so that a full disk does not stop commits while no
+    /// more than this waits for a checkpoint. Its write-ahead log takes about 18 MiB beside it.
     pub primed_bytes: u64,
     /// Size in bytes that it may grow to when checkpoints do not keep up; past it commits are refused.
     pub max_bytes: u64,

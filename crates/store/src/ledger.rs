@@ -1,18 +1,22 @@
 //! The ledger: what came of everything up to a position of the journal.
 //!
-//! A checkpoint is one transaction, so the file always shows one moment: the open state, the counters, the rows of what
-//! settled, and the journal position that they include. Its page size is SQLite's own 4 KiB because its rows are small;
-//! it has its own connection and, in the server, its own thread, so that it never holds up a commit.
+//! A checkpoint is one transaction, so the file always shows one moment: the open state, the counters, the
+//! rows of what settled, and the journal position that they include. It has its own connection and, in the
+//! server, its own thread, so that it never holds up a commit. Pages are 8 KiB: most of what is written is
+//! new rows of about 1 KiB, for which larger pages mean fewer writes, and some is scattered state, for
+//! which they mean larger ones.
 //!
-//! **Append-only.** Job and charge rows are inserted and never changed: triggers refuse it. When late evidence changes a
-//! settled job, the next revision is one more job row whose charges are *deltas*, so the sum over all rows is right at any
-//! time and every number ever shown can be explained from the rows that were there.
+//! **Append-only.** Job and charge rows are inserted and never changed: triggers refuse it. When late
+//! evidence changes a settled job, the next revision is one more job row whose charges are *deltas*, so the
+//! sum over all rows is right at any time and every number ever shown can be explained from the rows that
+//! were there.
 //!
-//! **What a row costs.** A job that settles is written once for every eight spans or so, so its rows are on the hot path.
-//! A settled job is one row with the job's JSON as its detail plus one row a charge; attempts and calls are views that
-//! unpack the detail when somebody asks. Words that many jobs share stand once in a table of kinds and cost a number.
-//! Job ids are random, and an index over all of them would touch a page a job once the file is large; the index by job is
-//! therefore kept in runs of 65,536 rows, and rows of one checkpoint are inserted in the order of their ids.
+//! **What a row costs.** A job that settles is written once for every eight spans or so, so its rows are on
+//! the hot path. A settled job is one row with the job's JSON as its detail plus one row a charge; attempts
+//! and calls are views that unpack the detail when somebody asks. Words that many jobs share stand once in
+//! a table of kinds and cost a number. Job ids are random, and an index over all of them would touch a page
+//! a job once the file is large; the index by job is therefore kept in runs of 65,536 rows, and rows of one
+//! checkpoint are inserted in the order of their ids.
 //!
 //! `docs/ledger.md` documents the views for those who open the file with their own tools.
 

@@ -1,14 +1,15 @@
 //! What Spantally keeps on disk: the journal and the ledger, two SQLite files in one directory.
 //!
-//! The **journal** ([`Journal`], [`SqliteJournal`]) takes what was received before it is acknowledged: one row a
-//! group of requests, one flush a row, nothing read until the next start. The **ledger** ([`Ledger`]) takes what
-//! came of it every few seconds, in one transaction: open state, counters, job and charge rows, and the
-//! [`Seq`] up to which the journal is thereby done with. Only then is the journal behind that position dropped.
-//! A start reads the ledger, then the journal past its position; no transaction ever spans both files.
+//! The **journal** ([`Journal`], [`SqliteJournal`]) takes what was received before it is acknowledged: one
+//! row a group of requests, one flush a row, nothing read until the next start. The **ledger** ([`Ledger`])
+//! takes what came of it every few seconds, in one transaction: open state, counters, job and charge rows,
+//! and the [`Seq`] up to which the journal is thereby done with. Only then is the journal behind that
+//! position dropped. A start reads the ledger, then the journal past its position; no transaction ever
+//! spans both files.
 //!
-//! They are two files because a checkpoint in the journal's own file would stop every commit for its length, and
-//! because people open the ledger with their own tools ([`LedgerReader`] is ours), which would keep the
-//! journal's write-ahead log from being used again.
+//! They are two files because a checkpoint in the journal's own file would stop every commit for its
+//! length, and because people open the ledger with their own tools ([`LedgerReader`] is ours), which would
+//! keep the journal's write-ahead log from being used again.
 //!
 //! [`DataDir`] is the directory and the lock that keeps a second process out of it. The bytes of a journal
 //! row and of a state blob are the caller's: this crate depends on no other of ours.

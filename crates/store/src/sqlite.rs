@@ -54,18 +54,19 @@ impl Database {
             .map_err(self.failed("read the file's header"))
     }
 
-    /// Refuses files of others and of newer versions; brings a new or older one to the newest version, all or nothing.
+    /// Refuses files of others and of newer versions; brings a new or older one to the newest version, all
+    /// or nothing.
     pub(crate) fn migrate(&self, schema: &Schema) -> Result<(), StoreError> {
         let version = self.version(schema)?;
         if version == schema.steps.len() {
             return Ok(());
         }
-        let mut script = String::from("BEGIN IMMEDIATE;\n");
-        for step in &schema.steps[version..] {
-            script.push_str(step);
-        }
-        let (id, newest) = (schema.application_id, schema.steps.len());
-        script += &format!("\nPRAGMA application_id = {id};\nPRAGMA user_version = {newest};\nCOMMIT;");
+        let (steps, id, newest) =
+            (schema.steps[version..].concat(), schema.application_id, schema.steps.len());
+        let script = format!(
+            "BEGIN IMMEDIATE;\n{steps}\n\
+             PRAGMA application_id = {id};\nPRAGMA user_version = {newest};\nCOMMIT;"
+        );
         let migrated = self.execute("bring the file to this version's schema", &script);
         if migrated.is_err() {
             self.roll_back();
@@ -97,12 +98,14 @@ impl Database {
     /// Leaves a transaction that a failed statement left open, so that the next call starts clean.
     pub(crate) fn roll_back(&self) {
         if !self.connection.is_autocommit() {
-            // When the rollback fails too, SQLite has already left the transaction or does so at the next statement.
+            // When the rollback fails too, SQLite has already left the transaction or does so at the next
+            // statement.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
     }
 
-    /// Copies the write-ahead log into the file as far as no reader needs it; how many bytes the log now holds.
+    /// Copies the write-ahead log into the file as far as no reader needs it; how many bytes the log now
+    /// holds.
     pub(crate) fn checkpoint(&self, mode: &str) -> Result<u64, StoreError> {
         let outcome = self
             .connection

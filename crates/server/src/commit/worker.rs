@@ -64,7 +64,8 @@ impl Worker {
         self.journal
     }
 
-    /// The next command; none when it is time to end. With nothing to do it drops what is applied, then sleeps.
+    /// The next command; none when it is time to end. With nothing to do it drops what is applied, then
+    /// sleeps.
     fn next(&mut self) -> Option<Command> {
         loop {
             match self.commands.try_recv() {
@@ -145,7 +146,7 @@ impl Worker {
             Err(error) => {
                 stats.refused_storage.fetch_add(count, Ordering::Relaxed);
                 if !failing {
-                    tracing::error!(%error, "the journal cannot be written; batches are refused until it can");
+                    tracing::error!(%error, "the journal cannot be written: batches are refused");
                 }
                 self.answer(&Err(Refusal::Storage { detail: error.to_string() }));
             }

@@ -37,8 +37,8 @@ codes! {
     Accepted: Yes, No, Ambiguous;
     TaskState: NotReady, Running, Ended, CanceledQueued, Canceled, Failed, Rejected, Partial, Succeeded;
     FailureReason: ClientTimeout, ProviderTimeout, RateLimit, InvalidInput, InvalidMedia, ModerationInput,
-        ModerationOutput, Quality, Capacity, WebhookDelivery, EmptyResponse, NotReady, Canceled, ProviderError,
-        Unknown;
+        ModerationOutput, Quality, Capacity, WebhookDelivery, EmptyResponse, NotReady, Canceled,
+        ProviderError, Unknown;
     FrameKind: Internal, Server, Consumer, Operation, Wrapper, Chat, Session;
     CorrelationKind: Idempotency, Callback, Job, Session;
     FactSource: Request, Response, Reported;

@@ -77,7 +77,8 @@ impl<K: Copy + Eq + std::hash::Hash> Table<K> {
     }
 }
 
-/// A table of shared values. Told apart by address, which is cheap; two equal ones at two addresses are two rows.
+/// A table of shared values. Told apart by address, which is cheap; two equal ones at two addresses are two
+/// rows.
 struct Shared<'a, T> {
     addresses: Table<*const T>,
     values: Vec<&'a T>,
@@ -190,7 +191,8 @@ impl<'o, 'a> Encoder<'o, 'a> {
         self.number(tag, u64::from(value.code().cast_unsigned()));
     }
 
-    /// A message inside: its length is known only after it. Room for a short one is left; for a long one the rest moves up.
+    /// A message inside: its length is known only after it. Room for a short one is left; for a long one
+    /// the rest moves up.
     #[inline]
     fn message(&mut self, tag: u32, body: impl FnOnce(&mut Self)) {
         self.key(tag, WireType::LengthDelimited);

@@ -229,7 +229,8 @@ proptest! {
             }
             bytes.truncate(cut.index(bytes.len()) + 1);
         }
-        // Some damage cannot be told from other content (the journal's checksum is for that); the rest is an error.
+        // Some damage cannot be told from other content (the journal's checksum is for that); the rest is
+        // an error.
         let _ = decode(&bytes);
     }
 

@@ -78,8 +78,8 @@ impl SqliteJournal {
         self.last
     }
 
-    /// Fills the file to its usual size once; a start that was killed meanwhile goes on here. Filling rows have
-    /// numbers below zero.
+    /// Fills the file to its usual size once; a start that was killed meanwhile goes on here. Filling rows
+    /// have numbers below zero.
     fn prime(&mut self, bytes: u64) -> Result<(), StoreError> {
         let pages = self.database.pragma("page_count")?.unsigned_abs();
         let missing = bytes.saturating_sub(pages * PAGE_BYTES).div_ceil(PRIMING_ROW_BYTES);
@@ -145,7 +145,8 @@ impl SqliteJournal {
         StoreError::Corrupt { path: self.database.path.clone(), detail }
     }
 
-    /// Adds what a row of some bytes takes in the write-ahead log: its own pages, the table's, the free list's.
+    /// Adds what a row of some bytes takes in the write-ahead log: its own pages, the table's, the free
+    /// list's.
     fn note_written(&mut self, bytes: u64) {
         self.log_bytes += (bytes.div_ceil(PAGE_BYTES) + 3) * PAGE_BYTES;
     }

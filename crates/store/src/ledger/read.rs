@@ -23,7 +23,8 @@ pub struct LedgerReader {
 pub struct Published {
     /// Its newest revision, without charges.
     pub job: JobRow,
-    /// Every charge row of every revision, in the order in which they were appended; their sum is what the job costs.
+    /// Every charge row of every revision, in the order in which they were appended; their sum is what the
+    /// job costs.
     pub charges: Vec<(u32, ChargeRow)>,
 }
 
@@ -31,7 +32,8 @@ impl LedgerReader {
     /// Opens the ledger of a data directory.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when there is none; [`StoreError::Newer`] and `Foreign` when it is not for us.
+    /// [`StoreError::Missing`] when there is none; [`StoreError::Newer`] and `Foreign` when it is not for
+    /// us.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_file(&ledger_path(dir))
     }
@@ -61,9 +63,8 @@ impl LedgerReader {
         let moment = self.database.connection.unchecked_transaction()?;
         let last = moment.query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))?;
         let Some((mut row, _)) = write::find_job(&moment, job_id, last)? else { return Ok(None) };
-        let job = moment
-            .prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?
-            .query_row([row], |found| read_job(found))?;
+        let job =
+            moment.prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?.query_row([row], read_job)?;
         let mut revisions = vec![row];
         let mut before = moment.prepare_cached("SELECT replaces FROM job_row WHERE id = ?1")?;
         while let Some(earlier) = before.query_row([row], |found| found.get(0))? {
@@ -80,8 +81,8 @@ impl LedgerReader {
         Ok(Some(Published { job, charges }))
     }
 
-    /// The newest revision of every job whose newest revision was settled at a moment or later, without its charges, the
-    /// latest rows first; at most `limit`. Moments are in nanoseconds since 1970.
+    /// The newest revision of every job whose newest revision was settled at a moment or later, without its
+    /// charges, the latest rows first; at most `limit`. Moments are in nanoseconds since 1970.
     pub fn load_published(
         &self,
         since_unix_nanos: u64,
@@ -91,7 +92,8 @@ impl LedgerReader {
         (|| {
             let mut select = self.database.connection.prepare_cached(&format!(
                 "{SELECT_JOB}
-                 WHERE settled_at >= ?1 AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id)
+                 WHERE settled_at >= ?1
+                   AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id)
                  ORDER BY job.id DESC LIMIT ?2"
             ))?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -65,8 +65,8 @@ CREATE TABLE job_row(
     settled_at INTEGER NOT NULL,
     detail BLOB NOT NULL
 ) STRICT;
--- By job, within runs of 65,536 rows: job ids are random, and this keeps what a checkpoint touches small however large
--- the file is. Who looks a job up asks one run after another, newest first.
+-- By job, within runs of 65,536 rows: job ids are random, and this keeps what a checkpoint touches small however
+-- large the file is. Who looks a job up asks one run after another, newest first.
 CREATE UNIQUE INDEX job_row_by_job ON job_row(id >> 16, job_id, revision);
 CREATE UNIQUE INDEX job_row_replaced ON job_row(replaces) WHERE replaces IS NOT NULL;
 
@@ -96,7 +96,8 @@ CREATE TRIGGER charge_row_delete BEFORE DELETE ON charge_row
 -- The views that docs/ledger.md promises to keep.
 CREATE VIEW jobs AS
 SELECT lower(hex(job.job_id)) AS job_id, job.revision, kind.state, kind.tenant, kind.service, kind.provider,
-       kind.model, kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason, job.attempts,
+       kind.model, kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason,
+       job.attempts,
        strftime('%Y-%m-%dT%H:%M:%fZ', job.started_at / 1e9, 'unixepoch') AS started_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', job.ended_at / 1e9, 'unixepoch') AS ended_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at,
@@ -105,19 +106,19 @@ FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind
 WHERE NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id);
 
 CREATE VIEW charges AS
-SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.attempt, owner.tenant, owner.service, kind.provider,
-       kind.model, kind.operation, kind.unit, charge.quantity, nullif(kind.unit_price, '') AS unit_price,
+SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.attempt, owner.tenant, owner.service,
+       kind.provider, kind.model, kind.operation, kind.unit, charge.quantity, nullif(kind.unit_price, '') AS unit_price,
        ifnull(charge.cost_min, charge.cost_expected) AS cost_min, charge.cost_expected,
-       ifnull(charge.cost_max, charge.cost_expected) AS cost_max, kind.currency, kind.cause, kind.basis, kind.rule,
-       strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at
+       ifnull(charge.cost_max, charge.cost_expected) AS cost_max, kind.currency, kind.cause, kind.basis,
+       kind.rule, strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at
 FROM charge_row AS charge
 JOIN charge_kind AS kind ON kind.id = charge.kind
 JOIN job_row AS job ON job.id = charge.job_row
 JOIN job_kind AS owner ON owner.id = job.kind;
 
 CREATE VIEW attempts AS
-SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, jobs.tenant, jobs.service, jobs.provider, jobs.model,
-       jobs.operation,
+SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, jobs.tenant, jobs.service, jobs.provider,
+       jobs.model, jobs.operation,
        attempt.value ->> 'task_id' AS task_id,
        attempt.value ->> 'accepted' AS accepted,
        attempt.value ->> 'outcome' AS outcome,

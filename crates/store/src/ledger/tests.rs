@@ -35,9 +35,10 @@ fn charge(cost: &str) -> ChargeRow {
     }
 }
 
-const DETAIL: &str = r#"{"attempts":[{"task_id":"t-1","accepted":"yes","outcome":"succeeded","failure_reason":null,
-    "cause":"delivered","polls":2,"spans":{"submit":["0102030405060708090a0b0c0d0e0f10:1112131415161718"],
-    "poll":["0102030405060708090a0b0c0d0e0f10:2122232425262728","0102030405060708090a0b0c0d0e0f10:3132333435363738"],
+const DETAIL: &str = r#"{"attempts":[{"task_id":"t-1","accepted":"yes","outcome":"succeeded",
+    "failure_reason":null,"cause":"delivered","polls":2,"spans":{"submit":["0102030405060708090a0b0c0d0e0f10:1112131415161718"],
+    "poll":["0102030405060708090a0b0c0d0e0f10:2122232425262728",
+    "0102030405060708090a0b0c0d0e0f10:3132333435363738"],
     "result":[]},"joins":[{"rule":"task_id_path","confidence":"exact"}]}]}"#;
 
 fn job(id: u8, revision: u32, charges: Vec<ChargeRow>) -> JobRow {
@@ -168,7 +169,8 @@ fn a_checkpoint_that_fails_leaves_nothing_behind() {
     let (dir, mut ledger) = open();
     let jobs = vec![job(5, 1, vec![charge("0.025")])];
     ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs: jobs.clone(), ..Checkpoint::default() }).unwrap();
-    // The same revision once more: refused by the file, after the open state and a job before it were written.
+    // The same revision once more: refused by the file, after the open state and a job before it were
+    // written.
     let twice = Checkpoint {
         applied: Seq(2),
         open: vec![(1, Some(b"half".to_vec()))],
@@ -211,7 +213,8 @@ fn the_views_unpack_a_job() {
     );
     assert_eq!(
         texts(
-            "SELECT revision || ' ' || cause || ' ' || cost_expected || ' ' || service FROM charges ORDER BY revision"
+            "SELECT revision || ' ' || cause || ' ' || cost_expected || ' ' || service
+             FROM charges ORDER BY revision"
         ),
         ["1 delivered 0.025 clips", "2 delivered -0.005 clips"]
     );
@@ -337,4 +340,52 @@ fn a_migration_that_fails_changes_nothing() {
     assert_eq!(version_of(&path), 1);
     let other = Connection::open(&path).unwrap();
     other.execute_batch("SELECT * FROM budget").unwrap_err();
+}
+
+#[test]
+fn the_queries_of_the_documentation_run_and_find_something() {
+    let (dir, mut ledger) = open();
+    let failed = JobRow { outcome: "failed".into(), ..job(3, 1, vec![charge("2")]) };
+    let duplicate = ChargeRow { cause: "duplicate".into(), ..charge("0.5") };
+    let detail = DETAIL.replace("delivered", "duplicate").into_bytes();
+    let jobs = vec![JobRow { detail, ..job(1, 1, vec![charge("0.025"), duplicate]) }, failed];
+    ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs, ..Checkpoint::default() }).unwrap();
+    let page = include_str!("../../../../docs/ledger.md");
+    let queries: Vec<&str> =
+        page.split("```sql").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(queries.len() >= 6, "the page has only {} queries", queries.len());
+    let other = Connection::open(dir.path().join("ledger.db")).unwrap();
+    for query in queries {
+        let mut select = other.prepare(query).unwrap();
+        assert!(select.query([]).unwrap().next().unwrap().is_some(), "nothing found by {query}");
+    }
+}
+
+#[test]
+fn the_documentation_names_every_column_of_the_views() {
+    let (dir, _ledger) = open();
+    let page = include_str!("../../../../docs/ledger.md");
+    let other = Connection::open(dir.path().join("ledger.db")).unwrap();
+    for view in ["jobs", "charges", "attempts", "calls"] {
+        let section = page.split(&format!("\n## {view}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+        let select = other.prepare(&format!("SELECT * FROM {view}")).unwrap();
+        for column in select.column_names() {
+            assert!(section.contains(&format!("`{column}`")), "{view}.{column} is not documented");
+        }
+    }
+}
+
+#[test]
+fn a_revision_that_does_not_follow_is_refused() {
+    let (_dir, mut ledger) = open();
+    let jobs = vec![job(5, 1, vec![])];
+    ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs, ..Checkpoint::default() }).unwrap();
+    for (id, revision) in [(5, 3), (6, 2)] {
+        let jobs = vec![job(id, revision, vec![])];
+        let error =
+            ledger.checkpoint(&Checkpoint { applied: Seq(2), jobs, ..Checkpoint::default() }).unwrap_err();
+        assert!(matches!(error, StoreError::Revision { .. }), "{error}");
+    }
+    let jobs = vec![job(5, 3, vec![]), job(5, 2, vec![])];
+    ledger.checkpoint(&Checkpoint { applied: Seq(2), jobs, ..Checkpoint::default() }).unwrap();
 }

@@ -15,7 +15,8 @@ use crate::error::StoreError;
 use crate::journal::Seq;
 use crate::sqlite::Database;
 
-/// The write-ahead log is shortened when it is larger than this, which takes a reader that holds it for long.
+/// The write-ahead log is shortened when it is larger than this, which takes a reader that holds it for
+/// long.
 const LOG_BYTES: u64 = 256 << 20;
 
 /// The ledger of a data directory, open for writing.
@@ -46,7 +47,7 @@ impl Ledger {
         let database = Database::open(&dir.ledger_path(), SCHEMA.kind, flags)?;
         database.execute(
             "set the file up",
-            "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+            "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536; PRAGMA busy_timeout = 0;
              PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
         )?;
@@ -69,11 +70,12 @@ impl Ledger {
         self.applied
     }
 
-    /// Writes a checkpoint: all of it, durably, or nothing. The journal up to its position may be dropped afterwards.
+    /// Writes a checkpoint: all of it, durably, or nothing. The journal up to its position may be dropped
+    /// afterwards.
     ///
     /// # Errors
-    /// As [`Ledger::open`]; [`StoreError::Backwards`] when it is older than the last one. A revision that is already there
-    /// is refused by the file itself.
+    /// As [`Ledger::open`]; [`StoreError::Backwards`] when it is older than the last one. A revision that
+    /// is already there is refused by the file itself.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         if checkpoint.applied < self.applied {
             return Err(StoreError::Backwards {
@@ -142,7 +144,8 @@ impl Ledger {
         LedgerReader::open_file(&self.database.path)
     }
 
-    /// Copies the log into the file; shortens it when a reader has made it grow. A reader in the way is no error.
+    /// Copies the log into the file; shortens it when a reader has made it grow. A reader in the way is no
+    /// error.
     fn copy_log(&self) -> Result<(), StoreError> {
         if self.database.checkpoint("PASSIVE")? > LOG_BYTES {
             self.database.checkpoint("TRUNCATE")?;
@@ -237,7 +240,8 @@ impl WriteError {
 /// Sorted, so that pages are written from left to right.
 fn write_open(connection: &Connection, open: &[(u64, Option<Vec<u8>>)]) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO open_state(number, state) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET state = excluded.state",
+        "INSERT INTO open_state(number, state) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET state = excluded.state",
     )?;
     let mut delete = connection.prepare_cached("DELETE FROM open_state WHERE number = ?1")?;
     let mut sorted: Vec<_> = open.iter().collect();
@@ -320,7 +324,8 @@ fn row_before(connection: &Connection, job: &JobRow, last: i64) -> Result<i64, W
     }
 }
 
-/// Row and number of a job's newest revision. `last` is the newest row of all; runs are asked from the newest back.
+/// Row and number of a job's newest revision. `last` is the newest row of all; runs are asked from the
+/// newest back.
 pub(super) fn find_job(
     connection: &Connection,
     job_id: [u8; 16],
