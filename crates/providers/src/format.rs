@@ -169,7 +169,7 @@ pub struct WordRule {
     /// The words, in any case; a trailing `*` matches any ending.
     pub is: Vec<String>,
     /// The task's state.
-    pub state: Word<TaskState>,
+    pub state: Spanned<Word<TaskState>>,
     /// Why it failed.
     pub reason: Option<Word<FailureReason>>,
 }
@@ -224,6 +224,14 @@ pub enum StatusPattern {
 }
 
 impl StatusPattern {
+    /// Whether every answer that `other` matches is matched too.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Class(class), Self::Code(code)) => code / 100 == class,
+            (this, other) => this == other,
+        }
+    }
+
     /// Whether an answer is meant.
     pub fn matches(self, answer: Answer) -> bool {
         match (self, answer) {

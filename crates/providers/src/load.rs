@@ -10,7 +10,7 @@ use spantally_price::RateCard;
 use spantally_stitch::{Accepted, FailureReason, Role, TaskState};
 
 use crate::error::{LoadError, Source};
-use crate::format::{AnswerRule, CallRule, ProviderFile};
+use crate::format::{AnswerRule, CallRule, ProviderFile, StatusPattern, WordRule};
 use crate::route::{Method, Segment, Template};
 
 /// A provider file that was read and found good, with its text for findings that need other files.
@@ -92,6 +92,9 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
         }
         check_call(source, file, call, &mut findings);
     }
+    for rule in &file.words {
+        check_word(source, rule, &mut findings);
+    }
     for fact in &file.facts {
         if !crate::facts::NAMES.contains(&fact.name.value.as_str()) {
             findings.push(
@@ -159,8 +162,9 @@ fn check_call(source: &Source, file: &ProviderFile, call: &CallRule, findings: &
             }
         }
     }
-    for rule in &call.answers {
+    for (index, rule) in call.answers.iter().enumerate() {
         check_answer(source, call.role.value.0, rule, findings);
+        check_reached(source, rule, &call.answers[..index], findings);
     }
 }
 
@@ -239,6 +243,33 @@ fn check_answer(source: &Source, role: Role, rule: &AnswerRule, findings: &mut V
     }
     if rule.status.value.is_empty() {
         findings.push(source.finding(rule.status.referenced, "calls.answers.status", "no status is named"));
+    }
+}
+
+/// The first rule that fits is the one: what earlier rules take whole is never reached.
+fn check_reached(source: &Source, rule: &AnswerRule, earlier: &[AnswerRule], findings: &mut Vec<LoadError>) {
+    let taken = |pattern: &StatusPattern| {
+        earlier.iter().flat_map(|rule| &rule.status.value).any(|other| other.covers(*pattern))
+    };
+    if !rule.status.value.is_empty() && rule.status.value.iter().all(taken) {
+        let problem = "never reached: earlier rules of this call take all of these";
+        findings.push(
+            source
+                .finding(rule.status.referenced, "calls.answers.status", problem)
+                .help("the first rule that fits is the one: put the narrower one first"),
+        );
+    }
+}
+
+/// A reason says why something failed.
+fn check_word(source: &Source, rule: &WordRule, findings: &mut Vec<LoadError>) {
+    let failing = matches!(rule.state.value.0, TaskState::Failed | TaskState::Rejected | TaskState::Partial);
+    if rule.reason.is_some() && !failing {
+        let problem = "a reason belongs to state failed, rejected or partial";
+        findings.push(source.finding(rule.state.referenced, "words.state", problem));
+    }
+    if rule.is.is_empty() {
+        findings.push(source.finding(rule.state.referenced, "words.is", "no word is named"));
     }
 }
 

@@ -147,7 +147,8 @@ impl Recogniser {
         cache: &mut EndpointCache,
     ) -> Vec<Fact> {
         let own = provider.map(|index| &*self.provider(index).facts).unwrap_or_default();
-        self.facts.iter().chain(own).filter_map(|fact| fact.read(span, cache)).collect()
+        let seen = self.facts.iter().chain(own).filter(|fact| fact.is_in(span));
+        seen.filter_map(|fact| fact.read(span, cache)).collect()
     }
 }
 

@@ -146,7 +146,15 @@ struct Branch {
 
 impl Branch {
     fn take<'a>(&self, segment: &'a str) -> Option<&'a str> {
-        let inner = segment.strip_prefix(&*self.prefix)?.strip_suffix(&*self.suffix)?;
+        // Most captures are a whole segment. Comparing with an empty text is not free: its pointer is no
+        // address, and a vectorised `memcmp` pays for touching it.
+        let mut inner = segment;
+        if !self.prefix.is_empty() {
+            inner = inner.strip_prefix(&*self.prefix)?;
+        }
+        if !self.suffix.is_empty() {
+            inner = inner.strip_suffix(&*self.suffix)?;
+        }
         (!inner.is_empty()).then_some(inner)
     }
 }

@@ -77,11 +77,13 @@ pub struct SpanView<'a> {
 
 impl<'a> SpanView<'a> {
     /// The attribute in a slot.
+    #[inline]
     pub fn get(&self, slot: u16) -> Option<Value<'a>> {
         self.attributes.get(usize::from(slot)).copied().flatten()
     }
 
     /// The text attribute in a slot.
+    #[inline]
     pub fn text(&self, slot: u16) -> Option<&'a str> {
         match self.get(slot) {
             Some(Value::Text(text)) => Some(text),
@@ -99,6 +101,7 @@ pub struct ResourceView<'a> {
 
 impl<'a> ResourceView<'a> {
     /// The attribute in a slot.
+    #[inline]
     pub fn get(&self, slot: u16) -> Option<Value<'a>> {
         self.attributes.get(usize::from(slot)).copied().flatten()
     }

@@ -82,7 +82,7 @@ pub(crate) fn verdict(kind: Vocabulary, own: Option<&[WordRule]>, word: &str) ->
             let rule = own.unwrap_or_default().iter().find(|rule| rule.is.iter().any(|is| is_word(is, word)));
             match rule {
                 Some(rule) => {
-                    Some(Verdict { state: rule.state.0, reason: rule.reason.map(|reason| reason.0) })
+                    Some(Verdict { state: rule.state.value.0, reason: rule.reason.map(|reason| reason.0) })
                 }
                 None => general(GENERAL, word),
             }

@@ -19,6 +19,8 @@ calls:
     role: poll
     method: GET
     paths: [\"/v1/tasks/{task}\"]
+words:
+  - {is: [busy], state: failed, reason: capacity}
 facts:
   - {name: seconds, from: {response_header: x-seconds}, source: response}
 ";
