@@ -133,7 +133,7 @@ mod tests {
     const LIMIT: usize = 300_000;
 
     fn packed(coding: Coding, plain: &[u8]) -> Vec<u8> {
-        let level = flate2::Compression::fast();
+        let level = flate2::Compression::default();
         match coding {
             Coding::Identity => plain.to_vec(),
             Coding::Gzip => {

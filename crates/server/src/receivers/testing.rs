@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -60,6 +61,9 @@ pub(crate) fn request(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequ
 pub(crate) fn inflight(limit_bytes: u64) -> Inflight {
     Inflight::new(limit_bytes, 1000)
 }
+
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(10);
 
 /// A journal that keeps nothing, and fails when it is told to.
 struct Memory {
@@ -126,12 +130,19 @@ impl Server {
         Self { grpc: grpc_at, http: http_at, intake, disk_full, stop, tasks, messages, _committer: committer }
     }
 
-    /// Spans that were committed since the last call: received, and kept as evidence.
-    pub(super) fn committed(&self) -> (u64, usize) {
-        let batches = self.messages.try_iter().flat_map(|message| message.batches);
-        batches.fold((0, 0), |(received, kept), batch| {
-            (received + batch.tally.received, kept + batch.evidence.len())
-        })
+    /// Checks how many spans were committed since the last call: received, and kept as evidence.
+    ///
+    /// The core is handed a batch after its sender has been answered, so it is waited for.
+    pub(super) fn expect_committed(&self, expected: (u64, usize)) {
+        let mut seen = (0, 0);
+        while seen.0 < expected.0 {
+            let message = self.messages.recv_timeout(SOON).unwrap();
+            seen = message.batches.iter().fold(seen, |(received, kept), batch| {
+                (received + batch.tally.received, kept + batch.evidence.len())
+            });
+        }
+        assert_eq!(seen, expected);
+        assert!(self.messages.try_recv().is_err(), "more was committed");
     }
 
     /// How requests ended, those that came at all.

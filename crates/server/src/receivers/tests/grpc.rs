@@ -71,7 +71,7 @@ async fn export(
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
 }
@@ -85,16 +85,16 @@ async fn good_requests_are_durable_before_they_are_answered() {
     let server = Server::start().await;
     let mut channel = connect(&server).await;
     assert_eq!(export(&mut channel, &good()).await.unwrap(), "", "partial_success must be unset");
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     for (encoding, body) in [("gzip", gzip(&good())), ("zstd", zstd::encode_all(&*good(), 1).unwrap())] {
         let body = whole(framed(1, &body));
         assert_eq!(call(&mut channel, EXPORT, &[("grpc-encoding", encoding)], body).await.unwrap(), "");
-        assert_eq!(server.committed(), (2, 2));
+        server.expect_committed((2, 2));
     }
     let plain = whole(framed(0, &good()));
     call(&mut channel, EXPORT, &[("grpc-encoding", "gzip")], plain).await.unwrap();
     assert_eq!(export(&mut channel, b"").await.unwrap(), "", "an empty request succeeds");
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     assert_eq!(server.ends(), [("grpc", "accepted", 5)]);
 }
 
@@ -106,7 +106,7 @@ async fn a_message_in_many_frames_comes_out_whole() {
     let frames =
         tokio_stream::iter(frames).map(|frame| Ok::<_, std::convert::Infallible>(Frame::data(frame)));
     call(&mut channel, EXPORT, &[], Body::new(StreamBody::new(frames))).await.unwrap();
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn unusable_spans_are_told_and_the_rest_is_taken() {
     let partial = ExportTraceServiceResponse::decode(answer).unwrap().partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 2);
     assert_eq!(partial.error_message, "2 spans were rejected: invalid_trace_id 2");
-    assert_eq!(server.committed(), (3, 1));
+    server.expect_committed((3, 1));
     assert_eq!(server.ends(), [("grpc", "partial", 1)]);
 }
 
@@ -147,7 +147,7 @@ async fn bad_data_is_refused_for_good_with_details() {
     }
     assert_eq!(server.ends(), [("grpc", "bad_data", 8)]);
     export(&mut channel, &good()).await.unwrap();
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     assert_eq!(server.intake.inflight().used_bytes(), 0);
 }
 
@@ -229,7 +229,7 @@ async fn a_full_server_a_full_disk_and_a_stopping_one_ask_to_come_back() {
     assert_eq!(refused(export(&mut channel, &good()).await), 1);
     server.disk_full.store(false, Ordering::Relaxed);
     export(&mut channel, &good()).await.unwrap();
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     assert_eq!(server.ends(), [("grpc", "accepted", 1), ("grpc", "overloaded", 1), ("grpc", "storage", 1)]);
 }
 

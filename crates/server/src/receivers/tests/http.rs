@@ -64,7 +64,7 @@ fn raw(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
 }
@@ -99,7 +99,7 @@ async fn good_requests_are_durable_before_they_are_answered_in_their_own_type() 
         let answer = send(server.http, &post(&headers, &body)).await;
         assert_eq!((answer.code, &*answer.body), (200, answered), "{headers}");
         assert_eq!(answer.header("content-type"), Some(content_type));
-        assert_eq!(server.committed(), (2, 2), "{headers}");
+        server.expect_committed((2, 2));
     }
     assert_eq!(server.ends(), [("http_protobuf", "accepted", 3), ("http_json", "accepted", 2)]);
 }
@@ -110,7 +110,7 @@ async fn empty_requests_succeed_and_commit_nothing() {
     for (headers, body) in [(PROTOBUF, &b""[..]), (JSON, b"{}"), (JSON, br#"{"resourceSpans":[]}"#)] {
         assert_eq!(send(server.http, &post(headers, body)).await.code, 200);
     }
-    assert_eq!(server.committed(), (0, 0));
+    server.expect_committed((0, 0));
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn unusable_spans_are_told_and_the_rest_is_taken() {
     let partial = response.partial_success.unwrap();
     assert_eq!((answer.code, partial.rejected_spans), (200, 1));
     assert_eq!(partial.error_message, "1 spans were rejected: invalid_span_id 1");
-    assert_eq!(server.committed(), (2, 1));
+    server.expect_committed((2, 1));
     let answer = send(server.http, &post(JSON, &serde_json::to_vec(&request).unwrap())).await;
     let json = String::from_utf8(answer.body).unwrap();
     assert!(json.starts_with(r#"{"partialSuccess":{"#) && json.contains(r#""rejectedSpans":"1""#), "{json}");
@@ -138,7 +138,7 @@ async fn an_unknown_field_is_ignored() {
     let json = serde_json::to_string(&request("clips", vec![call_span(1)])).unwrap();
     let json = json.replacen('{', r#"{"later":[{"a":1}],"#, 1);
     assert_eq!(send(server.http, &post(JSON, json.as_bytes())).await.code, 200);
-    assert_eq!(server.committed(), (3, 3));
+    server.expect_committed((3, 3));
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn bad_data_is_refused_for_good_with_details_in_the_type_of_the_request() 
     assert_eq!(server.ends(), [("http_protobuf", "bad_data", 3), ("http_json", "bad_data", 1)]);
     // The receiver is none the worse for it.
     assert_eq!(send(server.http, &post(PROTOBUF, &good())).await.code, 200);
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     assert_eq!(server.intake.inflight().used_bytes(), 0);
 }
 
@@ -200,7 +200,7 @@ async fn wrong_types_encodings_methods_and_paths_have_their_own_answers() {
         let accepted = (end == "unsupported_encoding").then_some("gzip, zstd, deflate, identity");
         assert_eq!(answer.header("accept-encoding"), accepted);
     }
-    assert_eq!(server.committed(), (0, 0));
+    server.expect_committed((0, 0));
 }
 
 #[tokio::test]
@@ -277,10 +277,10 @@ async fn a_full_server_and_a_full_disk_ask_to_come_back() {
         send(server.http, &post(JSON, &serde_json::to_vec(&request("a", vec![call_span(1)])).unwrap())).await;
     assert_eq!((answer.code, answer.header("retry-after")), (503, Some("1")));
     assert!(String::from_utf8(answer.body).unwrap().contains("journal"));
-    assert_eq!(server.committed(), (0, 0));
+    server.expect_committed((0, 0));
     server.disk_full.store(false, Ordering::Relaxed);
     assert_eq!(send(server.http, &post(PROTOBUF, &good())).await.code, 200);
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     assert_eq!(
         server.ends(),
         [("http_protobuf", "accepted", 1), ("http_protobuf", "overloaded", 1), ("http_json", "storage", 1)]
@@ -303,7 +303,7 @@ async fn a_request_under_way_is_answered_when_the_server_stops() {
     assert_eq!(idle.read(&mut [0]).await.unwrap(), 0, "an idle connection is closed at once");
     under_way.write_all(&whole[whole.len() - 1..]).await.unwrap();
     assert_eq!(read(&mut under_way).await.code, 200);
-    assert_eq!(server.committed(), (2, 2));
+    server.expect_committed((2, 2));
     for task in server.tasks {
         task.await.unwrap().unwrap();
     }
@@ -320,6 +320,6 @@ async fn large_bodies_are_read_away_from_the_connections() {
     let headers = format!("{PROTOBUF}Content-Encoding: gzip\r\n");
     for (headers, body) in [(PROTOBUF, body.clone()), (&*headers, gzip(&body))] {
         assert_eq!(send(server.http, &post(headers, &body)).await.code, 200);
-        assert_eq!(server.committed(), (20_000, 20_000));
+        server.expect_committed((20_000, 20_000));
     }
 }
