@@ -47,8 +47,10 @@ pub(crate) async fn bind(
 
 fn help(key: &str, endpoint: &Endpoint, kind: std::io::ErrorKind) -> String {
     let port = endpoint.port;
-    let other =
-        Endpoint { host: endpoint.host.clone(), port: port.checked_add(10_000).unwrap_or_else(|| port - 10_000) };
+    let other = Endpoint {
+        host: endpoint.host.clone(),
+        port: port.checked_add(10_000).unwrap_or_else(|| port - 10_000),
+    };
     let change = format!("choose another: --set {key}={other}");
     match kind {
         std::io::ErrorKind::AddrInUse => {
