@@ -36,7 +36,7 @@ impl Default for Settings {
             rematch_ms: 60_000,
             max_spans: 4_000_000,
             max_idle_frames: 200_000,
-            max_assignment: 192,
+            max_assignment: 96,
         }
     }
 }

@@ -5,6 +5,9 @@ const MIN_WIDTH: f64 = 0.0015;
 /// Widest kernel, as a share of the gap.
 const MAX_SHARE: f64 = 0.3;
 
+/// Most kernels of a density: more gaps are thinned to their quantiles.
+const MAX_KERNELS: usize = 96;
+
 pub(crate) fn lognormal(x: f64, mu: f64, sigma: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
@@ -32,6 +35,10 @@ impl Kernels {
     /// Each kernel is as wide as the distance to its second neighbour, within bounds.
     pub(crate) fn new(mut gaps: Vec<f64>) -> Self {
         gaps.sort_unstable_by(f64::total_cmp);
+        if gaps.len() > MAX_KERNELS {
+            let last = gaps.len() - 1;
+            gaps = (0..MAX_KERNELS).map(|at| gaps[at * last / (MAX_KERNELS - 1)]).collect();
+        }
         let width = |at: usize| {
             let gap = gaps[at];
             let around = gaps[at.saturating_sub(2)..gaps.len().min(at + 3)].iter();

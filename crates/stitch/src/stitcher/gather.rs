@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
 use crate::stitcher::Stitcher;
+use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::index::{Kept, NO_POCKET, has_neighbours, hash};
 
 /// What placing a call needs to know of it after it was moved into the index.
 struct Brief {
     role: Role,
     trace: Option<TraceId>,
-    /// Its trace says nothing of where it belongs.
-    alone: bool,
-    names: Vec<u64>,
+    names: SmallVec<[u64; 4]>,
     links: Vec<SpanKey>,
     start: UnixNanos,
     last: UnixNanos,
     quiet: bool,
-    named: bool,
-    tenant: Arc<str>,
-    provider: Arc<str>,
+    /// The lane in which it waits if it is loose.
+    lane: Option<LaneKey>,
+    /// The name of its task, for spans that name the task in an attribute.
+    task: Option<u64>,
 }
 
 impl Stitcher {
@@ -49,23 +51,24 @@ impl Stitcher {
     fn brief(&self, evidence: &Evidence) -> Option<Brief> {
         let call = call_of(evidence)?;
         let tenant = &evidence.client.tenant;
-        let mut names: Vec<u64> =
-            call.correlations.iter().filter_map(|known| name_of(tenant, known)).collect();
-        if let Some(task) = call.task.as_ref().filter(|_| has_neighbours(evidence)) {
-            names.push(name_of_task(tenant, task));
-        }
+        let alone = !evidence.parent.is_some();
+        let loose = match call.role {
+            Role::Submit => alone && call.task.is_none(),
+            Role::Webhook => call.task.is_none(),
+            Role::Download | Role::Poll | Role::Result | Role::Cancel => alone,
+            Role::Sync | Role::Session => false,
+        };
+        let near = has_neighbours(evidence);
         Some(Brief {
             role: call.role,
-            trace: has_neighbours(evidence).then_some(evidence.span.trace),
-            alone: !evidence.parent.is_some(),
-            names,
+            trace: near.then_some(evidence.span.trace),
+            names: call.correlations.iter().filter_map(|known| name_of(tenant, known)).collect(),
             links: evidence.links.clone(),
             start: evidence.start,
             last: evidence.end.max(self.now),
             quiet: is_quiet(call),
-            named: call.task.is_some(),
-            tenant: tenant.clone(),
-            provider: call.endpoint.provider.clone(),
+            lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
+            task: call.task.as_ref().map(|task| name_of_task(tenant, task)),
         })
     }
 
@@ -74,14 +77,8 @@ impl Stitcher {
         if let Some(item) = self.index.item_mut(slot) {
             item.pocket = pocket;
         }
-        let loose = match brief.role {
-            Role::Submit => brief.alone && !brief.named,
-            Role::Webhook => !brief.named,
-            Role::Download | Role::Poll | Role::Result | Role::Cancel => brief.alone,
-            Role::Sync | Role::Session => false,
-        };
-        if loose {
-            self.pockets.join_lane(pocket, (brief.tenant.clone(), brief.provider.clone()));
+        if let Some(lane) = &brief.lane {
+            self.pockets.join_lane(pocket, lane.clone());
         }
     }
 
@@ -100,7 +97,7 @@ impl Stitcher {
                 self.tie_frames(trace, slot);
             }
         }
-        for &name in &brief.names {
+        for &name in brief.names.iter().chain(brief.task.as_ref().filter(|_| created)) {
             self.tie_name(slot, name);
         }
         self.tie_links(slot, &brief.links);

@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet, HashTable};
 use smallvec::SmallVec;
 
 use crate::call::{Answer, Evidence, Role, What};
@@ -13,7 +12,7 @@ use crate::id::{TaskId, TraceId};
 use crate::solve::pool::call_of;
 
 /// Tenant, provider and the provider's id.
-type TaskKey = (Arc<str>, Arc<str>, TaskId);
+type TaskKey<'a> = (&'a str, &'a str, &'a TaskId);
 
 /// One thing that solving places: a task with its calls, or a lone call.
 #[derive(Debug)]
@@ -34,6 +33,14 @@ pub(crate) enum Kept {
 }
 
 impl Item {
+    /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.
+    fn goes_by(&self, key: &TaskKey<'_>) -> bool {
+        let shows = |evidence: &Evidence| {
+            task_key(evidence).as_ref() == Some(key) || alias_key(evidence).as_ref() == Some(key)
+        };
+        self.evidence().iter().any(shows)
+    }
+
     pub(crate) fn evidence(&self) -> &[Evidence] {
         match &self.kept {
             Kept::Task(calls) => calls,
@@ -57,7 +64,8 @@ pub(crate) const NO_POCKET: u32 = u32::MAX;
 pub(crate) struct Index {
     items: Vec<Option<Item>>,
     free: Vec<u32>,
-    tasks: HashMap<TaskKey, u32, FixedState>,
+    /// Hash of the key and slot; the item has the key itself.
+    tasks: HashTable<(u64, u32)>,
     traces: HashMap<TraceId, Trace, FixedState>,
     /// Names (task ids, correlation ids) and who went by them first.
     names: HashMap<u64, u32, FixedState>,
@@ -84,7 +92,7 @@ impl Index {
         Self {
             items: Vec::new(),
             free: Vec::new(),
-            tasks: HashMap::default(),
+            tasks: HashTable::new(),
             traces: HashMap::default(),
             names: HashMap::default(),
             seen: HashSet::default(),
@@ -123,7 +131,7 @@ impl Index {
             return false;
         }
         let key = task_key(evidence);
-        key.is_some_and(|key| !self.tasks.contains_key(&key) && self.tombstones.contains(&hash(&key)))
+        key.is_some_and(|key| self.tombstones.contains(&hash(&key)) && self.task(&key).is_none())
     }
 
     pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
@@ -149,9 +157,10 @@ impl Index {
 
     fn place(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
         let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
-        let (slot, created) = match task_key(&evidence) {
-            Some(key) => self.place_task(number, key, evidence),
-            None => (self.insert(number, Kept::Lone(evidence)), true),
+        let (slot, created) = if task_key(&evidence).is_some() {
+            self.place_task(number, evidence)
+        } else {
+            (self.insert(number, Kept::Lone(evidence)), true)
         };
         if let Some(trace) = trace {
             let items = &mut self.traces.entry(trace).or_default().items;
@@ -162,25 +171,31 @@ impl Index {
         (slot, created)
     }
 
-    fn place_task(&mut self, number: u64, key: TaskKey, evidence: Evidence) -> (u32, bool) {
-        let alias = call_of(&evidence).and_then(|call| call.alias.clone());
-        let alias = alias.map(|alias| (key.0.clone(), key.1.clone(), alias));
-        let known = self.tasks.get(&key).or_else(|| self.tasks.get(alias.as_ref()?)).copied();
-        let (slot, created) = match known {
+    /// The slot of a task.
+    fn task(&self, key: &TaskKey<'_>) -> Option<u32> {
+        let mark = hash(key);
+        let same = |&(held, slot): &(u64, u32)| held == mark && self.item(slot).is_some_and(|item| item.goes_by(key));
+        self.tasks.find(mark, same).map(|&(_, slot)| slot)
+    }
+
+    fn place_task(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
+        let key = task_key(&evidence);
+        let alias = alias_key(&evidence);
+        let marks = [key.as_ref().map(hash), alias.as_ref().map(hash)];
+        let known = [key, alias].map(|key| key.and_then(|key| self.task(&key)));
+        let (slot, created) = match known[0].or(known[1]) {
             Some(slot) => {
                 if let Some(Item { kept: Kept::Task(calls), .. }) = self.item_mut(slot) {
                     calls.push(evidence);
                 }
                 (slot, false)
             }
-            None => {
-                let slot = self.insert(number, Kept::Task(vec![evidence]));
-                self.tasks.insert(key, slot);
-                (slot, true)
-            }
+            None => (self.insert(number, Kept::Task(vec![evidence])), true),
         };
-        if let Some(alias) = alias {
-            self.tasks.entry(alias).or_insert(slot);
+        for (mark, _) in marks.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
+            if let Some(mark) = mark {
+                self.tasks.insert_unique(mark, (mark, slot), |&(mark, _)| mark);
+            }
         }
         (slot, created)
     }
@@ -269,9 +284,12 @@ impl Index {
         self.gone.push(item.number);
         for evidence in item.evidence() {
             self.seen.remove(&fingerprint(evidence));
-            if let Some(key) = task_key(evidence) {
-                self.bury(&key);
-                self.tasks.remove(&key);
+            for key in task_key(evidence).into_iter().chain(alias_key(evidence)) {
+                let mark = hash(&key);
+                self.bury(mark);
+                if let Ok(entry) = self.tasks.find_entry(mark, |&held| held == (mark, slot)) {
+                    entry.remove();
+                }
             }
             if has_neighbours(evidence) {
                 self.leave_trace(evidence.span.trace, slot);
@@ -314,8 +332,7 @@ impl Index {
         }
     }
 
-    fn bury(&mut self, key: &TaskKey) {
-        let mark = hash(key);
+    fn bury(&mut self, mark: u64) {
         if self.tombstones.insert(mark) {
             self.tombstone_order.push_back(mark);
         }
@@ -372,8 +389,12 @@ fn fingerprint(evidence: &Evidence) -> u64 {
     hash(&(evidence.span, evidence.start, evidence.end, answer))
 }
 
-fn task_key(evidence: &Evidence) -> Option<TaskKey> {
+fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
     let call = call_of(evidence)?;
-    let task = call.task.clone()?;
-    Some((evidence.client.tenant.clone(), call.endpoint.provider.clone(), task))
+    Some((&evidence.client.tenant, &call.endpoint.provider, call.task.as_ref()?))
+}
+
+fn alias_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
+    let call = call_of(evidence)?;
+    Some((&evidence.client.tenant, &call.endpoint.provider, call.alias.as_ref()?))
 }

@@ -40,8 +40,19 @@ pub(crate) struct Pockets {
     pockets: Vec<Option<Pocket>>,
     free: Vec<u32>,
     wheel: BTreeMap<u64, Vec<u32>>,
-    lanes: BTreeMap<LaneKey, BTreeSet<u32>>,
+    lanes: BTreeMap<LaneKey, Lane>,
 }
+
+/// What is solved together: all loose pockets of a tenant and provider.
+#[derive(Debug, Default)]
+struct Lane {
+    members: BTreeSet<u32>,
+    /// When it may be solved again: a crowded lane is solved less often, so that the cost of a span stays flat.
+    next: UnixNanos,
+}
+
+/// A lane is solved again after a second, and a second more for so many pockets.
+const POCKETS_A_SECOND: u64 = 500;
 
 /// Not in the wheel.
 const NEVER: u64 = u64::MAX;
@@ -122,7 +133,7 @@ impl Pockets {
         let Some(pocket) = self.get_mut(at) else { return };
         if !pocket.lanes.contains(&key) {
             pocket.lanes.push(key.clone());
-            self.lanes.entry(key).or_default().insert(at);
+            self.lanes.entry(key).or_default().members.insert(at);
         }
     }
 
@@ -130,8 +141,8 @@ impl Pockets {
         let Some(pocket) = self.get_mut(at) else { return };
         for key in std::mem::take(&mut pocket.lanes) {
             if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.remove(&at);
-                if lane.is_empty() {
+                lane.members.remove(&at);
+                if lane.members.is_empty() {
                     self.lanes.remove(&key);
                 }
             }
@@ -139,7 +150,17 @@ impl Pockets {
     }
 
     pub(crate) fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
-        self.lanes.get(key).into_iter().flatten().copied()
+        self.lanes.get(key).into_iter().flat_map(|lane| &lane.members).copied()
+    }
+
+    /// Whether a lane may be solved now; if so, it may not be for a while. Else, when it may.
+    pub(crate) fn turn(&mut self, key: &LaneKey, now: UnixNanos) -> Result<(), UnixNanos> {
+        let Some(lane) = self.lanes.get_mut(key) else { return Ok(()) };
+        if lane.next > now {
+            return Err(lane.next);
+        }
+        lane.next = now.plus_ms(1000 + 1000 * lane.members.len() as u64 / POCKETS_A_SECOND);
+        Ok(())
     }
 
     /// Makes one pocket of two; tells which one is left.

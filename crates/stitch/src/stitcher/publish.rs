@@ -33,7 +33,7 @@ impl Stitcher {
     /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
     pub(super) fn publish_due(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut lanes: BTreeSet<LaneKey> = BTreeSet::new();
+        let mut lanes: BTreeMap<LaneKey, Vec<u32>> = BTreeMap::new();
         for at in self.pockets.due(self.now) {
             let Some(pocket) = self.pockets.get(at) else { continue };
             let settle = pocket.last.plus_ms(self.settings.settle_delay_ms);
@@ -42,12 +42,20 @@ impl Stitcher {
             } else if pocket.settled {
                 self.retire(at, &mut changes);
             } else if pocket.lanes.is_empty() {
-                lanes.extend(self.solve_alone(at, &mut changes));
+                for lane in self.solve_alone(at, &mut changes) {
+                    lanes.entry(lane).or_default().push(at);
+                }
             } else {
-                lanes.extend(pocket.lanes.iter().cloned());
+                for lane in pocket.lanes.clone() {
+                    lanes.entry(lane).or_default().push(at);
+                }
             }
         }
-        for lane in lanes {
+        for (lane, due) in lanes {
+            if let Err(later) = self.pockets.turn(&lane, self.now) {
+                due.into_iter().for_each(|at| self.pockets.schedule(at, later));
+                continue;
+            }
             let pockets: Vec<u32> = self.pockets.lane(&lane).collect();
             self.solve_lane(&pockets, &mut changes);
         }
