@@ -100,19 +100,24 @@ fn nothing_acknowledged_is_lost_when_killed() {
     let (mut durable, mut applied, mut random) = (0, 0, 0x2545_f491_4f6c_dd1d_u64);
     for round in 0..20 {
         let mut child = child("appends_until_killed", dir.path(), &[]);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // After a few rows, at any moment: in an append, a checkpoint, a slice of dropping.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let (rows, pause) = (10 + (random >> 40) % 30, Duration::from_micros((random >> 50) % 4000));
-        let mut heard_rows = lines.by_ref().map_while(Result::ok).filter_map(|line| heard(&line, "durable"));
-        durable = durable.max(heard_rows.nth(rows as usize).unwrap());
-        thread::sleep(pause);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let mut heard_rows = 0;
         for line in lines.map_while(Result::ok) {
-            durable = durable.max(heard(&line, "durable").unwrap_or(0));
             applied = applied.max(heard(&line, "applied").unwrap_or(0));
+            if let Some(seq) = heard(&line, "durable") {
+                durable = durable.max(seq);
+                heard_rows += 1;
+            }
+            if heard_rows == rows {
+                thread::sleep(pause);
+                // What it said before it died is still read.
+                child.kill().unwrap();
+            }
         }
+        child.wait().unwrap();
         check_after_kill(dir.path(), round, durable, applied);
     }
     assert!(durable > 200 && applied > 50, "too little was tried: {durable} durable, {applied} applied");
