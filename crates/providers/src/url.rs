@@ -104,4 +104,19 @@ mod tests {
         assert_eq!(target.parameter("y"), Some(""));
         assert_eq!(target.parameter("z"), None);
     }
+
+    proptest::proptest! {
+        /// Whatever an instrumentation writes: parts of the text, in order.
+        #[test]
+        fn any_text_is_cut(text in "[a-z:/?#@%&=+\\[\\]0-9.\u{e9}-]{0,40}") {
+            let target = Target::parse(&text);
+            let parts = target.host.len() + target.query.len();
+            proptest::prop_assert!(parts <= text.len());
+            proptest::prop_assert!(!target.path.is_empty());
+            for (name, value) in parameters(target.query) {
+                proptest::prop_assert!(decode(name, true).len() <= 3 * name.len());
+                proptest::prop_assert!(decode(value, true).len() <= 3 * value.len());
+            }
+        }
+    }
 }

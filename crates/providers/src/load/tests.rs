@@ -97,6 +97,28 @@ fn rules_of_two_files_that_claim_the_same_request_are_a_finding() {
     );
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// A built-in file with a hole or a splinter in it: good, or findings inside the file; never a panic.
+    #[test]
+    fn damaged_files_are_findings_or_good(
+        which in 0..crate::builtin::TEXTS.len(),
+        at in proptest::prelude::any::<proptest::sample::Index>(),
+        cut in 0_usize..40,
+        splinter in "[a-z{}\\[\\]:,*&#\"'\n\u{e9} -]{0,6}",
+    ) {
+        let (name, text) = crate::builtin::TEXTS[which];
+        let start = text.floor_char_boundary(at.index(text.len()));
+        let end = text.ceil_char_boundary((start + cut).min(text.len()));
+        let damaged = format!("{}{splinter}{}", &text[..start], &text[end..]);
+        for found in load(name, &damaged).err().unwrap_or_default() {
+            proptest::prop_assert!(found.line <= damaged.lines().count() as u64 + 1, "{found}");
+            proptest::prop_assert!(!found.render().is_empty());
+        }
+    }
+}
+
 /// The page that explains the format: its example is a good file, and it names every fact.
 #[test]
 fn the_documentation_is_true() {
