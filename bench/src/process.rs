@@ -14,6 +14,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const QUIET_SHARE: f64 = 0.03;
 /// ... for this long.
 const QUIET_FOR: Duration = Duration::from_secs(1);
+/// A decided job waits this long for late spans before it is booked. Short, so that booking is in the measurement.
+const SETTLE_DELAY: Duration = Duration::from_secs(2);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
@@ -115,6 +117,7 @@ impl Server {
                     format!("receivers.otlp.protocols.http.endpoint={http}"),
                     format!("exporters.prometheus.endpoint={address}"),
                     format!("storage.directory={}", data.path().display()),
+                    format!("processors.spantally.settle_delay={}s", SETTLE_DELAY.as_secs()),
                     "service.telemetry.logs.level=warn".to_owned(),
                 ];
                 command.arg("serve");
@@ -169,6 +172,10 @@ impl Server {
     /// Waits until the server has done what it put off, at most `limit`. Whether it became quiet.
     pub fn wait_until_quiet(&self, limit: Duration) -> Result<bool, ServerError> {
         let begun = Instant::now();
+        if self.admin.is_some() {
+            // Booking begins this long after the last span; before that, quiet means nothing.
+            std::thread::sleep(SETTLE_DELAY + QUIET_FOR);
+        }
         while begun.elapsed() < limit {
             let before = self.cpu_seconds()?;
             std::thread::sleep(QUIET_FOR);

@@ -168,6 +168,9 @@ fn notes(runs: &[Run]) -> String {
         if !run.quiet {
             let _ = writeln!(out, "note: {name}: still busy at the end; its CPU is a lower bound");
         }
+        if run.subject == Subject::Spantally && run.counted.is_none() {
+            let _ = writeln!(out, "note: {name}: /metrics did not answer within 30 s");
+        }
         if let Some(counted) = run.counted
             && (counted.received != run.spans || counted.duplicate + counted.rejected > 0)
         {

@@ -18,7 +18,7 @@ use crate::telemetry;
 /// Start the server and send it realistic traffic: jobs with retries, time-outs, duplicates and failures.
 ///
 /// The traffic goes over real OTLP/gRPC; the summary shows what the server says, not what the generator knows.
-/// Ctrl-c ends it and prints the truth beside what was found.
+/// Ctrl-c ends it; with --seconds it ends by itself and prints the truth beside what was found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// End by itself: begin no new job after this long, let the others end and settle, compare.
@@ -127,7 +127,7 @@ fn greeting(args: &Args, addresses: Addresses) -> String {
         Some(seconds) => {
             format!("\nNew jobs begin for {seconds} s; then the truth is laid beside what was found.\n")
         }
-        None => "\nCtrl-c ends it and lays the truth beside what was found.\n".to_owned(),
+        None => "\nCtrl-c ends it.\n".to_owned(),
     });
     lines.join("\n")
 }

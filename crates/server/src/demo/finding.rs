@@ -44,10 +44,6 @@ impl Spend {
 pub struct Finding {
     /// Spans received.
     pub spans: u64,
-    /// Spans that had come before.
-    pub duplicate_spans: u64,
-    /// Spans that are no generation call.
-    pub ignored_spans: u64,
     /// Settled jobs by outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Attempts of settled jobs by cause.
@@ -72,8 +68,6 @@ impl Finding {
             |call: &str| count_by(page, "spantally_calls", "call", &[("call", call)]).into_values().sum();
         Self {
             spans: count(page.sum("spantally_spans_received_total", &[])),
-            duplicate_spans: count(page.sum("spantally_spans_duplicate_total", &[])),
-            ignored_spans: count(page.sum("spantally_spans_ignored_total", &[])),
             outcomes: parsed(net("spantally_jobs", "outcome"), Outcome::parse),
             causes: parsed(net("spantally_attempts", "cause"), Cause::parse),
             polls: calls("poll"),

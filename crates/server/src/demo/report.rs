@@ -23,7 +23,6 @@ pub fn compare(truth: &Truth, finding: &Finding) -> String {
         let _ = writeln!(out, "{name:<34}{truth:>12}{found:>12}{:>12}", signed(difference));
     };
     row("spans sent / received", truth.spans + truth.repeated_spans, finding.spans);
-    row("  of those sent twice", truth.repeated_spans, finding.duplicate_spans);
     row("jobs", totals.jobs, finding.jobs());
     row("attempts", totals.attempts, finding.attempts());
     row("polls", totals.polls, finding.polls);

@@ -74,7 +74,7 @@ impl Phase {
     }
 }
 
-/// Runs a demo until its time is up or `stop` resolves; then writes the comparison.
+/// Runs a demo until its time is up, then writes the comparison; or until `stop` resolves.
 pub async fn run<W: Write>(
     addresses: Addresses,
     plan: Plan,
@@ -95,9 +95,13 @@ pub async fn run<W: Write>(
     let mut ticks = interval(EXPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let show_every = if screen.is_terminal() { LOOK_EVERY } else { WRITE_EVERY };
+    let mut stopped = false;
     for tick in 0_u32.. {
         tokio::select! {
-            () = &mut stop => break,
+            () = &mut stop => {
+                stopped = true;
+                break;
+            }
             _ = ticks.tick() => {}
         }
         show.export().await?;
@@ -114,7 +118,13 @@ pub async fn run<W: Write>(
     }
     let finding = show.look().await?;
     screen.show(&show.moment(&finding))?;
-    screen.say(&format!("\n{}", report::compare(show.traffic.truth(), &finding)))?;
+    let last = match stopped {
+        true => {
+            "Stopped. With --seconds N the jobs end, and the truth is laid beside what was found.".to_owned()
+        }
+        false => report::compare(show.traffic.truth(), &finding),
+    };
+    screen.say(&format!("\n{last}"))?;
     Ok(())
 }
 
