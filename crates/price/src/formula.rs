@@ -199,7 +199,8 @@ fn compile_call(call: &CallExpr) -> Result<Node, FormulaError> {
 
 fn unknown_function(name: &str) -> FormulaError {
     FormulaError(format!(
-        "`{name}` with these arguments is not supported; there are ceil(x), floor(x), round(x), min(x, ...), max(x, ...)"
+        "`{name}` with these arguments is not supported; there are ceil(x), floor(x), round(x), min(x, ...) \
+         and max(x, ...)"
     ))
 }
 

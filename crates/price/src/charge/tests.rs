@@ -1,4 +1,7 @@
-//! Amounts, rule kind by rule kind: `docs/pricing.md` has the same tables in words.
+//! Amounts, rule kind by rule kind: `docs/pricing.md` has the same tables in words. What selects a rule is in
+//! `selection.rs`.
+
+mod selection;
 
 use spantally_stitch::{Accepted, Attempt, FactSource, FailureReason, Outcome, Role, UnixNanos};
 
@@ -148,123 +151,10 @@ fn rounding_allowance_and_minimum() {
     }
 }
 
-fn when(fact: &str, value: &str) -> Vec<Condition> {
-    vec![Condition { facts: vec![fact.into()], is: Is::OneOf(vec![Pattern::new(value)]) }]
-}
-
-#[test]
-fn prices_by_fact_and_by_date() {
-    let table = |default: bool| {
-        vec![
-            PriceRow { when: when("resolution", "720p"), ..price("0.1") },
-            PriceRow { when: when("resolution", "1080p"), is_default: default, ..price("0.2") },
-            PriceRow { when: when("resolution", "4k"), ..price("0.4") },
-        ]
-    };
-    let cards = |default| cards(vec![Meter { prices: table(default), ..seconds() }]);
-    let at = |facts: &[(&str, &str, FactSource)]| attempt(&[&[("seconds", "10", REQUEST)], facts].concat());
-    let success = "clips/success";
-    check(&cards(true), &at(&[("resolution", "4k", REQUEST)]), ["4"; 3], Basis::Documented, success);
-    check(&cards(true), &at(&[]), ["1", "2", "4"], Basis::Assumed, success);
-    check(&cards(false), &at(&[]), ["1", "1", "4"], Basis::Assumed, success);
-    let eight_k = bill(&job(vec![at(&[("resolution", "8k", REQUEST)])]), &cards(true));
-    assert_eq!(eight_k.unpriced, [Unpriced { attempt: 0, reason: UnpricedReason::NoPrice }]);
-
-    let until = |until| Period { from: UnixNanos(0), until: UnixNanos(until) };
-    let from = Period { from: UnixNanos(100), until: UnixNanos(150) };
-    let prices = vec![PriceRow { period: until(100), ..price("1") }, PriceRow { period: from, ..price("2") }];
-    let cards = self::cards(vec![Meter { prices, ..seconds() }]);
-    for (start, cost) in [(99, Some("10")), (100, Some("20")), (149, Some("20")), (150, None)] {
-        let started = Attempt { started_at: UnixNanos(start), ..at(&[]) };
-        if let Some(cost) = cost {
-            check(&cards, &started, [cost; 3], Basis::Documented, success);
-        } else {
-            let bill = bill(&job(vec![started]), &cards);
-            assert_eq!(bill.unpriced[0].reason, UnpricedReason::NoPriceAtTime);
-            assert!(bill.cost().is_empty(), "no money rather than none spent");
-        }
-    }
-}
-
-#[test]
-fn number_ranges_and_the_model_select_a_row() {
-    let up_to = |most: &str| {
-        vec![Condition { facts: vec!["seconds".into()], is: Is::Between(None, Some(dec(most))) }]
-    };
-    let prices = vec![
-        PriceRow { when: up_to("5"), ..price("0.3") },
-        PriceRow { when: when("model", "slow*"), ..price("9") },
-        PriceRow { when: when("model", "fast"), ..price("0.2") },
-    ];
-    let cards = cards(vec![Meter { prices, ..seconds() }]);
-    check(&cards, &attempt(&[("seconds", "5", REQUEST)]), ["1.5"; 3], Basis::Documented, "clips/success");
-    check(&cards, &attempt(&[("seconds", "6", REQUEST)]), ["1.2"; 3], Basis::Documented, "clips/success");
-}
-
-#[test]
-fn policy_terms() {
-    let table = [
-        (Terms::Full, ["0.8"; 3], Basis::Documented),
-        (Terms::None, ["0"; 3], Basis::Documented),
-        (Terms::Fixed(dec("2")), ["0.2"; 3], Basis::Documented),
-        (Terms::Prorated(source("seconds_done", RESPONSE)), ["0.3"; 3], Basis::Documented),
-        (Terms::Prorated(source("never_seen", RESPONSE)), ["0", "0.4", "0.8"], Basis::Assumed),
-        (Terms::Reported, ["0", "0.4", "0.8"], Basis::Assumed),
-        (Terms::Unknown { probability: dec("0.1") }, ["0", "0.08", "0.8"], Basis::Assumed),
-    ];
-    for (terms, cost, basis) in table {
-        let cards =
-            cards_of(tariff(vec![seconds()]), vec![row("clips/failed", Outcome::Failed, terms)], Vec::new());
-        let mut failed = ends(Outcome::Failed);
-        failed.facts.push(fact("seconds_done", "3", RESPONSE));
-        check(&cards, &failed, cost, basis, "clips/failed");
-    }
-}
-
 #[test]
 fn an_end_without_a_row_is_unknown() {
     let cards = cards_of(tariff(vec![seconds()]), Vec::new(), Vec::new());
     check(&cards, &ends(Outcome::Failed), ["0", "0.4", "0.8"], Basis::Assumed, decided_by::NO_POLICY);
-}
-
-#[test]
-fn policy_rows_by_reason_stage_cancel_status_and_code() {
-    let failed = |when: When| PolicyRow { when, ..row("", Outcome::Failed, Terms::None) };
-    let named = |name: &str, when: When| PolicyRow { name: name.into(), ..failed(when) };
-    let rows = vec![
-        named("code", When { facts: when("failure_code", "SAFETY.*"), ..When::default() }),
-        named("reason", When { reasons: vec![FailureReason::Capacity], ..When::default() }),
-        named(
-            "status",
-            When { statuses: vec![crate::StatusRange { from: 500, to: 599 }], ..When::default() },
-        ),
-        named("queued", When { canceled_before_start: Some(true), ..When::default() }),
-        named("rest", When::default()),
-    ];
-    let cards = cards_of(tariff(vec![seconds()]), rows, Vec::new());
-    let plain = ends(Outcome::Failed);
-    let mut coded = plain.clone();
-    coded.facts.push(fact("failure_code", "SAFETY.INPUT.TEXT", RESPONSE));
-    let table = [
-        ("code", coded),
-        ("reason", Attempt { failure_reason: Some(FailureReason::Capacity), ..plain.clone() }),
-        (
-            "status",
-            Attempt {
-                calls: vec![
-                    call(Role::Submit, Some(200)),
-                    call(Role::Result, Some(503)),
-                    call(Role::Poll, None),
-                ],
-                ..plain.clone()
-            },
-        ),
-        ("queued", Attempt { outcome: Outcome::Canceled, canceled_before_start: true, ..plain.clone() }),
-        ("rest", plain),
-    ];
-    for (policy, attempt) in table {
-        check(&cards, &attempt, ["0"; 3], Basis::Documented, policy);
-    }
 }
 
 #[test]
@@ -377,47 +267,4 @@ fn several_meters_make_several_charges() {
     rich.calls.push(call(Role::Session, None));
     let costs: Vec<_> = bill(&job(vec![rich]), &cards).charges.iter().map(|charge| charge.cost.max).collect();
     assert_eq!(costs, [dec("0.2"), dec("0.08"), dec("0.25")]);
-}
-
-#[test]
-fn a_fallback_is_billed_as_the_model_that_ran() {
-    let slow = Tariff {
-        models: vec![Pattern::new("slow*")],
-        meters: vec![Meter { prices: vec![price("1")], ..seconds() }],
-        ..Tariff::default()
-    };
-    let mut cards = Cards::default();
-    cards.insert(RateCard::new("clips".into(), vec![slow, tariff(vec![seconds()])], policy(), Vec::new()));
-    check(&cards, &ends(Outcome::Succeeded), ["0.8"; 3], Basis::Documented, "clips/success");
-    let mut fallen = ends(Outcome::Succeeded);
-    fallen.facts.push(fact(BILLED_MODEL, "slow-2", RESPONSE));
-    check(&cards, &fallen, ["8"; 3], Basis::Documented, "clips/success");
-}
-
-#[test]
-fn the_first_tariff_that_takes_model_and_operation() {
-    let named = |models: &[&str], operations: &[&str], rule: &str| Tariff {
-        models: models.iter().map(|model| Pattern::new(model)).collect(),
-        operations: operations.iter().map(|operation| Pattern::new(operation)).collect(),
-        meters: vec![Meter { rule: rule.into(), ..seconds() }],
-        ..Tariff::default()
-    };
-    let tariffs = vec![
-        named(&["a/one"], &["text_to_image"], "one_image"),
-        named(&["a/*"], &[], "a_any"),
-        named(&[""], &["text_to_image"], "unseen_image"),
-        named(&["*", ""], &[], "rest"),
-    ];
-    let card = RateCard::new("p".into(), tariffs, Vec::new(), Vec::new());
-    for (model, operation, rule) in [
-        ("a/one", "text_to_image", "one_image"),
-        ("a/one", "upscale", "a_any"),
-        ("a/two", "text_to_image", "a_any"),
-        ("b", "text_to_image", "rest"),
-        ("", "text_to_image", "unseen_image"),
-        ("", "", "rest"),
-    ] {
-        let found = card.tariff(model, operation).map(|tariff| &*tariff.meters[0].rule);
-        assert_eq!(found, Some(rule), "{model} {operation}");
-    }
 }

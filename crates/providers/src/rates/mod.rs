@@ -13,7 +13,7 @@ mod words;
 
 pub use section::{
     AssumeRule, Comparison, CreditRule, MeterRule, NumberRange, PolicyRule, PriceRule, QuantityRule,
-    RatesSection, ReportedRule, SourceRule, TariffRule, WhenRule,
+    RatesSection, ReportedRule, SourceRule, TariffRule, Voice, WhenRule,
 };
 pub use words::{ChargeWord, UNITS};
 
