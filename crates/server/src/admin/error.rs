@@ -52,7 +52,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // Two strings always serialise; the alternative to an empty body would be a panic.
-        let body = serde_json::to_string(&self.body).unwrap_or_default();
+        let body = serde_json::to_string(&self.body).unwrap_or_default() + "\n";
         (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
+use spantally_providers::rates::{ChargeWord, RatesSection, Voice};
 
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, stdout};
 use crate::config::Config;
+use crate::job_json::Rfc3339;
 use crate::provider_files::{ProviderFiles, ProviderSource};
 
 /// Check the configuration and the provider files, and show what they hold.
@@ -29,6 +31,30 @@ struct Row {
     hosts: usize,
     /// How many kinds of call it knows, by role.
     calls: BTreeMap<&'static str, usize>,
+    prices: Prices,
+    policies: Policies,
+}
+
+/// How many prices a file has, and from whom.
+#[derive(Debug, Default, Serialize)]
+struct Prices {
+    /// From the provider itself.
+    documented: usize,
+    /// From somebody else's list.
+    third_party: usize,
+    /// Meters without any price: their units are counted, without money.
+    unpriced_meters: usize,
+    /// The day on which the oldest price was read.
+    as_of: Option<String>,
+}
+
+/// How many policy rows a file has: what is charged for which end.
+#[derive(Debug, Default, Serialize)]
+struct Policies {
+    /// With a source.
+    documented: usize,
+    /// Not documented anywhere: such an end costs between nothing and all.
+    unknown: usize,
 }
 
 /// Loads everything that `serve` loads and opens nothing.
@@ -65,16 +91,38 @@ fn row(source: &ProviderSource) -> Row {
         from: source.path.as_ref().map_or("built-in".to_owned(), |path| path.display().to_string()),
         hosts: file.hosts.len(),
         calls,
+        prices: prices(source),
+        policies: policies(&file.rates),
     }
+}
+
+fn prices(source: &ProviderSource) -> Prices {
+    let rates = &source.loaded.file.rates;
+    let is_third_party =
+        |key: &str| rates.sources.get(key).is_some_and(|source| source.confidence == Voice::ThirdParty);
+    let mut found = Prices {
+        as_of: source.loaded.card.as_of().map(|day| Rfc3339(day).to_string().chars().take(10).collect()),
+        ..Prices::default()
+    };
+    for meter in rates.tariffs.iter().flat_map(|tariff| &tariff.meters) {
+        let third_party =
+            meter.prices.iter().filter(|price| is_third_party(&price.value.source.value)).count();
+        found.third_party += third_party;
+        found.documented += meter.prices.len() - third_party;
+        found.unpriced_meters += usize::from(meter.prices.is_empty());
+    }
+    found
+}
+
+fn policies(rates: &RatesSection) -> Policies {
+    let rows = rates.policy.iter().chain(rates.tariffs.iter().flat_map(|tariff| &tariff.policy));
+    let (unknown, documented): (Vec<_>, Vec<_>) =
+        rows.partition(|row| row.charge.value.0 == ChargeWord::Unknown);
+    Policies { documented: documented.len(), unknown: unknown.len() }
 }
 
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::failed(miette::miette!("{error}")))
-}
-
-fn calls_text(row: &Row) -> String {
-    let parts: Vec<_> = row.calls.iter().map(|(role, count)| format!("{role} {count}")).collect();
-    parts.join(", ")
 }
 
 fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> {
@@ -91,19 +139,45 @@ fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> 
     writeln!(out, "{:<16} {}\n", "data directory", settings.storage.directory.display())?;
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["provider", "from", "hosts", "calls"]);
+    table.set_header(HEADER);
     for row in rows {
-        table.add_row([row.provider.clone(), row.from.clone(), row.hosts.to_string(), calls_text(row)]);
+        table.add_row(cells(row));
     }
-    writeln!(out, "{table}\n")?;
+    writeln!(out, "{}\n", table.trim_fmt())?;
     writeln!(out, "The configuration and {} provider files are good.", rows.len())
 }
 
 fn csv(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    writeln!(out, "provider,title,from,hosts,calls")?;
+    writeln!(out, "{}", HEADER.join(","))?;
     for row in rows {
-        let cells = [&row.provider, &row.title, &row.from, &row.hosts.to_string(), &calls_text(row)];
-        writeln!(out, "{}", cells.map(|cell| csv_cell(cell)).join(","))?;
+        writeln!(out, "{}", cells(row).map(|cell| csv_cell(&cell).into_owned()).join(","))?;
     }
     Ok(())
+}
+
+const HEADER: [&str; 9] = [
+    "provider",
+    "from",
+    "calls",
+    "prices",
+    "third-party prices",
+    "unpriced meters",
+    "prices as of",
+    "policies",
+    "unknown policies",
+];
+
+fn cells(row: &Row) -> [String; HEADER.len()] {
+    let (prices, policies) = (&row.prices, &row.policies);
+    [
+        row.provider.clone(),
+        row.from.clone(),
+        row.calls.values().sum::<usize>().to_string(),
+        prices.documented.to_string(),
+        prices.third_party.to_string(),
+        prices.unpriced_meters.to_string(),
+        prices.as_of.clone().unwrap_or_default(),
+        policies.documented.to_string(),
+        policies.unknown.to_string(),
+    ]
 }
