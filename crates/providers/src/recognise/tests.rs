@@ -10,6 +10,12 @@ mod calls;
 mod frames;
 mod webhooks;
 
+/// Attributes of a span in a table.
+type Attributes = &'static [(&'static str, Value<'static>)];
+
+/// How a frame ended, in a table.
+type End = Option<(spantally_stitch::TaskState, Option<spantally_stitch::FailureReason>)>;
+
 /// The built-in files with the user's configuration.
 fn recogniser(extra: &CorrelationConfig) -> Recogniser {
     let files = crate::builtin::files().unwrap_or_else(|findings| {

@@ -179,11 +179,10 @@ fn an_endpoint_is_shared() {
 #[test]
 fn an_answer_without_a_status_says_whether_the_request_went_out() {
     let recogniser = builtin();
-    let text = Value::Text;
-    let table: [(&[(&str, Value<'static>)], &str, &str, Answer); 22] = [
+    let table: [(Attributes, &str, &str, Answer); 22] = [
         (&[], "", "", Answer::Missing),
         (
-            &[("error.type", text("ReadTimeout"))],
+            &[("error.type", Value::Text("ReadTimeout"))],
             "ReadTimeout: The read operation timed out",
             "httpx.ReadTimeout",
             Answer::TimedOut,
@@ -197,13 +196,13 @@ fn an_answer_without_a_status_says_whether_the_request_went_out() {
             "23",
             Answer::TimedOut,
         ),
-        (&[("error.type", text("AbortError"))], "", "", Answer::TimedOut),
-        (&[("error.type", text("timeout"))], "", "", Answer::TimedOut),
+        (&[("error.type", Value::Text("AbortError"))], "", "", Answer::TimedOut),
+        (&[("error.type", Value::Text("timeout"))], "", "", Answer::TimedOut),
         (&[], "Post \"https://x\": context deadline exceeded", "", Answer::TimedOut),
         (&[], "", "java.net.SocketTimeoutException", Answer::TimedOut),
-        (&[("error.type", text("Error"))], "socket hang up", "", Answer::Reset),
+        (&[("error.type", Value::Text("Error"))], "socket hang up", "", Answer::Reset),
         (&[], "", "httpx.RemoteProtocolError", Answer::Reset),
-        (&[("error.type", text("ECONNRESET"))], "", "", Answer::Reset),
+        (&[("error.type", Value::Text("ECONNRESET"))], "", "", Answer::Reset),
         (
             &[],
             "('Connection aborted.', ConnectionResetError(104))",
@@ -213,16 +212,16 @@ fn an_answer_without_a_status_says_whether_the_request_went_out() {
         (&[], "[Errno 111] Connection refused", "requests.exceptions.ConnectionError", Answer::NotSent),
         (&[], "", "httpx.ConnectTimeout", Answer::NotSent),
         (&[], "", "httpx.ConnectError", Answer::NotSent),
-        (&[("error.type", text("ECONNREFUSED"))], "", "", Answer::NotSent),
+        (&[("error.type", Value::Text("ECONNREFUSED"))], "", "", Answer::NotSent),
         (&[], "", "socket.gaierror", Answer::NotSent),
         (&[], "", "aiohttp.client_exceptions.ClientConnectorError", Answer::NotSent),
-        (&[("error.type", text("429"))], "", "", Answer::Status(429)),
-        (&[("http.response.status_code", text("503"))], "", "", Answer::Status(503)),
+        (&[("error.type", Value::Text("429"))], "", "", Answer::Status(429)),
+        (&[("http.response.status_code", Value::Text("503"))], "", "", Answer::Status(503)),
     ];
     for (extra, message, exception, expected) in table {
         let mut attributes = vec![
-            ("http.request.method", text("POST")),
-            ("url.full", text("https://api.dev.runwayml.com/v1/image_to_video")),
+            ("http.request.method", Value::Text("POST")),
+            ("url.full", Value::Text("https://api.dev.runwayml.com/v1/image_to_video")),
         ];
         attributes.extend_from_slice(extra);
         let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);

@@ -4,13 +4,14 @@ use rust_decimal::Decimal;
 use spantally_stitch::{FactValue, FailureReason, TaskState};
 
 use super::*;
+use Value::Text;
 
-const TEXT: fn(&'static str) -> Value<'static> = Value::Text;
+const STATUS: &str = "app.generation.status";
 
 #[test]
 fn kinds() {
     let recogniser = builtin();
-    let table: [(SpanKind, &str, &[(&str, Value<'static>)], Option<FrameKind>); 14] = [
+    let table: [(SpanKind, &str, Attributes, Option<FrameKind>); 14] = [
         (SpanKind::Server, "POST /api/generations", &[], Some(FrameKind::Server)),
         (SpanKind::Consumer, "worker.check", &[], Some(FrameKind::Consumer)),
         (SpanKind::Internal, "generation.attempt", &[], Some(FrameKind::Internal)),
@@ -19,40 +20,40 @@ fn kinds() {
         (
             SpanKind::Internal,
             "generate_content ray-2",
-            &[("gen_ai.operation.name", TEXT("generate_content"))],
+            &[("gen_ai.operation.name", Text("generate_content"))],
             Some(FrameKind::Operation),
         ),
-        (SpanKind::Client, "chat gpt", &[("gen_ai.operation.name", TEXT("chat"))], Some(FrameKind::Chat)),
-        (SpanKind::Client, "openai.chat", &[("llm.request.type", TEXT("chat"))], Some(FrameKind::Chat)),
-        (SpanKind::Internal, "LLM", &[("openinference.span.kind", TEXT("LLM"))], Some(FrameKind::Chat)),
+        (SpanKind::Client, "chat gpt", &[("gen_ai.operation.name", Text("chat"))], Some(FrameKind::Chat)),
+        (SpanKind::Client, "openai.chat", &[("llm.request.type", Text("chat"))], Some(FrameKind::Chat)),
+        (SpanKind::Internal, "LLM", &[("openinference.span.kind", Text("LLM"))], Some(FrameKind::Chat)),
         (
             SpanKind::Client,
             "replicate.run",
-            &[("gen_ai.system", TEXT("Replicate"))],
+            &[("gen_ai.system", Text("Replicate"))],
             Some(FrameKind::Wrapper),
         ),
         (
             SpanKind::Client,
             "video.retrieve sora-2",
-            &[("gen_ai.operation.name", TEXT("video"))],
+            &[("gen_ai.operation.name", Text("video"))],
             Some(FrameKind::Wrapper),
         ),
         (
             SpanKind::Internal,
             "voice.session",
-            &[("gen_ai.conversation.id", TEXT("conv_1"))],
+            &[("gen_ai.conversation.id", Text("conv_1"))],
             Some(FrameKind::Session),
         ),
         (
             SpanKind::Internal,
             "invoke_agent",
-            &[("gen_ai.operation.name", TEXT("invoke_agent"))],
+            &[("gen_ai.operation.name", Text("invoke_agent"))],
             Some(FrameKind::Internal),
         ),
         (
             SpanKind::Client,
             "dialect of tomorrow",
-            &[("gen_ai.provider.name", TEXT("fal")), ("gen_ai.request.model", TEXT("m"))],
+            &[("gen_ai.provider.name", Text("fal")), ("gen_ai.request.model", Text("m"))],
             Some(FrameKind::Chat),
         ),
     ];
@@ -81,15 +82,15 @@ fn a_generation_with_everything_an_application_may_say() {
             SpanKind::Internal,
             "generate_content fal-ai/recraft-v3",
             &[
-                ("gen_ai.operation.name", TEXT("generate_content")),
-                ("gen_ai.provider.name", TEXT("fal_ai")),
-                ("gen_ai.request.model", TEXT("fal-ai/recraft-v3")),
-                ("gen_ai.output.type", TEXT("image")),
+                ("gen_ai.operation.name", Text("generate_content")),
+                ("gen_ai.provider.name", Text("fal_ai")),
+                ("gen_ai.request.model", Text("fal-ai/recraft-v3")),
+                ("gen_ai.output.type", Text("image")),
                 ("gen_ai.request.choice.count", Value::Int(2)),
-                ("app.generation.resolution", TEXT("landscape_16_9")),
-                ("gen_ai.response.id", TEXT("r-1")),
-                ("app.generation.job_id", TEXT("j-1")),
-                ("app.generation.status", TEXT("succeeded")),
+                ("app.generation.resolution", Text("landscape_16_9")),
+                ("gen_ai.response.id", Text("r-1")),
+                ("app.generation.job_id", Text("j-1")),
+                ("app.generation.status", Text("succeeded")),
             ],
         ),
     );
@@ -106,30 +107,29 @@ fn a_generation_with_everything_an_application_may_say() {
 #[test]
 fn how_a_generation_ended() {
     let recogniser = builtin();
-    let status = "app.generation.status";
     let (failed, rejected) = (TaskState::Failed, TaskState::Rejected);
-    let table: [(&[(&str, Value<'static>)], Option<(TaskState, Option<FailureReason>)>); 9] = [
+    let table: [(Attributes, End); 9] = [
         (&[], None),
-        (&[(status, TEXT("succeeded"))], Some((TaskState::Succeeded, None))),
-        (&[(status, TEXT("abandoned"))], None),
-        (&[(status, TEXT("failed"))], Some((failed, Some(FailureReason::Unknown)))),
+        (&[(STATUS, Text("succeeded"))], Some((TaskState::Succeeded, None))),
+        (&[(STATUS, Text("abandoned"))], None),
+        (&[(STATUS, Text("failed"))], Some((failed, Some(FailureReason::Unknown)))),
         (
-            &[(status, TEXT("failed")), ("error.type", TEXT("moderated"))],
+            &[(STATUS, Text("failed")), ("error.type", Text("moderated"))],
             Some((rejected, Some(FailureReason::ModerationOutput))),
         ),
         (
-            &[(status, TEXT("failed")), ("error.type", TEXT("422"))],
+            &[(STATUS, Text("failed")), ("error.type", Text("422"))],
             Some((failed, Some(FailureReason::InvalidInput))),
         ),
-        (&[("error.type", TEXT("httpx.ReadTimeout"))], Some((failed, Some(FailureReason::ClientTimeout)))),
+        (&[("error.type", Text("httpx.ReadTimeout"))], Some((failed, Some(FailureReason::ClientTimeout)))),
         (&[("gen_ai.usage.output_tokens", Value::Int(9))], Some((TaskState::Succeeded, None))),
         (
-            &[("gen_ai.response.finish_reasons", TEXT("content_filter"))],
+            &[("gen_ai.response.finish_reasons", Text("content_filter"))],
             Some((rejected, Some(FailureReason::ModerationOutput))),
         ),
     ];
     for (extra, expected) in table {
-        let mut attributes = vec![("gen_ai.operation.name", TEXT("generate_content"))];
+        let mut attributes = vec![("gen_ai.operation.name", Text("generate_content"))];
         attributes.extend_from_slice(extra);
         let frame =
             frame(&recogniser, &span(&recogniser, SpanKind::Internal, "generate_content", &attributes));
@@ -148,9 +148,9 @@ fn a_provider_s_own_words_come_first() {
         ("runway", "THROTTLED", TaskState::Running),
     ] {
         let attributes = [
-            ("gen_ai.operation.name", TEXT("text_to_video")),
-            ("gen_ai.provider.name", TEXT(provider)),
-            ("gen_ai.response.status", TEXT(word)),
+            ("gen_ai.operation.name", Text("text_to_video")),
+            ("gen_ai.provider.name", Text(provider)),
+            ("gen_ai.response.status", Text(word)),
         ];
         let frame = frame(&recogniser, &span(&recogniser, SpanKind::Internal, "x", &attributes));
         assert_eq!(frame.verdict.map(|verdict| verdict.state), Some(state), "{provider} {word}");
@@ -181,7 +181,7 @@ fn a_clock_is_no_id() {
     for (operation, id, kept) in
         [("image", "1763676000", false), ("chat", "1763676000", true), ("image", "r-1", true)]
     {
-        let attributes = [("gen_ai.operation.name", TEXT(operation)), ("gen_ai.response.id", TEXT(id))];
+        let attributes = [("gen_ai.operation.name", Text(operation)), ("gen_ai.response.id", Text(id))];
         let frame = frame(&recogniser, &span(&recogniser, SpanKind::Client, "x", &attributes));
         assert_eq!(frame.task.is_some(), kept, "{operation} {id}");
     }
@@ -198,8 +198,8 @@ fn configured_attributes() {
     let recogniser = recogniser(&extra);
     let attributes = [
         ("studio.render_id", Value::Int(77)),
-        ("studio.provider_id", TEXT("t-1")),
-        ("studio.state", TEXT("failed")),
+        ("studio.provider_id", Text("t-1")),
+        ("studio.state", Text("failed")),
     ];
     let frame = frame(&recogniser, &span(&recogniser, SpanKind::Internal, "render", &attributes));
     assert_eq!(frame.correlations, [Correlation { kind: CorrelationKind::Job, value: "77".into() }]);
