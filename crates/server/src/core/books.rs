@@ -24,11 +24,11 @@ use spantally_stitch::{Cause, FailureReason, Job, JobId, Role, State, UnixNanos}
 use spantally_store::{ChargeRow, Checkpoint, CounterRow, JobRow};
 
 use super::charges::{charge_deltas, charge_rows, is_priced};
-use super::entries::{difference, entries};
+use super::entries::{difference, entries, job_labels};
 use super::published::Published;
 use super::windows::CostWindows;
 use super::{PUBLISHED, WINDOW_ROW};
-use crate::export::{CommonLabels, Exemplar, MetricId, Registry};
+use crate::export::{Exemplar, MetricId, Registry};
 use crate::job_json::JobDocument;
 
 /// A job that was just published, with its bill.
@@ -163,14 +163,7 @@ impl Books {
     }
 
     fn observe(&mut self, job: &Job, bill: &Bill, now: UnixNanos) {
-        let set = self.registry.intern(&CommonLabels {
-            provider: &job.provider,
-            model: &job.model,
-            operation: &job.operation,
-            service: &job.service,
-            tenant: &job.tenant,
-            extra: &job.labels,
-        });
+        let set = self.registry.intern(&job_labels(job));
         let outcome = job.outcome.as_str();
         let nanos = job.ended_at.0.saturating_sub(job.started_at.0);
         let polls: usize = job.attempts.iter().map(|attempt| attempt.count(Role::Poll)).sum();

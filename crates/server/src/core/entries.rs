@@ -6,7 +6,7 @@
 
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Measure, Posting, PostingKey, postings};
-use spantally_stitch::{CallRef, Job, UnixNanos};
+use spantally_stitch::{Attempt, CallRef, Job, UnixNanos};
 
 use crate::export::{CommonLabels, MetricId, Registry, SeriesId, SetId};
 
@@ -15,37 +15,16 @@ pub(super) type Entry = (SeriesId, Decimal);
 
 /// Everything that a job adds to the counters: in the order of series, one of a series. Makes the series.
 pub(super) fn entries(registry: &mut Registry, job: &Job, bill: &Bill, now: UnixNanos) -> Vec<Entry> {
-    let mut book = Book { registry, now, entries: Vec::with_capacity(32) };
-    let of_job = book.registry.intern(&CommonLabels {
-        provider: &job.provider,
-        model: &job.model,
-        operation: &job.operation,
-        service: &job.service,
-        tenant: &job.tenant,
-        extra: &job.labels,
-    });
+    let of_job = registry.intern(&job_labels(job));
+    let mut book = Book { registry, job, of_job, now, entries: Vec::with_capacity(32) };
     book.one(MetricId::Jobs, of_job, &[job.outcome.as_str()]);
     for attempt in &job.attempts {
-        let set = book.registry.intern(&CommonLabels {
-            provider: &attempt.provider,
-            model: &attempt.model,
-            operation: &attempt.operation,
-            service: &job.service,
-            tenant: &job.tenant,
-            extra: &job.labels,
-        });
+        let set = book.set(&attempt.provider, &attempt.model, &attempt.operation);
         book.one(MetricId::Attempts, set, &[attempt.cause.as_str(), attempt.accepted.as_str()]);
         if let Some(reason) = attempt.failure_reason {
             book.one(MetricId::Failures, set, &[reason.as_str()]);
         }
-        for call in &attempt.calls {
-            book.one(MetricId::Calls, set, &[call.role.as_str(), status_class(call)]);
-            // A poll that came too early, a delivery that was not taken: apart from what the attempt failed
-            // by.
-            if let Some(reason) = call.failure.filter(|_| call.failure != attempt.failure_reason) {
-                book.one(MetricId::Failures, set, &[reason.as_str()]);
-            }
-        }
+        book.calls(set, attempt);
         for join in &attempt.joins {
             let own = [join.rule.as_str(), join.confidence.as_str()];
             book.one(MetricId::Joins, SetId::NONE, &own);
@@ -57,6 +36,18 @@ pub(super) fn entries(registry: &mut Registry, job: &Job, bill: &Bill, now: Unix
     merged(book.entries)
 }
 
+/// The common labels of a job as a whole.
+pub(super) fn job_labels(job: &Job) -> CommonLabels<'_> {
+    CommonLabels {
+        provider: &job.provider,
+        model: &job.model,
+        operation: &job.operation,
+        service: &job.service,
+        tenant: &job.tenant,
+        extra: &job.labels,
+    }
+}
+
 /// The class of an HTTP status as a label; `none` where there was no answer.
 fn status_class(call: &CallRef) -> &'static str {
     const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -66,11 +57,35 @@ fn status_class(call: &CallRef) -> &'static str {
 
 struct Book<'a> {
     registry: &'a mut Registry,
+    job: &'a Job,
+    of_job: SetId,
     now: UnixNanos,
     entries: Vec<Entry>,
 }
 
 impl Book<'_> {
+    /// The label set of an attempt, which is nearly always that of its job.
+    fn set(&mut self, provider: &str, model: &str, operation: &str) -> SetId {
+        let of_job = job_labels(self.job);
+        if (provider, model, operation) == (of_job.provider, of_job.model, of_job.operation) {
+            return self.of_job;
+        }
+        self.registry.intern(&CommonLabels { provider, model, operation, ..of_job })
+    }
+
+    /// Calls are many and alike: a run of equal ones is one entry.
+    fn calls(&mut self, set: SetId, attempt: &Attempt) {
+        let own = |call: &CallRef| [call.role.as_str(), status_class(call)];
+        for run in attempt.calls.chunk_by(|one, next| own(one) == own(next)) {
+            self.add(MetricId::Calls, set, &own(&run[0]), Decimal::from(run.len()));
+        }
+        // A poll that came too early, a delivery that was not taken: apart from what the attempt failed by.
+        let failures = attempt.calls.iter().filter_map(|call| call.failure);
+        for reason in failures.filter(|&reason| Some(reason) != attempt.failure_reason) {
+            self.one(MetricId::Failures, set, &[reason.as_str()]);
+        }
+    }
+
     fn one(&mut self, metric: MetricId, set: SetId, own: &[&str]) {
         self.add(metric, set, own, Decimal::ONE);
     }
@@ -82,14 +97,7 @@ impl Book<'_> {
 
     fn posting(&mut self, posting: &Posting) {
         let PostingKey { account, measure, cause, basis } = &posting.key;
-        let set = self.registry.intern(&CommonLabels {
-            provider: &account.provider,
-            model: &account.model,
-            operation: &account.operation,
-            service: &account.service,
-            tenant: &account.tenant,
-            extra: &account.labels,
-        });
+        let set = self.set(&account.provider, &account.model, &account.operation);
         let amount = posting.amount;
         match measure {
             Measure::Unit(unit) => {

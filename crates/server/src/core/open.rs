@@ -14,9 +14,9 @@ use spantally_price::{Bill, Bound, bill};
 use spantally_stitch::{Job, UnixNanos};
 
 use super::books::Books;
-use super::entries::entries;
+use super::entries::{entries, job_labels};
 use super::windows::WINDOWS;
-use crate::export::{CommonLabels, MetricId, SetId};
+use crate::export::{MetricId, SetId};
 use crate::job_json::Rfc3339;
 
 /// A job that has not settled, as it looks now.
@@ -42,16 +42,12 @@ impl Books {
         let mut open = Vec::with_capacity(jobs.len());
         for job in jobs {
             let bill = bill(&job, &self.cards);
-            entries(&mut self.registry, &job, &bill, now);
-            let set = self.registry.intern(&CommonLabels {
-                provider: &job.provider,
-                model: &job.model,
-                operation: &job.operation,
-                service: &job.service,
-                tenant: &job.tenant,
-                extra: &job.labels,
-            });
+            let set = self.registry.intern(&job_labels(&job));
             let sum = sums.entry(set).or_default();
+            if sum.jobs == 0 {
+                // One job makes the series of all that are alike.
+                entries(&mut self.registry, &job, &bill, now);
+            }
             sum.jobs += 1;
             sum.oldest = Some(sum.oldest.map_or(job.started_at, |oldest| oldest.min(job.started_at)));
             for (currency, cost) in bill.cost() {

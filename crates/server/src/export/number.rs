@@ -11,6 +11,10 @@ pub(super) fn write_decimal(out: &mut Vec<u8>, value: Decimal) {
         let _ = write!(out, "{}", value.normalize());
         return;
     };
+    if mantissa == 0 {
+        out.push(b'0');
+        return;
+    }
     let mut scale = value.scale() as usize;
     while scale > 0 && mantissa % 10 == 0 {
         mantissa /= 10;
@@ -30,7 +34,7 @@ pub(super) fn write_decimal(out: &mut Vec<u8>, value: Decimal) {
         mantissa /= 10;
         written += 1;
     }
-    if value.is_sign_negative() && !value.is_zero() {
+    if value.is_sign_negative() {
         out.push(b'-');
     }
     out.extend_from_slice(&digits[at..]);

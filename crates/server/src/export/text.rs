@@ -78,6 +78,8 @@ struct Line<'a> {
 impl Line<'_> {
     /// The name with a suffix, and the labels with a last one when there is one.
     fn start(&self, out: &mut Vec<u8>, suffix: &str, le: Option<&str>) {
+        // One growth a line: the name and the labels are nearly all of it.
+        out.reserve(self.metric.name.len() + self.labels.len() + 96);
         out.extend_from_slice(self.metric.name.as_bytes());
         out.extend_from_slice(suffix.as_bytes());
         if !self.labels.is_empty() || le.is_some() {
