@@ -4,24 +4,18 @@ use crate::call::{Accepted, Answer, Call, Evidence, Role, TaskState, Verdict, Wh
 use crate::id::TaskId;
 use crate::job::{Attempt, CallRef, Cause, FailureReason, Outcome};
 use crate::judge::{fact, status};
-use crate::solve::Solution;
-use crate::solve::group::{AttemptDraft, above_text, parts};
+use crate::solve::group::{AttemptDraft, above_text};
 use crate::solve::pool::{Pool, Shot, call_of};
 
 /// A request that takes longer than this waited for its result.
 const BLOCKING_SECONDS: f64 = 1.0;
 
 /// Makes an attempt; `frames` are spans above it and no other attempt. The cause is set later.
-pub(super) fn attempt(
-    pool: &Pool<'_>,
-    solution: &Solution,
-    draft: &AttemptDraft,
-    frames: &[&Evidence],
-) -> Attempt {
-    let parts = parts(pool, solution, draft);
+pub(super) fn attempt(pool: &Pool<'_>, draft: &AttemptDraft<'_>, frames: &[&Evidence]) -> Attempt {
+    let parts = &draft.parts;
     let shot = draft.shot.map(|shot| pool.shots[shot]);
     let lead = shot.map(|shot| shot.evidence).or_else(|| parts.first().copied());
-    let (outcome, failure_reason, queued) = outcome(shot.as_ref(), &parts, frames);
+    let (outcome, failure_reason, queued) = outcome(shot.as_ref(), parts, frames);
     let endpoint = lead.and_then(call_of).map(|call| &*call.endpoint);
     let text = |pick: fn(&crate::Endpoint) -> &std::sync::Arc<str>| {
         let calls = parts.iter().filter_map(|part| call_of(part)).map(|call| pick(&call.endpoint));
@@ -39,7 +33,7 @@ pub(super) fn attempt(
             .unwrap_or_default(),
         rule: endpoint.map(|endpoint| endpoint.rule.clone()).unwrap_or_default(),
         leg: endpoint.and_then(|endpoint| endpoint.leg.clone()),
-        accepted: accepted(shot.as_ref(), &parts),
+        accepted: accepted(shot.as_ref(), parts),
         outcome,
         failure_reason,
         canceled_before_start: queued,
@@ -48,7 +42,7 @@ pub(super) fn attempt(
         ended_at: parts.iter().map(|part| part.end).max().unwrap_or_default(),
         calls: parts.iter().filter_map(|part| call_ref(part)).collect(),
         joins: draft.joins.clone(),
-        facts: fact::best(&parts, frames),
+        facts: fact::best(parts, frames),
     }
 }
 
@@ -70,7 +64,7 @@ fn call_ref(evidence: &Evidence) -> Option<CallRef> {
     })
 }
 
-fn task_id(pool: &Pool<'_>, draft: &AttemptDraft, frames: &[&Evidence]) -> Option<TaskId> {
+fn task_id(pool: &Pool<'_>, draft: &AttemptDraft<'_>, frames: &[&Evidence]) -> Option<TaskId> {
     let seen = draft.tasks.iter().find_map(|&task| pool.tasks[task].id);
     let named = || {
         frames.iter().find_map(|frame| match &frame.what {

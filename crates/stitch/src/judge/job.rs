@@ -8,30 +8,30 @@ use crate::id::{JobId, SpanKey, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
 use crate::judge::{attempt, cause, failed_at};
 use crate::solve::Solution;
-use crate::solve::group::{JobDraft, parts};
+use crate::solve::group::JobDraft;
 use crate::solve::pool::{Pool, call_of};
 
 /// Makes a job. Its state is the caller's to say.
-pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> Job {
-    let above = frames_by_attempt(pool, solution, draft);
+pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> Job {
+    let above = frames_by_attempt(pool, draft);
     let mut order: Vec<usize> = (0..draft.attempts.len()).collect();
     let starts: Vec<(UnixNanos, SpanKey)> = draft
         .attempts
         .iter()
         .map(|attempt| {
             let lead = attempt.shot.map(|shot| pool.shots[shot].evidence);
-            let lead = lead.or_else(|| parts(pool, solution, attempt).first().copied());
+            let lead = lead.or_else(|| attempt.parts.first().copied());
             lead.map(|lead| (lead.start, lead.span)).unwrap_or_default()
         })
         .collect();
     order.sort_unstable_by_key(|&at| starts[at]);
     let mut attempts: Vec<Attempt> =
-        order.iter().map(|&at| attempt::attempt(pool, solution, &draft.attempts[at], &above[at])).collect();
+        order.iter().map(|&at| attempt::attempt(pool, &draft.attempts[at], &above[at])).collect();
     let failed: Vec<Option<UnixNanos>> = order
         .iter()
         .zip(&attempts)
         .map(|(&at, made)| {
-            let seen = failed_at(pool, solution, &draft.attempts[at]);
+            let seen = failed_at(&draft.attempts[at]);
             let told = matches!(made.outcome, Outcome::Failed | Outcome::Rejected | Outcome::Canceled);
             seen.or((told && made.accepted == crate::Accepted::Yes).then_some(made.ended_at))
         })
@@ -42,11 +42,14 @@ pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> Job
 }
 
 /// For each attempt, the spans above it and no other attempt of the job, nearest first.
-fn frames_by_attempt<'a>(pool: &Pool<'a>, solution: &Solution, draft: &JobDraft) -> Vec<Vec<&'a Evidence>> {
+fn frames_by_attempt<'a>(pool: &Pool<'a>, draft: &JobDraft<'a>) -> Vec<Vec<&'a Evidence>> {
+    if draft.frames.is_empty() {
+        return vec![Vec::new(); draft.attempts.len()];
+    }
     let mut owner: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
     let mut above: Vec<Vec<&Evidence>> = vec![Vec::new(); draft.attempts.len()];
     for (at, attempt) in draft.attempts.iter().enumerate() {
-        for evidence in parts(pool, solution, attempt) {
+        for &evidence in &attempt.parts {
             for (frame, _) in pool.lineage.frames(evidence) {
                 let held = owner.entry(frame.span).or_insert(Some(at));
                 if *held != Some(at) {
@@ -68,7 +71,7 @@ fn frames_by_attempt<'a>(pool: &Pool<'a>, solution: &Solution, draft: &JobDraft)
 }
 
 /// A span over several attempts tells how the job ended: that is how its last attempt ended.
-fn job_verdict(pool: &Pool<'_>, draft: &JobDraft, attempts: &mut [Attempt]) {
+fn job_verdict(pool: &Pool<'_>, draft: &JobDraft<'_>, attempts: &mut [Attempt]) {
     let told = draft.frames.iter().find_map(|&frame| match &pool.frames[frame].what {
         What::Frame(frame) if frame.kind != FrameKind::Server => frame.verdict,
         _ => None,
@@ -86,7 +89,7 @@ fn job_verdict(pool: &Pool<'_>, draft: &JobDraft, attempts: &mut [Attempt]) {
 fn assemble(
     pool: &Pool<'_>,
     solution: &Solution,
-    draft: &JobDraft,
+    draft: &JobDraft<'_>,
     attempts: Vec<Attempt>,
     lead: usize,
 ) -> Job {
@@ -129,7 +132,7 @@ fn ended(attempts: &[Attempt], stands: &Attempt) -> (Outcome, Option<FailureReas
 }
 
 /// The earliest submit of a job, else its earliest call.
-fn first_evidence<'a>(pool: &Pool<'a>, draft: &JobDraft) -> Option<&'a Evidence> {
+fn first_evidence<'a>(pool: &Pool<'a>, draft: &JobDraft<'_>) -> Option<&'a Evidence> {
     let shots = draft.attempts.iter().filter_map(|attempt| attempt.shot).min();
     let shot = shots.map(|shot| pool.shots[shot].evidence);
     let tasks = draft.attempts.iter().flat_map(|attempt| &attempt.tasks);
@@ -140,7 +143,7 @@ fn first_evidence<'a>(pool: &Pool<'a>, draft: &JobDraft) -> Option<&'a Evidence>
 
 /// A name that any order of arrival gives: from the earliest submit's span, else from the task id, else from
 /// the earliest delivery.
-pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> JobId {
+pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> JobId {
     let of_span = |span: SpanKey| name(&[b"span", &span.trace.0, &span.span.0]);
     if let Some(shot) = draft.attempts.iter().filter_map(|attempt| attempt.shot).min() {
         return of_span(pool.shots[shot].evidence.span);

@@ -12,14 +12,13 @@ pub(crate) use job::{is_decided, job, job_id};
 
 use crate::call::{Call, TaskState};
 use crate::id::UnixNanos;
-use crate::solve::Solution;
-use crate::solve::group::{AttemptDraft, parts};
-use crate::solve::pool::{Pool, call_of};
+use crate::solve::group::AttemptDraft;
+use crate::solve::pool::call_of;
 
 /// When an attempt had visibly ended without success, if it had.
-pub(crate) fn failed_at(pool: &Pool<'_>, solution: &Solution, draft: &AttemptDraft) -> Option<UnixNanos> {
+pub(crate) fn failed_at(draft: &AttemptDraft<'_>) -> Option<UnixNanos> {
     let mut failed: Option<UnixNanos> = None;
-    for evidence in parts(pool, solution, draft) {
+    for evidence in &draft.parts {
         let state = call_of(evidence).and_then(|call| call.verdict).map(|verdict| verdict.state);
         match state {
             Some(TaskState::Succeeded | TaskState::Partial) => return None,

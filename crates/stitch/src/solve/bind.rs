@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use crate::call::{Accepted, Client, FrameKind};
 use crate::id::UnixNanos;
+use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::density::{Kernels, exponential, laplace, lognormal};
 use crate::solve::hooks::{HookGroup, callback_value};
 use crate::solve::pool::{Pool, Shot, call_of};
+use crate::solve::{Bound, confidence};
 
 const ROUNDS: usize = 4;
 /// Longest time between a submit and the first call that shows its task.
@@ -488,6 +490,25 @@ impl<'p, 'a> Binder<'p, 'a> {
         let gap = entity.first.seconds_since(self.pool.shots[binding.shot].evidence.end);
         (self.density(entity, gap, Some(gap)).max(1e-12) / self.rates[binding.entity]).ln()
     }
+}
+
+/// A submit and a task that have nobody else, in one trace: no assignment is needed.
+pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bound> {
+    let submit = &pool.shots[shot];
+    let (first, call) = pool.tasks[task].followups().next()?;
+    let (asked, polled) = (&submit.call.endpoint, &call.endpoint);
+    let fits = asked.provider == polled.provider
+        && (asked.family == polled.family || asked.family.is_empty() || polled.family.is_empty())
+        && submit.evidence.span.trace == first.span.trace
+        && submit.evidence.end <= first.start
+        && submit.call.accepted == Accepted::Yes
+        && submit.task.is_none()
+        && first.links.is_empty();
+    let kin = submit.evidence.parent.is_some() && submit.evidence.parent == first.parent;
+    // What lineage alone is worth in the assignment.
+    let margin = if kin { 7.0 } else { 5.0 };
+    let confidence = confidence(margin);
+    fits.then_some(Bound { shot, rule: JoinRule::TraceOrder, confidence, margin: Some(margin) })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,8 +24,11 @@ pub(crate) struct Double {
 
 /// `followed[shot]` tells whether a task or a retry follows it.
 pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Double> {
-    let rates = Rates::new(pool);
     let candidates = candidates(pool, followed, settings);
+    if candidates.is_empty() {
+        return Vec::new();
+    }
+    let rates = Rates::new(pool);
     let habits = recurring(&candidates);
     let edges: Vec<Edge> = candidates
         .iter()

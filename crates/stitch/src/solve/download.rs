@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use crate::call::{Accepted, Evidence, Role};
 use crate::id::UnixNanos;
 use crate::job::{Confidence, Join, JoinRule};
-use crate::solve::Solution;
-use crate::solve::group::{AttemptDraft, last_end, parts};
-use crate::solve::pool::{Pool, call_of};
+use crate::solve::group::AttemptDraft;
+use crate::solve::pool::{Pool, call_of, order};
 
 /// Longest wait before a download without lineage, in seconds.
 const BARE_SECONDS: f64 = 2.0;
@@ -25,11 +24,11 @@ struct Place<'a> {
 }
 
 /// Gives every download to the attempt that it follows.
-pub(crate) fn attach(pool: &Pool<'_>, solution: &Solution, drafts: &mut BTreeMap<usize, AttemptDraft>) {
+pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>) {
     if pool.downloads.is_empty() {
         return;
     }
-    let mut places = places(pool, solution, drafts);
+    let mut places = places(pool, drafts);
     places.sort_unstable_by_key(|place| (place.end, place.root));
     for (at, download) in pool.downloads.iter().enumerate() {
         let download = download.evidence;
@@ -60,35 +59,33 @@ pub(crate) fn attach(pool: &Pool<'_>, solution: &Solution, drafts: &mut BTreeMap
         let span = Some(download.span);
         if let Some(draft) = drafts.get_mut(&places[index].root) {
             draft.downloads.push(at);
+            draft.parts.push(download);
+            draft.parts.sort_unstable_by_key(|evidence| order(evidence));
             draft.joins.push(Join { rule: JoinRule::DownloadTime, confidence, margin: None, span });
         }
+        // It moves to its new end, past those that ended meanwhile.
         places[index].end = download.end;
         places[index].last = download;
-        places.sort_unstable_by_key(|place| (place.end, place.root));
+        let to = places[index..].iter().take_while(|place| place.end <= download.end).count();
+        places[index..index + to].rotate_left(1);
     }
 }
 
 /// Attempts that may have an output, with the end of their last call.
-fn places<'a>(
-    pool: &Pool<'a>,
-    solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft>,
-) -> Vec<Place<'a>> {
+fn places<'a>(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Vec<Place<'a>> {
     let mut places = Vec::new();
     for (&root, draft) in drafts {
         let refused = draft.shot.is_some_and(|shot| pool.shots[shot].call.accepted != Accepted::Yes);
         if refused && draft.tasks.is_empty() && draft.groups.is_empty() {
             continue;
         }
-        let parts = parts(pool, solution, draft);
-        let Some(&last) = parts.iter().max_by_key(|evidence| (evidence.end, evidence.span)) else { continue };
-        let Some(call) = call_of(last) else { continue };
+        let last = draft.parts.iter().copied().max_by_key(|evidence| (evidence.end, evidence.span));
+        let Some((last, call)) = last.and_then(|last| Some((last, call_of(last)?))) else { continue };
         // A bare submit of an asynchronous provider has no output address yet.
         if call.role == Role::Submit && last.end.seconds_since(last.start) <= 1.0 {
             continue;
         }
-        let end = last_end(pool, solution, draft);
-        places.push(Place { root, end, provider: &call.endpoint.provider, last });
+        places.push(Place { root, end: last.end, provider: &call.endpoint.provider, last });
     }
     places
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::call::{Correlation, CorrelationKind, Evidence, FrameKind, What};
-use crate::id::{TraceId, UnixNanos};
+use crate::id::TraceId;
 use crate::job::{Confidence, Join, JoinRule};
 use crate::judge;
 use crate::solve::download;
-use crate::solve::pool::{Pool, call_of};
+use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::retry::Rates;
 use crate::solve::union::Union;
 use crate::solve::{Solution, confidence};
@@ -18,18 +18,20 @@ const RESUBMIT_SECONDS: f64 = 60.0;
 
 /// Indices into the pool that make one attempt.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AttemptDraft {
+pub(crate) struct AttemptDraft<'a> {
     pub(crate) shot: Option<usize>,
     pub(crate) tasks: Vec<usize>,
     pub(crate) groups: Vec<usize>,
     pub(crate) downloads: Vec<usize>,
     pub(crate) joins: Vec<Join>,
+    /// Every span of it, sorted by start, then span.
+    pub(crate) parts: Vec<&'a Evidence>,
 }
 
 /// Indices into the pool that make one job.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct JobDraft {
-    pub(crate) attempts: Vec<AttemptDraft>,
+pub(crate) struct JobDraft<'a> {
+    pub(crate) attempts: Vec<AttemptDraft<'a>>,
     /// Spans above that are of this job alone.
     pub(crate) frames: Vec<usize>,
 }
@@ -42,7 +44,7 @@ struct Units {
 }
 
 /// Forms the jobs of a solved pool.
-pub(crate) fn jobs(pool: &Pool<'_>, solution: &Solution) -> Vec<JobDraft> {
+pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>> {
     let units = Units {
         tasks: pool.shots.len(),
         groups: pool.shots.len() + pool.tasks.len(),
@@ -51,11 +53,14 @@ pub(crate) fn jobs(pool: &Pool<'_>, solution: &Solution) -> Vec<JobDraft> {
     let mut attempts = Union::new(units.count);
     tie_attempts(pool, solution, &units, &mut attempts);
     let mut drafts = attempt_drafts(pool, solution, &units, &mut attempts);
+    for draft in drafts.values_mut() {
+        draft.parts = parts(pool, solution, draft);
+    }
     let mut jobs = attempts.clone();
     tie_retries(pool, solution, &drafts, &mut jobs);
-    tie_names(pool, solution, &units, &mut drafts, &mut jobs);
+    tie_names(pool, &mut drafts, &mut jobs);
     tie_sessions(pool, &mut drafts, &mut jobs);
-    download::attach(pool, solution, &mut drafts);
+    download::attach(pool, &mut drafts);
     collect(pool, solution, drafts, &mut jobs)
 }
 
@@ -76,13 +81,13 @@ fn tie_attempts(pool: &Pool<'_>, solution: &Solution, units: &Units, attempts: &
 }
 
 /// By attempt root: its parts and how they were joined.
-fn attempt_drafts(
-    pool: &Pool<'_>,
+fn attempt_drafts<'a>(
+    pool: &Pool<'a>,
     solution: &Solution,
     units: &Units,
     attempts: &mut Union,
-) -> BTreeMap<usize, AttemptDraft> {
-    let mut drafts: BTreeMap<usize, AttemptDraft> = BTreeMap::new();
+) -> BTreeMap<usize, AttemptDraft<'a>> {
+    let mut drafts: BTreeMap<usize, AttemptDraft<'a>> = BTreeMap::new();
     for shot in 0..pool.shots.len() {
         drafts.entry(attempts.find(shot)).or_default().shot = Some(shot);
     }
@@ -132,7 +137,7 @@ fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<crate::SpanKey>) -
 fn tie_retries(
     pool: &Pool<'_>,
     solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft>,
+    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
     jobs: &mut Union,
 ) {
     for retry in &solution.retries {
@@ -141,7 +146,7 @@ fn tie_retries(
     for double in &solution.doubles {
         jobs.join(double.lost, double.kept);
     }
-    for (from, to) in resubmissions(pool, solution, drafts) {
+    for (from, to) in resubmissions(pool, drafts) {
         jobs.join(from, to);
     }
 }
@@ -149,14 +154,13 @@ fn tie_retries(
 /// Equal requests of one client after the earlier one's task had visibly ended without success.
 pub(crate) fn resubmissions(
     pool: &Pool<'_>,
-    solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft>,
+    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
 ) -> Vec<(usize, usize)> {
-    let rates = Rates::new(pool);
+    let mut rates = None;
     let mut found = Vec::new();
     for draft in drafts.values() {
         let Some(from) = draft.shot else { continue };
-        let Some(failed_at) = judge::failed_at(pool, solution, draft) else { continue };
+        let Some(failed_at) = judge::failed_at(draft) else { continue };
         let shot = &pool.shots[from];
         let later = pool.shots.partition_point(|other| other.evidence.start < failed_at);
         let next = pool.shots[later..].iter().position(|other| {
@@ -170,7 +174,7 @@ pub(crate) fn resubmissions(
         let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
         let kin = shot.evidence.span.trace == other.evidence.span.trace
             && shot.evidence.parent == other.evidence.parent;
-        let rare = !tells && gap < 2.0 && rates.of(shot) * gap < 0.02;
+        let rare = !tells && gap < 2.0 && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
         if gap <= RESUBMIT_SECONDS && (tells && kin || rare) && from != to {
             found.push((from, to));
         }
@@ -179,19 +183,19 @@ pub(crate) fn resubmissions(
 }
 
 /// Operation spans and correlation ids: everything under one name is one job.
-fn tie_names(
-    pool: &Pool<'_>,
-    solution: &Solution,
-    units: &Units,
-    drafts: &mut BTreeMap<usize, AttemptDraft>,
-    jobs: &mut Union,
-) {
+fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jobs: &mut Union) {
+    if pool.frames.is_empty()
+        && pool.hooks.is_empty()
+        && pool.shots.iter().all(|shot| shot.call.correlations.is_empty())
+    {
+        return;
+    }
     let mut by_operation: BTreeMap<crate::SpanKey, usize> = BTreeMap::new();
     let mut by_name: BTreeMap<(Arc<str>, Correlation), usize> = BTreeMap::new();
     let roots: Vec<usize> = drafts.keys().copied().collect();
     for root in roots {
         let mut rules = Vec::new();
-        for evidence in parts(pool, solution, &drafts[&root]) {
+        for &evidence in &drafts[&root].parts {
             if let Some(operation) = pool.lineage.topmost(evidence, FrameKind::Operation) {
                 let first = *by_operation.entry(operation.span).or_insert(root);
                 if jobs.find(first) != jobs.find(root) {
@@ -211,7 +215,6 @@ fn tie_names(
             draft.joins.extend(rules.into_iter().map(|rule| named(rule, None)));
         }
     }
-    debug_assert!(units.count >= by_operation.len().min(units.count));
 }
 
 /// The ids that the application gave a job, on a span or on any span above it.
@@ -229,7 +232,7 @@ fn job_names<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Vec<Correlation> {
 }
 
 /// Voice sessions: legs under one session span, with one conversation id, or of two kinds in one trace.
-fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft>, jobs: &mut Union) {
+fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jobs: &mut Union) {
     let mut sessions: BTreeMap<SessionKey, Vec<usize>> = BTreeMap::new();
     for (root, draft) in drafts.iter() {
         let Some(shot) = draft.shot.map(|shot| &pool.shots[shot]) else { continue };
@@ -292,23 +295,22 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
     for &group in &draft.groups {
         found.extend(solution.groups[group].hooks.iter().map(|&hook| pool.hooks[hook].evidence));
     }
-    found.extend(draft.downloads.iter().map(|&at| pool.downloads[at].evidence));
-    found.sort_unstable_by_key(|evidence| (evidence.start, evidence.span));
+    found.sort_unstable_by_key(|evidence| order(evidence));
     found
 }
 
-fn collect(
-    pool: &Pool<'_>,
+fn collect<'a>(
+    pool: &Pool<'a>,
     solution: &Solution,
-    drafts: BTreeMap<usize, AttemptDraft>,
+    drafts: BTreeMap<usize, AttemptDraft<'a>>,
     jobs: &mut Union,
-) -> Vec<JobDraft> {
-    let mut found: BTreeMap<usize, JobDraft> = BTreeMap::new();
+) -> Vec<JobDraft<'a>> {
+    let mut found: BTreeMap<usize, JobDraft<'a>> = BTreeMap::new();
     let mut frame_job: BTreeMap<crate::SpanKey, Option<usize>> = BTreeMap::new();
     let retried: BTreeMap<usize, Join> = retry_joins(pool, solution);
     for (root, mut draft) in drafts {
         let job = jobs.find(root);
-        for evidence in parts(pool, solution, &draft) {
+        for &evidence in &draft.parts {
             for (above, _) in pool.lineage.frames(evidence) {
                 let held = frame_job.entry(above.span).or_insert(Some(job));
                 if *held != Some(job) {
@@ -347,11 +349,6 @@ fn retry_joins(pool: &Pool<'_>, solution: &Solution) -> BTreeMap<usize, Join> {
         joins.insert(retry.to, join);
     }
     joins
-}
-
-/// End of the last call of an attempt that the client made or got.
-pub(crate) fn last_end(pool: &Pool<'_>, solution: &Solution, draft: &AttemptDraft) -> UnixNanos {
-    parts(pool, solution, draft).iter().map(|evidence| evidence.end).max().unwrap_or_default()
 }
 
 /// The model or provider that spans above name, nearest first.

@@ -57,6 +57,9 @@ fn refused(call: &Call) -> bool {
 
 /// Groups the hooks of a pool.
 pub(crate) fn groups(pool: &Pool<'_>, limit: usize) -> Vec<HookGroup> {
+    if pool.hooks.is_empty() {
+        return Vec::new();
+    }
     let mut keyed: BTreeMap<(&Arc<str>, &Arc<str>, &Arc<str>), HookGroup> = BTreeMap::new();
     let mut keyless = Vec::new();
     for (at, hook) in pool.hooks.iter().enumerate() {

@@ -92,6 +92,12 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     if open.shots.is_empty() || (open.tasks.is_empty() && open.groups.is_empty()) {
         return;
     }
+    if let ([shot], [task], []) = (&*open.shots, &*open.tasks, &*open.groups)
+        && let Some(bound) = bind::only_pair(pool, *shot, *task)
+    {
+        solution.task_shot[*task] = Some(bound);
+        return;
+    }
     let mut binder = Binder::new(pool, &solution.groups, &open);
     let mut bindings = binder.solve(limit);
     let found = fallback::polls(pool, &solution.groups, &open.tasks, &binder, &bindings, limit);

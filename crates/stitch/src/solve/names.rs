@@ -19,9 +19,13 @@ pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
             solution.task_shot[task].get_or_insert(exact(at, rule));
         }
     }
-    by_ancestor(pool, solution);
+    if !pool.frames.is_empty() {
+        by_ancestor(pool, solution);
+    }
     by_callback(pool, solution);
-    by_job(pool, solution);
+    if !solution.groups.is_empty() {
+        by_job(pool, solution);
+    }
 }
 
 fn exact(shot: usize, rule: JoinRule) -> Bound {

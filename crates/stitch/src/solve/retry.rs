@@ -66,6 +66,9 @@ fn same(a: &[Pair], b: &[Pair]) -> bool {
 
 /// Failed shots with every later shot of the same request by the same client.
 fn candidates(pool: &Pool<'_>) -> Vec<(usize, usize)> {
+    if !pool.shots.iter().any(Shot::failed) {
+        return Vec::new();
+    }
     let mut by_request: HashMap<u64, Vec<usize>, FixedState> = HashMap::default();
     for (at, shot) in pool.shots.iter().enumerate() {
         by_request.entry(shot.call.request).or_default().push(at);

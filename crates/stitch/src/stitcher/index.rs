@@ -174,7 +174,9 @@ impl Index {
     /// The slot of a task.
     fn task(&self, key: &TaskKey<'_>) -> Option<u32> {
         let mark = hash(key);
-        let same = |&(held, slot): &(u64, u32)| held == mark && self.item(slot).is_some_and(|item| item.goes_by(key));
+        let same = |&(held, slot): &(u64, u32)| {
+            held == mark && self.item(slot).is_some_and(|item| item.goes_by(key))
+        };
         self.tasks.find(mark, same).map(|&(_, slot)| slot)
     }
 
@@ -190,7 +192,7 @@ impl Index {
                 }
                 (slot, false)
             }
-            None => (self.insert(number, Kept::Task(vec![evidence])), true),
+            None => (self.insert(number, Kept::Task(one(evidence))), true),
         };
         for (mark, _) in marks.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
             if let Some(mark) = mark {
@@ -381,12 +383,28 @@ pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
     FixedState::default().hash_one(value)
 }
 
+/// Identity of a span in 64 bits: trace, span, start, end, answer.
 fn fingerprint(evidence: &Evidence) -> u64 {
-    let answer: Option<Answer> = match &evidence.what {
-        What::Call(call) => Some(call.answer),
-        What::Frame(_) => None,
+    let answer = match &evidence.what {
+        What::Call(call) => match call.answer {
+            Answer::Status(code) => u64::from(code),
+            Answer::NotSent => 1,
+            Answer::TimedOut => 2,
+            Answer::Reset => 3,
+            Answer::Missing => 4,
+        },
+        What::Frame(_) => 0,
     };
-    hash(&(evidence.span, evidence.start, evidence.end, answer))
+    let trace = u128::from_le_bytes(evidence.span.trace.0);
+    let span = u64::from_le_bytes(evidence.span.span.0);
+    hash(&(trace, span, evidence.start.0, evidence.end.0, answer))
+}
+
+/// A task is seldom seen once.
+fn one(evidence: Evidence) -> Vec<Evidence> {
+    let mut calls = Vec::with_capacity(4);
+    calls.push(evidence);
+    calls
 }
 
 fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {

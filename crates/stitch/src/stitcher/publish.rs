@@ -133,7 +133,7 @@ impl Stitcher {
     }
 
     /// Says of one draft whether it is time to tell it, and when to look at it again.
-    fn examine(&self, pool: &Pool<'_>, solution: &Solution, draft: &JobDraft, all: bool) -> Found {
+    fn examine(&self, pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>, all: bool) -> Found {
         let settings = &self.settings;
         let (members, pins) = members_of(pool, solution, draft);
         let homes = members.iter().filter_map(|&slot| self.pockets.get(self.pocket_of(slot)?));
@@ -332,7 +332,7 @@ impl Stitcher {
     }
 }
 
-fn solved(pool: &Pool<'_>, settings: &crate::Settings, pins: &[Pin]) -> (Solution, Vec<JobDraft>) {
+fn solved<'a>(pool: &Pool<'a>, settings: &crate::Settings, pins: &[Pin]) -> (Solution, Vec<JobDraft<'a>>) {
     let solution = solve::solve(pool, settings, pins);
     let drafts = solve::group::jobs(pool, &solution);
     (solution, drafts)
@@ -355,7 +355,7 @@ fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
 }
 
 /// Slots of a draft's evidence, and its ties.
-fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft) -> (Vec<u32>, Vec<Pin>) {
+fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Vec<u32>, Vec<Pin>) {
     let (mut members, mut pins) = (Vec::new(), Vec::new());
     for attempt in &draft.attempts {
         members.extend(attempt.shot.map(|shot| pool.shots[shot].slot));
