@@ -11,6 +11,12 @@
 //! with the next number, because the ledger is append-only. What was published is kept until the stitcher
 //! forgets the job ([`super::published`]); what was superseded, as long as the stitcher would have kept it.
 //!
+//! # Once forgotten
+//! Spans that come again after their job was forgotten may make the same job anew. It must not be counted
+//! twice, and the ledger would refuse it. So a job that began no later than the latest one that was forgotten
+//! is looked up in the [`Archive`] before its first publication; what is found there is counted as late and
+//! changes nothing.
+//!
 //! # Histograms
 //! They count a job once, when it first settles: a bucket cannot be taken back.
 
@@ -42,6 +48,12 @@ pub struct Settled {
     pub revision: u32,
 }
 
+/// Knows which jobs the ledger has. Asked rarely: only of jobs that are as old as forgotten ones.
+pub trait Archive: std::fmt::Debug + Send {
+    /// Whether any revision of the job was ever written.
+    fn has(&self, id: JobId) -> bool;
+}
+
 /// Counters, ledger rows and windows of everything published.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -50,6 +62,9 @@ pub(super) struct Books {
     pub(super) windows: CostWindows,
     published: HashMap<JobId, Published, foldhash::fast::RandomState>,
     superseded: VecDeque<(UnixNanos, JobId)>,
+    /// The latest start of any job that was forgotten.
+    pub(super) forgotten_until: UnixNanos,
+    pub(super) archive: Option<Box<dyn Archive>>,
     retention_ms: u64,
     next_number: u64,
     /// What the next checkpoint writes.
@@ -70,6 +85,8 @@ impl Books {
             windows,
             published: HashMap::default(),
             superseded: VecDeque::new(),
+            forgotten_until: UnixNanos::default(),
+            archive: None,
             retention_ms,
             next_number: 0,
             rows: Vec::new(),
@@ -77,9 +94,13 @@ impl Books {
         }
     }
 
-    /// Books a publication.
-    pub(super) fn publish(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Settled {
+    /// Books a publication; none if the job was published before it was forgotten.
+    pub(super) fn publish(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Option<Settled> {
         let before = self.published.remove(&job.id);
+        if before.is_none() && self.is_archived(&job) {
+            self.count_late(&job, now);
+            return None;
+        }
         let is_superseded = job.state == State::Superseded;
         let job = match &before {
             Some(before) if is_superseded => Box::new(before.superseded_job(job.id)),
@@ -116,12 +137,30 @@ impl Books {
             digest,
             is_superseded,
             at: now,
+            started_at: job.started_at,
             entries: new_entries.into(),
             charges: new_charges.into(),
             names: [&job.tenant, &job.service, &job.provider, &job.model, &job.operation].map(Arc::clone),
         };
         self.published.insert(job.id, published);
-        Settled { job, bill, revision }
+        Some(Settled { job, bill, revision })
+    }
+
+    /// A superseded job that the books do not know has been told as late already.
+    fn is_archived(&self, job: &Job) -> bool {
+        if job.state == State::Superseded {
+            return true;
+        }
+        let is_old = job.started_at <= self.forgotten_until;
+        is_old && self.archive.as_ref().is_some_and(|archive| archive.has(job.id))
+    }
+
+    fn count_late(&mut self, job: &Job, now: UnixNanos) {
+        if job.state != State::Superseded {
+            let set = self.registry.intern(&job_labels(job));
+            let series = self.registry.series(MetricId::LateJobs, set, &[], now);
+            self.registry.add(series, Decimal::ONE);
+        }
     }
 
     fn take_number(&mut self) -> u64 {
@@ -133,6 +172,7 @@ impl Books {
     /// A job can be revised no more.
     pub(super) fn forget(&mut self, id: JobId) {
         if let Some(published) = self.published.remove(&id) {
+            self.forgotten_until = self.forgotten_until.max(published.started_at);
             self.changed.insert(published.number, None);
         }
     }

@@ -53,7 +53,7 @@ use crate::commit::CommitMessage;
 use crate::export::{LabelSets, Registry};
 use crate::record::encode_evidence;
 
-pub use books::Settled;
+pub use books::{Archive, Settled};
 pub use open::OpenJob;
 pub use restore::CoreRestoreError;
 pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, RecoverError, TurnOptions, recover};
@@ -123,6 +123,12 @@ impl Core {
         }
     }
 
+    /// Names who knows which jobs the ledger has. Without one, a job whose spans come again after it was
+    /// forgotten is counted again.
+    pub fn set_archive(&mut self, archive: Box<dyn Archive>) {
+        self.books.archive = Some(archive);
+    }
+
     /// Takes a group that is durable. Groups come in the order of the journal.
     pub fn apply(&mut self, message: CommitMessage) {
         self.applied = message.seq;
@@ -190,7 +196,8 @@ impl Core {
                 (evidence_number(shard, number), bytes)
             }));
         }
-        let meta = vec![(TURN_META.to_owned(), self.now.0.to_string().into_bytes())];
+        let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
+        let meta = vec![moment(TURN_META, self.now), moment(FORGOTTEN_META, self.books.forgotten_until)];
         let counters = self.take_sets();
         let mut checkpoint =
             Checkpoint { applied: self.applied, open, counters, meta, ..Checkpoint::default() };
@@ -253,7 +260,7 @@ impl Core {
 fn book(books: &mut Books, changes: Vec<Change>, now: UnixNanos, settled: &mut Vec<Settled>) {
     for change in changes {
         match change {
-            Change::Published { job, digest, .. } => settled.push(books.publish(job, digest, now)),
+            Change::Published { job, digest, .. } => settled.extend(books.publish(job, digest, now)),
             Change::Forgotten(id) => books.forget(id),
         }
     }
@@ -273,6 +280,8 @@ const SET_ROW: &str = "label_set";
 const WINDOW_ROW: &str = "cost_window";
 /// The time of the last turn.
 const TURN_META: &str = "turn_unix_nanos";
+/// The latest start of any job that was forgotten.
+const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 
 /// The shard of a tenant: FNV-1a, since it must be the same in every process that reads the ledger.
 fn shard_of(tenant: &str, shards: usize) -> usize {

@@ -29,8 +29,10 @@ pub(super) struct Published {
     pub(super) digest: u64,
     /// Whether it was taken back.
     pub(super) is_superseded: bool,
-    /// The earlier of the moments at which nothing of it may be revised any more is this plus the retention.
+    /// When it was published.
     pub(super) at: UnixNanos,
+    /// When its first call started: what its id is derived from.
+    pub(super) started_at: UnixNanos,
     /// What it added to the counters.
     pub(super) entries: Box<[Entry]>,
     /// What it added to the ledger, all revisions together.
@@ -43,7 +45,7 @@ impl Published {
     /// The job as a reversal shows it: whose it was, and nothing in it.
     pub(super) fn superseded_job(&self, id: JobId) -> Job {
         let [tenant, service, provider, model, operation] = self.names.clone();
-        let (started_at, ended_at) = (self.at, self.at);
+        let (started_at, ended_at) = (self.started_at, self.at);
         Job {
             id,
             state: State::Superseded,
@@ -66,6 +68,7 @@ impl Published {
             digest: self.digest,
             is_superseded: self.is_superseded,
             at: self.at.0,
+            started_at: self.started_at.0,
             entries: self.entries.iter().map(|&(series, amount)| (registry.key(series), amount)).collect(),
             charges: self.charges.iter().map(SavedCharge::new).collect(),
             names: self.names.clone(),
@@ -91,6 +94,7 @@ impl Published {
             digest: saved.digest,
             is_superseded: saved.is_superseded,
             at: UnixNanos(saved.at),
+            started_at: UnixNanos(saved.started_at),
             entries,
             charges: saved.charges.into_iter().map(SavedCharge::into_row).collect(),
             names: saved.names,
@@ -122,6 +126,7 @@ struct Saved {
     digest: u64,
     is_superseded: bool,
     at: u64,
+    started_at: u64,
     entries: Vec<(u64, Decimal)>,
     charges: Vec<SavedCharge>,
     names: [Arc<str>; 5],

@@ -7,7 +7,7 @@ use spantally_stitch::UnixNanos;
 use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::published::{Published, SavedError, SeriesByKey};
-use super::{Core, PUBLISHED, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
+use super::{Core, FORGOTTEN_META, PUBLISHED, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
 use crate::export::RestoreError;
 use crate::record::{RecordError, decode_evidence};
 
@@ -52,9 +52,12 @@ pub enum CoreRestoreError {
         /// How many there are.
         shards: usize,
     },
-    /// The time of the last turn is damaged.
-    #[error("the value {TURN_META} in the ledger is not a number of nanoseconds")]
-    Turn,
+    /// A moment is damaged.
+    #[error("the value {name} in the ledger is not a number of nanoseconds")]
+    Moment {
+        /// Its name.
+        name: &'static str,
+    },
 }
 
 impl Core {
@@ -70,10 +73,8 @@ impl Core {
             }
         })?;
         restored?;
-        if let Some(value) = ledger.load_meta(TURN_META)? {
-            let text = String::from_utf8(value).map_err(|_| CoreRestoreError::Turn)?;
-            self.now = UnixNanos(text.parse().map_err(|_| CoreRestoreError::Turn)?);
-        }
+        self.now = load_moment(ledger, TURN_META)?;
+        self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
         self.applied = ledger.applied();
         Ok(())
     }
@@ -129,4 +130,10 @@ impl Core {
     fn shard_of_published(&self, published: &Published) -> usize {
         super::shard_of(&published.names[0], self.shards.len())
     }
+}
+
+fn load_moment(ledger: &Ledger, name: &'static str) -> Result<UnixNanos, CoreRestoreError> {
+    let Some(value) = ledger.load_meta(name)? else { return Ok(UnixNanos::default()) };
+    let nanos = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+    nanos.map(UnixNanos).ok_or(CoreRestoreError::Moment { name })
 }

@@ -27,10 +27,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Checkpoint, Journal, Ledger, Seq, StoreError};
+use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Seq, StoreError};
 
 use super::server_metrics::ServerMetrics;
-use super::{Core, CoreRestoreError, JobView, OpenJob};
+use super::{Archive, Core, CoreRestoreError, JobView, OpenJob};
 use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
 use crate::export::process::process_metrics;
 use crate::export::{Format, Registry, text};
@@ -86,11 +86,19 @@ pub fn recover(
     now: UnixNanos,
 ) -> Result<(), RecoverError> {
     core.restore(ledger)?;
+    core.set_archive(Box::new(ledger.reader()?));
     commit::replay(journal, ledger.applied(), |message| core.apply(message))?;
     core.advance(now);
     core.refresh();
     ledger.checkpoint(&core.checkpoint())?;
     Ok(())
+}
+
+/// A ledger that cannot be read is taken not to have the job: the file refuses what is in it already.
+impl Archive for LedgerReader {
+    fn has(&self, id: JobId) -> bool {
+        self.published(id.0).is_ok_and(|found| found.is_some())
+    }
 }
 
 /// How far the core is.
@@ -133,7 +141,8 @@ impl CoreHandle {
         self.metrics_page_with(format, |_, _| ())
     }
 
-    /// The page of metrics, with the series of another part of the server: `show` is told when the process started.
+    /// The page of metrics, with the series of another part of the server: `show` is told when the process
+    /// started.
     pub(crate) fn metrics_page_with(
         &self,
         format: Format,

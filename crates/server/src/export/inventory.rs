@@ -153,6 +153,9 @@ inventory! {
         Some(MetricId::JobsReversed), "Jobs settled, by outcome.";
     JobsReversed = "spantally_jobs_reversed", Counter, None, true, [known("outcome", outcomes)],
         None, "Jobs taken back from an outcome by a later revision.";
+    LateJobs = "spantally_late_jobs", Counter, None, true, [],
+        None,
+        "Jobs whose spans came again after they had been forgotten: in the ledger already, not counted again.";
     Attempts = "spantally_attempts", Counter, None, true,
         [known("cause", attempt_causes), known("accepted", acceptances)],
         Some(MetricId::AttemptsReversed),
@@ -272,7 +275,8 @@ inventory! {
     Requests = "spantally_otlp_requests", Counter, None, false,
         [known("transport", sockets), known("result", request_ends)],
         None, "OTLP requests, by how they ended; only accepted and partial ones are in the journal.";
-    RequestBytes = "spantally_otlp_request_bytes", Counter, Some("bytes"), false, [known("transport", sockets)],
+    RequestBytes = "spantally_otlp_request_bytes", Counter, Some("bytes"), false,
+        [known("transport", sockets)],
         None, "Bytes of OTLP request bodies, inflated.";
     InflightBytes = "spantally_otlp_inflight_bytes", Gauge, Some("bytes"), false, [],
         None, "Bytes of OTLP request bodies that are being read or made durable.";

@@ -1,9 +1,10 @@
 //! Later evidence moves money; it never edits a row.
 
 use rust_decimal::Decimal;
-use spantally_stitch::{State, TaskState};
+use spantally_stitch::{JobId, State, TaskState};
 
 use super::fixture::*;
+use crate::core::Archive;
 use crate::export::MetricId;
 
 #[test]
@@ -43,7 +44,7 @@ fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
 
     // The stitcher tells nothing but the id: the books must know the rest.
     let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
-    let settled = core.books.publish(Box::new(gone), 0, at(130));
+    let settled = core.books.publish(Box::new(gone), 0, at(130)).unwrap();
     assert_eq!((settled.revision, &*settled.job.service), (2, "clips"));
     rows.extend(core.checkpoint().jobs);
     assert_counters_are_the_ledger(&core, &rows);
@@ -53,7 +54,7 @@ fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
     }
 
     // It stands on its own again: the ledger must not see revision 1 twice.
-    let settled = core.books.publish(job.clone(), 7, at(140));
+    let settled = core.books.publish(job.clone(), 7, at(140)).unwrap();
     assert_eq!(settled.revision, 3);
     rows.extend(core.checkpoint().jobs);
     assert_counters_are_the_ledger(&core, &rows);
@@ -78,4 +79,36 @@ fn what_is_superseded_is_forgotten_after_the_retention() {
     let dropped =
         core.checkpoint().open.into_iter().filter(|(number, _)| number & crate::core::PUBLISHED != 0);
     assert_eq!(dropped.map(|(_, bytes)| bytes).collect::<Vec<_>>(), [None]);
+}
+
+#[derive(Debug)]
+struct Known(Vec<JobId>);
+
+impl Archive for Known {
+    fn has(&self, id: JobId) -> bool {
+        self.0.contains(&id)
+    }
+}
+
+#[test]
+fn a_job_that_comes_again_after_it_was_forgotten_is_not_counted_again() {
+    let mut core = core();
+    let mut evidence = unfinished("task-001", 0);
+    evidence.push(result("task-001", 0, TaskState::Succeeded));
+    core.apply(message(1, evidence));
+    let job = core.advance(at(120)).remove(0).job;
+    let rows = core.checkpoint().jobs;
+    core.books.forget(job.id);
+    core.set_archive(Box::new(Known(vec![job.id])));
+
+    assert_eq!(core.books.publish(job.clone(), 7, at(90_000)), None);
+    let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
+    assert_eq!(core.books.publish(Box::new(gone), 0, at(90_001)), None);
+    assert_eq!(core.checkpoint().jobs, []);
+    assert_counters_are_the_ledger(&core, &rows);
+    assert_eq!(net(&core, MetricId::LateJobs, &[]), Decimal::ONE);
+
+    // One that is not in the ledger is only old.
+    let other = spantally_stitch::Job { id: JobId([9; 16]), ..(*job).clone() };
+    assert!(core.books.publish(Box::new(other), 7, at(90_002)).is_some());
 }
