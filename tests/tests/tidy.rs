@@ -267,10 +267,19 @@ fn functions_are_short() {
     ratchet("long function", &lengths, MAX_FUNCTION_LINES, &LONG_FUNCTIONS);
 }
 
+/// Comments and code keep the limit; a text that a person will read may run over it where it stands last.
 #[test]
 fn lines_are_short() {
-    let long = |line: &str| line.chars().count() > MAX_COLUMNS;
-    let broken: Vec<String> = rust_files().iter().flat_map(|(name, text)| places(name, text, long)).collect();
+    let is_long = |line: &str| line.trim_end().chars().count() > MAX_COLUMNS;
+    let mut broken = Vec::new();
+    for (name, text) in rust_files() {
+        let code = code_only(&text);
+        let lines = text.lines().zip(code.lines()).enumerate();
+        let long = lines.filter(|(_, (line, code))| {
+            is_long(line) && (is_long(code) || line.trim_start().starts_with("//"))
+        });
+        broken.extend(long.map(|(index, (line, _))| format!("{name}:{}: {}", index + 1, line.trim())));
+    }
     assert_none(&format!("a line has more than {MAX_COLUMNS} columns"), &broken);
 }
 

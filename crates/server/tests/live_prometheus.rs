@@ -1,13 +1,14 @@
 //! The dashboards and rules that we ship against a real Prometheus that scrapes the demo.
 //!
-//! The demo plays for some seconds, ends, and a server starts on what it left behind. So nothing moves while the
-//! panels are compared with the ledger, and a restart lies within the time range that they show.
+//! The demo plays for some seconds, ends, and a server starts on what it left behind. So nothing moves
+//! while the panels are compared with the ledger, and a restart lies within the time range that they show.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod support;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -187,11 +188,28 @@ fn panels_show_the_demo_and_equal_the_ledger() {
     let causes: f64 = prometheus.series(&query_of("Spend by provider", &range)).iter().map(value_of).sum();
     assert_near("Spend by provider", causes, total.to_f64().unwrap());
 
+    check_metrics(&server.page("/metrics"));
     for rule in prometheus.ask("/api/v1/rules", &[])["groups"].as_array().unwrap() {
         for rule in rule["rules"].as_array().unwrap() {
             assert_eq!(rule["health"], "ok", "{rule}");
         }
     }
+}
+
+/// promtool's opinion of names, types and help texts.
+#[track_caller]
+fn check_metrics(page: &str) {
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = promtool.unwrap_or_else(|error| panic!("promtool cannot be started ({error})"));
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "promtool check metrics\n{}", String::from_utf8_lossy(&said));
 }
 
 /// Waits until the server has answered that many scrapes since now.

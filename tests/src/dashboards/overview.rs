@@ -40,6 +40,8 @@ const CURRENCY: &str = "currency=\"$currency\"";
 const WASTE: &str = "currency=\"$currency\",cause!~\"delivered|unverified\"";
 const RETRY: &str = "currency=\"$currency\",cause=~\"retry|timeout_resubmit|duplicate\"";
 const FAILED: &str = "currency=\"$currency\",cause=~\"failed|moderated\"";
+/// What a label without a value is called.
+const UNKNOWN: &str = "not in the spans";
 const DELIVERED: &str = "outcome=~\"succeeded|partial\"";
 
 /// The dashboard.
@@ -83,37 +85,37 @@ fn numbers() -> Vec<Panel> {
     vec![
         Panel::stat("Spend", "Expected cost of the jobs that settled in the time range.")
             .instant(&spend, "")
-            .unit("short", 2),
+            .unit("none", 2),
         Panel::stat("Waste share", "Share of the spend that is neither delivered nor unverified.")
             .instant(&waste, "")
             .unit("percentunit", 1)
             .thresholds(&[(None, "green"), (Some(0.05), "orange"), (Some(0.15), "red")]),
         Panel::stat("Retry-driven spend", "Spend on retries, resubmissions after time-outs and duplicates.")
             .instant(&in_range(COST, RETRY, &[]), "")
-            .unit("short", 2)
+            .unit("none", 2)
             .thresholds(&[(None, "orange")]),
         Panel::stat("Cost per delivered job", "All spend, waste included, by job that delivered something.")
             .instant(&per_delivered, "")
-            .unit("short", 4),
+            .unit("none", 4),
         Panel::stat("Failed but billed", "Spend on jobs that failed or were refused by moderation.")
             .instant(&in_range(COST, FAILED, &[]), "")
-            .unit("short", 2)
+            .unit("none", 2)
             .thresholds(&[(None, "red")]),
         Panel::stat(
             "Open exposure",
-            "The most that open and ambiguous attempts may still add to the invoice, now.",
+            "The most that open jobs, and settled ones whose amount is assumed, may still add to the invoice.",
         )
         .instant(&format!("sum({exposure})"), "")
-        .unit("short", 2),
+        .unit("none", 2),
         Panel::stat("Jobs", "Jobs that settled in the time range.")
             .instant(&in_range("spantally_jobs", "", &[]), "")
-            .unit("short", 0),
+            .unit("locale", 0),
         Panel::stat(
             "Unpriced jobs",
             "Settled jobs with an attempt that has no price: their money is missing.",
         )
         .instant(&in_range("spantally_unpriced_jobs", "", &[]), "")
-        .unit("short", 0)
+        .unit("locale", 0)
         .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
     ]
 }
@@ -130,8 +132,8 @@ fn over_time() -> Vec<Panel> {
             true,
         )
         .range(&format!("{by_cause} != 0"), "{{cause}}")
-        .unit("short", 2)
-        .legend("right")
+        .unit("none", 2)
+        .legend("table", "right")
         .colors(&CAUSE_COLORS),
         Panel::time_series(
             "Waste share by provider",
@@ -141,23 +143,29 @@ fn over_time() -> Vec<Panel> {
         )
         .range(&ratio(&waste, &format!("{all} > 0")), "{{provider}}")
         .unit("percentunit", 1)
-        .scale(0.0, 1.0)
+        .legend("list", "bottom")
+        .axis(0.0, 0.3)
         .threshold_line(0.15),
     ]
 }
 
+/// The largest of a label's values. Where the spans do not tell the value, the bar says so.
+fn top_of(label: &'static str, by: &'static [&'static str]) -> String {
+    let spend = in_range(COST, CURRENCY, by);
+    format!("label_replace(topk(8, {spend} > 0), \"{label}\", \"{UNKNOWN}\", \"{label}\", \"\")")
+}
+
 fn takers() -> Vec<Panel> {
-    let top = |label: &'static [&'static str]| format!("topk(8, {} > 0)", in_range(COST, CURRENCY, label));
     vec![
         Panel::bars("Spend by provider", "Which provider takes the money of the time range?", (8, 7))
-            .instant(&top(&["provider"]), "{{provider}}")
-            .unit("short", 2),
+            .instant(&top_of("provider", &["provider"]), "{{provider}}")
+            .unit("none", 2),
         Panel::bars("Spend by model", "Which models take it? The eight dearest.", (8, 7))
-            .instant(&top(&["model"]), "{{model}}")
-            .unit("short", 2),
+            .instant(&top_of("model", &["model"]), "{{model}}")
+            .unit("none", 2),
         Panel::bars("Spend by service", "Which services cause it? The eight dearest.", (8, 7))
-            .instant(&top(&["service"]), "{{service}}")
-            .unit("short", 2),
+            .instant(&top_of("service", &["service"]), "{{service}}")
+            .unit("none", 2),
     ]
 }
 
@@ -171,11 +179,13 @@ fn jobs() -> Vec<Panel> {
     vec![
         Panel::time_series("Jobs by outcome, per hour", "How do jobs end?", (8, 8), true)
             .range(&format!("{outcomes} != 0"), "{{outcome}}")
-            .unit("short", 1)
+            .unit("locale", 1)
+            .legend("list", "bottom")
             .colors(&OUTCOME_COLORS),
         Panel::time_series("Failures by reason, per hour", "Why do attempts fail?", (8, 8), true)
             .range(&format!("{failures} != 0"), "{{reason}}")
-            .unit("short", 1),
+            .legend("list", "bottom")
+            .unit("locale", 1),
         Panel::time_series(
             "Polls per job",
             "How often is a job's status asked for? Where this is high, a webhook saves calls.",
@@ -183,7 +193,8 @@ fn jobs() -> Vec<Panel> {
             false,
         )
         .range(&ratio(&polls("sum"), &format!("{} > 0", polls("count"))), "{{provider}}")
-        .unit("short", 1),
+        .legend("list", "bottom")
+        .unit("locale", 1),
     ]
 }
 
@@ -201,21 +212,23 @@ fn top_spenders() -> Panel {
     });
     let footer =
         json!({"countRows": false, "fields": ["Spend", "Waste", "Jobs"], "reducer": ["sum"], "show": true});
-    let money = json!([{"id": "unit", "value": "short"}, {"id": "decimals", "value": 2}]);
-    Panel::table("Top spenders", "What to look at next: the twenty dearest models of a service.", (24, 9))
+    let money = json!([{"id": "unit", "value": "none"}, {"id": "decimals", "value": 2}]);
+    Panel::table("Top spenders", "What to look at next: the twenty dearest models of a service.", (24, 13))
+        .no_value(UNKNOWN)
         .column(&format!("topk(20, {spend} > 0)"))
         .column(&format!("{waste} and topk(20, {spend} > 0)"))
         .column(&ratio(&waste, &format!("topk(20, {spend} > 0)")))
         .column(&format!("{} and topk(20, {spend} > 0)", in_range("spantally_jobs", "", BY)))
         .transform("merge", &json!({}))
         .transform("organize", &json!({"excludeByName": hidden, "indexByName": order, "renameByName": names}))
+        .field("Model", &json!([{"id": "custom.width", "value": 330}]))
         .field("Spend", &money)
         .field("Waste", &money)
         .field("Waste share", &share_cell())
-        .field("Jobs", &json!([{"id": "unit", "value": "short"}, {"id": "decimals", "value": 0}]))
+        .field("Jobs", &json!([{"id": "unit", "value": "locale"}, {"id": "decimals", "value": 0}]))
         .option("sortBy", json!([{"desc": true, "displayName": "Spend"}]))
         .option("footer", footer)
-        .unit("short", 2)
+        .unit("none", 2)
 }
 
 /// A share from 0 to 1 as a bar in its cell.

@@ -45,7 +45,7 @@ impl Panel {
 
     /// One number for the dashboard's time range.
     pub fn stat(title: &'static str, description: &'static str) -> Self {
-        let mut panel = Self::new("stat", title, description, (3, 4));
+        let mut panel = Self::new("stat", title, description, (6, 4));
         panel.options = json!({
             "colorMode": "value",
             "graphMode": "none",
@@ -68,19 +68,16 @@ impl Panel {
         panel.defaults["color"] = json!({"mode": "palette-classic"});
         panel.defaults["custom"] = json!({
             "drawStyle": if stacked { "bars" } else { "line" },
-            "fillOpacity": if stacked { 80 } else { 10 },
+            "fillOpacity": if stacked { 80 } else { 0 },
             "lineWidth": if stacked { 0 } else { 2 },
             "showPoints": "never",
             "spanNulls": !stacked,
             "stacking": {"group": "A", "mode": if stacked { "normal" } else { "none" }},
         });
         panel.options = json!({
-            "legend": {
-                "calcs": ["mean", "max"], "displayMode": "table", "placement": "bottom", "showLegend": true,
-            },
             "tooltip": {"mode": "multi", "sort": "desc"},
         });
-        panel
+        panel.legend("table", "bottom")
     }
 
     /// The largest of several values, as bars.
@@ -171,10 +168,16 @@ impl Panel {
         self
     }
 
-    /// Lower and upper end of the scale.
-    pub fn scale(mut self, min: f64, max: f64) -> Self {
+    /// Lower end of a time series' axis, and how far up it reaches at least.
+    pub fn axis(mut self, min: f64, reaches: f64) -> Self {
         self.defaults["min"] = min.into();
-        self.defaults["max"] = max.into();
+        self.defaults["custom"]["axisSoftMax"] = reaches.into();
+        self
+    }
+
+    /// What stands where there is no value.
+    pub fn no_value(mut self, text: &str) -> Self {
+        self.defaults["noValue"] = text.into();
         self
     }
 
@@ -193,9 +196,12 @@ impl Panel {
         self
     }
 
-    /// Where the legend is: `right` gives it a table beside the graph.
-    pub fn legend(mut self, placement: &str) -> Self {
-        self.options["legend"]["placement"] = placement.into();
+    /// The legend of a time series: a `table` has mean and largest value, a `list` only names.
+    pub fn legend(mut self, mode: &str, placement: &str) -> Self {
+        let calculations = if mode == "table" { json!(["mean", "max"]) } else { json!([]) };
+        self.options["legend"] = json!({
+            "calcs": calculations, "displayMode": mode, "placement": placement, "showLegend": true,
+        });
         self
     }
 
