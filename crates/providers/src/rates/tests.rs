@@ -132,111 +132,96 @@ fn a_good_section_is_good() {
     assert_eq!(findings(HEAD), "", "a provider whose prices nobody has written down");
 }
 
-/// What is replaced in the good file, by what, and what the finding must say, with its line.
+/// What is replaced in the good file, by what, and what the finding must say.
+const MISTAKES: &[(&str, &str, &[&str])] = &[
+    ("unit: second", "unit: seconds", &["13:17", "`seconds`", "did you mean `second`?"]),
+    ("reported: billable_units", "reported: billable_unit", &["`billable_unit`", "did you mean"]),
+    ("{request: seconds}", "{request: seconds, count: poll}", &["exactly one of its keys, this one has 2"]),
+    ("{request: seconds}", "{formula: 'ceil(seconds'}", &["not a formula that can be computed"]),
+    ("{request: seconds}", "{formula: 'sqrt(seconds)'}", &["`sqrt`", "ceil(x)"]),
+    ("{request: seconds}", "{formula: 'second + 1'}", &["`second`", "did you mean `seconds`?"]),
+    ("{request: seconds}", "{count: polls}", &["polls", "did you mean `poll`?"]),
+    (
+        "{request: seconds}",
+        "{assume: {smallest: 9, default: 5, largest: 10, source: page}}",
+        &["9, 5, 10", "smallest <= default <= largest", "never read"],
+    ),
+    ("[{reported: billable_units}, {request: seconds}, {constant: 1}]", "[]", &["a meter needs a source"]),
+    ("{request: seconds}", "{constant: 2}", &["never read: the source at line 14"]),
+    ("price: 0.1,", "price: -0.1,", &["`-0.1`", "a price is not negative"]),
+    ("price: 0.1,", "price: ten,", &["`ten` is not a decimal number"]),
+    ("price: 0.1,", "price: 0.1, per: 3,", &["more than 10 decimal places"]),
+    ("price: 0.1,", "price: 0.00000000001,", &["more than 10 decimal places"]),
+    (
+        "2026-06-01, source: page}\n            -",
+        "2026-06-02, source: page}\n            -",
+        &["line 16", "the same time"],
+    ),
+    ("until: 2026-06-01", "until: 2025-06-01", &["not after `effective_from`"]),
+    ("effective_from: 2026-06-01", "effective_from: 2026-06-31", &["`2026-06-31` is not a day"]),
+    ("effective_from: 2026-06-01, ", "", &["effective_from", "this key is required"]),
+    (
+        "{price: 0.2, effective_from: 2026-06-01, source: page}",
+        "{price: 0.2, effective_from: 2026-06-01}",
+        &["source", "this key is required"],
+    ),
+    ("until: 2026-06-01, source: page", "until: 2026-06-01, source: pag", &["`pag`", "did you mean `page`?"]),
+    ("currency: USD", "currency: dollars", &["`dollars`", "neither a currency nor a credit"]),
+    ("  currency: USD\n", "", &["neither the meter nor the section names a currency"]),
+    ("models: [fast]", "models: []", &["names no model"]),
+    ("models: [fast]", "models: ['*']\n    - models: [fast]", &["never used: the tariff at line 10"]),
+    ("[succeeded, partial]", "[succeeded]\n    ", &[]),
+    ("[succeeded, partial]", "[succeded]", &["succeded", "did you mean `succeeded`?"]),
+    ("[succeeded, partial]", "[unknown]", &["unknown", "allowed"]),
+    ("    - {name: other, charge: unknown, note: looked in page}\n", "", &["rejected", "charge: unknown"]),
+    (", note: looked in page", "", &["where was it looked for"]),
+    ("charge: full, source: page", "charge: full", &["must have a source, or be `unknown`"]),
+    ("charge: full", "charge: ful", &["did you mean `full`?"]),
+    ("charge: full", "charge: prorated", &["needs a quantity"]),
+    ("charge: full", "charge: full, quantity: {constant: 1}", &["belongs to `charge: prorated`"]),
+    ("charge: full", "charge: fixed, quantity: {request: seconds}", &["a fixed charge is a `constant`"]),
+    ("charge: full", "charge: full, probability: 0.5", &["with `charge: unknown` only"]),
+    ("charge: unknown", "charge: unknown, probability: 1.5", &["`1.5`", "between 0 and 1"]),
+    (
+        "    - {name: other,",
+        "    - name: late\n      when: {outcome: [succeeded], reason: [quality]}\n      \
+         charge: none\n      \
+         source: page\n    - {name: other,",
+        &["never used: the row at line 20"],
+    ),
+    (
+        "when: {outcome: [succeeded, partial]}",
+        "when: {canceled: before_start}",
+        &["needs `outcome: [canceled]`"],
+    ),
+    (
+        "when: {outcome: [succeeded, partial]}",
+        "when: {reason: [rate_limits]}",
+        &["did you mean `rate_limit`?"],
+    ),
+    (
+        "when: {outcome: [succeeded, partial]}",
+        "when: {status: [timed_out]}",
+        &["a status such as 422 or 5xx"],
+    ),
+    ("name: other", "name: success", &["line 20 has this name too"]),
+    ("name: seconds", "name: Per Second", &["lower-case letters"]),
+    ("unit: second", "unit: second\n          credit_minimum: 5", &["no credit of this file"]),
+    ("unit: second", "unit: second\n          cause: polls", &["polls", "poll"]),
+    ("unit: second", "unit: second\n          block: 0", &["must be more than 0"]),
+    (
+        "  currency: USD\n",
+        "  currency: USD\n  credits:\n    \
+         - {name: c, price: 1, currency: USD, effective_from: 2026-01-01, source: page}\n    \
+         - {name: c, price: 2, currency: USD, effective_from: 2026-02-01, source: page}\n",
+        &["line 8 has a price of this credit for the same time"],
+    ),
+];
+
 #[test]
 fn mistakes_are_found_where_they_are() {
-    let table: &[(&str, &str, &[&str])] = &[
-        ("unit: second", "unit: seconds", &["13:17", "`seconds`", "did you mean `second`?"]),
-        ("reported: billable_units", "reported: billable_unit", &["`billable_unit`", "did you mean"]),
-        (
-            "{request: seconds}",
-            "{request: seconds, count: poll}",
-            &["exactly one of its keys, this one has 2"],
-        ),
-        ("{request: seconds}", "{formula: 'ceil(seconds'}", &["not a formula that can be computed"]),
-        ("{request: seconds}", "{formula: 'sqrt(seconds)'}", &["`sqrt`", "ceil(x)"]),
-        ("{request: seconds}", "{formula: 'second + 1'}", &["`second`", "did you mean `seconds`?"]),
-        ("{request: seconds}", "{count: polls}", &["polls", "did you mean `poll`?"]),
-        (
-            "{request: seconds}",
-            "{assume: {smallest: 9, default: 5, largest: 10, source: page}}",
-            &["9, 5, 10", "smallest <= default <= largest", "never read"],
-        ),
-        (
-            "[{reported: billable_units}, {request: seconds}, {constant: 1}]",
-            "[]",
-            &["a meter needs a source"],
-        ),
-        ("{request: seconds}", "{constant: 2}", &["never read: the source at line 14"]),
-        ("price: 0.1,", "price: -0.1,", &["`-0.1`", "a price is not negative"]),
-        ("price: 0.1,", "price: ten,", &["`ten` is not a decimal number"]),
-        ("price: 0.1,", "price: 0.1, per: 3,", &["more than 10 decimal places"]),
-        ("price: 0.1,", "price: 0.00000000001,", &["more than 10 decimal places"]),
-        (
-            "2026-06-01, source: page}\n            -",
-            "2026-06-02, source: page}\n            -",
-            &["line 16", "the same time"],
-        ),
-        ("until: 2026-06-01", "until: 2025-06-01", &["not after `effective_from`"]),
-        ("effective_from: 2026-06-01", "effective_from: 2026-06-31", &["`2026-06-31` is not a day"]),
-        ("effective_from: 2026-06-01, ", "", &["effective_from", "this key is required"]),
-        (
-            "{price: 0.2, effective_from: 2026-06-01, source: page}",
-            "{price: 0.2, effective_from: 2026-06-01}",
-            &["source", "this key is required"],
-        ),
-        (
-            "until: 2026-06-01, source: page",
-            "until: 2026-06-01, source: pag",
-            &["`pag`", "did you mean `page`?"],
-        ),
-        ("currency: USD", "currency: dollars", &["`dollars`", "neither a currency nor a credit"]),
-        ("  currency: USD\n", "", &["neither the meter nor the section names a currency"]),
-        ("models: [fast]", "models: []", &["names no model"]),
-        ("models: [fast]", "models: ['*']\n    - models: [fast]", &["never used: the tariff at line 10"]),
-        ("[succeeded, partial]", "[succeeded]\n    ", &[]),
-        ("[succeeded, partial]", "[succeded]", &["succeded", "did you mean `succeeded`?"]),
-        ("[succeeded, partial]", "[unknown]", &["unknown", "allowed"]),
-        (
-            "    - {name: other, charge: unknown, note: looked in page}\n",
-            "",
-            &["rejected", "charge: unknown"],
-        ),
-        (", note: looked in page", "", &["where was it looked for"]),
-        ("charge: full, source: page", "charge: full", &["must have a source, or be `unknown`"]),
-        ("charge: full", "charge: ful", &["did you mean `full`?"]),
-        ("charge: full", "charge: prorated", &["needs a quantity"]),
-        ("charge: full", "charge: full, quantity: {constant: 1}", &["belongs to `charge: prorated`"]),
-        ("charge: full", "charge: fixed, quantity: {request: seconds}", &["a fixed charge is a `constant`"]),
-        ("charge: full", "charge: full, probability: 0.5", &["with `charge: unknown` only"]),
-        ("charge: unknown", "charge: unknown, probability: 1.5", &["`1.5`", "between 0 and 1"]),
-        (
-            "    - {name: other,",
-            "    - name: late\n      when: {outcome: [succeeded], reason: [quality]}\n      \
-             charge: none\n      \
-             source: page\n    - {name: other,",
-            &["never used: the row at line 20"],
-        ),
-        (
-            "when: {outcome: [succeeded, partial]}",
-            "when: {canceled: before_start}",
-            &["needs `outcome: [canceled]`"],
-        ),
-        (
-            "when: {outcome: [succeeded, partial]}",
-            "when: {reason: [rate_limits]}",
-            &["did you mean `rate_limit`?"],
-        ),
-        (
-            "when: {outcome: [succeeded, partial]}",
-            "when: {status: [timed_out]}",
-            &["a status such as 422 or 5xx"],
-        ),
-        ("name: other", "name: success", &["line 20 has this name too"]),
-        ("name: seconds", "name: Per Second", &["lower-case letters"]),
-        ("unit: second", "unit: second\n          credit_minimum: 5", &["no credit of this file"]),
-        ("unit: second", "unit: second\n          cause: polls", &["polls", "poll"]),
-        ("unit: second", "unit: second\n          block: 0", &["must be more than 0"]),
-        (
-            "  currency: USD\n",
-            "  currency: USD\n  credits:\n    \
-             - {name: c, price: 1, currency: USD, effective_from: 2026-01-01, source: page}\n    \
-             - {name: c, price: 2, currency: USD, effective_from: 2026-02-01, source: page}\n",
-            &["line 8 has a price of this credit for the same time"],
-        ),
-    ];
     let good = format!("{HEAD}{TARIFF}{POLICY}");
-    for (from, to, expected) in table {
+    for (from, to, expected) in MISTAKES {
         assert!(good.contains(from), "{from}");
         let found = findings(&good.replacen(from, to, 1));
         assert_eq!(found.is_empty(), expected.is_empty(), "{to}: {found}");
