@@ -1,8 +1,8 @@
 //! The admin server: `/metrics`, health, and the API of jobs, on one port.
 //!
-//! It listens from the first moment, so that an orchestrator can tell "starting" from "gone": `/healthz` answers
-//! as long as the process can, `/readyz` only while spans are taken. Until the journal is replayed there are no
-//! numbers to show, and everything else answers 503.
+//! It listens from the first moment, so that an orchestrator can tell "starting" from "gone": `/healthz`
+//! answers as long as the process can, `/readyz` only while spans are taken. Until the journal is replayed
+//! there are no numbers to show, and everything else answers 503.
 //!
 //! Questions lock the core or read a file, so they are asked from blocking threads, at most
 //! [`MAX_QUESTIONS`] at a time. Errors are JSON everywhere ([`error`]). Next: [`jobs`], then [`crate::core`].

@@ -1,13 +1,14 @@
 //! The server as one value: built with its addresses bound, then run until it is told to stop.
 //!
-//! **Building** finds every mistake that a person can make: provider files, addresses, the data directory. It leaves
-//! nothing running but the listeners, so a test binds port 0 and asks for the [`Addresses`].
+//! **Building** finds every mistake that a person can make: provider files, addresses, the data directory. It
+//! leaves nothing running but the listeners, so a test binds port 0 and asks for the [`Addresses`].
 //!
-//! **Running** takes the last process's state back (the admin server already answers 503 on `/readyz`), starts the commit
-//! and the core, and opens the receivers.
+//! **Running** takes the last process's state back (the admin server already answers 503 on `/readyz`),
+//! starts the commit and the core, and opens the receivers.
 //!
-//! **Stopping** goes the way of the data, so that nothing that was taken is left behind: receivers answer what is under
-//! way and take no more, the commit empties its queue, the core makes its last checkpoint, the admin server goes last.
+//! **Stopping** goes the way of the data, so that nothing that was taken is left behind: receivers answer
+//! what is under way and take no more, the commit empties its queue, the core makes its last checkpoint, the
+//! admin server goes last.
 //!
 //! Next in the flow: [`crate::receivers`].
 
@@ -30,7 +31,8 @@ use crate::listen::{BindError, Bound, bind};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
 use crate::receivers;
 
-/// Groups that are durable and wait for the core. The journal holds them already, so a short queue loses nothing.
+/// Groups that are durable and wait for the core. The journal holds them already, so a short queue loses
+/// nothing.
 const CORE_QUEUE: usize = 64;
 
 /// Request bytes in memory at once, over all connections: four of the largest requests.
@@ -165,7 +167,8 @@ impl App {
         }
     }
 
-    /// Starts to answer: first the admin server, then the receivers, once the last process's state is taken back.
+    /// Starts to answer: first the admin server, then the receivers, once the last process's state is taken
+    /// back.
     pub async fn start(self) -> Result<Running, RunError> {
         let addresses = self.addresses();
         let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
@@ -214,7 +217,8 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking work is never cancelled; only the end of the whole runtime, and of this task with it, drops it.
+            // Blocking work is never cancelled; only the end of the whole runtime, and of this task with it,
+            // drops it.
             Err(_) => std::future::pending().await,
         },
     }

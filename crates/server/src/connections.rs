@@ -26,7 +26,8 @@ pub(crate) struct ConnectionLimits {
 /// How long a client may take to read its last answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait after `accept` fails for want of file descriptors or memory: closing connections cures it.
+/// How long to wait after `accept` fails for want of file descriptors or memory: closing connections cures
+/// it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` turns true, then until every request under way is answered.

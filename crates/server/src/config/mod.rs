@@ -3,14 +3,15 @@
 //! Two sets of types, and only the second leaves this module. [`file`] is the file as written: every leaf is
 //! text with its place, so that nothing is lost before it is judged. [`settings`] is what the server runs on:
 //! every value parsed, every default filled in. [`resolve`] goes from the first to the second; on the way it
-//! expands `${env:NAME}` ([`env`](mod@env)), applies `--set` and reads each leaf by its type ([`text`]).
-//! What is wrong is an [`ConfigError`] that shows the line.
+//! reads each leaf ([`leaf`]): applies `--set`, expands `${env:NAME}` ([`env`](mod@env)), parses by type
+//! ([`text`]). What is wrong is a [`ConfigError`] that shows the line.
 //!
 //! Next in the flow: [`crate::app`] builds the server from a [`Config`].
 
 mod env;
 mod error;
 mod file;
+mod leaf;
 mod resolve;
 pub(crate) mod settings;
 mod text;

@@ -1,6 +1,6 @@
 //! From the file as written to the settings: one line per key.
 //!
-//! [`Resolver::read`] is the whole of it: take the text of `--set`, else of the file; expand `${env:NAME}`;
+//! [`Resolver::read`] is the whole of each: take the text of `--set`, else of the file; expand `${env:NAME}`;
 //! read it by its type; remember where it came from. Because every key passes there under its full name, the
 //! list of known keys, `--set` and "where was this written" need no tables of their own.
 
@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 use spantally_providers::{CorrelationConfig, WebhookPath};
 
-use super::env::expand;
 use super::error::{ConfigError, Source};
-use super::file::{File, Leaf, List};
+use super::file::File;
+use super::leaf::Resolver;
 use super::settings::{GrpcReceiver, HttpReceiver, Receivers, Settings};
-use super::text::{AttributeName, Endpoint, FromText, Millis, Probability, UrlPath, Whole};
-use super::{Config, Place, file};
+use super::text::{AttributeName, Endpoint, Millis, Probability, UrlPath, Whole};
+use super::{Config, file};
 
 /// Most extra labels: each multiplies the number of series.
 const MAX_LABELS: usize = 16;
@@ -67,23 +67,7 @@ fn parse_set(set: &[String]) -> Result<BTreeMap<String, String>, ConfigError> {
         .collect()
 }
 
-struct Resolver<'a> {
-    source: &'a Source,
-    environment: &'a dyn Fn(&str) -> Option<String>,
-    set: BTreeMap<String, String>,
-    known: Vec<&'static str>,
-    places: BTreeMap<&'static str, Place>,
-}
-
-impl<'a> Resolver<'a> {
-    fn new(
-        source: &'a Source,
-        environment: &'a dyn Fn(&str) -> Option<String>,
-        set: BTreeMap<String, String>,
-    ) -> Self {
-        Self { source, environment, set, known: Vec::new(), places: BTreeMap::new() }
-    }
-
+impl Resolver<'_> {
     /// Visits every key once, in the order of the file.
     fn settings(&mut self, file: File) -> Result<Settings, ConfigError> {
         let mut settings = Settings::default();
@@ -323,81 +307,5 @@ impl<'a> Resolver<'a> {
     fn logs(&mut self, written: &file::Logs, settings: &mut Settings) -> Result<(), ConfigError> {
         self.read("service.telemetry.logs.level", &written.level, |v| settings.logs.level = v)?;
         self.read("service.telemetry.logs.encoding", &written.encoding, |v| settings.logs.encoding = v)
-    }
-
-    /// Reads one key and hands its value on, if it is given anywhere.
-    fn read<T: FromText>(
-        &mut self,
-        key: &'static str,
-        leaf: &Leaf,
-        take: impl FnOnce(T),
-    ) -> Result<(), ConfigError> {
-        self.known.push(key);
-        if let Some(text) = self.set.get(key) {
-            take(self.parse_set_text(key, text)?);
-            self.places.insert(key, Place::CommandLine);
-        } else if let Some(leaf) = leaf {
-            take(self.parse_leaf(key, &leaf.value, leaf.referenced)?);
-            self.remember(key, leaf.referenced);
-        }
-        Ok(())
-    }
-
-    /// Reads a list of attribute names; by `--set` they are separated by commas.
-    fn read_list(
-        &mut self,
-        key: &'static str,
-        list: &List,
-        most: usize,
-        into: &mut Vec<String>,
-    ) -> Result<(), ConfigError> {
-        self.known.push(key);
-        if let Some(text) = self.set.get(key) {
-            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-            *into = names
-                .map(|name| self.parse_set_text::<AttributeName>(key, name).map(|name| name.0))
-                .collect::<Result<_, _>>()?;
-            self.places.insert(key, Place::CommandLine);
-        } else if let Some(list) = list {
-            for name in &list.value {
-                let AttributeName(name_text) = self.parse_leaf(key, &name.value, name.referenced)?;
-                if into.contains(&name_text) {
-                    let message = format!("{key}: `{name_text}` is listed twice");
-                    return Err(self.source.error(name.referenced, &message, "listed before", None));
-                }
-                into.push(name_text);
-            }
-            if let Some(extra) = list.value.get(most) {
-                let message = format!("{key}: {} names, expected at most {most}", list.value.len());
-                return Err(self.source.error(extra.referenced, &message, "one too many", None));
-            }
-            self.remember(key, list.referenced);
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, key: &'static str, at: Location) {
-        if let Some(path) = self.source.path.clone() {
-            self.places.insert(key, Place::File { path, line: at.line(), column: at.column() });
-        }
-    }
-
-    fn parse_leaf<T: FromText>(&self, key: &str, written: &str, at: Location) -> Result<T, ConfigError> {
-        let text = expand(written, self.environment)
-            .map_err(|problem| self.source.error(at, &format!("{key}: {problem}"), "this reference", None))?;
-        T::from_text(&text).ok_or_else(|| {
-            let from = if text == written { String::new() } else { format!(" (from `{written}`)") };
-            let message = format!("{key}: `{text}`{from} is not valid");
-            self.source.error(at, &message, "not valid", Some(format!("expected {}", T::expected())))
-        })
-    }
-
-    fn parse_set_text<T: FromText>(&self, key: &str, written: &str) -> Result<T, ConfigError> {
-        let text = expand(written, self.environment)
-            .map_err(|problem| ConfigError::plain(format!("--set {key}: {problem}"), None))?;
-        T::from_text(&text).ok_or_else(|| {
-            let message = format!("--set {key}: `{text}` is not valid");
-            ConfigError::plain(message, Some(format!("expected {}", T::expected())))
-        })
     }
 }

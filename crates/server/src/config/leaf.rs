@@ -1,0 +1,113 @@
+//! Reading one leaf: what `--set` says, else the file; expanded, parsed, and its place remembered.
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::Location;
+
+use super::Place;
+use super::env::expand;
+use super::error::{ConfigError, Source};
+use super::file::{Leaf, List};
+use super::text::{AttributeName, FromText};
+
+/// What is known while a configuration is resolved.
+pub(super) struct Resolver<'a> {
+    pub(super) source: &'a Source,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) set: BTreeMap<String, String>,
+    /// Every key that was read, in order.
+    pub(super) known: Vec<&'static str>,
+    pub(super) places: BTreeMap<&'static str, Place>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Nothing is read yet.
+    pub(super) fn new(
+        source: &'a Source,
+        environment: &'a dyn Fn(&str) -> Option<String>,
+        set: BTreeMap<String, String>,
+    ) -> Self {
+        Self { source, environment, set, known: Vec::new(), places: BTreeMap::new() }
+    }
+
+    /// Reads one key and hands its value on, if it is given anywhere.
+    pub(super) fn read<T: FromText>(
+        &mut self,
+        key: &'static str,
+        leaf: &Leaf,
+        take: impl FnOnce(T),
+    ) -> Result<(), ConfigError> {
+        self.known.push(key);
+        if let Some(text) = self.set.get(key) {
+            take(self.parse_set_text(key, text)?);
+            self.places.insert(key, Place::CommandLine);
+        } else if let Some(leaf) = leaf {
+            take(self.parse_leaf(key, &leaf.value, leaf.referenced)?);
+            self.remember(key, leaf.referenced);
+        }
+        Ok(())
+    }
+
+    /// Reads a list of attribute names; by `--set` they are separated by commas.
+    pub(super) fn read_list(
+        &mut self,
+        key: &'static str,
+        list: &List,
+        most: usize,
+        into: &mut Vec<String>,
+    ) -> Result<(), ConfigError> {
+        self.known.push(key);
+        if let Some(text) = self.set.get(key) {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            *into = names
+                .map(|name| self.parse_set_text::<AttributeName>(key, name).map(|name| name.0))
+                .collect::<Result<_, _>>()?;
+            self.places.insert(key, Place::CommandLine);
+        } else if let Some(list) = list {
+            for name in &list.value {
+                let AttributeName(name_text) = self.parse_leaf(key, &name.value, name.referenced)?;
+                if into.contains(&name_text) {
+                    let message = format!("{key}: `{name_text}` is listed twice");
+                    return Err(self.source.error(name.referenced, &message, "listed before", None));
+                }
+                into.push(name_text);
+            }
+            if let Some(extra) = list.value.get(most) {
+                let message = format!("{key}: {} names, expected at most {most}", list.value.len());
+                return Err(self.source.error(extra.referenced, &message, "one too many", None));
+            }
+            self.remember(key, list.referenced);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, key: &'static str, at: Location) {
+        if let Some(path) = self.source.path.clone() {
+            self.places.insert(key, Place::File { path, line: at.line(), column: at.column() });
+        }
+    }
+
+    pub(super) fn parse_leaf<T: FromText>(
+        &self,
+        key: &str,
+        written: &str,
+        at: Location,
+    ) -> Result<T, ConfigError> {
+        let text = expand(written, self.environment)
+            .map_err(|problem| self.source.error(at, &format!("{key}: {problem}"), "this reference", None))?;
+        T::from_text(&text).ok_or_else(|| {
+            let from = if text == written { String::new() } else { format!(" (from `{written}`)") };
+            let message = format!("{key}: `{text}`{from} is not valid");
+            self.source.error(at, &message, "not valid", Some(format!("expected {}", T::expected())))
+        })
+    }
+
+    fn parse_set_text<T: FromText>(&self, key: &str, written: &str) -> Result<T, ConfigError> {
+        let text = expand(written, self.environment)
+            .map_err(|problem| ConfigError::plain(format!("--set {key}: {problem}"), None))?;
+        T::from_text(&text).ok_or_else(|| {
+            let message = format!("--set {key}: `{text}` is not valid");
+            ConfigError::plain(message, Some(format!("expected {}", T::expected())))
+        })
+    }
+}
