@@ -116,7 +116,7 @@ impl<'o, 'a> Encoder<'o, 'a> {
     // What a field is made of. A zero or an empty text takes no room, as proto3 has it.
 
     /// All but one field number is below 16, where a key is one byte.
-    #[inline(always)]
+    #[inline]
     fn key(&mut self, tag: u32, wire_type: WireType) {
         if tag < 16 {
             self.out.push((tag << 3) as u8 | wire_type as u8);
@@ -126,7 +126,7 @@ impl<'o, 'a> Encoder<'o, 'a> {
     }
 
     /// Written aside first: the buffer is asked for room once, not for each byte.
-    #[inline(always)]
+    #[inline]
     fn varint(&mut self, mut value: u64) {
         let (mut bytes, mut len) = ([0_u8; 10], 0);
         while value >= 0x80 {

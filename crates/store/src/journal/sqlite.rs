@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, params};
 
 use super::{Dropped, Journal, JournalOptions, Seq};
@@ -65,9 +66,16 @@ impl SqliteJournal {
                  PRAGMA busy_timeout = 0; PRAGMA max_page_count = {pages};"
             ),
         )?;
+        // Closing would remove the log, and with it the room that keeps commits going on a full disk.
+        database
+            .connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(database.failed("set the file up"))?;
         database.migrate(&SCHEMA)?;
         let mut journal =
-            Self { database, _dir: dir.clone(), last: applied, kept: VecDeque::new(), log_bytes: 0 };
+            Self { database, _dir: dir.clone(), last: applied, kept: VecDeque::new(), log_bytes: LOG_BYTES };
+        // What the last process left in the log.
+        journal.copy_log()?;
         journal.prime(options.primed_bytes)?;
         journal.find_rows(applied)?;
         Ok(journal)

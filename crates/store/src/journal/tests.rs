@@ -110,8 +110,15 @@ fn the_file_does_not_grow_while_checkpoints_keep_up() {
         drop_all(&mut journal, Seq(seq.0.saturating_sub(1)));
     }
     assert_eq!(fs::metadata(data.journal_path()).unwrap().len(), primed);
-    let log = fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
+    let log_len = || fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
+    let log = log_len();
     assert!(log < 20 << 20, "the write-ahead log has grown to {log} bytes");
+    // Nor does a start take or give back any of it.
+    drop(journal);
+    let mut journal = SqliteJournal::open(&data, Seq(59), options).unwrap();
+    assert_eq!(journal.append(&vec![1; 1 << 20]).unwrap(), Seq(61));
+    drop(journal);
+    assert_eq!((fs::metadata(data.journal_path()).unwrap().len(), log_len()), (primed, log));
 }
 
 #[test]
