@@ -79,8 +79,8 @@ pub enum StoreError {
         detail: String,
     },
     /// The file cannot be written.
-    #[error("{path}: cannot be written ({detail}); give the user that runs Spantally write access to the file \
-             and its directory", path = path.display())]
+    #[error("{path}: cannot be written ({detail}); give the user that runs Spantally write access to the \
+             file and its directory", path = path.display())]
     ReadOnly {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,8 @@ pub enum StoreError {
     },
     /// Rows are missing between the ledger and the journal.
     #[error("{path}: the journal begins at {first} but the ledger has applied only up to {applied}: the two \
-             files do not belong together; restore both from one copy, or move both away", path = path.display())]
+             files do not belong together; restore both from one copy, or move both away",
+            path = path.display())]
     Gap {
         /// The journal's file.
         path: PathBuf,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OpenFlags, Row};
-use rust_decimal::Decimal;
 
+use super::decimal::{parse_decimal, read_decimal};
 use super::rows::{ChargeRow, JobRow};
 use super::{SCHEMA, write};
 use crate::dir::ledger_path;
@@ -162,15 +162,4 @@ fn read_charge(row: &Row<'_>) -> rusqlite::Result<(u32, ChargeRow)> {
         rule: row.get(14)?,
     };
     Ok((row.get(0)?, charge))
-}
-
-fn read_decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Decimal> {
-    parse_decimal(at, &row.get::<_, String>(at)?)
-}
-
-/// Exactly as it was written; a text that is no decimal is an error, never zero.
-fn parse_decimal(at: usize, text: &str) -> rusqlite::Result<Decimal> {
-    Decimal::from_str_exact(text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
-    })
 }

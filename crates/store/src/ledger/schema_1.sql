@@ -65,8 +65,8 @@ CREATE TABLE job_row(
     settled_at INTEGER NOT NULL,
     detail BLOB NOT NULL
 ) STRICT;
--- By job, within runs of 65,536 rows: job ids are random, and this keeps what a checkpoint touches small however
--- large the file is. Who looks a job up asks one run after another, newest first.
+-- By job, within runs of 65,536 rows: job ids are random, and this keeps what a checkpoint touches small
+-- however large the file is. Who looks a job up asks one run after another, newest first.
 CREATE UNIQUE INDEX job_row_by_job ON job_row(id >> 16, job_id, revision);
 CREATE UNIQUE INDEX job_row_replaced ON job_row(replaces) WHERE replaces IS NOT NULL;
 
@@ -107,7 +107,8 @@ WHERE NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id);
 
 CREATE VIEW charges AS
 SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.attempt, owner.tenant, owner.service,
-       kind.provider, kind.model, kind.operation, kind.unit, charge.quantity, nullif(kind.unit_price, '') AS unit_price,
+       kind.provider, kind.model, kind.operation, kind.unit, charge.quantity,
+       nullif(kind.unit_price, '') AS unit_price,
        ifnull(charge.cost_min, charge.cost_expected) AS cost_min, charge.cost_expected,
        ifnull(charge.cost_max, charge.cost_expected) AS cost_max, kind.currency, kind.cause, kind.basis,
        kind.rule, strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at

@@ -36,7 +36,8 @@ fn charge(cost: &str) -> ChargeRow {
 }
 
 const DETAIL: &str = r#"{"attempts":[{"task_id":"t-1","accepted":"yes","outcome":"succeeded",
-    "failure_reason":null,"cause":"delivered","polls":2,"spans":{"submit":["0102030405060708090a0b0c0d0e0f10:1112131415161718"],
+    "failure_reason":null,"cause":"delivered","polls":2,
+    "spans":{"submit":["0102030405060708090a0b0c0d0e0f10:1112131415161718"],
     "poll":["0102030405060708090a0b0c0d0e0f10:2122232425262728",
     "0102030405060708090a0b0c0d0e0f10:3132333435363738"],
     "result":[]},"joins":[{"rule":"task_id_path","confidence":"exact"}]}]}"#;

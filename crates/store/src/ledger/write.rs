@@ -1,12 +1,11 @@
 //! Writing the ledger: one transaction a checkpoint.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, params};
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
 use rust_decimal::Decimal;
 
+use super::decimal::DecimalText;
 use super::kinds::Kinds;
 use super::rows::{ChargeRow, Checkpoint, CounterRow, JobRow};
 use super::{LedgerReader, SCHEMA};
@@ -392,41 +391,4 @@ fn write_charge(
         unless_expected(charge.cost_max),
     ])?;
     Ok(())
-}
-
-/// A decimal as text, without an allocation: sign, 29 digits, point.
-struct DecimalText {
-    bytes: [u8; 32],
-    len: usize,
-}
-
-impl DecimalText {
-    fn new(value: Decimal) -> Self {
-        let mut text = Self { bytes: [0; 32], len: 0 };
-        // 32 bytes hold every decimal; were one longer, binding the cut text would fail below.
-        let written = write!(text, "{value}");
-        debug_assert!(written.is_ok(), "{value} is longer than 32 bytes");
-        text
-    }
-}
-
-impl DecimalText {
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Write for DecimalText {
-    fn write_str(&mut self, part: &str) -> std::fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + part.len()).ok_or(std::fmt::Error)?;
-        room.copy_from_slice(part.as_bytes());
-        self.len += part.len();
-        Ok(())
-    }
-}
-
-impl ToSql for DecimalText {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.bytes[..self.len])))
-    }
 }
