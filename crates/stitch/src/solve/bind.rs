@@ -15,14 +15,12 @@ use crate::call::{Accepted, Client, FrameKind};
 use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge, Pair};
-use crate::solve::density::{Kernels, exponential, laplace, lognormal};
+use crate::solve::habit::{Habits, Sample, WINDOW_SECONDS, median};
 use crate::solve::hooks::{HookGroup, callback_value};
 use crate::solve::pool::{Pool, Shot, call_of};
 use crate::solve::{Bound, confidence};
 
 const ROUNDS: usize = 4;
-/// Longest time between a submit and the first call that shows its task.
-const WINDOW_SECONDS: f64 = 1800.0;
 /// Most submits looked at for one task.
 const MAX_CANDIDATES: usize = 64;
 /// Most submits gone through to find them.
@@ -70,27 +68,13 @@ pub(crate) struct Binder<'p, 'a> {
     pool: &'p Pool<'a>,
     groups: &'p [HookGroup],
     pub(crate) entities: Vec<Entity>,
-    classes: Vec<Class>,
+    habits: Habits,
     shots: Vec<usize>,
     /// Per open shot: it is one of two equal accepted submits within a second.
     doubled: Vec<bool>,
     /// By entity: how often entities of its provider come, per second.
     rates: Vec<f64>,
-    latency: (f64, f64),
 }
-
-/// A client's habit.
-#[derive(Clone, Debug)]
-struct Class {
-    weights: [f64; 5],
-    kernels: Kernels,
-    /// The same of all clients of the provider: what a small class leans on.
-    pooled: Kernels,
-    provider: usize,
-    typical: f64,
-}
-
-const PRIOR: [f64; 5] = [1.0, 1.0, 1.0, 0.5, 0.1];
 
 type ClassKey<'a> = (&'a Arc<Client>, &'a Arc<str>, u64, Option<FrameKind>);
 
@@ -101,11 +85,10 @@ impl<'p, 'a> Binder<'p, 'a> {
             pool,
             groups,
             entities: Vec::new(),
-            classes: Vec::new(),
+            habits: Habits::default(),
             shots: open.shots.clone(),
             doubled: Vec::new(),
             rates: Vec::new(),
-            latency: (20.0_f64.ln(), 1.3),
         };
         binder.collect(open);
         binder.doubled = open.shots.iter().map(|&shot| binder.has_double(shot)).collect();
@@ -162,7 +145,7 @@ impl<'p, 'a> Binder<'p, 'a> {
                 Entity { task: None, group: Some(group), first, hooked: true, class, intervals: vec![] };
             self.entities.push(entity);
         }
-        self.start_classes(&keys);
+        self.start_habits(&keys);
     }
 
     fn class_of(&self, keys: &mut BTreeMap<ClassKey<'a>, usize>, first: &'a crate::Evidence) -> usize {
@@ -173,8 +156,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         *keys.entry((&first.client, &call.endpoint.provider, call.agent, frame)).or_insert(next)
     }
 
-    /// Densities start from the poll intervals: they need no join.
-    fn start_classes(&mut self, keys: &BTreeMap<ClassKey<'a>, usize>) {
+    fn start_habits(&mut self, keys: &BTreeMap<ClassKey<'a>, usize>) {
         let mut names: Vec<&Arc<str>> = keys.keys().map(|key| key.1).collect();
         names.sort_unstable();
         names.dedup();
@@ -186,16 +168,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         for entity in &self.entities {
             intervals[entity.class].extend(median(&entity.intervals));
         }
-        let pooled = pool(&intervals, &providers, names.len());
-        let total: f64 = PRIOR.iter().sum();
-        let classes = intervals.into_iter().zip(&providers).map(|(gaps, &provider)| Class {
-            weights: PRIOR.map(|weight| weight / total),
-            typical: median(&gaps).or_else(|| median(&pooled[provider])).unwrap_or(2.0),
-            kernels: Kernels::new(gaps),
-            pooled: Kernels::new(pooled[provider].clone()),
-            provider,
-        });
-        self.classes = classes.collect();
+        self.habits = Habits::new(intervals, &providers);
     }
 
     /// Solves, learning as it goes.
@@ -316,43 +289,10 @@ impl<'p, 'a> Binder<'p, 'a> {
             // The answer was held back: polls may begin before it ends.
             0.05
         } else if entity.hooked {
-            0.97 * lognormal(gap.max(1e-6), self.latency.0, self.latency.1) + 0.03 / WINDOW_SECONDS
+            self.habits.delivery(gap)
         } else {
-            let parts = self.parts(entity, gap, own);
-            let weights = self.weights(entity);
-            parts.iter().zip(weights).map(|(part, weight)| part * weight).sum()
+            self.habits.density(entity.class, &entity.intervals, gap, own)
         }
-    }
-
-    /// The class's weights; a task polled once has no cadence, so that the rest shares its weight.
-    fn weights(&self, entity: &Entity) -> [f64; 5] {
-        let mut weights = self.classes[entity.class].weights;
-        if entity.intervals.is_empty() {
-            weights[0] = 0.0;
-            let rest: f64 = weights.iter().sum();
-            weights = weights.map(|weight| weight / rest);
-        }
-        weights
-    }
-
-    /// The five densities of a mixture: cadence, immediate, learned, jitter, broad.
-    fn parts(&self, entity: &Entity, gap: f64, own: Option<f64>) -> [f64; 5] {
-        let class = &self.classes[entity.class];
-        let steady =
-            |interval: f64| 0.8 * laplace(gap - interval, 0.0012) + 0.2 * laplace(gap - interval, 0.02);
-        let own_interval = median(&entity.intervals);
-        let first_interval = entity.intervals.first().copied();
-        let cadence = own_interval.into_iter().chain(first_interval).map(steady).fold(0.0, f64::max);
-        let immediate = 0.8 * exponential(gap, 0.002) + 0.2 * exponential(gap, 0.02);
-        let (own_habit, count) = class.kernels.density(gap, own);
-        let (others, _) = class.pooled.density(gap, own);
-        let weight = count / (count + 2.0);
-        let learned = weight * own_habit + (1.0 - weight) * others;
-        let typical = own_interval.unwrap_or(class.typical).max(1e-3);
-        let jitter = lognormal(gap, typical.ln(), 0.33);
-        let flat = if gap <= 60.0 { 0.25 / 60.0 } else { 0.0 };
-        let broad = 0.65 * lognormal(gap, 0.8_f64.ln(), 0.9) + flat + 0.1 / WINDOW_SECONDS;
-        [cadence, immediate, learned, jitter, broad]
     }
 
     /// Everything but the gap.
@@ -427,47 +367,15 @@ impl<'p, 'a> Binder<'p, 'a> {
     }
 
     fn learn(&mut self, pairs: &[Pair]) {
-        let mut counts = vec![PRIOR; self.classes.len()];
-        let mut gaps = vec![Vec::new(); self.classes.len()];
-        let mut latencies = Vec::new();
+        let mut samples = Vec::with_capacity(pairs.len());
         for pair in pairs {
-            let entity = &self.entities[pair.right];
             let gap = self.gap(pair.left, pair.right);
-            if gap < 0.0 {
-                continue;
-            }
-            if entity.hooked {
-                latencies.push(gap.max(1e-6).ln());
-                continue;
-            }
-            let parts = self.parts(entity, gap, Some(gap));
-            let weights = self.weights(entity);
-            let total: f64 = parts.iter().zip(weights).map(|(part, weight)| part * weight).sum();
-            if total > 0.0 {
-                for (at, count) in counts[entity.class].iter_mut().enumerate() {
-                    *count += parts[at] * weights[at] / total;
-                }
-            }
-            gaps[entity.class].push(gap);
-        }
-        let providers: Vec<usize> = self.classes.iter().map(|class| class.provider).collect();
-        let pooled = pool(&gaps, &providers, providers.iter().max().map_or(0, |last| last + 1));
-        for ((class, counts), gaps) in self.classes.iter_mut().zip(counts).zip(gaps) {
-            let total: f64 = counts.iter().sum();
-            class.weights = counts.map(|count| count / total);
-            if !gaps.is_empty() {
-                class.kernels = Kernels::new(gaps);
-            }
-            if !pooled[class.provider].is_empty() {
-                class.pooled = Kernels::new(pooled[class.provider].clone());
+            let Entity { class, hooked, intervals, .. } = &self.entities[pair.right];
+            if gap >= 0.0 {
+                samples.push(Sample { class: *class, intervals, gap, hooked: *hooked });
             }
         }
-        if latencies.len() >= 3 {
-            let count = latencies.len() as f64;
-            let mean = latencies.iter().sum::<f64>() / count;
-            let variance = latencies.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
-            self.latency = (mean, variance.sqrt().max(0.35));
-        }
+        self.habits.learn(&samples);
     }
 
     fn tie(&self, shot: usize, entity: usize) -> Tie {
@@ -516,22 +424,4 @@ enum Kinship {
     Parent,
     Trace,
     None,
-}
-
-/// The gaps of all classes of a provider together.
-fn pool(gaps: &[Vec<f64>], providers: &[usize], count: usize) -> Vec<Vec<f64>> {
-    let mut pooled = vec![Vec::new(); count];
-    for (gaps, &provider) in gaps.iter().zip(providers) {
-        pooled[provider].extend(gaps);
-    }
-    pooled
-}
-
-pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    if values.is_empty() {
-        return None;
-    }
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    Some(sorted[sorted.len() / 2])
 }

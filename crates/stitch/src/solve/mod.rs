@@ -19,6 +19,7 @@ pub(crate) mod double;
 pub(crate) mod download;
 pub(crate) mod fallback;
 pub(crate) mod group;
+pub(crate) mod habit;
 pub(crate) mod hooks;
 pub(crate) mod lineage;
 pub(crate) mod names;
