@@ -184,9 +184,14 @@ const SERVER: u64 = 2;
 const ROOT: u32 = 1 << 30;
 const TASK: u32 = 1 << 29;
 
+/// Number of a span. From 1: number 0 of round 0 would be an id of zeros, which OTLP reads as none.
+fn number(group: u32, nth: u32) -> u32 {
+    1 + group * JOB_SPANS + nth
+}
+
 fn job_span(mix: Mix, group: u32, nth: u32) -> Encoded {
     let api = &APIS[group as usize % APIS.len()];
-    let number = group * JOB_SPANS + nth;
+    let number = number(group, nth);
     let failed = group.is_multiple_of(33);
     // Submit, polls half a second apart, result and download right after the last poll.
     let (method, template, at_ms, took_ms, status) = match nth {
@@ -235,7 +240,7 @@ fn common(span: &mut Encoded, host: &str, status: u64) {
 }
 
 fn other_span(group: u32, nth: u32) -> Encoded {
-    let number = group * JOB_SPANS + nth;
+    let number = number(group, nth);
     let (trace, root) = (ROOT + group, ROOT + group);
     let start_ms = u64::from(group % 64) * 10;
     match nth {
@@ -331,6 +336,7 @@ mod tests {
             for round in 0..4 {
                 let requests = decoded(mix, round);
                 for span in all_spans(&requests) {
+                    assert!(span.span_id.iter().any(|byte| *byte != 0), "an id of zeros is none: {span:?}");
                     assert!(keys.insert((span.trace_id.clone(), span.span_id.clone())), "{span:?}");
                     for attribute in span.attributes.iter().filter(|attribute| attribute.key == "url.full") {
                         let text = format!("{attribute:?}");
