@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
 use spantally_providers::CorrelationConfig;
 use spantally_server::batch::{Batch, Transport};
 use spantally_server::commit::CommitMessage;
@@ -17,10 +18,10 @@ use spantally_server::core::{Core, CoreOptions, Settled};
 use spantally_server::intake::{ReadCache, read_batch};
 use spantally_server::job_json::JobDocument;
 use spantally_server::provider_files::ProviderFiles;
-use spantally_stitch::{JobId, State, UnixNanos};
+use spantally_stitch::{Evidence, JobId, State, UnixNanos};
 use spantally_store::Seq;
-use spantally_tests::capture::read_capture;
-use spantally_tests::fixtures::{capture_dir, compare_with_golden};
+use spantally_tests::capture::{Request, read_capture};
+use spantally_tests::fixtures::{CAPTURES, capture_dir, compare_with_golden};
 use spantally_tests::score::found::{FoundJob, parse_jobs};
 use spantally_tests::score::{GroupBy, Score, score};
 use spantally_tests::truth::{Role, Truth, read_truth};
@@ -56,7 +57,7 @@ struct Spans {
 }
 
 /// Replays a capture, each request at its recorded arrival.
-fn replay(capture: &str) -> (Vec<FoundJob>, Spans) {
+fn stream(capture: &str) -> (Found, Spans) {
     let files = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
     let mut cache = ReadCache::default();
     let mut core = Core::new(&CoreOptions::default(), Arc::default(), UnixNanos::default());
@@ -71,12 +72,90 @@ fn replay(capture: &str) -> (Vec<FoundJob>, Spans) {
         found.add(core.advance(began.plus_ms(u64::from(request.at_ms))));
     }
     found.add(core.finish());
-    (found.jobs(), spans)
+    (found, spans)
 }
 
 /// The first request arrives when its last span has ended.
 fn newest_end(batch: &Batch) -> UnixNanos {
     batch.evidence.iter().map(|evidence| evidence.end).max().unwrap_or_default()
+}
+
+/// Jobs of a capture whose spans all come before any time passes: in order, or in an order that `seed`
+/// makes, in small batches of which some come twice.
+fn all_at_once(capture: &str, seed: Option<u64>) -> BTreeMap<JobId, String> {
+    let files = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
+    let mut cache = ReadCache::default();
+    let requests = read_capture(&capture_dir(capture)).unwrap();
+    let read = |request: &Request| {
+        read_batch(&files.recogniser, &mut cache, "", Transport::Grpc, &request.body).unwrap().evidence
+    };
+    let mut evidence: Vec<Evidence> = requests.iter().flat_map(read).collect();
+    let newest = evidence.iter().map(|evidence| evidence.end).max().unwrap();
+    if let Some(seed) = seed {
+        evidence.sort_by_cached_key(|evidence| scramble(seed, evidence.span.span.0));
+    }
+    let mut core = Core::new(&CoreOptions::default(), Arc::default(), UnixNanos::default());
+    let mut seq = 0;
+    for (index, spans) in evidence.chunks(23).enumerate() {
+        for _ in 0..if seed.is_some() && index % 3 == 0 { 2 } else { 1 } {
+            seq += 1;
+            let batch = Batch { evidence: spans.to_vec(), ..Batch::default() };
+            core.apply(CommitMessage { seq: Seq(seq), batches: vec![batch] });
+        }
+    }
+    let mut found = Found::default();
+    found.add(core.advance(newest));
+    found.add(core.finish());
+    found.0
+}
+
+/// An order without pattern: SplitMix64's last step over the span's id.
+fn scramble(seed: u64, span: [u8; 8]) -> u64 {
+    let mut mixed = u64::from_be_bytes(span) ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// A job without what tells how it came to be known: how often it was published, and how sure each join was
+/// then.
+fn essence(line: &str) -> Value {
+    let mut job: Value = serde_json::from_str(line).unwrap();
+    job["revision"] = Value::Null;
+    for attempt in job["attempts"].as_array_mut().unwrap() {
+        for join in attempt["joins"].as_array_mut().unwrap() {
+            join["confidence"] = Value::Null;
+            join["margin"] = Value::Null;
+        }
+    }
+    job
+}
+
+#[track_caller]
+fn assert_same(what: &str, found: &BTreeMap<JobId, String>, expected: &BTreeMap<JobId, String>) {
+    for (id, job) in expected {
+        assert_eq!(found.get(id).map(|job| essence(job)), Some(essence(job)), "{what}: job {id}");
+    }
+    assert_eq!(found.len(), expected.len(), "{what}: number of jobs");
+}
+
+/// Invariant: jobs are a function of the set of spans. Order, batches and repetition change none of them.
+#[test]
+fn jobs_do_not_depend_on_order_batches_or_repetition() {
+    for capture in CAPTURES {
+        let expected = all_at_once(capture, None);
+        for seed in 1..=3 {
+            assert_same(&format!("{capture}, seed {seed}"), &all_at_once(capture, Some(seed)), &expected);
+        }
+    }
+}
+
+/// The same for time: what settled while spans still came ends as if all had been there from the start.
+#[test]
+fn jobs_do_not_depend_on_when_they_settled() {
+    for capture in CAPTURES {
+        assert_same(capture, &stream(capture).0.0, &all_at_once(capture, None));
+    }
 }
 
 fn noise_in_jobs<'a>(truth: &'a Truth, found: &[FoundJob]) -> Vec<&'a str> {
@@ -89,7 +168,8 @@ fn noise_in_jobs<'a>(truth: &'a Truth, found: &[FoundJob]) -> Vec<&'a str> {
 #[track_caller]
 fn hold(capture: &str, exact: f64, polls: f64, retries: f64) -> Score {
     let truth = read_truth(&capture_dir(capture)).unwrap();
-    let (found, spans) = replay(capture);
+    let (found, spans) = stream(capture);
+    let found = found.jobs();
     let figures = score(&truth, &found, Some(GroupBy::Scenario));
     let text = figures.to_string();
 

@@ -103,7 +103,7 @@ fn numbers() -> Vec<Panel> {
             .thresholds(&[(None, "red")]),
         Panel::stat(
             "Open exposure",
-            "The most that open jobs, and settled ones whose amount is assumed, may still add to the invoice.",
+            "The most that open jobs and assumed amounts may still add to the invoice.",
         )
         .instant(&format!("sum({exposure})"), "")
         .unit("none", 2),
