@@ -1,12 +1,13 @@
 //! From the bytes of one export request to a batch, and from the batch to its acknowledgement.
 //!
-//! [`read_batch`] is a pure function of rules and bytes: the receivers, `replay`, the benchmark and the fuzzers all
-//! call it, so what they measure is what is served. [`Intake`] is what the receivers share: the rules of the moment
-//! (they can be replaced while requests run), the bytes in flight ([`Inflight`]), the counters ([`IntakeStats`]) and
-//! the way to the journal.
+//! [`read_batch`] is a pure function of rules and bytes: the receivers, `replay`, the benchmark and the
+//! fuzzers all call it, so what they measure is what is served. [`Intake`] is what the receivers share: the
+//! rules of the moment (they can be replaced while requests run), the bytes in flight ([`Inflight`]), the
+//! counters ([`IntakeStats`]) and the way to the journal.
 //!
-//! A request is admitted by its bytes before they are read, and again for what they inflate to. Past the limit it is
-//! refused at once and asked to come back: a client with a short export time-out must not be kept waiting.
+//! A request is admitted by its bytes before they are read, and again for what they inflate to. Past the
+//! limit it is refused at once and asked to come back: a client with a short export time-out must not be kept
+//! waiting.
 //!
 //! Next in the flow: [`crate::commit`].
 

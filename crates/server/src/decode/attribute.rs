@@ -2,7 +2,7 @@
 
 use spantally_providers::{AttributeKeys, Value};
 
-use super::wire::{FIXED64, LEN, Result, Shape, VARINT, fields, key};
+use super::wire::{Cursor, FIXED64, LEN, Result, Shape, VARINT, fields, key};
 
 const KEY_VALUE: Shape =
     Shape { name: "KeyValue", fields: &[("key", LEN), ("value", LEN), ("key_strindex", VARINT)] };
@@ -73,13 +73,31 @@ impl Filled {
         attributes: &mut [Option<Value<'a>>],
         texts: &mut Texts,
     ) -> Result<()> {
-        let Some(slot) = keys.find(key_of(encoded)?) else {
+        let plain = plain(encoded);
+        let key = match plain {
+            Some((key, _)) => key,
+            None => key_of(encoded)?,
+        };
+        let Some(slot) = keys.find(key) else {
             return Ok(());
         };
-        attributes[usize::from(slot)] = value_of(encoded, texts)?;
+        attributes[usize::from(slot)] = match plain {
+            Some((_, value)) => AnyValue::read(value, texts)?,
+            None => value_of(encoded, texts)?,
+        };
         self.slots.push(slot);
         Ok(())
     }
+}
+
+/// Key and value of a `KeyValue` as every writer makes it: one key, then one value, and nothing else. None sends the
+/// caller to the slow way, which takes any order and number of them.
+#[inline]
+fn plain(encoded: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut cursor = Cursor::new(encoded);
+    let key = (cursor.key().ok()? == KEY).then(|| cursor.bytes().ok())??;
+    let value = (!cursor.is_empty() && cursor.key().ok()? == VALUE).then(|| cursor.bytes().ok())??;
+    cursor.is_empty().then_some((key, value))
 }
 
 /// The key of an encoded `KeyValue`.
@@ -131,6 +149,21 @@ enum Array {
 }
 
 impl<'a> AnyValue<'a> {
+    /// Reads a value in one piece; most are a string and nothing else.
+    #[inline]
+    fn read(encoded: &'a [u8], texts: &mut Texts) -> Result<Option<Value<'a>>> {
+        let mut cursor = Cursor::new(encoded);
+        if !cursor.is_empty() && cursor.key()? == STRING {
+            let text = cursor.bytes()?;
+            if cursor.is_empty() {
+                return Ok(Some(Value::Text(texts.check(text))));
+            }
+        }
+        let mut value = Self::default();
+        value.merge(encoded, texts)?;
+        Ok(value.value)
+    }
+
     fn merge(&mut self, encoded: &'a [u8], texts: &mut Texts) -> Result<()> {
         fields(encoded, &ANY_VALUE, |key, cursor| {
             let value = match key {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A body that is not an `ExportTraceServiceRequest`. The request as a whole is refused (400, `INVALID_ARGUMENT`):
-/// sending it again does not help.
+/// A body that is not an `ExportTraceServiceRequest`. The request as a whole is refused (400,
+/// `INVALID_ARGUMENT`): sending it again does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The protobuf encoding is broken.

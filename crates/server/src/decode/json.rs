@@ -1,12 +1,13 @@
 //! OTLP/JSON, rewritten as protobuf in one pass.
 //!
-//! The fields that the reader reads are listed in [`schema`]; everything else in the text is an unknown field and
-//! ignored, as OTLP demands. Values are taken leniently where proto3 JSON lets a writer choose: 64-bit integers as
-//! number or string, doubles as number or string (`"NaN"`, `"Infinity"`), `null` for any default, lists left out, ids
-//! as hex of either case. Enums are integers only and keys are lowerCamelCase only: OTLP forbids the rest.
+//! The fields that the reader reads are listed in [`schema`]; everything else in the text is an unknown field
+//! and ignored, as OTLP demands. Values are taken leniently where proto3 JSON lets a writer choose: 64-bit
+//! integers as number or string, doubles as number or string (`"NaN"`, `"Infinity"`), `null` for any default,
+//! lists left out, ids as hex of either case. Enums are integers only and keys are lowerCamelCase only: OTLP
+//! forbids the rest.
 //!
-//! There is no tree of values in between, so the memory needed is at most a small multiple of the body: `{}` is two
-//! bytes of text and six of protobuf.
+//! There is no tree of values in between, so the memory needed is at most a small multiple of the body: `{}`
+//! is two bytes of text and six of protobuf.
 
 mod schema;
 #[cfg(test)]
@@ -55,7 +56,7 @@ impl<'de> Visitor<'de> for Fields<'_> {
                 continue;
             };
             let value = Value { field, in_list: false, out: self.out };
-            // The position stays at the end of the text, where serde_json finds and keeps it.
+            // serde_json takes the position back out of the end of the message.
             map.next_value_seed(value)
                 .map_err(|error| A::Error::custom(format!("{}: {error}", field.name)))?;
         }
@@ -252,8 +253,9 @@ fn whole(double: f64) -> Option<i128> {
     (double.fract() == 0.0 && double.abs() <= u64::MAX as f64).then_some(double as i128)
 }
 
-/// Hex of either case; none if it is not hex at all. An id that cannot have the right length (an odd number of digits,
-/// the `0x` that some writers put in front) becomes one byte: the reader then refuses that span and no other.
+/// Hex of either case; none if it is not hex at all. An id that cannot have the right length (an odd number
+/// of digits, the `0x` that some writers put in front) becomes one byte: the reader then refuses that span
+/// and no other.
 fn unhex(text: &str) -> Option<Vec<u8>> {
     const WRONG_LENGTH: [u8; 1] = [0];
     let digits = text.strip_prefix("0x").unwrap_or(text);

@@ -1,19 +1,20 @@
 //! OTLP trace requests, read in place.
 //!
-//! [`read`] walks the bytes of an `ExportTraceServiceRequest` and hands each span to a [`Visitor`] as a [`SpanView`]
-//! that borrows from those bytes. Nothing is built for what no rule names: most of a request is attributes that
-//! are skipped by their length, which is why this costs a tenth of building the message (prost is the oracle in the
-//! tests, not the reader). JSON requests are rewritten as protobuf first ([`json`]), so that one reader decides.
+//! [`read`] walks the bytes of an `ExportTraceServiceRequest` and hands each span to a [`Visitor`] as a
+//! [`SpanView`] that borrows from those bytes. Nothing is built for what no rule names: most of a request is
+//! attributes that are skipped by their length, which is why this costs a tenth of building the message
+//! (prost is the oracle in the tests, not the reader). JSON requests are rewritten as protobuf first
+//! ([`json`]), so that one reader decides.
 //!
 //! What is refused, and how widely:
-//! - A broken encoding, or a known field of another wire type, refuses the request ([`DecodeError`]), as prost does.
-//!   What the visitor has got until then must be thrown away.
+//! - A broken encoding, or a known field of another wire type, refuses the request ([`DecodeError`]), as
+//!   prost does. What the visitor has got until then must be thrown away.
 //! - A span whose ids, times or kept text cannot be right is refused alone ([`RejectReason`]).
-//! - The inside of what is skipped is not looked at. This is the one place where prost refuses more: it checks
-//!   UTF-8 and structure of attributes, events and links that nobody asked for.
+//! - The inside of what is skipped is not looked at. This is the one place where prost refuses more: it
+//!   checks UTF-8 and structure of attributes, events and links that nobody asked for.
 //!
-//! Protobuf lets a writer reorder, repeat and split fields. Repeated scalars: the last counts. Split messages are
-//! merged. So a resource and a scope hold for all their spans even if they come after them on the wire.
+//! Protobuf lets a writer reorder, repeat and split fields. Repeated scalars: the last counts. Split messages
+//! are merged. So a resource and a scope hold for all their spans even if they come after them on the wire.
 //!
 //! Next in the flow: [`crate::intake`] recognises the spans.
 
@@ -61,8 +62,8 @@ const SCOPE_NAME: u32 = key(1, LEN);
 
 /// Takes what a request holds, in the order of the request.
 pub trait Visitor {
-    /// The resource of the spans that follow. `encoded` is the resource as it stands on the wire, when it came in
-    /// one piece: equal bytes are equal resources.
+    /// The resource of the spans that follow. `encoded` is the resource as it stands on the wire, when it
+    /// came in one piece: equal bytes are equal resources.
     fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>);
     /// A span.
     fn span(&mut self, span: &SpanView<'_>);

@@ -70,8 +70,8 @@ const EVENT: Shape = Shape {
 const EVENT_NAME: u32 = key(2, LEN);
 const EVENT_ATTRIBUTES: u32 = key(3, LEN);
 
-/// How far a span may end before it starts: a day covers every step of a host's clock that is not plain nonsense.
-/// Such spans are kept, since their call was made all the same.
+/// How far a span may end before it starts: a day covers every step of a host's clock that is not plain
+/// nonsense. Such spans are kept, since their call was made all the same.
 const CLOCK_STEP_MAX_NS: u64 = 24 * 3600 * 1_000_000_000;
 
 /// Reads spans one after the other into the same [`SpanView`].

@@ -1,7 +1,8 @@
 //! The protobuf wire format: a cursor that walks fields in place and copies nothing.
 //!
-//! It refuses what prost refuses: lengths past the end, varints that do not fit, field number 0, the wire types 6
-//! and 7, and known fields of another wire type than their message defines. Unknown fields and groups are skipped.
+//! It refuses what prost refuses: lengths past the end, varints that do not fit, field number 0, the wire
+//! types 6 and 7, and known fields of another wire type than their message defines. Unknown fields and groups
+//! are skipped.
 
 use super::error::WireProblem;
 
@@ -42,6 +43,17 @@ pub(super) struct Fault {
     pub(super) problem: WireProblem,
 }
 
+impl Fault {
+    /// Names the message that it is in, unless an inner one is named already.
+    #[cold]
+    fn inside(mut self: Box<Self>, message: &'static str) -> Box<Self> {
+        if self.message.is_empty() {
+            self.message = message;
+        }
+        self
+    }
+}
+
 pub(super) type Result<T> = std::result::Result<T, Box<Fault>>;
 
 /// A place in an encoded message.
@@ -66,22 +78,28 @@ impl<'a> Cursor<'a> {
         self.fault(WireProblem::Truncated { wanted, left: self.rest.len() })
     }
 
-    /// The next field's key, none at the end of the message. Whether it is a good one is found by [`Self::skip`],
-    /// where every key ends up that the caller does not know.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<Option<u32>> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next field's key. Whether it is a good one is found by [`Self::skip`], where every key ends up that the
+    /// caller does not know.
+    #[inline]
+    pub(super) fn key(&mut self) -> Result<u32> {
         match self.rest {
-            [] => Ok(None),
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
-                Ok(Some(u32::from(*byte)))
+                Ok(u32::from(*byte))
             }
-            _ => {
-                let before = *self;
-                let key = self.varint()?;
-                u32::try_from(key).map_or_else(|_| before.fault(WireProblem::Key(key)), |key| Ok(Some(key)))
-            }
+            _ => self.long_key(),
         }
+    }
+
+    fn long_key(&mut self) -> Result<u32> {
+        let before = *self;
+        let key = self.long_varint()?;
+        u32::try_from(key).or_else(|_| before.fault(WireProblem::Key(key)))
     }
 
     #[inline]
@@ -151,34 +169,35 @@ impl<'a> Cursor<'a> {
         self.skip_value(number, found, 0)
     }
 
+    #[inline]
     fn skip_value(&mut self, number: u32, wire_type: u8, depth: u32) -> Result<()> {
         if number == 0 {
             return self.fault(WireProblem::Key(u64::from(wire_type)));
         }
         match wire_type {
+            LEN => self.bytes().map(drop),
             VARINT => self.varint().map(drop),
             FIXED64 => self.take(8).map(drop),
-            LEN => self.bytes().map(drop),
             FIXED32 => self.take(4).map(drop),
-            GROUP_START => self.skip_group(number, depth),
-            GROUP_END => self.fault(WireProblem::GroupEnd(number)),
-            _ => self.fault(WireProblem::Key(u64::from(key(number, wire_type)))),
+            _ => self.skip_group(number, wire_type, depth),
         }
     }
 
-    fn skip_group(&mut self, number: u32, depth: u32) -> Result<()> {
-        if depth == GROUP_DEPTH {
-            return self.fault(WireProblem::GroupDepth);
+    fn skip_group(&mut self, number: u32, wire_type: u8, depth: u32) -> Result<()> {
+        match wire_type {
+            GROUP_START if depth < GROUP_DEPTH => {}
+            GROUP_START => return self.fault(WireProblem::GroupDepth),
+            GROUP_END => return self.fault(WireProblem::GroupEnd(number)),
+            _ => return self.fault(WireProblem::Key(u64::from(key(number, wire_type)))),
         }
-        loop {
-            let Some(inner) = self.key()? else {
-                return self.truncated(1);
-            };
+        while !self.is_empty() {
+            let inner = self.key()?;
             match (inner >> 3, (inner & 7) as u8) {
                 (end, GROUP_END) if end == number => return Ok(()),
                 (inner, wire_type) => self.skip_value(inner, wire_type, depth + 1)?,
             }
         }
+        self.truncated(1)
     }
 }
 
@@ -190,16 +209,14 @@ pub(super) fn fields<'a>(
     mut each: impl FnMut(u32, &mut Cursor<'a>) -> Result<()>,
 ) -> Result<()> {
     let mut cursor = Cursor::new(bytes);
-    let mut walk = || {
-        while let Some(key) = cursor.key()? {
-            each(key, &mut cursor)?;
+    while !cursor.is_empty() {
+        let result = match cursor.key() {
+            Ok(key) => each(key, &mut cursor),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = result {
+            return Err(fault.inside(shape.name));
         }
-        Ok(())
-    };
-    walk().map_err(|mut fault: Box<Fault>| {
-        if fault.message.is_empty() {
-            fault.message = shape.name;
-        }
-        fault
-    })
+    }
+    Ok(())
 }

@@ -12,7 +12,8 @@ const CLIENTS_MAX: usize = 1024;
 /// Largest encoded resource that is kept: with [`CLIENTS_MAX`] it bounds a cache to 4 MiB.
 const RESOURCE_BYTES_MAX: usize = 4096;
 
-/// Clients by tenant and encoded resource. Keys are compared whole, so that no two clients are ever taken for one.
+/// Clients by tenant and encoded resource. Keys are compared whole, so that no two clients are ever taken for
+/// one.
 #[derive(Debug, Default)]
 pub(super) struct ClientCache {
     entries: HashTable<Entry>,

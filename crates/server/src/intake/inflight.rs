@@ -37,8 +37,8 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Asks for more bytes. A request that is alone always gets them: its own size has a limit of its own, and refused
-    /// for lack of room it would come back for ever.
+    /// Asks for more bytes. A request that is alone always gets them: its own size has a limit of its own,
+    /// and refused for lack of room it would come back for ever.
     ///
     /// # Errors
     /// [`Refusal::Overloaded`]: nothing was added.

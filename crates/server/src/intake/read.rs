@@ -12,7 +12,8 @@ use crate::decode::{self, DecodeError, Visitor, json};
 /// Most evidence that room is made for before the first span is read.
 const CAPACITY_MAX: usize = 4096;
 
-/// What one decoding thread keeps between requests. It belongs to one [`Recogniser`]: with another, begin anew.
+/// What one decoding thread keeps between requests. It belongs to one [`Recogniser`]: with another, begin
+/// anew.
 #[derive(Debug, Default)]
 pub struct ReadCache {
     endpoints: EndpointCache,

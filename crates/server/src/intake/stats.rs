@@ -1,5 +1,5 @@
-//! Counters of requests and connections since the start. Counts of spans are durable and live with the core: they are in
-//! each batch's tally.
+//! Counters of requests and connections since the start. Counts of spans are durable and live with the core:
+//! they are in each batch's tally.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -45,8 +45,9 @@ impl Failure {
             RequestEnd::Accepted | RequestEnd::Partial => (StatusCode::OK, Code::Ok),
             RequestEnd::BadData => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
             RequestEnd::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-            RequestEnd::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
-            RequestEnd::UnsupportedEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+            RequestEnd::UnsupportedType | RequestEnd::UnsupportedEncoding => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented)
+            }
             RequestEnd::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
             RequestEnd::NotFound => (StatusCode::NOT_FOUND, Code::Unimplemented),
             RequestEnd::TimedOut => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),

@@ -1,7 +1,7 @@
 //! Reading a request body within its limits.
 //!
-//! A body that arrives in one frame is handed on as it is; one in several is put together once. Each byte is admitted
-//! before it is kept.
+//! A body that arrives in one frame is handed on as it is; one in several is put together once. Each byte is
+//! admitted before it is kept.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -98,8 +98,8 @@ async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
     Ok(None)
 }
 
-/// Reads and forgets what is left of a body. A client that is still sending when its connection is closed would see a
-/// reset, and not the answer.
+/// Reads and forgets what is left of a body. A client that is still sending when its connection is closed
+/// would see a reset, and not the answer.
 pub(super) async fn discard(body: &mut Incoming, mut bytes_max: usize) {
     while let Ok(Some(chunk)) = next(body).await
         && chunk.len() <= bytes_max

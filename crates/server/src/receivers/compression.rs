@@ -11,8 +11,8 @@ use crate::intake::{Admission, RequestEnd};
 /// Bytes that a body grows by while it inflates, at least.
 const STEP_BYTES: usize = 64 << 10;
 
-/// Largest zstd window, as a power of two: the 8 MiB that RFC 8878 asks every decoder to support. A frame may demand
-/// gigabytes in its header.
+/// Largest zstd window, as a power of two: the 8 MiB that RFC 8878 asks every decoder to support. A frame may
+/// demand gigabytes in its header.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is compressed.

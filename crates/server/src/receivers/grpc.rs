@@ -1,9 +1,10 @@
 //! OTLP/gRPC: the unary call `TraceService/Export`.
 //!
-//! gRPC's framing of a unary call is five bytes before the message and a status in the trailers, so it is read here,
-//! on hyper's HTTP/2, and not by tonic's codec. That gives what a codec cannot: the message as the [`bytes::Bytes`] that
-//! came from the socket, its length admitted before its bytes are read, and the statuses that OTLP asks for (tonic
-//! answers `OUT_OF_RANGE` to a message over the limit, which OTLP clients send again for ever, and `INTERNAL` to broken gzip).
+//! gRPC's framing of a unary call is five bytes before the message and a status in the trailers, so it is
+//! read here, on hyper's HTTP/2, and not by tonic's codec. That gives what a codec cannot: the message as the
+//! [`bytes::Bytes`] that came from the socket, its length admitted before its bytes are read, and the
+//! statuses that OTLP asks for (tonic answers `OUT_OF_RANGE` to a message over the limit, which OTLP clients
+//! send again for ever, and `INTERNAL` to broken gzip).
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,7 +1,7 @@
 //! OTLP/HTTP: `POST /v1/traces` in protobuf or JSON, compressed or not.
 //!
-//! Answers, errors among them, have the content type of the request. Where that is no type that we know, they are
-//! plain text.
+//! Answers, errors among them, have the content type of the request. Where that is no type that we know, they
+//! are plain text.
 
 use std::io;
 use std::sync::Arc;
@@ -62,10 +62,10 @@ impl Format {
             name if name.eq_ignore_ascii_case("application/json") => Self::Json,
             _ => return None,
         };
-        let mut charsets = parts.filter_map(|part| part.split_once('=')).filter_map(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
-        });
-        charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")).then_some(format)
+        let parameters = parts.filter_map(|part| part.split_once('='));
+        let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+        let utf8 = |value: &str| value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8");
+        charsets.all(|(_, charset)| utf8(charset)).then_some(format)
     }
 
     fn transport(self) -> Transport {

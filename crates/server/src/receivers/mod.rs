@@ -1,8 +1,8 @@
 //! OTLP over sockets: where a span comes in.
 //!
-//! [`grpc`] and [`http`] differ in framing and in how an answer is spelled. What they share is one file each: connections
-//! (`listen`), reading a body within its limits (`body`), inflating it (`compression`), and what is answered to which
-//! outcome (`answer`). Between them stands [`take`]: inflate, read, commit.
+//! [`grpc`] and [`http`] differ in framing and in how an answer is spelled. What they share is one file each:
+//! connections (`listen`), reading a body within its limits (`body`), inflating it (`compression`), and what
+//! is answered to which outcome (`answer`). Between them stands [`take`]: inflate, read, commit.
 //!
 //! | outcome | HTTP | gRPC | client sends again |
 //! |---|---|---|---|

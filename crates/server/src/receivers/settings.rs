@@ -33,7 +33,8 @@ pub struct HttpSettings {
 pub struct Connections {
     /// Most connections at a time; further ones wait in the listener's backlog.
     pub max_connections: usize,
-    /// A connection that brings no request head within this is closed; HTTP/1 connections also between requests.
+    /// A connection that brings no request head within this is closed; HTTP/1 connections also between
+    /// requests.
     pub read_header_timeout: Duration,
     /// Connections older than this are closed in order, so that clients behind a balancer spread again.
     pub max_connection_age: Option<Duration>,
@@ -45,8 +46,8 @@ pub struct Connections {
     pub keepalive_time: Duration,
     /// An HTTP/2 connection that does not answer a ping within this is closed.
     pub keepalive_timeout: Duration,
-    /// HTTP/2 flow-control window of a request, in bytes. With the protocol's default of 64 KiB a large request is
-    /// many round trips: 2.2 times the CPU of this.
+    /// HTTP/2 flow-control window of a request, in bytes. With the protocol's default of 64 KiB a large
+    /// request is many round trips: 2.2 times the CPU of this.
     pub stream_window_bytes: u32,
     /// HTTP/2 flow-control window of a connection, in bytes.
     pub connection_window_bytes: u32,
@@ -81,11 +82,11 @@ impl Default for Connections {
     fn default() -> Self {
         Self {
             max_connections: 1024,
-            read_header_timeout: Duration::from_secs(60),
+            read_header_timeout: Duration::from_mins(1),
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
             max_concurrent_streams: 256,
-            keepalive_time: Duration::from_secs(60),
+            keepalive_time: Duration::from_mins(1),
             keepalive_timeout: Duration::from_secs(20),
             stream_window_bytes: 8 << 20,
             connection_window_bytes: 32 << 20,

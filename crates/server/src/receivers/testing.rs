@@ -1,4 +1,5 @@
-//! What the tests of intake and receivers share: good requests, and a server on real sockets with a journal in memory.
+//! What the tests of intake and receivers share: good requests, and a server on real sockets with a journal
+//! in memory.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;

@@ -27,18 +27,19 @@ async fn connect(server: &Server) -> Channel {
     Channel::from_shared(format!("http://{}", server.grpc)).unwrap().connect().await.unwrap()
 }
 
+/// Request headers besides those that gRPC demands.
+type Headers<'a> = &'a [(&'static str, &'a str)];
+
+/// A refusal: status, details, response headers.
+type Refused = Box<(Status, answer::Status, HeaderMap)>;
+
 /// A message behind its prefix.
 fn framed(compressed: u8, message: &[u8]) -> Vec<u8> {
     [&[compressed], &(message.len() as u32).to_be_bytes()[..], message].concat()
 }
 
 /// Calls `path` and gives the response message, or the status with its details.
-async fn call(
-    channel: &mut Channel,
-    path: &str,
-    headers: &[(&'static str, &str)],
-    body: Body,
-) -> Result<Bytes, Box<(Status, answer::Status, HeaderMap)>> {
+async fn call(channel: &mut Channel, path: &str, headers: Headers<'_>, body: Body) -> Result<Bytes, Refused> {
     let mut request = Request::post(path)
         .version(Version::HTTP_2)
         .header("content-type", "application/grpc")
@@ -63,10 +64,7 @@ fn whole(bytes: Vec<u8>) -> Body {
     Body::new(Full::new(Bytes::from(bytes)))
 }
 
-async fn export(
-    channel: &mut Channel,
-    message: &[u8],
-) -> Result<Bytes, Box<(Status, answer::Status, HeaderMap)>> {
+async fn export(channel: &mut Channel, message: &[u8]) -> Result<Bytes, Refused> {
     call(channel, EXPORT, &[], whole(framed(0, message))).await
 }
 
@@ -128,7 +126,7 @@ async fn bad_data_is_refused_for_good_with_details() {
     let mut channel = connect(&server).await;
     let cut = &good()[..good().len() - 1];
     let two = [framed(0, &good()), framed(0, &good())].concat();
-    let table: [(&[(&str, &str)], Vec<u8>); 8] = [
+    let table: [(Headers, Vec<u8>); 8] = [
         (&[], framed(0, cut)),
         (&[("grpc-encoding", "gzip")], framed(1, b"this is no gzip")),
         (&[("grpc-encoding", "gzip")], framed(1, &gzip(&good())[..60])),
@@ -178,7 +176,7 @@ async fn the_limit_holds_before_and_after_inflating() {
     let mut channel = connect(&server).await;
     let bomb = gzip(&vec![0; 20 << 20]);
     assert!(bomb.len() < 100_000);
-    let table: [(&[(&str, &str)], Vec<u8>); 3] = [
+    let table: [(Headers, Vec<u8>); 3] = [
         (&[], framed(0, &vec![0; 100_001])),
         (&[("grpc-encoding", "gzip")], framed(1, &bomb)),
         (&[], [0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3].to_vec()),
@@ -217,7 +215,7 @@ async fn a_full_server_a_full_disk_and_a_stopping_one_ask_to_come_back() {
     let mut channel = connect(&server).await;
     let mut other = server.intake.inflight().admission();
     other.grow(1000).unwrap();
-    let refused = |answer: Result<Bytes, Box<(Status, answer::Status, HeaderMap)>>| {
+    let refused = |answer: Result<Bytes, Refused>| {
         let (status, details, _) = *answer.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{status}");
         assert_eq!(details.details[0].type_url, "type.googleapis.com/google.rpc.RetryInfo");
