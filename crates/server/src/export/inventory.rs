@@ -155,7 +155,7 @@ inventory! {
         None, "Jobs taken back from an outcome by a later revision.";
     LateJobs = "spantally_late_jobs", Counter, None, true, [],
         None,
-        "Jobs whose spans came again after they had been forgotten: in the ledger already, not counted again.";
+        "Jobs whose spans came again after they had been forgotten: in the ledger, not counted again.";
     Attempts = "spantally_attempts", Counter, None, true,
         [known("cause", attempt_causes), known("accepted", acceptances)],
         Some(MetricId::AttemptsReversed),
