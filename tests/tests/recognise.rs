@@ -161,7 +161,8 @@ fn every_recorded_span_is_taken_for_what_it_is() {
                 }
             }
         }
-        let text: String = table.iter().map(|(line, count)| format!("{count:5} {line}\n")).collect();
+        let line = |(line, count)| format!("{count:5} {line}\n");
+        let text = table.iter().map(line).collect::<Vec<_>>().concat();
         compare_with_golden(&format!("tests/golden/recognise/{capture}.txt"), &text).unwrap();
     }
 }
