@@ -1,6 +1,5 @@
 //! A span as the recogniser sees it: borrowed from the request, with only the attributes that a rule names.
 
-use hashbrown::HashMap;
 use spantally_stitch::{SpanId, SpanKey, UnixNanos};
 
 /// OTLP span kind.
@@ -113,11 +112,11 @@ impl<'a> ResourceView<'a> {
 /// that carries both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`) then has one value, not two.
 #[derive(Clone, Debug, Default)]
 pub struct AttributeKeys {
-    slots: HashMap<Box<[u8]>, u16, foldhash::fast::FixedState>,
+    /// Keys with their slots, by length. A handful share one, and most attributes of most spans differ from all of
+    /// them in their last byte, so no hash is needed.
+    by_length: Vec<Vec<(Box<[u8]>, u16)>>,
     /// How many slots there are.
     count: u16,
-    /// Lengths that some key has: most attributes of most spans are refused by this one look.
-    lengths: u128,
 }
 
 impl AttributeKeys {
@@ -146,17 +145,21 @@ impl AttributeKeys {
     }
 
     fn add(&mut self, key: &str, slot: u16) {
-        self.lengths |= 1 << key.len().min(127);
-        self.slots.entry(key.as_bytes().into()).or_insert(slot);
+        if self.find(key.as_bytes()).is_some() {
+            return;
+        }
+        if self.by_length.len() <= key.len() {
+            self.by_length.resize_with(key.len() + 1, Vec::new);
+        }
+        self.by_length[key.len()].push((key.as_bytes().into(), slot));
     }
 
     /// The slot of a key as it stands on the wire, if any rule names it.
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<u16> {
-        if self.lengths >> key.len().min(127) & 1 == 0 {
-            return None;
-        }
-        self.slots.get(key).copied()
+        let known = self.by_length.get(key.len())?;
+        let (_, slot) = known.iter().find(|(known, _)| known.last() == key.last() && **known == *key)?;
+        Some(*slot)
     }
 
     /// How many slots there are: the length that [`SpanView::attributes`] needs.
