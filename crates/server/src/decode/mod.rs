@@ -2,7 +2,7 @@
 //!
 //! [`read`] walks the bytes of an `ExportTraceServiceRequest` and hands each span to a [`Visitor`] as a
 //! [`SpanView`] that borrows from those bytes. Nothing is built for what no rule names: most of a request is
-//! attributes that are skipped by their length, which is why this costs a tenth of building the message
+//! attributes that are skipped by their length, which is why this costs a fifth of building the message
 //! (prost is the oracle in the tests, not the reader). JSON requests are rewritten as protobuf first
 //! ([`json`]), so that one reader decides.
 //!
