@@ -146,10 +146,8 @@ impl Player<'_, '_> {
         if self.order.scenario.clicked_twice {
             let first_ends = self.now;
             self.now = start.plus_ms(self.recorder.rng.between((150, 700)));
-            let twin = self.attempt(&[Submit::Accept], round.fate, true);
-            if let Some(twin) = twin {
-                self.wait(&twin, round.fate);
-            }
+            // The page shows one of the two; nobody asks for the other again.
+            self.attempt(&[Submit::Accept], round.fate, true);
             self.now = first_ends;
         }
         if let Some(task) = task {
