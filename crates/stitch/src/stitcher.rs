@@ -22,8 +22,11 @@
 
 mod gather;
 mod index;
+mod item;
 mod pocket;
 mod publish;
+mod retire;
+mod view;
 
 use hashbrown::HashMap;
 
@@ -172,12 +175,12 @@ impl Stitcher {
         self.index.frames_dropped()
     }
 
-    /// Open state that changed since the last call, by creation number; `None` means gone.
-    pub fn take_changed(&mut self) -> Vec<(u64, Option<Vec<Evidence>>)> {
-        self.index.take_changed()
+    /// Shows the open state that changed since the last call, by creation number; `None` means gone.
+    pub fn visit_changed(&mut self, visit: impl FnMut(u64, Option<&[Evidence]>)) {
+        self.index.visit_changed(visit);
     }
 
-    /// Puts back what [`Self::take_changed`] gave.
+    /// Puts back what [`Self::visit_changed`] showed.
     pub fn restore(&mut self, number: u64, evidence: Vec<Evidence>) {
         for evidence in evidence {
             if self.index.remember(&evidence) {

@@ -43,7 +43,7 @@ mod windows;
 use std::sync::Arc;
 
 use spantally_price::{Bill, Cards, bill};
-use spantally_stitch::{Change, Evidence, Job, JobId, Observed, Settings, Stitcher, UnixNanos};
+use spantally_stitch::{Change, Job, JobId, Observed, Settings, Stitcher, UnixNanos};
 use spantally_store::{Checkpoint, CounterRow, Seq};
 
 use self::books::Books;
@@ -186,15 +186,14 @@ impl Core {
     pub fn checkpoint(&mut self) -> Checkpoint {
         let mut open = Vec::new();
         for (shard, stitcher) in self.shards.iter_mut().enumerate() {
-            let changed = stitcher.take_changed().into_iter();
-            open.extend(changed.map(|(number, evidence)| {
-                let bytes = evidence.map(|evidence: Vec<Evidence>| {
-                    let mut bytes = Vec::new();
-                    encode_evidence(&evidence, &mut bytes);
+            stitcher.visit_changed(|number, evidence| {
+                let bytes = evidence.map(|evidence| {
+                    let mut bytes = Vec::with_capacity(96 * evidence.len());
+                    encode_evidence(evidence, &mut bytes);
                     bytes
                 });
-                (evidence_number(shard, number), bytes)
-            }));
+                open.push((evidence_number(shard, number), bytes));
+            });
         }
         let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
         let meta = vec![moment(TURN_META, self.now), moment(FORGOTTEN_META, self.books.forgotten_until)];

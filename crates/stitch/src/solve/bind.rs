@@ -13,12 +13,11 @@ use std::sync::Arc;
 
 use crate::call::{Accepted, Client, FrameKind};
 use crate::id::UnixNanos;
-use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::habit::{Habits, Sample, WINDOW_SECONDS, median};
+use crate::solve::hint::{self, Kinship};
 use crate::solve::hooks::{HookGroup, callback_value};
 use crate::solve::pool::{Pool, Shot, call_of};
-use crate::solve::{Bound, confidence};
 
 const ROUNDS: usize = 4;
 /// Most submits looked at for one task.
@@ -298,58 +297,8 @@ impl<'p, 'a> Binder<'p, 'a> {
     /// Everything but the gap.
     fn hints(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
         let Some(first) = self.first_call(entity) else { return 0.0 };
-        let mut sum = match self.kinship(shot, first) {
-            Kinship::Parent => 7.0,
-            Kinship::Trace => 5.0,
-            Kinship::None => 0.0,
-        };
-        sum += match self.links(shot, first) {
-            Some(true) => 7.0,
-            Some(false) => -7.0,
-            None => 0.0,
-        };
-        let call = call_of(first);
-        if !entity.hooked && first.client == shot.evidence.client {
-            sum += if call.is_some_and(|call| call.library() != shot.call.library()) { -6.0 } else { 0.0 };
-        }
-        let asked = shot.call.callback.is_some();
-        sum += if asked && !entity.hooked && entity.group.is_none() { -2.0 } else { 0.0 };
-        if entity.hooked {
-            sum += if shot.seconds() > BLOCKING_SECONDS { -2.0 } else { 0.0 };
-            sum += self.enclosing(shot, entity);
-        }
-        sum
-    }
-
-    fn kinship(&self, shot: &Shot<'_>, first: &crate::Evidence) -> Kinship {
-        if shot.evidence.span.trace != first.span.trace {
-            Kinship::None
-        } else if shot.evidence.parent.is_some() && shot.evidence.parent == first.parent {
-            Kinship::Parent
-        } else {
-            Kinship::Trace
-        }
-    }
-
-    /// Whether links of the first call or of a span above it name the submit's trace; none without links.
-    fn links(&self, shot: &Shot<'_>, first: &'a crate::Evidence) -> Option<bool> {
-        let above = std::iter::once(first).chain(self.pool.lineage.ancestors(first));
-        let mut links = above.flat_map(|evidence| &evidence.links).peekable();
-        links.peek()?;
-        Some(links.any(|link| link.trace == shot.evidence.span.trace))
-    }
-
-    /// A request that waited for its job ends right after the delivery; one that ended before did not.
-    fn enclosing(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
-        let Some(request) = self.pool.lineage.topmost(shot.evidence, FrameKind::Server) else { return 0.0 };
-        let after = request.end.seconds_since(entity.first);
-        if (0.0..=0.1).contains(&after) {
-            2.5
-        } else if after < 0.0 {
-            -1.5
-        } else {
-            0.0
-        }
+        let delivered = entity.hooked.then_some(entity.first);
+        hint::worth(self.pool, shot, first, delivered, entity.group.is_some())
     }
 
     fn has_double(&self, at: usize) -> bool {
@@ -381,9 +330,9 @@ impl<'p, 'a> Binder<'p, 'a> {
     fn tie(&self, shot: usize, entity: usize) -> Tie {
         let (shot, entity) = (&self.pool.shots[shot], &self.entities[entity]);
         let Some(first) = self.first_call(entity) else { return Tie::Rhythm };
-        if self.links(shot, first) == Some(true) {
+        if hint::links(self.pool, shot, first) == Some(true) {
             Tie::Link
-        } else if self.kinship(shot, first) != Kinship::None {
+        } else if hint::kinship(shot, first) != Kinship::None {
             Tie::Trace
         } else if entity.hooked {
             Tie::Delivery
@@ -398,30 +347,4 @@ impl<'p, 'a> Binder<'p, 'a> {
         let gap = entity.first.seconds_since(self.pool.shots[binding.shot].evidence.end);
         (self.density(entity, gap, Some(gap)).max(1e-12) / self.rates[binding.entity]).ln()
     }
-}
-
-/// A submit and a task that have nobody else, in one trace: no assignment is needed.
-pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bound> {
-    let submit = &pool.shots[shot];
-    let (first, call) = pool.tasks[task].followups().next()?;
-    let (asked, polled) = (&submit.call.endpoint, &call.endpoint);
-    let fits = asked.provider == polled.provider
-        && (asked.family == polled.family || asked.family.is_empty() || polled.family.is_empty())
-        && submit.evidence.span.trace == first.span.trace
-        && submit.evidence.end <= first.start
-        && submit.call.accepted == Accepted::Yes
-        && submit.task.is_none()
-        && first.links.is_empty();
-    let kin = submit.evidence.parent.is_some() && submit.evidence.parent == first.parent;
-    // What lineage alone is worth in the assignment.
-    let margin = if kin { 7.0 } else { 5.0 };
-    let confidence = confidence(margin);
-    fits.then_some(Bound { shot, rule: JoinRule::TraceOrder, confidence, margin: Some(margin) })
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kinship {
-    Parent,
-    Trace,
-    None,
 }

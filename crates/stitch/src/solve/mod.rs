@@ -20,6 +20,7 @@ pub(crate) mod download;
 pub(crate) mod fallback;
 pub(crate) mod group;
 pub(crate) mod habit;
+pub(crate) mod hint;
 pub(crate) mod hooks;
 pub(crate) mod lineage;
 pub(crate) mod names;
@@ -94,7 +95,7 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         return;
     }
     if let ([shot], [task], []) = (&*open.shots, &*open.tasks, &*open.groups)
-        && let Some(bound) = bind::only_pair(pool, *shot, *task)
+        && let Some(bound) = hint::only_pair(pool, *shot, *task)
     {
         solution.task_shot[*task] = Some(bound);
         return;

@@ -8,7 +8,7 @@ use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
 use crate::stitcher::Stitcher;
-use crate::stitcher::index::{Kept, NO_POCKET, has_neighbours, hash};
+use crate::stitcher::item::{Kept, NO_POCKET, has_neighbours, hash};
 use crate::stitcher::pocket::LaneKey;
 
 /// What placing a call needs to know of it after it was moved into the index.

@@ -1,53 +1,16 @@
 //! What is in memory, and how it is found: by task id, by trace, by identity.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet, HashTable};
 use smallvec::SmallVec;
 
-use crate::call::{Answer, Evidence, Role, What};
-use crate::id::{TaskId, TraceId};
-use crate::solve::pool::call_of;
-
-/// Tenant, provider and the provider's id.
-type TaskKey<'a> = (&'a str, &'a str, &'a TaskId);
-
-/// One thing that solving places: a task with its calls, or a lone call.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) number: u64,
-    pub(crate) kept: Kept,
-    /// The pocket that it is in.
-    pub(crate) pocket: u32,
-    /// Names that it was the first to go by.
-    names: SmallVec<[u64; 2]>,
-    changed: bool,
-}
-
-#[derive(Debug)]
-pub(crate) enum Kept {
-    Task(Vec<Evidence>),
-    Lone(Evidence),
-}
-
-impl Item {
-    /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.
-    fn goes_by(&self, key: &TaskKey<'_>) -> bool {
-        let shows = |evidence: &Evidence| {
-            task_key(evidence).as_ref() == Some(key) || alias_key(evidence).as_ref() == Some(key)
-        };
-        self.evidence().iter().any(shows)
-    }
-
-    pub(crate) fn evidence(&self) -> &[Evidence] {
-        match &self.kept {
-            Kept::Task(calls) => calls,
-            Kept::Lone(call) => std::slice::from_ref(call),
-        }
-    }
-}
+use crate::call::Evidence;
+use crate::id::TraceId;
+use crate::stitcher::item::{
+    Item, Kept, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, one, task_key,
+};
 
 /// Frames of a trace and the items that have calls with a parent in it.
 #[derive(Debug, Default)]
@@ -56,9 +19,6 @@ struct Trace {
     items: SmallVec<[u32; 4]>,
     changed: bool,
 }
-
-/// Not yet in a pocket.
-pub(crate) const NO_POCKET: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -345,74 +305,23 @@ impl Index {
         }
     }
 
-    pub(crate) fn take_changed(&mut self) -> Vec<(u64, Option<Vec<Evidence>>)> {
-        let mut taken: Vec<(u64, Option<Vec<Evidence>>)> = Vec::new();
+    /// Shows what changed since the last time, by creation number; `None` means gone.
+    pub(crate) fn visit_changed(&mut self, mut visit: impl FnMut(u64, Option<&[Evidence]>)) {
         for slot in std::mem::take(&mut self.changed) {
             if let Some(item) = self.items[slot as usize].as_mut().filter(|item| item.changed) {
                 item.changed = false;
-                taken.push((item.number, Some(item.evidence().to_vec())));
+                visit(item.number, Some(item.evidence()));
             }
         }
         for trace in std::mem::take(&mut self.changed_traces) {
             let Some(entry) = self.traces.get_mut(&trace) else { continue };
             entry.changed = false;
-            let frames = entry.frames.iter();
-            taken.extend(frames.map(|(number, frame)| (*number, Some(vec![frame.clone()]))));
-        }
-        taken.extend(self.gone.drain(..).map(|number| (number, None)));
-        taken.sort_by_key(|(number, evidence)| (*number, evidence.is_none()));
-        // An item that came and went since the last call needs no row.
-        taken.dedup_by(|later, earlier| {
-            later.0 == earlier.0 && {
-                earlier.1 = later.1.take();
-                true
+            for (number, frame) in &entry.frames {
+                visit(*number, Some(std::slice::from_ref(frame)));
             }
-        });
-        taken
+        }
+        for number in std::mem::take(&mut self.gone) {
+            visit(number, None);
+        }
     }
-}
-
-/// Whether other spans of its trace can say something about a call.
-pub(crate) fn has_neighbours(evidence: &Evidence) -> bool {
-    evidence.parent.is_some()
-        || !evidence.links.is_empty()
-        || call_of(evidence).is_some_and(|call| call.role == Role::Webhook || !call.correlations.is_empty())
-}
-
-pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
-    FixedState::default().hash_one(value)
-}
-
-/// Identity of a span in 64 bits: trace, span, start, end, answer.
-fn fingerprint(evidence: &Evidence) -> u64 {
-    let answer = match &evidence.what {
-        What::Call(call) => match call.answer {
-            Answer::Status(code) => u64::from(code),
-            Answer::NotSent => 1,
-            Answer::TimedOut => 2,
-            Answer::Reset => 3,
-            Answer::Missing => 4,
-        },
-        What::Frame(_) => 0,
-    };
-    let trace = u128::from_le_bytes(evidence.span.trace.0);
-    let span = u64::from_le_bytes(evidence.span.span.0);
-    hash(&(trace, span, evidence.start.0, evidence.end.0, answer))
-}
-
-/// A task is seldom seen once.
-fn one(evidence: Evidence) -> Vec<Evidence> {
-    let mut calls = Vec::with_capacity(4);
-    calls.push(evidence);
-    calls
-}
-
-fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
-    let call = call_of(evidence)?;
-    Some((&evidence.client.tenant, &call.endpoint.provider, call.task.as_ref()?))
-}
-
-fn alias_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
-    let call = call_of(evidence)?;
-    Some((&evidence.client.tenant, &call.endpoint.provider, call.alias.as_ref()?))
 }

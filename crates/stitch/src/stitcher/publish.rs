@@ -9,15 +9,15 @@ use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
-use crate::stitcher::index::Kept;
-use crate::stitcher::pocket::{LaneKey, Pocket};
+use crate::stitcher::item::Kept;
+use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 const UNBOUND_MS: u64 = 1_800_000;
 
 /// One job as solved, with what is needed to go on with its pockets.
-struct Found {
+pub(super) struct Found {
     id: JobId,
     members: Vec<u32>,
     pins: Vec<Pin>,
@@ -103,7 +103,7 @@ impl Stitcher {
         self.adopt(pockets, found, changes);
     }
 
-    fn members(&self, pockets: &[u32]) -> Vec<u32> {
+    pub(super) fn members(&self, pockets: &[u32]) -> Vec<u32> {
         let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
         let mut slots: Vec<u32> = known.flat_map(|pocket| pocket.members.iter().copied()).collect();
         slots.sort_unstable();
@@ -111,7 +111,7 @@ impl Stitcher {
     }
 
     /// Solves some items: the jobs found, and the lanes in which something of them waits.
-    fn found(&self, slots: &[u32], pins: &[Pin], all: bool) -> (Vec<Found>, Vec<LaneKey>) {
+    pub(super) fn found(&self, slots: &[u32], pins: &[Pin], all: bool) -> (Vec<Found>, Vec<LaneKey>) {
         let pool = self.pool(slots);
         let (solution, drafts) = solved(&pool, &self.settings, pins);
         let loose = loose(&pool, &solution);
@@ -119,7 +119,7 @@ impl Stitcher {
         (found, loose)
     }
 
-    fn pool(&self, slots: &[u32]) -> Pool<'_> {
+    pub(super) fn pool(&self, slots: &[u32]) -> Pool<'_> {
         let items = || slots.iter().filter_map(|&slot| Some((slot, self.index.item(slot)?)));
         let tasks = items().filter_map(|(slot, item)| match &item.kept {
             Kept::Task(calls) => Some((slot, &**calls)),
@@ -162,7 +162,7 @@ impl Stitcher {
     }
 
     /// Takes over what was found for some pockets: merges what is firm, publishes what is due.
-    fn adopt(&mut self, pockets: &[u32], found: Vec<Found>, changes: &mut Vec<Change>) {
+    pub(super) fn adopt(&mut self, pockets: &[u32], found: Vec<Found>, changes: &mut Vec<Change>) {
         let mut before: BTreeSet<JobId> = BTreeSet::new();
         for pocket in pockets.iter().filter_map(|&at| self.pockets.get(at)) {
             before.extend(pocket.jobs.iter().copied());
@@ -227,30 +227,6 @@ impl Stitcher {
         self.pockets.schedule(at, next);
     }
 
-    /// A settled pocket past the retention goes.
-    fn retire(&mut self, at: u32, changes: &mut Vec<Change>) {
-        let Some(pocket) = self.pockets.get(at) else { return };
-        let end = pocket.last.plus_ms(self.settings.retention_ms);
-        if end > self.now {
-            self.pockets.schedule(at, end);
-        } else {
-            self.forget(at, changes);
-        }
-    }
-
-    fn forget(&mut self, at: u32, changes: &mut Vec<Change>) {
-        let Some(pocket) = self.pockets.remove(at) else { return };
-        for slot in pocket.members {
-            self.index.remove(slot);
-        }
-        for id in pocket.jobs {
-            self.homes.remove(&id);
-            if self.published.remove(&id).is_some() {
-                changes.push(Change::Forgotten(id));
-            }
-        }
-    }
-
     /// Tells a job, if it is new or differs from what was told.
     fn publish(&mut self, job: Job) -> Option<Change> {
         let digest = digest(&job);
@@ -268,71 +244,13 @@ impl Stitcher {
         let job = Box::new(Job { id, state: State::Superseded, ..Job::default() });
         Some(Change::Published { job, revision: known.revision + 1, digest: 0 })
     }
-
-    /// At the bound on spans: settled pockets go, oldest first, then open ones, settled early.
-    pub(super) fn shed(&mut self, changes: &mut Vec<Change>) {
-        let keep = self.settings.max_spans / 10 * 9;
-        let mut order: Vec<(bool, UnixNanos, u32)> =
-            self.pockets.iter().map(|(at, pocket)| (!pocket.settled, pocket.last, at)).collect();
-        order.sort_unstable();
-        for (open, _, at) in order {
-            if self.index.spans() <= keep {
-                return;
-            }
-            if open && let Some(pocket) = self.pockets.get(at) {
-                let mut slots = pocket.members.to_vec();
-                slots.sort_unstable();
-                let pins = pocket.pins.clone();
-                let found = self.found(&slots, &pins, true).0;
-                self.adopt(&[at], found, changes);
-            }
-            self.forget(at, changes);
-        }
-    }
-
-    /// Jobs as they look now, of the pockets that `wanted` picks and their lanes.
-    pub(super) fn provisional(&self, wanted: impl Fn(&Pocket) -> bool) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        let mut loose: BTreeMap<&LaneKey, Vec<u32>> = BTreeMap::new();
-        for (at, pocket) in self.pockets.iter().filter(|(_, pocket)| wanted(pocket)) {
-            match pocket.lanes.first() {
-                Some(lane) => loose.entry(lane).or_default().push(at),
-                None => jobs.extend(self.drafted(&[at])),
-            }
-        }
-        for pockets in loose.values() {
-            jobs.extend(self.drafted(pockets));
-        }
-        jobs.sort_unstable_by_key(|job| (job.started_at, job.id));
-        jobs
-    }
-
-    /// The jobs of a pocket, and of its lane if it is in one.
-    pub(super) fn look_at(&self, at: u32) -> Vec<Job> {
-        match self.pockets.get(at).and_then(|pocket| pocket.lanes.first()) {
-            Some(lane) => self.drafted(&self.pockets.lane(lane).collect::<Vec<_>>()),
-            None => self.drafted(&[at]),
-        }
-    }
-
-    fn drafted(&self, pockets: &[u32]) -> Vec<Job> {
-        let slots = self.members(pockets);
-        let pins: Vec<Pin> = pockets
-            .iter()
-            .filter_map(|&at| self.pockets.get(at))
-            .flat_map(|known| known.pins.clone())
-            .collect();
-        let pool = self.pool(&slots);
-        let (solution, drafts) = solved(&pool, &self.settings, &pins);
-        let mut jobs: Vec<Job> = drafts.iter().map(|draft| judge::job(&pool, &solution, draft)).collect();
-        for job in jobs.iter_mut().filter(|job| self.published.contains_key(&job.id)) {
-            job.state = State::Settled;
-        }
-        jobs
-    }
 }
 
-fn solved<'a>(pool: &Pool<'a>, settings: &crate::Settings, pins: &[Pin]) -> (Solution, Vec<JobDraft<'a>>) {
+pub(super) fn solved<'a>(
+    pool: &Pool<'a>,
+    settings: &crate::Settings,
+    pins: &[Pin],
+) -> (Solution, Vec<JobDraft<'a>>) {
     let solution = solve::solve(pool, settings, pins);
     let drafts = solve::group::jobs(pool, &solution);
     (solution, drafts)

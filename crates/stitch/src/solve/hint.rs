@@ -1,0 +1,100 @@
+//! What else than the gap speaks for a submit and a first call: lineage, links, library, callback.
+
+use crate::call::{Accepted, Evidence, FrameKind};
+use crate::id::UnixNanos;
+use crate::job::JoinRule;
+use crate::solve::pool::{Pool, Shot, call_of};
+use crate::solve::{Bound, confidence};
+
+/// A request that takes longer than this waits for its result (`Prefer: wait`).
+pub(crate) const BLOCKING_SECONDS: f64 = 1.0;
+/// What a common parent, or a common trace, is worth in nats.
+const PARENT: f64 = 7.0;
+const TRACE: f64 = 5.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kinship {
+    Parent,
+    Trace,
+    None,
+}
+
+pub(crate) fn kinship(shot: &Shot<'_>, first: &Evidence) -> Kinship {
+    if shot.evidence.span.trace != first.span.trace {
+        Kinship::None
+    } else if shot.evidence.parent.is_some() && shot.evidence.parent == first.parent {
+        Kinship::Parent
+    } else {
+        Kinship::Trace
+    }
+}
+
+/// The sum of all hints, in nats. `delivered` is when the first delivery came, if that was the first sign of
+/// the task; `has_group` tells whether deliveries came at all.
+pub(crate) fn worth<'a>(
+    pool: &Pool<'a>,
+    shot: &Shot<'a>,
+    first: &'a Evidence,
+    delivered: Option<UnixNanos>,
+    has_group: bool,
+) -> f64 {
+    let kin = match kinship(shot, first) {
+        Kinship::Parent => PARENT,
+        Kinship::Trace => TRACE,
+        Kinship::None => 0.0,
+    };
+    let linked = match links(pool, shot, first) {
+        Some(true) => 7.0,
+        Some(false) => -7.0,
+        None => 0.0,
+    };
+    let Some(delivered) = delivered else {
+        let stranger = first.client == shot.evidence.client
+            && call_of(first).is_some_and(|call| call.library() != shot.call.library());
+        let polled_though_called_back = shot.call.callback.is_some() && !has_group;
+        return kin
+            + linked
+            + if stranger { -6.0 } else { 0.0 }
+            + if polled_though_called_back { -2.0 } else { 0.0 };
+    };
+    let blocking = if shot.seconds() > BLOCKING_SECONDS { -2.0 } else { 0.0 };
+    kin + linked + blocking + enclosing(pool, shot, delivered)
+}
+
+/// Whether links of the first call or of a span above it name the submit's trace; none without links.
+pub(crate) fn links<'a>(pool: &Pool<'a>, shot: &Shot<'_>, first: &'a Evidence) -> Option<bool> {
+    let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
+    let mut links = above.flat_map(|evidence| &evidence.links).peekable();
+    links.peek()?;
+    Some(links.any(|link| link.trace == shot.evidence.span.trace))
+}
+
+/// A request that waited for its job ends right after the delivery; one that ended before did not.
+fn enclosing<'a>(pool: &Pool<'a>, shot: &Shot<'a>, delivered: UnixNanos) -> f64 {
+    let Some(request) = pool.lineage.topmost(shot.evidence, FrameKind::Server) else { return 0.0 };
+    let after = request.end.seconds_since(delivered);
+    match after {
+        0.0..=0.1 => 2.5,
+        after if after < 0.0 => -1.5,
+        _ => 0.0,
+    }
+}
+
+/// A submit and a task that have nobody else, in one trace: no assignment is needed.
+pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bound> {
+    let submit = &pool.shots[shot];
+    let (first, call) = pool.tasks[task].followups().next()?;
+    let (asked, polled) = (&submit.call.endpoint, &call.endpoint);
+    let fits = asked.provider == polled.provider
+        && (asked.family == polled.family || asked.family.is_empty() || polled.family.is_empty())
+        && submit.evidence.span.trace == first.span.trace
+        && submit.evidence.end <= first.start
+        && submit.call.accepted == Accepted::Yes
+        && submit.task.is_none()
+        && first.links.is_empty();
+    let kin = submit.evidence.parent.is_some() && submit.evidence.parent == first.parent;
+    // What lineage alone is worth in the assignment.
+    let margin = if kin { PARENT } else { TRACE };
+    let confidence = confidence(margin);
+    fits.then_some(Bound { shot, rule: JoinRule::TraceOrder, confidence, margin: Some(margin) })
+}

@@ -1,0 +1,51 @@
+//! What leaves memory: settled jobs past the retention, and at the bound on spans the oldest.
+
+use crate::id::UnixNanos;
+use crate::stitcher::{Change, Stitcher};
+
+impl Stitcher {
+    /// A settled pocket past the retention goes.
+    pub(super) fn retire(&mut self, at: u32, changes: &mut Vec<Change>) {
+        let Some(pocket) = self.pockets.get(at) else { return };
+        let end = pocket.last.plus_ms(self.settings.retention_ms);
+        if end > self.now {
+            self.pockets.schedule(at, end);
+        } else {
+            self.forget(at, changes);
+        }
+    }
+
+    fn forget(&mut self, at: u32, changes: &mut Vec<Change>) {
+        let Some(pocket) = self.pockets.remove(at) else { return };
+        for slot in pocket.members {
+            self.index.remove(slot);
+        }
+        for id in pocket.jobs {
+            self.homes.remove(&id);
+            if self.published.remove(&id).is_some() {
+                changes.push(Change::Forgotten(id));
+            }
+        }
+    }
+
+    /// At the bound on spans: settled pockets go, oldest first, then open ones, settled early.
+    pub(super) fn shed(&mut self, changes: &mut Vec<Change>) {
+        let keep = self.settings.max_spans / 10 * 9;
+        let mut order: Vec<(bool, UnixNanos, u32)> =
+            self.pockets.iter().map(|(at, pocket)| (!pocket.settled, pocket.last, at)).collect();
+        order.sort_unstable();
+        for (open, _, at) in order {
+            if self.index.spans() <= keep {
+                return;
+            }
+            if open && let Some(pocket) = self.pockets.get(at) {
+                let mut slots = pocket.members.to_vec();
+                slots.sort_unstable();
+                let pins = pocket.pins.clone();
+                let found = self.found(&slots, &pins, true).0;
+                self.adopt(&[at], found, changes);
+            }
+            self.forget(at, changes);
+        }
+    }
+}
