@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
@@ -113,9 +113,11 @@ async fn respond(
     match taken {
         Ok(tally) => success(format.unwrap_or(Format::Protobuf), &tally),
         Err(failure) => {
-            // Its outcome does not matter: the answer is sent in any case.
-            let _ =
-                tokio::time::timeout(DISCARD_TIMEOUT, body::discard(&mut incoming, DISCARD_BYTES_MAX)).await;
+            // The answer goes out at once; what is still being sent is read meanwhile, for a while.
+            if !incoming.is_end_stream() {
+                let discard = async move { body::discard(&mut incoming, DISCARD_BYTES_MAX).await };
+                tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard));
+            }
             refusal(format, &failure)
         }
     }
