@@ -1,7 +1,8 @@
 //! `cargo bench -p spantally-bench`: the stages of reading a batch, without network, files or state.
 //!
-//! Each line is one more thing done with the same bytes: copied (the floor), read in place, recognised, written as a
-//! journal record; and beside them the message that prost builds. Time and items are per batch of 512 spans.
+//! Each line is one more thing done with the same bytes: copied (the floor), read in place, recognised,
+//! written as a journal record; and beside them the message that prost builds. Time and items are per batch
+//! of 512 spans.
 
 #![allow(missing_docs, reason = "divan's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]

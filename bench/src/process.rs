@@ -14,7 +14,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const QUIET_SHARE: f64 = 0.03;
 /// ... for this long.
 const QUIET_FOR: Duration = Duration::from_secs(1);
-/// A decided job waits this long for late spans before it is booked. Short, so that booking is in the measurement.
+/// A decided job waits this long for late spans before it is booked. Short, so that booking is in the
+/// measurement.
 const SETTLE_DELAY: Duration = Duration::from_secs(2);
 
 /// What is measured.

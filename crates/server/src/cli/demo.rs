@@ -17,8 +17,8 @@ use crate::telemetry;
 
 /// Start the server and send it realistic traffic: jobs with retries, time-outs, duplicates and failures.
 ///
-/// The traffic goes over real OTLP/gRPC; the summary shows what the server says, not what the generator knows.
-/// Ctrl-c ends it; with --seconds it ends by itself and prints the truth beside what was found.
+/// The traffic goes over real OTLP/gRPC; the summary shows what the server says, not what the generator
+/// knows. Ctrl-c ends it; with --seconds it ends by itself and prints the truth beside what was found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// End by itself: begin no new job after this long, let the others end and settle, compare.
@@ -48,19 +48,19 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(12);
 /// And of a decided one this long for late spans. Exports come four times a second.
 const SETTLE_DELAY: Duration = Duration::from_secs(2);
 
-pub(super) fn run(args: Args) -> Outcome {
+pub(super) fn run(args: &Args) -> Outcome {
     let temporary = match args.data_dir {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("spantally-demo-").tempdir()?),
     };
     let directory = args.data_dir.clone().or_else(|| Some(temporary.as_ref()?.path().to_owned()));
-    let config = Config::load(None, &fields(&args, directory.as_deref()))?;
+    let config = Config::load(None, &fields(args, directory.as_deref()))?;
     telemetry::init(config.settings.logs);
     runtime()?.block_on(async {
         let signals = Signals::catch()?;
         let app = App::build(&config).await.map_err(Failure::usage)?;
         let running = app.start().await?;
-        let shown = present(&args, running.addresses, signals).await;
+        let shown = present(args, running.addresses, signals).await;
         running.stop().await?;
         shown?;
         Ok(Exit::Success)

@@ -41,7 +41,7 @@ enum Command {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(args) => serve::run(&args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
     }
 }

@@ -118,11 +118,10 @@ pub async fn run<W: Write>(
     }
     let finding = show.look().await?;
     screen.show(&show.moment(&finding))?;
-    let last = match stopped {
-        true => {
-            "Stopped. With --seconds N the jobs end, and the truth is laid beside what was found.".to_owned()
-        }
-        false => report::compare(show.traffic.truth(), &finding),
+    let last = if stopped {
+        "Stopped. With --seconds N the jobs end, and the truth is laid beside what was found.".to_owned()
+    } else {
+        report::compare(show.traffic.truth(), &finding)
     };
     screen.say(&format!("\n{last}"))?;
     Ok(())

@@ -31,16 +31,12 @@ pub struct Moment {
 /// The picture, a line each.
 pub fn picture(moment: &Moment, color: bool) -> Vec<String> {
     let Moment { elapsed, phase, spans_per_second, finding } = moment;
+    let jobs = finding.jobs();
+    let seconds = elapsed.as_secs();
+    let Finding { spans, open_jobs: open, unpriced_jobs: unpriced, .. } = finding;
     let mut lines = vec![
-        format!(
-            "{:02}:{:02}  {phase}   {} spans, {spans_per_second:.0}/s   jobs: {} settled, {} open, {} unpriced",
-            elapsed.as_secs() / 60,
-            elapsed.as_secs() % 60,
-            finding.spans,
-            finding.jobs(),
-            finding.open_jobs,
-            finding.unpriced_jobs,
-        ),
+        format!("{:02}:{:02}  {phase}   {spans} spans, {spans_per_second:.0}/s", seconds / 60, seconds % 60)
+            + &format!("   jobs: {jobs} settled, {open} open, {unpriced} unpriced"),
         String::new(),
     ];
     for (currency, spend) in &finding.spend {
