@@ -158,10 +158,11 @@ impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Uuid(uuid) => {
-                let digits = format!("{uuid:032x}");
-                let (a, b) = (&digits[..8], &digits[8..12]);
-                let (c, d, e) = (&digits[12..16], &digits[16..20], &digits[20..]);
-                write!(f, "{a}-{b}-{c}-{d}-{e}")
+                let group =
+                    |from: u32, digits: u32| uuid >> (128 - 4 * (from + digits)) & ((1 << (4 * digits)) - 1);
+                let (first, second, third) = (group(0, 8), group(8, 4), group(12, 4));
+                let (fourth, fifth) = (group(16, 4), group(20, 12));
+                write!(f, "{first:08x}-{second:04x}-{third:04x}-{fourth:04x}-{fifth:012x}")
             }
             Repr::Short(len, bytes) => {
                 f.write_str(std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default())

@@ -103,11 +103,8 @@ fn assemble(
     let (outcome, failure_reason) = ended(&attempts, stands);
     let mut spans: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
     spans.sort_unstable();
-    let parent_task = draft
-        .attempts
-        .iter()
-        .filter_map(|attempt| pool.shots.get(attempt.shot?)?.call.parent_task.clone())
-        .next();
+    let parent_task =
+        draft.attempts.iter().find_map(|attempt| pool.shots.get(attempt.shot?)?.call.parent_task.clone());
     Job {
         id: job_id(pool, solution, draft),
         state: State::Open,

@@ -104,11 +104,11 @@ impl<'p, 'a> Binder<'p, 'a> {
         for provider in providers.iter().flatten() {
             *counts.entry(provider).or_default() += 1.0;
         }
-        let rate = |provider: &Option<&Arc<str>>| {
+        let rate = |provider: Option<&Arc<str>>| {
             let count = provider.and_then(|provider| counts.get(provider)).copied().unwrap_or(1.0);
             count / (span + 600.0 / count)
         };
-        binder.rates = providers.iter().map(rate).collect();
+        binder.rates = providers.into_iter().map(rate).collect();
         binder
     }
 

@@ -105,7 +105,7 @@ fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {
 }
 
 /// Gaps across traces that occur again within 5 ms.
-fn recurring(candidates: &[Near]) -> BTreeMap<u64, u32> {
+fn recurring(candidates: &[Near]) -> BTreeMap<i64, u32> {
     let mut buckets = BTreeMap::new();
     for near in candidates.iter().filter(|near| near.kin == 0 && near.gap >= 0.05) {
         *buckets.entry(bucket(near.gap)).or_insert(0) += 1;
@@ -113,11 +113,11 @@ fn recurring(candidates: &[Near]) -> BTreeMap<u64, u32> {
     buckets
 }
 
-fn bucket(gap: f64) -> u64 {
-    (gap / 0.005).round().max(0.0) as u64
+fn bucket(gap: f64) -> i64 {
+    (gap / 0.005).round() as i64
 }
 
-fn gain(rates: &Rates, shot: &Shot<'_>, near: &Near, habits: &BTreeMap<u64, u32>) -> Option<f64> {
+fn gain(rates: &Rates, shot: &Shot<'_>, near: &Near, habits: &BTreeMap<i64, u32>) -> Option<f64> {
     let closeness = 1.0 / (1.0 + near.gap);
     if near.kin > 0 {
         return Some(f64::from(near.kin) * 3.0 + closeness);
@@ -126,7 +126,7 @@ fn gain(rates: &Rates, shot: &Shot<'_>, near: &Near, habits: &BTreeMap<u64, u32>
         return None;
     }
     let at = bucket(near.gap);
-    let again: u32 = (at.saturating_sub(1)..=at + 1).filter_map(|at| habits.get(&at)).sum();
+    let again: u32 = (at - 1..=at + 1).filter_map(|at| habits.get(&at)).sum();
     let rare = rates.of(shot) * near.gap < 0.1;
     (rare || again >= 2).then(|| closeness + f64::from(again.min(8)) * 0.3)
 }

@@ -14,6 +14,9 @@ use crate::solve::assign::{self, Edge};
 use crate::solve::density::lognormal;
 use crate::solve::pool::{Hook, Pool, call_of};
 
+/// Tenant, provider and the callback parameter.
+type CallbackKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
+
 /// Deliveries of one event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HookGroup {
@@ -60,7 +63,7 @@ pub(crate) fn groups(pool: &Pool<'_>, limit: usize) -> Vec<HookGroup> {
     if pool.hooks.is_empty() {
         return Vec::new();
     }
-    let mut keyed: BTreeMap<(&Arc<str>, &Arc<str>, &Arc<str>), HookGroup> = BTreeMap::new();
+    let mut keyed: BTreeMap<CallbackKey<'_>, HookGroup> = BTreeMap::new();
     let mut keyless = Vec::new();
     for (at, hook) in pool.hooks.iter().enumerate() {
         match callback_value(hook.call) {
@@ -83,7 +86,7 @@ pub(crate) fn groups(pool: &Pool<'_>, limit: usize) -> Vec<HookGroup> {
 }
 
 /// Tasks whose own deliveries (with a task id) show a callback parameter.
-fn tasks_by_callback<'a>(pool: &Pool<'a>) -> BTreeMap<(&'a Arc<str>, &'a Arc<str>, &'a Arc<str>), usize> {
+fn tasks_by_callback<'a>(pool: &Pool<'a>) -> BTreeMap<CallbackKey<'a>, usize> {
     let mut found = BTreeMap::new();
     for (at, task) in pool.tasks.iter().enumerate() {
         for evidence in &task.calls {

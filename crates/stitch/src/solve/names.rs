@@ -52,7 +52,7 @@ fn by_ancestor(pool: &Pool<'_>, solution: &mut Solution) {
             continue;
         }
         let Some(task) = named_above(pool, shot.evidence, &tasks) else { continue };
-        let same = pool.tasks[task].calls.iter().filter_map(|call| call_of(call)).next();
+        let same = pool.tasks[task].calls.iter().find_map(|call| call_of(call));
         if same.is_none_or(|call| call.endpoint.provider != shot.call.endpoint.provider) {
             continue;
         }

@@ -155,7 +155,9 @@ impl Stitcher {
         }
         let calls: Vec<u32> = self.index.in_trace(trace).to_vec();
         if let Some(&slot) = calls.first() {
-            names.into_iter().for_each(|name| self.tie_name(slot, name));
+            for name in names {
+                self.tie_name(slot, name);
+            }
             self.tie_links(slot, &links);
         }
         for slot in calls {

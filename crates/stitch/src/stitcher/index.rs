@@ -264,16 +264,14 @@ impl Index {
 
     /// Finds who else goes by a name; the first to come keeps it.
     pub(crate) fn name(&mut self, name: u64, slot: u32) -> Option<u32> {
-        match self.names.get(&name) {
-            Some(&held) => Some(held),
-            None => {
-                if let Some(item) = self.items.get_mut(slot as usize).and_then(Option::as_mut) {
-                    item.names.push(name);
-                    self.names.insert(name, slot);
-                }
-                None
-            }
+        let held = self.named(name);
+        if held.is_none()
+            && let Some(item) = self.item_mut(slot)
+        {
+            item.names.push(name);
+            self.names.insert(name, slot);
         }
+        held
     }
 
     /// Who goes by a name.

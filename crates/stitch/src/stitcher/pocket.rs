@@ -37,7 +37,7 @@ pub(crate) struct Pocket {
 /// All pockets, the lanes, and a wheel of seconds that says which to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Pockets {
-    pockets: Vec<Option<Pocket>>,
+    slots: Vec<Option<Pocket>>,
     free: Vec<u32>,
     wheel: BTreeMap<u64, Vec<u32>>,
     lanes: BTreeMap<LaneKey, Lane>,
@@ -74,23 +74,23 @@ impl Pockets {
             settled: false,
         };
         let at = self.free.pop().unwrap_or_else(|| {
-            self.pockets.push(None);
-            self.pockets.len() as u32 - 1
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
         });
-        self.pockets[at as usize] = Some(pocket);
+        self.slots[at as usize] = Some(pocket);
         at
     }
 
     pub(crate) fn get(&self, at: u32) -> Option<&Pocket> {
-        self.pockets.get(at as usize)?.as_ref()
+        self.slots.get(at as usize)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Pocket> {
-        self.pockets.get_mut(at as usize)?.as_mut()
+        self.slots.get_mut(at as usize)?.as_mut()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Pocket)> {
-        self.pockets.iter().enumerate().filter_map(|(at, pocket)| Some((at as u32, pocket.as_ref()?)))
+        self.slots.iter().enumerate().filter_map(|(at, pocket)| Some((at as u32, pocket.as_ref()?)))
     }
 
     /// Looks at a pocket at a moment, or earlier if that was planned.
@@ -190,7 +190,7 @@ impl Pockets {
 
     pub(crate) fn remove(&mut self, at: u32) -> Option<Pocket> {
         self.leave_lanes(at);
-        let pocket = self.pockets.get_mut(at as usize)?.take()?;
+        let pocket = self.slots.get_mut(at as usize)?.take()?;
         self.free.push(at);
         Some(pocket)
     }

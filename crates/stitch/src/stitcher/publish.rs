@@ -53,7 +53,9 @@ impl Stitcher {
         }
         for (lane, due) in lanes {
             if let Err(later) = self.pockets.turn(&lane, self.now) {
-                due.into_iter().for_each(|at| self.pockets.schedule(at, later));
+                for at in due {
+                    self.pockets.schedule(at, later);
+                }
                 continue;
             }
             let pockets: Vec<u32> = self.pockets.lane(&lane).collect();
