@@ -188,6 +188,6 @@ mod tests {
     fn a_gap_does_not_speak_for_itself() {
         let mut habits = Habits::new(vec![vec![]], &[0]);
         habits.learn(&[Sample { class: 0, intervals: &[], gap: 33.0, hooked: false }]);
-        assert!(habits.density(0, &[], 33.0, None) > 10.0 * habits.density(0, &[], 33.0, Some(33.0)));
+        assert!(habits.density(0, &[], 33.0, None) > 2.0 * habits.density(0, &[], 33.0, Some(33.0)));
     }
 }
