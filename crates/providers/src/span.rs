@@ -112,8 +112,8 @@ impl<'a> ResourceView<'a> {
 /// that carries both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`) then has one value, not two.
 #[derive(Clone, Debug, Default)]
 pub struct AttributeKeys {
-    /// Keys with their slots, by length. A handful share one, and most attributes of most spans differ from all of
-    /// them in their last byte, so no hash is needed.
+    /// Keys with their slots, by length. A handful share one, and most attributes of most spans differ from
+    /// all of them in their last byte, so no hash is needed.
     by_length: Vec<Vec<(Box<[u8]>, u16)>>,
     /// How many slots there are.
     count: u16,

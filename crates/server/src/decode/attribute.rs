@@ -90,8 +90,8 @@ impl Filled {
     }
 }
 
-/// Key and value of a `KeyValue` as every writer makes it: one key, then one value, and nothing else. None sends the
-/// caller to the slow way, which takes any order and number of them.
+/// Key and value of a `KeyValue` as every writer makes it: one key, then one value, and nothing else. None
+/// sends the caller to the slow way, which takes any order and number of them.
 #[inline]
 fn plain(encoded: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut cursor = Cursor::new(encoded);

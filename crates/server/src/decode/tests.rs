@@ -89,3 +89,72 @@ fn every_cut_of_a_request_is_refused_or_ends_between_two_resources() {
         assert!(error.to_string().contains("of the protobuf body"), "{error}");
     }
 }
+
+/// A request that is one unknown field, or one field of `ResourceSpans`, in these bytes.
+fn refusal(bytes: &[u8]) -> Option<String> {
+    let ours = told(bytes).err().map(|error| error.to_string());
+    let prost = ExportTraceServiceRequest::decode(bytes).is_err();
+    assert_eq!(ours.is_some(), prost, "prost differs on {bytes:?}");
+    ours
+}
+
+#[test]
+fn the_wire_format_is_refused_where_prost_refuses_it() {
+    const TEN: [u8; 9] = [0xff; 9];
+    let varint = |last: &[u8]| [&[0x10][..], &TEN, last].concat();
+    let table: [(Vec<u8>, Option<&str>); 17] = [
+        (varint(&[1]), None),
+        (varint(&[0]), None),
+        (
+            varint(&[2]),
+            Some("byte 1 of the protobuf body, in ExportTraceServiceRequest: a varint has no end"),
+        ),
+        (varint(&[0x81, 0]), Some("a varint has no end")),
+        (vec![0x10, 0x80], Some("a varint has no end")),
+        (vec![0x10], Some("a varint has no end")),
+        (vec![0x00, 0], Some("0 is no field key")),
+        (vec![0x16, 0], Some("22 is no field key")),
+        (vec![0x80, 0x80, 0x80, 0x80, 0x10, 0], Some("4294967296 is no field key")),
+        (vec![0x11, 1, 2, 3, 4, 5, 6, 7], Some("the length says 8 bytes and 7 are left")),
+        (vec![0x15, 1, 2, 3, 4], None),
+        (vec![0x08, 1], Some("field `resource_spans` has wire type 0, expected 2")),
+        (vec![0x0a, 2, 0x08, 1], Some("in ResourceSpans: field `resource` has wire type 0, expected 2")),
+        (vec![0x13, 0x10, 7, 0x14], None),
+        (vec![0x13, 0x1b, 0x1c, 0x14], None),
+        (vec![0x13, 0x1c], Some("group 3 ends here but is not open")),
+        (vec![0x13, 0x10, 7], Some("the length says 1 bytes and 0 are left")),
+    ];
+    for (bytes, expected) in table {
+        let refusal = refusal(&bytes);
+        match expected {
+            None => assert_eq!(refusal, None, "{bytes:?}"),
+            Some(expected) => assert!(refusal.as_ref().unwrap().contains(expected), "{bytes:?}: {refusal:?}"),
+        }
+    }
+    assert!(refusal(&[0x13; 10_000]).unwrap().contains("groups are nested deeper than 90"));
+}
+
+#[test]
+fn ids_and_times_that_cannot_be_right_refuse_their_span_alone() {
+    let table: [(fn(&mut Span), &str); 12] = [
+        (|_| (), "lib GET"),
+        (|span| span.trace_id = vec![1; 2], "rejected invalid_trace_id"),
+        (|span| span.trace_id = vec![0; 16], "rejected invalid_trace_id"),
+        (|span| span.span_id.clear(), "rejected invalid_span_id"),
+        (|span| span.span_id = vec![0; 8], "rejected invalid_span_id"),
+        (|span| span.parent_span_id = vec![0; 8], "lib GET"),
+        (|span| span.parent_span_id = vec![3; 7], "rejected invalid_parent_id"),
+        (|span| span.start_time_unix_nano = 0, "rejected invalid_time"),
+        (|span| span.end_time_unix_nano = 0, "rejected invalid_time"),
+        (|span| span.start_time_unix_nano = 2_001, "lib GET"),
+        (|span| span.start_time_unix_nano = 86_400_000_002_001, "rejected invalid_time"),
+        (|span| span.kind = 99, "lib GET"),
+    ];
+    for (change, expected) in table {
+        let mut span = good_span("GET");
+        change(&mut span);
+        let told = told(&request(vec![span, good_span("next")]).encode_to_vec()).unwrap();
+        assert!(told[1].starts_with(expected), "{told:?}");
+        assert!(told[2].starts_with("lib next"), "{told:?}");
+    }
+}

@@ -46,11 +46,10 @@ pub(super) struct Fault {
 impl Fault {
     /// Names the message that it is in, unless an inner one is named already.
     #[cold]
-    fn inside(mut self: Box<Self>, message: &'static str) -> Box<Self> {
+    fn name(&mut self, message: &'static str) {
         if self.message.is_empty() {
             self.message = message;
         }
-        self
     }
 }
 
@@ -83,8 +82,8 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// The next field's key. Whether it is a good one is found by [`Self::skip`], where every key ends up that the
-    /// caller does not know.
+    /// The next field's key. Whether it is a good one is found by [`Self::skip`], where every key ends up
+    /// that the caller does not know.
     #[inline]
     pub(super) fn key(&mut self) -> Result<u32> {
         match self.rest {
@@ -214,8 +213,9 @@ pub(super) fn fields<'a>(
             Ok(key) => each(key, &mut cursor),
             Err(fault) => Err(fault),
         };
-        if let Err(fault) = result {
-            return Err(fault.inside(shape.name));
+        if let Err(mut fault) = result {
+            fault.name(shape.name);
+            return Err(fault);
         }
     }
     Ok(())

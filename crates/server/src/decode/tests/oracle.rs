@@ -220,6 +220,8 @@ enum Make {
     Id(usize),
     Text,
     Key,
+    EventName,
+    EventKey,
     Varint,
     Fixed64,
     Fixed32,
@@ -253,7 +255,9 @@ static SPAN: Fields = Fields(&[
     (15, Make::Message(&STATUS)),
     (16, Make::Fixed32),
 ]);
-static EVENT: Fields = Fields(&[(3, Make::Message(&KEY_VALUE)), (2, Make::Key), (1, Make::Fixed64)]);
+static EVENT: Fields =
+    Fields(&[(3, Make::Message(&EVENT_KEY_VALUE)), (2, Make::EventName), (1, Make::Fixed64)]);
+static EVENT_KEY_VALUE: Fields = Fields(&[(2, Make::Message(&ANY_VALUE)), (1, Make::EventKey)]);
 static LINK: Fields = Fields(&[(1, Make::Id(16)), (2, Make::Id(8)), (4, Make::Message(&KEY_VALUE))]);
 static STATUS: Fields = Fields(&[(2, Make::Text), (3, Make::Varint)]);
 static KEY_VALUE: Fields = Fields(&[(2, Make::Message(&ANY_VALUE)), (1, Make::Key), (3, Make::Varint)]);
@@ -306,6 +310,8 @@ fn field(tape: &mut Tape<'_>, number: u32, make: Make, out: &mut Vec<u8>) {
                 tape,
             ),
         ),
+        Make::EventName => (2, sized(tape.of(&["exception", "log"]).as_bytes(), tape)),
+        Make::EventKey => (2, sized(tape.of(&["exception.type", "exception.message"]).as_bytes(), tape)),
         Make::Message(fields) => {
             let mut inner = Vec::new();
             message(tape, fields, &mut inner);
