@@ -136,7 +136,8 @@ fn the_wire_format_is_refused_where_prost_refuses_it() {
 
 #[test]
 fn ids_and_times_that_cannot_be_right_refuse_their_span_alone() {
-    let table: [(fn(&mut Span), &str); 12] = [
+    type Change = fn(&mut Span);
+    let table: [(Change, &str); 12] = [
         (|_| (), "lib GET"),
         (|span| span.trace_id = vec![1; 2], "rejected invalid_trace_id"),
         (|span| span.trace_id = vec![0; 16], "rejected invalid_trace_id"),
