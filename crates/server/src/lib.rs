@@ -18,4 +18,5 @@ mod listen;
 pub mod provider_files;
 pub mod receivers;
 pub mod record;
+pub mod replay;
 pub mod telemetry;

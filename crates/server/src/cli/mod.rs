@@ -11,6 +11,7 @@ mod config_args;
 mod demo;
 mod exit;
 mod output;
+mod replay;
 mod serve;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Command {
     Serve(serve::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Replay(replay::Args),
 }
 
 fn run(command: Command) -> Outcome {
@@ -43,6 +45,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }
 

@@ -1,0 +1,143 @@
+//! `spantally replay`: a recording through the same core as live spans, and a report of what it cost.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{ConfigArgs, Exit, Failure, Format, Outcome, stdout};
+use crate::job_json::JobDocument;
+use crate::provider_files::ProviderFiles;
+use crate::replay::{Found, Recording, Replay, Summary, input, report, table};
+
+/// Read recorded spans and report what their jobs cost.
+///
+/// FILE is what the Collector's file exporter writes (JSON lines, or protobuf with a length before each
+/// request), a stream of length-delimited protobuf, or a capture; plain, gzip or Zstandard. Several files are
+/// read as one recording, in the order of time.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Recordings; `-` is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How to write it: a report, the summary and all jobs, one job a line, or a table of jobs.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Write to a file in place of standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Reads everything, then writes.
+pub(super) fn run(args: &Args) -> Outcome {
+    let found = read(&args.files, &args.config)?;
+    let Some(path) = &args.out else {
+        let mut out = stdout();
+        write(&mut out, args, &found, colors(&io::stdout()))?;
+        out.flush()?;
+        return Ok(Exit::Success);
+    };
+    let failed = |error| Failure::failed(miette::miette!("--out: cannot write {}: {error}", path.display()));
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    write(&mut out, args, &found, false).and_then(|()| out.flush()).map_err(failed)?;
+    Ok(Exit::Success)
+}
+
+/// Whether output there may have colours (<https://no-color.org>).
+pub(super) fn colors(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Replays recordings; says on standard error what could not be read.
+///
+/// # Errors
+/// A file cannot be opened, or nothing in any of them could be read.
+pub(super) fn read(files: &[PathBuf], config: &ConfigArgs) -> Result<Found, Failure> {
+    let config = config.load()?;
+    let settings = &config.settings;
+    let providers = ProviderFiles::load(settings.providers.directory.as_deref(), &settings.correlation)
+        .map_err(Failure::usage)?;
+    let bar = progress(files);
+    let recordings = files.iter().map(|path| open(path, &bar)).collect::<Result<_, _>>()?;
+    let found = Replay::new(settings, &providers).run(recordings);
+    bar.finish_and_clear();
+    warn(&found);
+    if found.records == 0 {
+        return Err(Failure::failed(miette::miette!(
+            "nothing could be read: expected recorded OTLP trace requests (Collector file-exporter JSON lines \
+             or protobuf, length-delimited protobuf, captures; gzip and zstd are taken off)"
+        )));
+    }
+    Ok(found)
+}
+
+fn open(path: &Path, bar: &ProgressBar) -> Result<Recording, Failure> {
+    let failed = |error| Failure::failed(miette::miette!("cannot read {}: {error}", path.display()));
+    let raw = input::open(path).map_err(failed)?;
+    let bytes = input::plain(bar.wrap_read(raw)).map_err(failed)?;
+    Recording::new(path.display().to_string(), bytes).map_err(failed)
+}
+
+/// A bar by bytes as they lie on disk; hidden where standard error is no terminal.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    let sizes = files.iter().map(|path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file));
+    let total = sizes.map(|file| file.map(|file| file.len())).sum::<Option<u64>>();
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), "{bar:40} {bytes} of {total_bytes}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} read"),
+    };
+    // A template that does not parse would be a mistake of ours; the default one does.
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn warn(found: &Found) {
+    let mut err = io::stderr().lock();
+    // Nobody is left to tell when standard error is gone.
+    for problem in &found.problems {
+        let _ = writeln!(err, "warning: {problem}");
+    }
+    if found.unreadable > 0 {
+        let more = found.unreadable - found.problems.len() as u64;
+        let more = if more > 0 { format!(" ({more} more)") } else { String::new() };
+        let parts = report::count(found.unreadable, "part", "parts");
+        let requests = report::count(found.records, "request", "requests");
+        let _ = writeln!(err, "warning: {parts} could not be read{more}; {requests} could");
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    summary: Summary,
+    jobs: Vec<JobDocument<'a>>,
+}
+
+fn write(out: &mut impl Write, args: &Args, found: &Found, color: bool) -> io::Result<()> {
+    let documents = found.jobs.iter().map(|settled| JobDocument {
+        job: &settled.job,
+        bill: &settled.bill,
+        revision: settled.revision,
+    });
+    match args.format {
+        Format::Human => {
+            let files: Vec<_> = args.files.iter().map(|path| path.display().to_string()).collect();
+            out.write_all(report::page(&Summary::of(found), &files.join(" "), color).as_bytes())
+        }
+        Format::Json => {
+            let document = Document { summary: Summary::of(found), jobs: documents.collect() };
+            serde_json::to_writer(&mut *out, &document)?;
+            writeln!(out)
+        }
+        Format::Jsonl => documents.into_iter().try_for_each(|document| {
+            serde_json::to_writer(&mut *out, &document)?;
+            writeln!(out)
+        }),
+        Format::Csv => table::write_csv(out, &found.jobs),
+    }
+}

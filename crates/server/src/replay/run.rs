@@ -1,0 +1,226 @@
+//! Recordings into settled jobs.
+//!
+//! Several recordings are read as one stream, always going on with the one whose next request is earliest, so
+//! that rotated files and files of several Collectors both come out in the order of time. Time is the latest
+//! end of any span so far; the core makes a turn when it has passed a deadline, and once at the end as if all
+//! deadlines had passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use spantally_providers::Recogniser;
+use spantally_stitch::{JobId, State, UnixNanos};
+use spantally_store::Seq;
+
+use super::framing::{Fault, Problem, Recording};
+use crate::batch::{Batch, Transport};
+use crate::commit::CommitMessage;
+use crate::config::Settings;
+use crate::core::{Archive, Core, CoreOptions, Settled};
+use crate::decode::json;
+use crate::export::MetricId;
+use crate::intake::{ReadCache, read_batch};
+use crate::provider_files::ProviderFiles;
+
+/// Least time between two turns, as in a server that makes one every two seconds.
+const TURN_MS: u64 = 2000;
+
+/// Problems that are kept with their text; all are counted.
+const PROBLEMS_KEPT: usize = 20;
+
+/// What became of every span of the recordings: `received` is the sum of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SpanCounts {
+    /// Spans in what could be read.
+    pub received: u64,
+    /// Taken as evidence.
+    pub accepted: u64,
+    /// Seen before.
+    pub duplicate: u64,
+    /// Of a job that was over and gone.
+    pub late: u64,
+    /// Nothing about generation.
+    pub ignored: u64,
+    /// Not usable.
+    pub rejected: u64,
+}
+
+/// What recordings hold.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest revision of every job that stands, by start, then id.
+    pub jobs: Vec<Settled>,
+    /// What became of the spans.
+    pub spans: SpanCounts,
+    /// Requests that were read.
+    pub records: u64,
+    /// The first parts that could not be read.
+    pub problems: Vec<Problem>,
+    /// How many parts could not be read.
+    pub unreadable: u64,
+}
+
+/// Reads recordings.
+#[derive(Debug)]
+pub struct Replay {
+    core: Core,
+    recogniser: Arc<Recogniser>,
+    cache: ReadCache,
+    settled: BTreeMap<JobId, Settled>,
+    known: Known,
+    turn_at: UnixNanos,
+    found: Found,
+}
+
+/// Jobs that were settled, for those whose spans come again after the core has forgotten them.
+#[derive(Clone, Debug, Default)]
+struct Known(Arc<Mutex<BTreeSet<JobId>>>);
+
+impl Archive for Known {
+    fn has(&self, id: JobId) -> bool {
+        self.0.lock().contains(&id)
+    }
+}
+
+/// A recording with the request that comes next.
+struct Stream {
+    recording: Recording,
+    /// None at the end.
+    next: Option<(UnixNanos, Batch)>,
+}
+
+impl Replay {
+    /// A replay under a configuration and its provider files.
+    pub fn new(settings: &Settings, providers: &ProviderFiles) -> Self {
+        let options = CoreOptions {
+            stitching: settings.stitching.clone(),
+            max_label_sets: settings.prometheus.max_label_sets,
+            extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
+            ..CoreOptions::default()
+        };
+        let cards = Arc::new(providers.cards(&settings.pricing));
+        let mut core = Core::new(&options, cards, UnixNanos::default());
+        let known = Known::default();
+        core.set_archive(Box::new(known.clone()));
+        Self {
+            core,
+            recogniser: Arc::clone(&providers.recogniser),
+            cache: ReadCache::default(),
+            settled: BTreeMap::new(),
+            known,
+            turn_at: UnixNanos::default(),
+            found: Found::default(),
+        }
+    }
+
+    /// Reads recordings to their ends.
+    pub fn run(mut self, recordings: Vec<Recording>) -> Found {
+        let mut streams: Vec<_> =
+            recordings.into_iter().map(|recording| Stream { recording, next: None }).collect();
+        for stream in &mut streams {
+            stream.next = self.read(&mut stream.recording);
+        }
+        let mut now = UnixNanos::default();
+        let mut seq = Seq::default();
+        while let Some(stream) = earliest(&mut streams) {
+            let Some((_, batch)) = stream.next.take() else { break };
+            now = batch.evidence.iter().map(|evidence| evidence.end).fold(now, UnixNanos::max);
+            seq = Seq(seq.0 + 1);
+            self.core.apply(CommitMessage { seq, batches: vec![batch] });
+            self.turn(now);
+            stream.next = self.read(&mut stream.recording);
+        }
+        let settled = self.core.finish();
+        self.keep(settled);
+        self.into_found()
+    }
+
+    /// The next request of a recording that can be read, and the time at which its evidence begins.
+    fn read(&mut self, recording: &mut Recording) -> Option<(UnixNanos, Batch)> {
+        loop {
+            let read = match recording.next_record()? {
+                Ok(record) if record.is_json => json::to_protobuf(record.body).and_then(|body| {
+                    read_batch(&self.recogniser, &mut self.cache, "", Transport::File, &body)
+                }),
+                Ok(record) => read_batch(&self.recogniser, &mut self.cache, "", Transport::File, record.body),
+                Err(problem) => {
+                    self.note(problem);
+                    continue;
+                }
+            };
+            match read {
+                Ok(batch) => {
+                    self.found.records += 1;
+                    // Without evidence it has no time, and may go at once.
+                    let starts = batch.evidence.iter().map(|evidence| evidence.start);
+                    return Some((starts.min().unwrap_or_default(), batch));
+                }
+                Err(error) => {
+                    let problem = recording.problem(Fault::Decode(error));
+                    self.note(problem);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, problem: Problem) {
+        self.found.unreadable += 1;
+        if self.found.problems.len() < PROBLEMS_KEPT {
+            self.found.problems.push(problem);
+        }
+    }
+
+    fn turn(&mut self, now: UnixNanos) {
+        if now < self.turn_at || self.core.next_deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let settled = self.core.advance(now);
+        self.keep(settled);
+        // There is no ledger to write it to; what is gathered must not pile up.
+        drop(self.core.checkpoint());
+        self.turn_at = now.plus_ms(TURN_MS);
+    }
+
+    /// The newest revision counts; what was found to be part of another job goes.
+    fn keep(&mut self, settled: Vec<Settled>) {
+        let mut known = self.known.0.lock();
+        for settled in settled {
+            known.insert(settled.job.id);
+            if settled.job.state == State::Superseded {
+                self.settled.remove(&settled.job.id);
+            } else {
+                self.settled.insert(settled.job.id, settled);
+            }
+        }
+    }
+
+    fn into_found(self) -> Found {
+        let registry = self.core.registry();
+        let sum = |metric| {
+            let total: Decimal = registry.values(metric).map(|(_, value)| value).sum();
+            total.to_u64().unwrap_or(u64::MAX)
+        };
+        let spans = SpanCounts {
+            received: sum(MetricId::SpansReceived),
+            accepted: sum(MetricId::SpansAccepted),
+            duplicate: sum(MetricId::SpansDuplicate),
+            late: sum(MetricId::SpansLate),
+            ignored: sum(MetricId::SpansIgnored),
+            rejected: sum(MetricId::SpansRejected),
+        };
+        let mut jobs: Vec<_> = self.settled.into_values().collect();
+        jobs.sort_by_key(|settled| (settled.job.started_at, settled.job.id));
+        Found { jobs, spans, ..self.found }
+    }
+}
+
+/// The recording whose next request is earliest; of equals the first.
+fn earliest(streams: &mut [Stream]) -> Option<&mut Stream> {
+    streams
+        .iter_mut()
+        .filter(|stream| stream.next.is_some())
+        .min_by_key(|stream| stream.next.as_ref().map(|(start, _)| *start))
+}
