@@ -1,13 +1,15 @@
 //! What the tests that span crates share.
 //!
 //! [`capture`] reads recorded traffic of real provider SDKs, [`truth`] what was really submitted, served and
-//! billed while it was recorded, [`score`] compares the jobs that the product found with that truth. The
-//! tests themselves are in `tests/tests/`; the recordings, and how they were made, in `tests/fixtures/`.
+//! billed while it was recorded, [`score`] compares the jobs that the product found with that truth.
+//! [`scenario`] reads situations, one file each, with the jobs that they are. The tests themselves are in
+//! `tests/tests/`; the recordings, and how they were made, in `tests/fixtures/`.
 
 pub mod capture;
 pub mod dashboards;
 pub mod fixtures;
 pub mod promql;
+pub mod scenario;
 pub mod score;
 pub mod source;
 pub mod truth;
