@@ -108,6 +108,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/api/v1/jobs", get(jobs::list))
             .route("/api/v1/jobs/{id}", get(jobs::one))
+            .route("/api/v1/jobs/{id}/calls", get(jobs::calls))
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
             .with_state(self)

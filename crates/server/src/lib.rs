@@ -13,6 +13,7 @@ pub mod decode;
 pub mod demo;
 pub mod export;
 pub mod intake;
+pub mod job_calls;
 pub mod job_json;
 mod listen;
 pub mod provider_files;

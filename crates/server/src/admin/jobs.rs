@@ -1,4 +1,4 @@
-//! `/api/v1/jobs` and `/api/v1/jobs/{id}`.
+//! `/api/v1/jobs`, `/api/v1/jobs/{id}` and `/api/v1/jobs/{id}/calls`.
 //!
 //! A list is the open jobs (from memory, the latest start first), then the settled ones (from the ledger, the
 //! latest settlement first). The cursor names the last job of a page, so pages do not shift when jobs come.
@@ -17,6 +17,7 @@ use spantally_store::{JobFilter, LedgerReader};
 use super::Admin;
 use super::error::ApiError;
 use crate::core::{CoreHandle, OpenJob};
+use crate::job_calls::JobCalls;
 use crate::job_json::JobDocument;
 
 /// Jobs of a page, unless `limit` says otherwise.
@@ -188,13 +189,29 @@ pub(super) async fn one(
     State(admin): State<Arc<Admin>>,
     extract::Path(id): extract::Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Some(job_id) = parse_job_id(&id) else {
-        return Err(ApiError::bad_request(format!("{id}: expected a job id, 32 lower-case hex digits")));
-    };
+    let job_id = job_id(&id)?;
     let directory = admin.data_directory.clone();
     let found = admin.ask(move |sources| find(&sources.core, &directory, job_id)).await?;
     let not_found = || ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no job {id}"));
     Ok(([(header::CONTENT_TYPE, "application/json")], found.ok_or_else(not_found)? + "\n"))
+}
+
+/// The calls of a job with their times, which only the core has, and only while the job can be revised.
+pub(super) async fn calls(
+    State(admin): State<Arc<Admin>>,
+    extract::Path(id): extract::Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let job_id = job_id(&id)?;
+    let calls = admin.ask(move |sources| Ok(sources.core.job(job_id).map(|view| JobCalls::of(&view.job))));
+    let message = || format!("the calls of job {id} are not in memory; the times are in the traces");
+    let calls = calls.await?.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "not_found", message()))?;
+    let text = serde_json::to_string(&calls).map_err(ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text + "\n"))
+}
+
+fn job_id(text: &str) -> Result<JobId, ApiError> {
+    let wrong = || ApiError::bad_request(format!("{text}: expected a job id, 32 lower-case hex digits"));
+    parse_job_id(text).ok_or_else(wrong)
 }
 
 fn find(core: &CoreHandle, directory: &Path, id: JobId) -> Result<Option<String>, ApiError> {

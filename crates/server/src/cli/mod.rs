@@ -1,8 +1,8 @@
 //! The command line. Each subcommand is one file with its `Args` and its `run`; [`Command`] is the list.
 //!
 //! To add one: a file here, a `mod` line, a variant of [`Command`] and its line in [`run`]. What several
-//! commands share is in [`config_args`] (which configuration), [`output`] (formats, standard output) and
-//! [`exit`] (exit codes, errors).
+//! commands share is in [`config_args`] (which configuration), [`job_source`] (where jobs are read from),
+//! [`output`] (formats, standard output) and [`exit`] (exit codes, errors).
 //!
 //! Next in the flow: [`serve`], and from there [`crate::app`].
 
@@ -10,6 +10,12 @@ mod check;
 mod config_args;
 mod demo;
 mod exit;
+mod explain;
+mod http;
+mod job_doc;
+mod job_source;
+mod job_table;
+mod jobs;
 mod output;
 mod replay;
 mod serve;
@@ -38,6 +44,8 @@ enum Command {
     Demo(demo::Args),
     Check(check::Args),
     Replay(replay::Args),
+    Jobs(jobs::Args),
+    Explain(explain::Args),
 }
 
 fn run(command: Command) -> Outcome {
@@ -46,6 +54,8 @@ fn run(command: Command) -> Outcome {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Jobs(args) => jobs::run(&args),
+        Command::Explain(args) => explain::run(&args),
     }
 }
 

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{ConfigArgs, Exit, Failure, Format, Outcome, stdout};
+use super::job_doc::JobDoc;
+use super::{ConfigArgs, Exit, Failure, Format, Outcome, job_table, stdout};
 use crate::job_json::JobDocument;
 use crate::provider_files::ProviderFiles;
-use crate::replay::{Found, Recording, Replay, Summary, input, report, table};
+use crate::replay::{Found, Recording, Replay, Summary, input, report};
 
 /// Read recorded spans and report what their jobs cost.
 ///
@@ -138,6 +139,12 @@ fn write(out: &mut impl Write, args: &Args, found: &Found, color: bool) -> io::R
             serde_json::to_writer(&mut *out, &document)?;
             writeln!(out)
         }),
-        Format::Csv => table::write_csv(out, &found.jobs),
+        Format::Csv => {
+            job_table::write_header(out)?;
+            documents.into_iter().try_for_each(|document| {
+                let job: JobDoc = serde_json::from_str(&document.to_json()?)?;
+                job_table::write_job(out, &job)
+            })
+        }
     }
 }

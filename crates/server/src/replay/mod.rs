@@ -4,7 +4,7 @@
 //! tells where one request ends, [`run`] reads them through [`crate::intake::read_batch`] into a
 //! [`crate::core::Core`], whose clock is the latest end of any span seen so far. So a recording gives the jobs
 //! that a server would have found while it was made. [`summary`] adds the jobs up; [`report`] is that as a
-//! page for people, [`table`] the one for spreadsheets.
+//! page for people.
 //!
 //! What cannot be read is a [`Problem`]: counted, told at the end, and no reason to give up the rest.
 
@@ -13,7 +13,6 @@ pub mod input;
 pub mod report;
 pub mod run;
 pub mod summary;
-pub mod table;
 
 pub use framing::{Framing, Problem, Recording};
 pub use run::{Found, Replay};

@@ -1,0 +1,181 @@
+//! A job as read back from its JSON: what `jobs` and `explain` show, whether it comes from a server, from the
+//! ledger or from a recording.
+//!
+//! The field order is that of [`crate::job_json`], which writes it; a test holds that reading and writing it
+//! again changes nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use spantally_stitch::{Cause, Role};
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct JobDoc {
+    pub job_id: String,
+    pub revision: u32,
+    pub state: String,
+    pub tenant: String,
+    pub service: String,
+    pub provider: String,
+    pub model: String,
+    pub operation: String,
+    pub outcome: String,
+    pub failure_reason: Option<String>,
+    pub spans: Vec<String>,
+    pub started_at: String,
+    pub ended_at: String,
+    pub attempts: Vec<AttemptDoc>,
+    pub charges: Vec<ChargeDoc>,
+    pub cost: BTreeMap<String, CostDoc>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpriced: Vec<UnpricedDoc>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_task: Option<String>,
+}
+
+/// One attempt of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct AttemptDoc {
+    pub task_id: Option<String>,
+    pub accepted: String,
+    pub outcome: String,
+    pub failure_reason: Option<String>,
+    pub cause: String,
+    pub polls: usize,
+    pub spans: SpansDoc,
+    pub joins: Vec<JoinDoc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leg: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+}
+
+/// The spans of an attempt's calls, by role.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SpansDoc {
+    submit: Vec<String>,
+    poll: Vec<String>,
+    result: Vec<String>,
+    cancel: Vec<String>,
+    webhook: Vec<String>,
+    download: Vec<String>,
+    sync: Vec<String>,
+    session: Vec<String>,
+}
+
+impl SpansDoc {
+    /// The spans of a role.
+    pub(super) fn of(&self, role: Role) -> &[String] {
+        match role {
+            Role::Submit => &self.submit,
+            Role::Poll => &self.poll,
+            Role::Result => &self.result,
+            Role::Cancel => &self.cancel,
+            Role::Webhook => &self.webhook,
+            Role::Download => &self.download,
+            Role::Sync => &self.sync,
+            Role::Session => &self.session,
+        }
+    }
+
+    /// The role of a span.
+    pub(super) fn role(&self, span: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|&role| self.of(role).iter().any(|own| own == span))
+    }
+}
+
+/// Why a part of an attempt is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct JoinDoc {
+    pub rule: String,
+    pub confidence: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<String>,
+}
+
+/// One charge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ChargeDoc {
+    pub attempt: usize,
+    pub unit: String,
+    pub quantity: Decimal,
+    pub unit_price: Option<Decimal>,
+    pub cost: Option<Decimal>,
+    pub currency: Option<String>,
+    pub cause: String,
+    pub basis: String,
+    pub rule: String,
+    #[serde(default)]
+    pub policy: String,
+}
+
+/// What a job costs in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CostDoc {
+    pub min: Decimal,
+    pub expected: Decimal,
+    pub max: Decimal,
+}
+
+/// An attempt without a price.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct UnpricedDoc {
+    pub attempt: usize,
+    pub reason: String,
+}
+
+impl JobDoc {
+    /// Polls of all attempts.
+    pub(super) fn polls(&self) -> usize {
+        self.attempts.iter().map(|attempt| attempt.polls).sum()
+    }
+
+    /// When it started, in milliseconds since 1970; 0 if that cannot be read.
+    pub(super) fn started_ms(&self) -> i64 {
+        unix_ms(&self.started_at).unwrap_or_default()
+    }
+
+    /// Expected cost in a currency of the causes that are in.
+    pub(super) fn part(&self, currency: &str, is_in: impl Fn(Cause) -> bool) -> Decimal {
+        let charges = self.charges.iter().filter(|charge| charge.currency.as_deref() == Some(currency));
+        let charges = charges.filter(|charge| Cause::parse(&charge.cause).is_some_and(&is_in));
+        charges.filter_map(|charge| charge.cost).sum()
+    }
+
+    /// Cost with its bound, every currency, for people.
+    pub(super) fn cost_text(&self) -> String {
+        if self.cost.is_empty() {
+            return "no price".to_owned();
+        }
+        let cost = |(currency, cost): (&String, &CostDoc)| {
+            let CostDoc { min, expected, max } = *cost;
+            let bound = if min == max { String::new() } else { format!(" ({min} to {max})") };
+            format!("{currency} {expected}{bound}")
+        };
+        self.cost.iter().map(cost).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The outcome, with its reason when there is one.
+    pub(super) fn outcome_text(&self) -> String {
+        match &self.failure_reason {
+            Some(reason) => format!("{}: {reason}", self.outcome),
+            None => self.outcome.clone(),
+        }
+    }
+}
+
+/// A moment of the JSON in milliseconds since 1970.
+pub(super) fn unix_ms(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}

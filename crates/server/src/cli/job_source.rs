@@ -1,0 +1,277 @@
+//! Where `jobs` and `explain` read jobs from: a running server, a ledger, or a recording.
+//!
+//! Without any option the server of the configuration is asked; when nothing answers there, the ledger of the
+//! configured data directory is read, if there is one, and standard error says so.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use spantally_store::{JobFilter, JobRow, LedgerReader};
+
+use super::http::{self, Answer, authority, query_value};
+use super::job_doc::{JobDoc, unix_ms};
+use super::{ConfigArgs, Failure, replay};
+use crate::clock;
+use crate::core::Settled;
+use crate::job_calls::JobCalls;
+use crate::job_json::JobDocument;
+
+/// Jobs that are read at a time.
+const PAGE: usize = 1000;
+/// Most jobs that are looked through for a beginning of an id, or for jobs of a time.
+const LOOK_MAX: usize = 100_000;
+/// Digits of a whole job id.
+pub(super) const ID_DIGITS: usize = 32;
+
+/// Where to read jobs.
+#[derive(Debug, clap::Args)]
+pub(super) struct SourceArgs {
+    /// A running server [default: the one of the configuration, at 127.0.0.1:9464].
+    #[arg(long, value_name = "URL", group = "source")]
+    server: Option<String>,
+    /// Data directory whose ledger is read, beside a server or without one.
+    #[arg(long, value_name = "DIR", group = "source")]
+    ledger: Option<PathBuf>,
+    /// Recordings, read as `replay` does.
+    #[arg(long, value_name = "FILE", num_args = 1.., group = "source")]
+    from: Vec<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// A job, and its JSON as its source has it.
+#[derive(Clone, Debug)]
+pub(super) struct ReadJob {
+    pub text: String,
+    pub doc: JobDoc,
+}
+
+impl ReadJob {
+    fn parse(text: String) -> Result<Self, Failure> {
+        let doc = serde_json::from_str(&text)
+            .map_err(|error| Failure::failed(miette::miette!("a job is not as expected: {error}")))?;
+        Ok(Self { text, doc })
+    }
+}
+
+/// An opened source.
+pub(super) enum Source {
+    Server(String),
+    Ledger(LedgerReader),
+    Recording(Vec<Settled>),
+}
+
+impl SourceArgs {
+    /// Opens what the arguments name.
+    pub(super) fn open(&self) -> Result<Source, Failure> {
+        if let Some(directory) = &self.ledger {
+            return ledger(directory);
+        }
+        if !self.from.is_empty() {
+            let mut jobs = replay::read(&self.from, &self.config)?.jobs;
+            jobs.reverse();
+            return Ok(Source::Recording(jobs));
+        }
+        if let Some(url) = &self.server {
+            let host = authority(url).ok_or_else(|| {
+                Failure::usage(miette::miette!("--server {url}: expected http://host:port, without a path"))
+            })?;
+            http::get(host, "/healthz").map_err(|error| no_server(host, &error))?;
+            return Ok(Source::Server(host.to_owned()));
+        }
+        let settings = self.config.load()?.settings;
+        let host = settings.admin.endpoint.to_string();
+        match http::get(&host, "/healthz") {
+            Ok(_) => Ok(Source::Server(host)),
+            Err(error) => {
+                let directory = &settings.storage.directory;
+                let found = ledger(directory).map_err(|_| no_server(&host, &error))?;
+                let note = format!("no server at {host}; reading the ledger in {}", directory.display());
+                // Nobody is left to tell when standard error is gone.
+                let _ = writeln!(std::io::stderr(), "{note}");
+                Ok(found)
+            }
+        }
+    }
+}
+
+fn ledger(directory: &Path) -> Result<Source, Failure> {
+    let reader = LedgerReader::open(directory);
+    reader.map(Source::Ledger).map_err(|error| Failure::failed(miette::miette!("{error}")))
+}
+
+fn no_server(host: &str, error: &std::io::Error) -> Failure {
+    Failure::failed(miette::miette!(
+        help = "start it with `spantally serve`, or name another place: --server URL, --ledger DIR or --from FILE",
+        "no server answers at {host}: {error}"
+    ))
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(miette::miette!("{error}"))
+}
+
+/// A page of the API.
+#[derive(Deserialize)]
+struct Page {
+    jobs: Vec<JobDoc>,
+    next_cursor: Option<String>,
+}
+
+impl Source {
+    /// Jobs that pass, the newest first, at most `limit`; of those that started `since` (milliseconds since
+    /// 1970) or later.
+    pub(super) fn list(
+        &self,
+        filter: &JobFilter,
+        since_ms: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<ReadJob>, Failure> {
+        let mut found = Vec::new();
+        self.visit(filter, |page| {
+            let before = found.len();
+            let takes = |job: &ReadJob| since_ms.is_none_or(|since| job.doc.started_ms() >= since);
+            found.extend(page.into_iter().filter(takes));
+            // Pages are in the order of settlement: one without any job of the time is the end of it.
+            found.len() < limit && found.len() > before
+        })?;
+        found.sort_by_key(|job| std::cmp::Reverse(job.doc.started_ms()));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The moment from which `--since` counts back: now, or the end of the recording.
+    pub(super) fn now_ms(&self) -> i64 {
+        match self {
+            Self::Recording(jobs) => {
+                let ends = jobs.iter().map(|settled| settled.job.ended_at.0 / 1_000_000);
+                ends.max().unwrap_or_default().cast_signed()
+            }
+            Self::Server(_) | Self::Ledger(_) => (clock::now().0 / 1_000_000).cast_signed(),
+        }
+    }
+
+    /// The job of a whole id.
+    pub(super) fn get(&self, id: &str) -> Result<Option<ReadJob>, Failure> {
+        let text = match self {
+            Self::Server(host) => match http::get(host, &format!("/api/v1/jobs/{id}")).map_err(failed)? {
+                Answer { status: 200, body } => Some(body.trim_end().to_owned()),
+                Answer { status: 404, .. } => None,
+                answer => return Err(refused(host, &answer)),
+            },
+            Self::Ledger(reader) => {
+                let job_id = u128::from_str_radix(id, 16).map_err(failed)?.to_be_bytes();
+                reader.published(job_id).map_err(failed)?.map(|found| text_of(found.job)).transpose()?
+            }
+            Self::Recording(jobs) => {
+                let wanted = jobs.iter().find(|settled| settled.job.id.to_string() == id);
+                wanted.map(document).transpose()?
+            }
+        };
+        text.map(ReadJob::parse).transpose()
+    }
+
+    /// The calls of a job with their times, where the source has them.
+    pub(super) fn calls(&self, id: &str) -> Option<JobCalls> {
+        match self {
+            Self::Server(host) => {
+                let answer = http::get(host, &format!("/api/v1/jobs/{id}/calls")).ok()?;
+                serde_json::from_str(&answer.body).ok()
+            }
+            Self::Ledger(_) => None,
+            Self::Recording(jobs) => {
+                let wanted = jobs.iter().find(|settled| settled.job.id.to_string() == id);
+                wanted.map(|settled| JobCalls::of(&settled.job))
+            }
+        }
+    }
+
+    /// Gives jobs out page by page, the newest first, until `visit` has enough or many have been looked at.
+    pub(super) fn visit(
+        &self,
+        filter: &JobFilter,
+        mut visit: impl FnMut(Vec<ReadJob>) -> bool,
+    ) -> Result<(), Failure> {
+        let mut cursor = None;
+        for _ in 0..LOOK_MAX / PAGE {
+            let (page, next) = match self {
+                Self::Server(host) => server_page(host, filter, cursor.as_deref())?,
+                Self::Ledger(reader) => ledger_page(reader, filter, cursor.as_deref())?,
+                Self::Recording(jobs) => (recording_page(jobs, filter)?, None),
+            };
+            if !visit(page) || next.is_none() {
+                break;
+            }
+            cursor = next;
+        }
+        Ok(())
+    }
+}
+
+fn refused(host: &str, answer: &Answer) -> Failure {
+    Failure::failed(miette::miette!("{host} answered {}: {}", answer.status, answer.body.trim_end()))
+}
+
+type Pages = (Vec<ReadJob>, Option<String>);
+
+fn server_page(host: &str, filter: &JobFilter, cursor: Option<&str>) -> Result<Pages, Failure> {
+    let JobFilter { state, outcome, provider, service, cause } = filter;
+    let conditions = [
+        ("state", state.as_deref()),
+        ("outcome", outcome.as_deref()),
+        ("provider", provider.as_deref()),
+        ("service", service.as_deref()),
+        ("cause", cause.as_deref()),
+        ("cursor", cursor),
+    ];
+    let mut path = format!("/api/v1/jobs?limit={PAGE}");
+    for (name, value) in conditions.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        path += &["&", name, "=", &query_value(value)].concat();
+    }
+    let answer = http::get(host, &path).map_err(failed)?;
+    if answer.status != 200 {
+        return Err(refused(host, &answer));
+    }
+    let page: Page = serde_json::from_str(&answer.body).map_err(failed)?;
+    let read = |doc: JobDoc| Ok(ReadJob { text: serde_json::to_string(&doc).map_err(failed)?, doc });
+    Ok((page.jobs.into_iter().map(read).collect::<Result<_, Failure>>()?, page.next_cursor))
+}
+
+fn ledger_page(reader: &LedgerReader, filter: &JobFilter, cursor: Option<&str>) -> Result<Pages, Failure> {
+    let before = cursor.map(str::parse).transpose().map_err(failed)?;
+    let listed = reader.list(filter, before, PAGE).map_err(failed)?;
+    let next = listed.last().filter(|_| listed.len() == PAGE).map(|last| last.position.to_string());
+    let jobs = listed.into_iter().map(|listed| ReadJob::parse(text_of(listed.job)?));
+    Ok((jobs.collect::<Result<_, Failure>>()?, next))
+}
+
+fn text_of(row: JobRow) -> Result<String, Failure> {
+    String::from_utf8(row.detail).map_err(failed)
+}
+
+fn document(settled: &Settled) -> Result<String, Failure> {
+    let Settled { job, bill, revision } = settled;
+    JobDocument { job, bill, revision: *revision }.to_json().map_err(failed)
+}
+
+fn recording_page(jobs: &[Settled], filter: &JobFilter) -> Result<Vec<ReadJob>, Failure> {
+    let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+    let takes = |settled: &&Settled| {
+        let Settled { job, bill, .. } = *settled;
+        is(&filter.state, job.state.as_str())
+            && is(&filter.outcome, job.outcome.as_str())
+            && is(&filter.provider, &job.provider)
+            && is(&filter.service, &job.service)
+            && filter.cause.as_deref().is_none_or(|cause| {
+                job.attempts.iter().any(|attempt| attempt.cause.as_str() == cause)
+                    || bill.charges.iter().any(|charge| charge.cause.as_str() == cause)
+            })
+    };
+    jobs.iter().filter(takes).map(|settled| ReadJob::parse(document(settled)?)).collect()
+}
+
+/// Seconds between two moments of the JSON.
+pub(super) fn seconds_between(from: &str, until: &str) -> Option<f64> {
+    Some((unix_ms(until)? - unix_ms(from)?) as f64 / 1000.0)
+}
