@@ -120,7 +120,9 @@ fn joins(attempt: &Attempt) -> String {
 /// `cost CAUSE min expected max CURRENCY basis` of each charge that is not nothing, and what has no price;
 /// `cost nothing` without any.
 fn money(bill: &Bill) -> Vec<Line> {
-    let nothing = |charge: &&Charge| charge.unit_price.is_some() && charge.cost.is_zero();
+    let nothing = |charge: &&Charge| {
+        charge.cost.is_zero() && (charge.unit_price.is_some() || charge.quantity.is_zero())
+    };
     let charges = bill.charges.iter().filter(|charge| !nothing(charge)).map(|charge| {
         let bound = if charge.unit_price.is_some() { charge.cost } else { charge.quantity };
         let [min, expected, max] =

@@ -37,8 +37,8 @@ impl Rules {
         let mut files = builtin::files().unwrap();
         for scenario in scenarios {
             for text in &scenario.providers {
-                let file = load(&scenario.name, text)
-                    .unwrap_or_else(|found| panic!("{}: {found:?}", scenario.name));
+                let file =
+                    load(&scenario.name, text).unwrap_or_else(|found| panic!("{}: {found:?}", scenario.name));
                 if files.iter().all(|known| known.file.provider.value != file.file.provider.value) {
                     files.push(file);
                 }
@@ -63,8 +63,7 @@ impl Rules {
                 Event::Advance(at) => keep(&mut jobs, core.advance(*at)),
                 Event::Request(tenant, body) => {
                     let cache = caches.entry(tenant).or_default();
-                    let batch =
-                        read_batch(&self.recogniser, cache, tenant, Transport::Grpc, body).unwrap();
+                    let batch = read_batch(&self.recogniser, cache, tenant, Transport::Grpc, body).unwrap();
                     assert_eq!(batch.tally.rejected.iter().sum::<u64>(), 0, "a span was rejected");
                     newest = batch.evidence.iter().map(|evidence| evidence.end).fold(newest, Ord::max);
                     core.apply(CommitMessage { seq: Seq(position as u64 + 1), batches: vec![batch] });
