@@ -91,7 +91,7 @@ pub fn join(mut labels: Vec<String>) -> String {
 }
 
 /// Leaves in `found` only what `expected` speaks of, so that the two can be compared.
-pub fn reduce(found: &mut Vec<Block>, expected: &[Block]) {
+pub fn reduce(found: &mut [Block], expected: &[Block]) {
     let lines = || expected.iter().flat_map(|block| std::iter::once(&block.job).chain(&block.rest));
     let job_keys: BTreeSet<&str> =
         expected.iter().flat_map(|block| block.job.values.keys()).map(String::as_str).collect();
@@ -145,15 +145,15 @@ pub fn difference(expected: &[Block], found: &[Block]) -> Option<String> {
     while i < left.len() || j < right.len() {
         let (mark, line) = if i < left.len() && j < right.len() && left[i] == right[j] {
             (i, j) = (i + 1, j + 1);
-            (' ', &left[i - 1])
+            (" ", &left[i - 1])
         } else if j == right.len() || (i < left.len() && common[i + 1][j] >= common[i][j + 1]) {
             i += 1;
-            ('-', &left[i - 1])
+            ("-", &left[i - 1])
         } else {
             j += 1;
-            ('+', &right[j - 1])
+            ("+", &right[j - 1])
         };
-        out.push_str(&format!("  {mark} {line}\n"));
+        out.extend(["  ", mark, " ", line, "\n"]);
     }
     Some(out)
 }

@@ -1,5 +1,7 @@
 //! A scenario file to a [`Scenario`]. The README of `tests/scenarios/` explains the form.
 
+use std::time::Duration;
+
 use super::expect::{Block, Line};
 use super::{Answer, Kind, Process, Scenario, Span, Step, Subject};
 
@@ -111,9 +113,9 @@ impl Reader {
                 let mut process = Process::default();
                 for value in values {
                     match value.split_once('=') {
-                        Some(("service", name)) => process.service = name.to_owned(),
-                        Some(("instance", name)) => process.instance = name.to_owned(),
-                        Some(("tenant", name)) => process.tenant = name.to_owned(),
+                        Some(("service", name)) => name.clone_into(&mut process.service),
+                        Some(("instance", name)) => name.clone_into(&mut process.instance),
+                        Some(("tenant", name)) => name.clone_into(&mut process.tenant),
                         _ => return Err(format!("`{value}`: expected service=, instance= or tenant=")),
                     }
                 }
@@ -218,9 +220,10 @@ fn nanoseconds(text: &str) -> Result<u64, String> {
         "h" => 3600.0,
         _ => 1.0,
     };
-    let seconds: f64 =
-        number.parse().map_err(|_| format!("`{text}`: expected seconds, for example 1.5, or 90m, or 2h"))?;
-    Ok((seconds * scale * 1e9).round() as u64)
+    let duration = number.parse().ok().and_then(|value: f64| Duration::try_from_secs_f64(value * scale).ok());
+    let duration =
+        duration.ok_or_else(|| format!("`{text}`: expected seconds, for example 1.5, or 90m, or 2h"))?;
+    u64::try_from(duration.as_nanos()).map_err(|_| format!("`{text}`: longer than five centuries"))
 }
 
 /// A comment begins with `#` at the line's start or after two spaces.

@@ -58,7 +58,7 @@ fn blocks(rules: &Rules, scenario: &Scenario, exporter: Exporter<'_>, events: &[
     let names = Names::new(scenario, exporter);
     let jobs = rules.jobs(events);
     let own = jobs.iter().filter(|settled| names.has(&settled.job));
-    let mut found = own.map(|settled| names.block(settled, scenario)).collect();
+    let mut found: Vec<Block> = own.map(|settled| names.block(settled, scenario)).collect();
     reduce(&mut found, &scenario.expected);
     found
 }
