@@ -51,8 +51,21 @@ pub struct SpanKey {
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub [u8; 16]);
 
+/// Where the bytes of a UUID stand in its text.
+const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+fn digits(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+}
+
+/// Lower-case hex in one piece: ids are most of a job document.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&digits(*byte));
+    }
+    f.write_str(std::str::from_utf8(&text[..2 * bytes.len().min(16)]).unwrap_or_default())
 }
 
 macro_rules! hex_display {
@@ -73,7 +86,12 @@ hex_display!(TraceId, SpanId, JobId);
 
 impl fmt::Display for SpanKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.trace, self.span)
+        let mut text = [b':'; 49];
+        let ids = self.trace.0.iter().zip((0..32).step_by(2));
+        for (byte, at) in ids.chain(self.span.0.iter().zip((33..49).step_by(2))) {
+            text[at..at + 2].copy_from_slice(&digits(*byte));
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -89,7 +107,8 @@ pub struct TaskId(Repr);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
-    Uuid(u128),
+    /// Big-endian: the order of the numbers is the order of the texts.
+    Uuid([u8; 16]),
     Short(u8, [u8; 30]),
     Long(Box<str>),
 }
@@ -98,7 +117,7 @@ impl TaskId {
     /// The id as the provider wrote it.
     pub fn new(text: &str) -> Self {
         if let Some(uuid) = parse_uuid(text.as_bytes()) {
-            return Self(Repr::Uuid(uuid));
+            return Self(Repr::Uuid(uuid.to_be_bytes()));
         }
         if text.len() <= 30 {
             let mut bytes = [0; 30];
@@ -110,13 +129,13 @@ impl TaskId {
 
     /// The id of a canonical UUID's bytes.
     pub fn from_uuid(bytes: [u8; 16]) -> Self {
-        Self(Repr::Uuid(u128::from_be_bytes(bytes)))
+        Self(Repr::Uuid(bytes))
     }
 
     /// The id in the form in which it takes the least room, for storing it.
     pub fn form(&self) -> TaskIdForm<'_> {
         match &self.0 {
-            Repr::Uuid(uuid) => TaskIdForm::Uuid(uuid.to_be_bytes()),
+            Repr::Uuid(uuid) => TaskIdForm::Uuid(*uuid),
             Repr::Short(len, bytes) => {
                 let text = std::str::from_utf8(&bytes[..usize::from(*len)]);
                 TaskIdForm::Text(text.unwrap_or_default())
@@ -158,11 +177,11 @@ impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Uuid(uuid) => {
-                let group =
-                    |from: u32, digits: u32| uuid >> (128 - 4 * (from + digits)) & ((1 << (4 * digits)) - 1);
-                let (first, second, third) = (group(0, 8), group(8, 4), group(12, 4));
-                let (fourth, fifth) = (group(16, 4), group(20, 12));
-                write!(f, "{first:08x}-{second:04x}-{third:04x}-{fourth:04x}-{fifth:012x}")
+                let mut text = [b'-'; 36];
+                for (byte, at) in uuid.iter().zip(UUID_PLACES) {
+                    text[at..at + 2].copy_from_slice(&digits(*byte));
+                }
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
             Repr::Short(len, bytes) => {
                 f.write_str(std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default())

@@ -143,7 +143,12 @@ impl Stitcher {
         self.publish_all()
     }
 
-    /// Jobs that are not settled yet, as they look now.
+    /// Shows each job that is not settled yet, as it looks now.
+    pub fn visit_open(&self, visit: impl FnMut(Job)) {
+        self.show_open(visit);
+    }
+
+    /// Jobs that are not settled yet, as they look now, by start.
     pub fn open_jobs(&mut self) -> Vec<Job> {
         let mut jobs = self.provisional(|pocket| !pocket.settled);
         jobs.retain(|job| !self.published.contains_key(&job.id));

@@ -55,6 +55,7 @@ use crate::record::encode_evidence;
 
 pub use books::{Archive, Settled};
 pub use open::OpenJob;
+use open::OpenTally;
 pub use restore::CoreRestoreError;
 pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, RecoverError, TurnOptions, recover};
 
@@ -95,7 +96,9 @@ pub struct Core {
     shards: Vec<Stitcher>,
     books: Books,
     spans: SpanCounts,
+    /// The first of the open jobs, and how many there are.
     open: Vec<OpenJob>,
+    open_count: usize,
     applied: Seq,
     now: UnixNanos,
     /// How many label sets the ledger has, and how many overflows are counted.
@@ -116,6 +119,7 @@ impl Core {
             books: Books::new(cards, registry, windows, options.stitching.retention_ms),
             spans,
             open: Vec::new(),
+            open_count: 0,
             applied: Seq::default(),
             now: UnixNanos::default(),
             saved_sets: 0,
@@ -170,8 +174,13 @@ impl Core {
 
     /// Computes every gauge anew. It looks at each open job, so it is not for every turn of a busy server.
     pub fn refresh(&mut self) {
-        let jobs = self.shards.iter_mut().flat_map(Stitcher::open_jobs).collect();
-        self.open = self.books.show_open(jobs, self.now);
+        let (books, now) = (&mut self.books, self.now);
+        let mut tally = OpenTally::default();
+        for shard in &self.shards {
+            shard.visit_open(|job| books.tally_open(&mut tally, job, now));
+        }
+        self.open_count = tally.count;
+        self.open = books.show_open(tally, now);
         self.books.show_time(self.now);
         self.count_label_sets();
     }
@@ -224,7 +233,12 @@ impl Core {
         &mut self.books.registry
     }
 
-    /// The jobs that were open at the last [`Self::refresh`], the oldest first within a shard.
+    /// How many jobs were open at the last [`Self::refresh`].
+    pub fn open_count(&self) -> usize {
+        self.open_count
+    }
+
+    /// Jobs that were open at the last [`Self::refresh`]: at most ten thousand, by start.
     pub fn open_jobs(&self) -> &[OpenJob] {
         &self.open
     }

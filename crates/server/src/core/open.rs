@@ -28,6 +28,17 @@ pub struct OpenJob {
     pub bill: Bill,
 }
 
+/// Most open jobs that are kept to be shown; the rest is in the sums alone.
+const MAX_SHOWN: usize = 10_000;
+
+/// Open jobs as they are gone through.
+#[derive(Default)]
+pub(super) struct OpenTally {
+    sums: BTreeMap<SetId, Sums>,
+    shown: Vec<OpenJob>,
+    pub(super) count: usize,
+}
+
 #[derive(Default)]
 struct Sums {
     jobs: u64,
@@ -36,26 +47,31 @@ struct Sums {
 }
 
 impl Books {
-    /// Computes every gauge about open jobs anew.
-    pub(super) fn show_open(&mut self, jobs: Vec<Job>, now: UnixNanos) -> Vec<OpenJob> {
-        let mut sums = BTreeMap::<SetId, Sums>::new();
-        let mut open = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let bill = bill(&job, &self.cards);
-            let set = self.registry.intern(&job_labels(&job));
-            let sum = sums.entry(set).or_default();
-            if sum.jobs == 0 {
-                // One job makes the series of all that are alike.
-                entries(&mut self.registry, &job, &bill, now);
-            }
-            sum.jobs += 1;
-            sum.oldest = Some(sum.oldest.map_or(job.started_at, |oldest| oldest.min(job.started_at)));
-            for (currency, cost) in bill.cost() {
-                let bound = sum.exposure.entry(currency).or_default();
-                *bound = *bound + cost;
-            }
-            open.push(OpenJob { job, bill });
+    /// Takes one open job into the sums.
+    pub(super) fn tally_open(&mut self, tally: &mut OpenTally, job: Job, now: UnixNanos) {
+        let bill = bill(&job, &self.cards);
+        let set = self.registry.intern(&job_labels(&job));
+        let sum = tally.sums.entry(set).or_default();
+        if sum.jobs == 0 {
+            // One job makes the series of all that are alike.
+            entries(&mut self.registry, &job, &bill, now);
         }
+        sum.jobs += 1;
+        sum.oldest = Some(sum.oldest.map_or(job.started_at, |oldest| oldest.min(job.started_at)));
+        for (currency, cost) in bill.cost() {
+            let bound = sum.exposure.entry(currency).or_default();
+            *bound = *bound + cost;
+        }
+        tally.count += 1;
+        if tally.shown.len() < MAX_SHOWN {
+            tally.shown.push(OpenJob { job, bill });
+        }
+    }
+
+    /// Sets every gauge about open jobs; gives those that are shown, by start.
+    pub(super) fn show_open(&mut self, tally: OpenTally, now: UnixNanos) -> Vec<OpenJob> {
+        let OpenTally { sums, shown: mut open, .. } = tally;
+        open.sort_unstable_by_key(|open| (open.job.started_at, open.job.id));
         for metric in [MetricId::OpenJobs, MetricId::OpenJobAge, MetricId::Exposure] {
             self.registry.zero(metric);
         }

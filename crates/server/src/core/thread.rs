@@ -60,7 +60,7 @@ pub struct TurnOptions {
 impl TurnOptions {
     /// The defaults, with the clocks.
     pub fn new(clock: Clock) -> Self {
-        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 20, clock }
+        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 40, clock }
     }
 }
 
@@ -178,7 +178,7 @@ impl CoreHandle {
             applied: locked.core.applied(),
             checkpointed: locked.checkpointed,
             failure: locked.failure.clone(),
-            open_jobs: locked.core.open_jobs().len(),
+            open_jobs: locked.core.open_count(),
         }
     }
 

@@ -122,12 +122,18 @@ fn is_refused_submit(call: &Call) -> bool {
     matches!(call.role, Role::Submit | Role::Sync) && call.accepted != Accepted::Yes
 }
 
-/// The end that verdicts tell: success wins, else the last failure.
+/// The end that verdicts tell: a partial success before a success, for that is what a request that succeeded
+/// looks like until somebody counts the outputs; a success before a failure; else the last failure.
 fn ended(verdicts: impl Iterator<Item = Verdict>) -> Option<Ended> {
+    let rank = |outcome| match outcome {
+        Outcome::Partial => 2,
+        Outcome::Succeeded => 1,
+        _ => 0,
+    };
     let mut found: Option<Ended> = None;
     for verdict in verdicts {
         let ended = match verdict.state {
-            TaskState::Succeeded => return Some((Outcome::Succeeded, None, false)),
+            TaskState::Succeeded => (Outcome::Succeeded, None, false),
             TaskState::Partial => (Outcome::Partial, verdict.reason, false),
             TaskState::Failed => (Outcome::Failed, verdict.reason.or(Some(FailureReason::Unknown)), false),
             TaskState::Rejected => {
@@ -137,8 +143,7 @@ fn ended(verdicts: impl Iterator<Item = Verdict>) -> Option<Ended> {
             TaskState::CanceledQueued => (Outcome::Canceled, Some(FailureReason::Canceled), true),
             TaskState::NotReady | TaskState::Running | TaskState::Ended => continue,
         };
-        // Some outputs are better evidence than a failure seen beside them.
-        if found.is_none_or(|(outcome, _, _)| outcome != Outcome::Partial) {
+        if found.is_none_or(|(held, _, _)| rank(ended.0) >= rank(held)) {
             found = Some(ended);
         }
     }
@@ -168,5 +173,26 @@ fn alone(shot: &Shot<'_>) -> Ended {
             (Outcome::Unknown, None, false)
         }
         Accepted::Yes => (Outcome::Abandoned, None, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_the_best_that_any_span_tells() {
+        use TaskState::{Canceled, CanceledQueued, Failed, NotReady, Partial, Succeeded};
+        for (states, expected) in [
+            (&[NotReady][..], None),
+            (&[NotReady, Failed, Succeeded], Some((Outcome::Succeeded, false))),
+            (&[Succeeded, Failed], Some((Outcome::Succeeded, false))),
+            (&[Succeeded, Partial], Some((Outcome::Partial, false))),
+            (&[Partial, Succeeded, Failed], Some((Outcome::Partial, false))),
+            (&[Canceled, CanceledQueued], Some((Outcome::Canceled, true))),
+        ] {
+            let told = ended(states.iter().map(|&state| Verdict { state, reason: None }));
+            assert_eq!(told.map(|(outcome, _, queued)| (outcome, queued)), expected, "{states:?}");
+        }
     }
 }

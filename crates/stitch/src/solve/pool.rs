@@ -1,10 +1,13 @@
 //! Everything that is solved together, sorted, so that the order of arrival is forgotten here.
 
+use std::collections::BTreeMap;
+
 use smallvec::SmallVec;
 
 use crate::call::{Accepted, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::lineage::Lineage;
+use crate::solve::union::Union;
 
 /// A submit, a sync call or a session: what starts an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +117,35 @@ pub(crate) fn order(evidence: &Evidence) -> (UnixNanos, SpanKey) {
     (evidence.start, evidence.span)
 }
 
+/// Calls of one task, and where the caller keeps them.
+type Kept<'a> = (SmallVec<[u32; 1]>, Vec<&'a Evidence>);
+
+/// Tasks of which one call shows two ids are one, whichever id the others show.
+fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, &'a [Evidence])>) -> Vec<Kept<'a>> {
+    let tasks: Vec<Kept<'a>> =
+        tasks.map(|(slot, calls)| (SmallVec::from_elem(slot, 1), calls.iter().collect())).collect();
+    let calls = || tasks.iter().enumerate().flat_map(|(at, (_, calls))| calls.iter().map(move |&c| (at, c)));
+    if !calls().any(|(_, evidence)| call_of(evidence).is_some_and(|call| call.alias.is_some())) {
+        return tasks;
+    }
+    let mut union = Union::new(tasks.len());
+    let mut first: BTreeMap<(&str, &str, &TaskId), usize> = BTreeMap::new();
+    for (at, evidence) in calls() {
+        let Some(call) = call_of(evidence) else { continue };
+        for id in call.task.iter().chain(&call.alias) {
+            let key = (&*evidence.client.tenant, &*call.endpoint.provider, id);
+            union.join(*first.entry(key).or_insert(at), at);
+        }
+    }
+    let mut merged: BTreeMap<usize, Kept<'a>> = BTreeMap::new();
+    for (at, (slots, calls)) in tasks.into_iter().enumerate() {
+        let into = merged.entry(union.find(at)).or_default();
+        into.0.extend(slots);
+        into.1.extend(calls);
+    }
+    merged.into_values().collect()
+}
+
 impl<'a> Pool<'a> {
     /// Builds a pool from groups of calls that share a task id, lone calls, and frames. The result depends on
     /// the set alone.
@@ -123,10 +155,9 @@ impl<'a> Pool<'a> {
         frames: impl Iterator<Item = &'a Evidence>,
     ) -> Self {
         let mut pool = Self::default();
-        for (slot, calls) in tasks {
-            let mut calls: Vec<&Evidence> = calls.iter().collect();
+        for (slots, mut calls) in under_both_ids(tasks) {
             calls.sort_unstable_by_key(|evidence| order(evidence));
-            pool.push_task(calls, SmallVec::from_elem(slot, 1));
+            pool.push_task(calls, slots);
         }
         let mut strays = Vec::new();
         for (slot, evidence) in lone {
@@ -158,7 +189,9 @@ impl<'a> Pool<'a> {
                 _ => {}
             }
         }
-        let id = calls.iter().find_map(|evidence| call_of(evidence)?.task.as_ref());
+        let known = || calls.iter().filter_map(|evidence| call_of(evidence));
+        let id = known().find_map(|call| call.task.as_ref());
+        let id = id.or_else(|| known().find_map(|call| call.alias.as_ref()));
         self.tasks.push(Task { id, calls, named, slots });
     }
 

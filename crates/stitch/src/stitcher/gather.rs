@@ -59,14 +59,17 @@ impl Stitcher {
             Role::Sync | Role::Session => false,
         };
         let near = has_neighbours(evidence);
+        let ids = call.correlations.iter().filter_map(|known| name_of(tenant, known));
+        // Whoever knows a task by its second id must meet those who know it by the first.
+        let alias = call.alias.iter().map(|alias| name_of_task(tenant, alias));
         Some(Brief {
             role: call.role,
             trace: near.then_some(evidence.span.trace),
-            names: call.correlations.iter().filter_map(|known| name_of(tenant, known)).collect(),
+            names: ids.chain(alias).collect(),
             links: evidence.links.clone(),
             start: evidence.start,
             last: evidence.end.max(self.now),
-            quiet: is_quiet(call),
+            quiet: is_quiet(call) && call.alias.is_none(),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
             task: call.task.as_ref().map(|task| name_of_task(tenant, task)),
         })

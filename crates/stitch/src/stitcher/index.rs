@@ -117,7 +117,7 @@ impl Index {
 
     fn place(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
         let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
-        let (slot, created) = if task_key(&evidence).is_some() {
+        let (slot, created) = if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
             self.place_task(number, evidence)
         } else {
             (self.insert(number, Kept::Lone(evidence)), true)

@@ -26,6 +26,23 @@ impl Stitcher {
         jobs
     }
 
+    /// Shows every job that is not settled, one by one, in no particular order of jobs but always the same.
+    pub(super) fn show_open(&self, mut visit: impl FnMut(Job)) {
+        let mut loose: BTreeMap<&LaneKey, Vec<u32>> = BTreeMap::new();
+        let mut show = |jobs: Vec<Job>| {
+            jobs.into_iter().filter(|job| job.state == State::Open).for_each(&mut visit);
+        };
+        for (at, pocket) in self.pockets.iter().filter(|(_, pocket)| !pocket.settled) {
+            match pocket.lanes.first() {
+                Some(lane) => loose.entry(lane).or_default().push(at),
+                None => show(self.drafted(&[at])),
+            }
+        }
+        for pockets in loose.values() {
+            show(self.drafted(pockets));
+        }
+    }
+
     /// The jobs of a pocket, and of its lane if it is in one.
     pub(super) fn look_at(&self, at: u32) -> Vec<Job> {
         match self.pockets.get(at).and_then(|pocket| pocket.lanes.first()) {
