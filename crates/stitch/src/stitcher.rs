@@ -130,12 +130,18 @@ impl Stitcher {
 
     /// Time passes: tells what settled, was revised, superseded or forgotten by `now`. Time never goes back.
     pub fn advance(&mut self, now: UnixNanos) -> Vec<Change> {
+        self.advance_some(now, usize::MAX).0
+    }
+
+    /// The same in parts, so that what is told fits in little memory: stops after about `limit` changes, and
+    /// says whether more is due at this moment. What is told does not depend on the parts.
+    pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Change>, bool) {
         self.now = self.now.max(now);
-        let mut changes = self.publish_due();
+        let (mut changes, more) = self.publish_due(limit);
         if self.index.spans() > self.settings.max_spans {
             self.shed(&mut changes);
         }
-        changes
+        (changes, more)
     }
 
     /// The end of a recording: settles everything as if all limits had passed.

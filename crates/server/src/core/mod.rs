@@ -154,13 +154,21 @@ impl Core {
     /// Lets time pass: books what settles, is revised, is superseded or forgotten by `now`, in a fixed order.
     /// A clock that goes back is taken to stand still.
     pub fn advance(&mut self, now: UnixNanos) -> Vec<Settled> {
+        self.advance_some(now, usize::MAX).0
+    }
+
+    /// The same in parts of about `limit` jobs, each of which can be written by itself; says whether more is
+    /// due at this moment.
+    pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
         self.now = self.now.max(now);
-        let mut settled = Vec::new();
+        let (mut settled, mut any) = (Vec::new(), false);
         for shard in &mut self.shards {
-            book(&mut self.books, shard.advance(self.now), self.now, &mut settled);
+            let (changes, more) = shard.advance_some(self.now, limit);
+            any |= more;
+            book(&mut self.books, changes, self.now, &mut settled);
         }
         self.books.forget_superseded(self.now);
-        settled
+        (settled, any)
     }
 
     /// The end of a recording: settles everything as if all limits had passed.

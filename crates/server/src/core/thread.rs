@@ -251,6 +251,10 @@ struct Driver {
     refresh_took: Duration,
 }
 
+/// A turn that has more to tell writes it in parts, so that rows on their way to the ledger stay small enough
+/// for the processor's cache.
+const JOBS_A_CHECKPOINT: usize = 4000;
+
 impl Driver {
     fn run(mut self) -> Ledger {
         let instant = self.options.clock.instant;
@@ -289,10 +293,17 @@ impl Driver {
         {
             return;
         }
-        locked.core.advance((self.options.clock.now)());
-        self.refresh(&mut locked.core);
-        let checkpoint = locked.core.checkpoint();
-        self.write(&mut locked, checkpoint);
+        let now = (self.options.clock.now)();
+        loop {
+            let (_, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
+            if !more {
+                self.refresh(&mut locked.core);
+            }
+            let checkpoint = locked.core.checkpoint();
+            if !self.write(&mut locked, checkpoint) || !more {
+                return;
+            }
+        }
     }
 
     /// Open jobs are looked at one by one, so the more there are the rarer it is done.

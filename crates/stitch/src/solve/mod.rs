@@ -8,7 +8,7 @@
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
-//! 5. submits and tasks, as one assignment ([`bind`]);
+//! 5. submits and tasks, as one assignment ([`bind`]); then the tasks whose name several submits share;
 //! 6. double submits among what is left ([`double`]);
 //! 7. attempts into jobs, spans above, downloads ([`group`]).
 
@@ -27,6 +27,8 @@ pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod retry;
 pub(crate) mod union;
+
+use std::collections::BTreeMap;
 
 use crate::call::Accepted;
 use crate::job::{Confidence, JoinRule};
@@ -57,6 +59,8 @@ pub(crate) struct Solution {
     pub(crate) groups: Vec<HookGroup>,
     pub(crate) retries: Vec<retry::Retry>,
     pub(crate) doubles: Vec<double::Double>,
+    /// While solving: tasks whose callback parameter several submits show, and those submits.
+    pub(crate) left: BTreeMap<usize, Vec<usize>>,
 }
 
 /// The measured meaning of a margin (in nats): at 5 all were right, from 3 to 5 about 95 %, below about 60 %.
@@ -83,6 +87,7 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
     names::bind(pool, &mut solution);
     names::keep(pool, &mut solution, pins);
     rhythm(pool, &mut solution, limit);
+    names::by_what_is_left(pool, &mut solution);
     let followed = followed(pool, &solution);
     solution.doubles = double::doubles(pool, &followed, settings);
     solution
@@ -149,7 +154,9 @@ pub(crate) fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
         let silent = shot.task.is_none_or(|task| pool.tasks[task].first().is_none());
         !taken[*at] && silent && shot.is_async() && shot.call.accepted != Accepted::No
     };
-    let task_waits = |at: &usize| !pool.tasks[*at].named && solution.task_shot[*at].is_none();
+    let task_waits = |at: &usize| {
+        !pool.tasks[*at].named && solution.task_shot[*at].is_none() && !solution.left.contains_key(at)
+    };
     let group_waits = |at: &usize| {
         solution.group_shot[*at].is_none()
             && solution.group_task[*at].is_none_or(|(task, _, _)| task_waits(&task))

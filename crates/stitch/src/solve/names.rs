@@ -121,14 +121,20 @@ fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
     }
 }
 
-/// A submit that shows the callback parameter which a delivery came with.
+/// A provider and the callback parameter that submits and deliveries of it show.
+type CallbackName<'a> = (&'a Arc<str>, &'a Arc<str>);
+
+/// A submit that shows the callback parameter which a delivery came with. A client that tries again shows the
+/// same one, so that several submits may be meant: the last that was accepted is the likeliest.
 fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
-    let mut shots: BTreeMap<(&Arc<str>, &Arc<str>), usize> = BTreeMap::new();
+    let mut shots: BTreeMap<CallbackName<'_>, usize> = BTreeMap::new();
+    let mut shared: BTreeMap<CallbackName<'_>, Vec<usize>> = BTreeMap::new();
     for (at, shot) in pool.shots.iter().enumerate() {
         if shot.is_async()
             && shot.call.accepted != Accepted::No
             && let Some(value) = callback_value(shot.call)
         {
+            shared.entry((&shot.call.endpoint.provider, value)).or_default().push(at);
             let held = shots.entry((&shot.call.endpoint.provider, value)).or_insert(at);
             let ambiguous = pool.shots[*held].call.accepted != Accepted::Yes;
             if ambiguous || shot.call.accepted == Accepted::Yes {
@@ -151,23 +157,46 @@ fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
             None => solution.group_shot[at] = Some(bound),
         }
     }
-    deliveries_with_id(pool, solution, &shots);
+    shared.retain(|_, shots| shots.len() > 1);
+    deliveries_with_id(pool, solution, &shots, &shared);
 }
 
-/// The same for deliveries that carry the task id.
+/// The same for deliveries that carry the task id. A task that nobody asked for, of which several submits may
+/// be meant, waits until it is known which of them the client followed: see [`by_what_is_left`].
 fn deliveries_with_id(
     pool: &Pool<'_>,
     solution: &mut Solution,
-    shots: &BTreeMap<(&Arc<str>, &Arc<str>), usize>,
+    shots: &BTreeMap<CallbackName<'_>, usize>,
+    shared: &BTreeMap<CallbackName<'_>, Vec<usize>>,
 ) {
     for (at, task) in pool.tasks.iter().enumerate() {
         for evidence in &task.calls {
             let What::Call(call) = &evidence.what else { continue };
-            if let Some(value) = callback_value(call)
-                && let Some(&shot) = shots.get(&(&call.endpoint.provider, value))
-            {
+            let Some(value) = callback_value(call) else { continue };
+            let name = (&call.endpoint.provider, value);
+            let unasked = solution.task_shot[at].is_none() && task.followups().next().is_none();
+            if let Some(shots) = shared.get(&name).filter(|_| unasked) {
+                solution.left.insert(at, shots.clone());
+            } else if let Some(&shot) = shots.get(&name) {
                 solution.task_shot[at].get_or_insert(exact(shot, JoinRule::CorrelationId));
             }
+        }
+    }
+}
+
+/// Tasks that only deliveries show, and the submits of their callback parameter that nothing else followed:
+/// the last accepted one first, then the last that may have been.
+pub(crate) fn by_what_is_left(pool: &Pool<'_>, solution: &mut Solution) {
+    for (task, shots) in std::mem::take(&mut solution.left) {
+        if solution.task_shot[task].is_some() {
+            continue;
+        }
+        let accepted = |at: &&usize| pool.shots[**at].call.accepted == Accepted::Yes;
+        let free = |at: &&usize| solution.task_shot.iter().flatten().all(|bound| bound.shot != **at);
+        let likeliest = shots.iter().rev().filter(free).find(accepted);
+        let likeliest = likeliest.or_else(|| shots.iter().rev().find(free));
+        if let Some(&shot) = likeliest.or_else(|| shots.iter().rev().find(accepted)).or(shots.last()) {
+            solution.task_shot[task] = Some(exact(shot, JoinRule::CorrelationId));
         }
     }
 }

@@ -104,6 +104,11 @@ impl Pockets {
         }
     }
 
+    /// Puts back a pocket that was taken as due and not looked at.
+    pub(crate) fn again(&mut self, at: u32, now: UnixNanos) {
+        self.schedule(at, UnixNanos(now.0 / 1_000_000_000 * 1_000_000_000));
+    }
+
     /// The next second at which some pocket is to be looked at.
     pub(crate) fn next(&self) -> Option<UnixNanos> {
         self.wheel.keys().next().map(|slot| UnixNanos(slot.saturating_mul(1_000_000_000)))

@@ -31,10 +31,12 @@ pub(super) struct Found {
 
 impl Stitcher {
     /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
-    pub(super) fn publish_due(&mut self) -> Vec<Change> {
+    /// Stops after about `limit` changes, and says whether more is due.
+    pub(super) fn publish_due(&mut self, limit: usize) -> (Vec<Change>, bool) {
         let mut changes = Vec::new();
         let mut lanes: BTreeMap<LaneKey, Vec<u32>> = BTreeMap::new();
-        for at in self.pockets.due(self.now) {
+        let mut due = self.pockets.due(self.now).into_iter();
+        for at in due.by_ref() {
             let Some(pocket) = self.pockets.get(at) else { continue };
             let settle = pocket.last.plus_ms(self.settings.settle_delay_ms);
             if settle > self.now {
@@ -50,6 +52,13 @@ impl Stitcher {
                     lanes.entry(lane).or_default().push(at);
                 }
             }
+            if changes.len() >= limit {
+                break;
+            }
+        }
+        let more = due.len() > 0;
+        for at in due {
+            self.pockets.again(at, self.now);
         }
         for (lane, due) in lanes {
             if let Err(later) = self.pockets.turn(&lane, self.now) {
@@ -61,7 +70,7 @@ impl Stitcher {
             let pockets: Vec<u32> = self.pockets.lane(&lane).collect();
             self.solve_lane(&pockets, &mut changes);
         }
-        changes
+        (changes, more)
     }
 
     /// Everything in one pool, nothing held, all limits passed.
