@@ -179,3 +179,35 @@ impl JobDoc {
 pub(super) fn unix_ms(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use spantally_providers::CorrelationConfig;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::job_json::JobDocument;
+    use crate::provider_files::ProviderFiles;
+    use crate::replay::{Recording, Replay, input};
+
+    #[test]
+    fn reading_and_writing_changes_nothing() {
+        let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/captures");
+        let open = |name: &&str| {
+            let raw = input::open(&captures.join(name).join("capture.otlp.gz")).unwrap();
+            Recording::new((*name).to_owned(), input::plain(raw).unwrap()).unwrap()
+        };
+        let providers = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
+        let replay = Replay::new(&Settings::default(), &providers);
+        let found = replay.run(["bare-new", "rich-new"].iter().map(open).collect());
+        assert!(found.jobs.len() > 300, "{}", found.jobs.len());
+        for settled in &found.jobs {
+            let (job, bill, revision) = (&settled.job, &settled.bill, settled.revision);
+            let text = JobDocument { job, bill, revision }.to_json().unwrap();
+            let read: JobDoc = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+    }
+}

@@ -44,8 +44,9 @@ impl Framing {
     /// The framing of a stream that begins so.
     pub fn of(head: &[u8]) -> Option<Self> {
         let text = head.trim_ascii_start();
-        // A delimited message of 123 bytes begins with `{` as well, but then with a line end and a length.
-        if text.first() == Some(&b'{') && text.get(1) != Some(&REQUEST_BEGINS) {
+        // A delimited message of 123 bytes begins with `{` as well, then with a field of two levels.
+        let is_message = text.get(1) == Some(&REQUEST_BEGINS) && matches!(text.get(3), Some(0x0a | 0x12));
+        if text.first() == Some(&b'{') && !is_message {
             return Some(Self::JsonLines);
         }
         let begins = |at: usize| head.get(at) == Some(&REQUEST_BEGINS);

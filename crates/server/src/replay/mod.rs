@@ -14,6 +14,9 @@ pub mod report;
 pub mod run;
 pub mod summary;
 
+#[cfg(test)]
+mod tests;
+
 pub use framing::{Framing, Problem, Recording};
 pub use run::{Found, Replay};
 pub use summary::Summary;

@@ -48,7 +48,7 @@ pub struct Summary {
     pub models: Vec<GroupRow>,
     /// Attempts that were submitted although an earlier one was on its way.
     pub duplicates: Finding,
-    /// Attempts that failed or were refused and were charged.
+    /// Attempts that failed or were refused and are charged, by what is known; ambiguous submits are apart.
     pub failed_but_billed: Finding,
     /// Submits of which nobody knows whether the provider took them.
     pub ambiguous_submits: Finding,

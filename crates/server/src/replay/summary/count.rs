@@ -122,11 +122,12 @@ impl Counts {
         if attempt.cause == Cause::Duplicate {
             self.duplicates.add(number, costs);
         }
-        let failed = matches!(attempt.outcome, Outcome::Failed | Outcome::Rejected);
+        let is_ambiguous = attempt.accepted == Accepted::Ambiguous;
+        let failed = matches!(attempt.outcome, Outcome::Failed | Outcome::Rejected) && !is_ambiguous;
         if failed && costs.values().any(|cost| cost.expected > Decimal::ZERO) {
             self.failed_but_billed.add(number, costs);
         }
-        if attempt.accepted == Accepted::Ambiguous {
+        if is_ambiguous {
             self.ambiguous.add(number, costs);
         }
         if attempt.cause == Cause::Unverified {

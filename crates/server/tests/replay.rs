@@ -1,0 +1,318 @@
+//! `replay`, `jobs` and `explain` as a user runs them.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+fn spantally(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_spantally"))
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .env_remove("SPANTALLY_CONFIG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Standard output of a command that ends well.
+#[track_caller]
+fn run(arguments: &[&str]) -> String {
+    let output = spantally(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn capture(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/captures");
+    root.join(name).join("capture.otlp.gz").display().to_string()
+}
+
+fn money(text: &Value) -> Decimal {
+    text.as_str().unwrap().parse().unwrap()
+}
+
+/// 2026-11-20T10:00:00Z.
+const START_MS: u64 = 1_795_168_800_000;
+
+/// A client span of its own trace; times in milliseconds, `status` 0 is a time-out.
+fn span(number: u64, at: u64, took: u64, method: &str, url: &str, status: u16) -> Value {
+    let nanos = |ms: u64| format!("{}000000", START_MS + ms);
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let mut attributes = vec![text("http.request.method", method), text("url.full", url)];
+    let mut state = json!({});
+    if status == 0 {
+        attributes.push(text("error.type", "httpx.ReadTimeout"));
+        state = json!({"code": 2, "message": "ReadTimeout: The read operation timed out"});
+    } else {
+        let code = json!({"key": "http.response.status_code", "value": {"intValue": status.to_string()}});
+        attributes.push(code);
+    }
+    json!({
+        "traceId": format!("{number:032x}"), "spanId": format!("{number:016x}"), "name": method, "kind": 3,
+        "startTimeUnixNano": nanos(at), "endTimeUnixNano": nanos(at + took), "attributes": attributes, "status": state,
+    })
+}
+
+/// Three jobs: one submitted again after a time-out, one whose end no span tells, one refused; and a span that
+/// is about something else.
+fn spans() -> Vec<Value> {
+    let fal = "https://queue.fal.run/fal-ai/flux/dev";
+    let task = "https://queue.fal.run/fal-ai/flux/requests/0a3f8f2e-3f5b-4f0e-9d8e-6a1f5b1c2d3e";
+    let runway = "https://api.dev.runwayml.com/v1/tasks/11111111-2222-4333-8444-555555555555";
+    let mut spans = vec![
+        span(1, 0, 10_000, "POST", fal, 0),
+        span(2, 10_200, 200, "POST", fal, 200),
+        span(7, 12_600, 100, "GET", task, 200),
+        span(10, 40_000, 300, "POST", "https://api.dev.runwayml.com/v1/image_to_video", 200),
+        span(20, 90_000, 300, "POST", "https://fal.run/fal-ai/flux/dev", 422),
+        span(30, 91_000, 300, "GET", "https://shop.example/jobs/7/status", 200),
+    ];
+    let status = format!("{task}/status");
+    spans.extend((0..4).map(|poll| span(3 + poll, 10_500 + 500 * poll, 100, "GET", &status, 200)));
+    spans.extend((0..3).map(|poll| span(11 + poll, 45_000 + 5000 * poll, 100, "GET", runway, 200)));
+    spans.sort_by_key(|span| span["startTimeUnixNano"].as_str().unwrap().to_owned());
+    spans
+}
+
+fn request(spans: &[Value]) -> String {
+    let service = json!({"key": "service.name", "value": {"stringValue": "clips"}});
+    let resource = json!({"attributes": [service]});
+    json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}).to_string()
+}
+
+/// The tiny recording, as the Collector's file exporter writes it.
+fn recording(directory: &Path) -> PathBuf {
+    let path = directory.join("spans.jsonl");
+    let lines: Vec<_> = spans().chunks(4).map(request).collect();
+    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    path
+}
+
+#[test]
+fn a_capture_gives_its_jobs_a_line_each() {
+    let text = run(&["replay", &capture("bare-new"), "--format", "jsonl"]);
+    let jobs: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(jobs.len() > 100, "{}", jobs.len());
+    assert!(jobs.iter().all(|job| job["state"] == "settled"));
+    assert!(jobs.windows(2).all(|pair| pair[0]["started_at"].as_str() <= pair[1]["started_at"].as_str()));
+}
+
+#[test]
+fn the_summary_adds_up() {
+    for name in ["bare-new", "rich-new"] {
+        let document: Value =
+            serde_json::from_str(&run(&["replay", &capture(name), "--format", "json"])).unwrap();
+        let summary = &document["summary"];
+        let jobs = document["jobs"].as_array().unwrap();
+        let outcomes = summary["outcomes"].as_object().unwrap().values();
+        assert_eq!(outcomes.map(|jobs| jobs.as_u64().unwrap()).sum::<u64>(), jobs.len() as u64);
+        assert_eq!(summary["jobs"].as_u64(), Some(jobs.len() as u64));
+        // Causes partition the total, which is that of the jobs.
+        let mut of_causes = BTreeMap::<&str, Decimal>::new();
+        for row in summary["causes"].as_array().unwrap() {
+            *of_causes.entry(row["currency"].as_str().unwrap()).or_default() += money(&row["cost"]);
+        }
+        for (currency, cost) in summary["cost"].as_object().unwrap() {
+            let of_jobs: Decimal = jobs
+                .iter()
+                .filter_map(|job| job["cost"].get(currency))
+                .map(|cost| money(&cost["expected"]))
+                .sum();
+            assert_eq!(money(&cost["expected"]), of_jobs, "{name} {currency}");
+            assert_eq!(of_causes[currency.as_str()], of_jobs, "{name} {currency}");
+            let of_providers: Decimal = summary["providers"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|row| row["cost"].get(currency))
+                .map(|cost| money(&cost["expected"]))
+                .sum();
+            assert_eq!(of_providers, of_jobs, "{name} {currency}");
+        }
+        let spans = &summary["spans"];
+        let count = |word: &str| spans[word].as_u64().unwrap();
+        let parts = ["accepted", "duplicate", "late", "ignored", "rejected"].map(count);
+        assert_eq!(parts.iter().sum::<u64>(), count("received"), "{name}");
+    }
+}
+
+#[test]
+fn the_table_has_a_line_a_job() {
+    let text = run(&["replay", &capture("parented-dup"), "--format", "csv"]);
+    let jobs = run(&["replay", &capture("parented-dup"), "--format", "jsonl"]).lines().count();
+    let mut lines = text.lines();
+    let columns = lines.next().unwrap().split(',').count();
+    assert_eq!(columns, 19);
+    // No cell of this capture needs quotes.
+    assert!(lines.clone().all(|line| line.split(',').count() == columns));
+    assert_eq!(lines.count(), jobs);
+}
+
+#[test]
+fn the_report_is_a_page_to_act_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let text = run(&["replay", path.to_str().unwrap()]);
+    insta::assert_snapshot!(text.replace(path.to_str().unwrap(), "spans.jsonl"));
+    let out = directory.path().join("report.txt");
+    assert_eq!(run(&["replay", path.to_str().unwrap(), "--out", out.to_str().unwrap()]), "");
+    assert_eq!(std::fs::read_to_string(out).unwrap(), text);
+}
+
+#[test]
+fn a_job_is_explained_by_the_beginning_of_its_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let from = path.to_str().unwrap();
+    let jobs = run(&["jobs", "--from", from, "--cause", "timeout_resubmit", "--format", "jsonl"]);
+    let job: Value = serde_json::from_str(&jobs).unwrap();
+    let id = job["job_id"].as_str().unwrap();
+    insta::assert_snapshot!(run(&["explain", &id[..6], "--from", from]));
+    let again: Value =
+        serde_json::from_str(&run(&["explain", id, "--from", from, "--format", "json"])).unwrap();
+    assert_eq!(again, job);
+}
+
+#[test]
+fn jobs_are_selected_newest_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let list = |more: &[&str]| -> Vec<String> {
+        let arguments = [&["jobs", "--from", path.to_str().unwrap(), "--format", "jsonl"], more].concat();
+        let text = run(&arguments);
+        let jobs = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        jobs.map(|job| job["provider"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(list(&[]), ["fal", "runway", "fal"]);
+    assert_eq!(list(&["--limit", "2"]), ["fal", "runway"]);
+    assert_eq!(list(&["--provider", "runway"]), ["runway"]);
+    assert_eq!(list(&["--outcome", "unknown"]), ["runway"]);
+    assert_eq!(list(&["--service", "nobody"]), [""; 0]);
+    assert_eq!(list(&["--state", "superseded"]), [""; 0]);
+    // Of a recording, back from its end.
+    assert_eq!(list(&["--since", "1m"]), ["fal", "runway"]);
+    assert_eq!(list(&["--since", "5s"]), ["fal"]);
+}
+
+#[test]
+fn what_is_not_found_is_told_with_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let output = spantally(&["explain", "ffffffff", "--from", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let jobs = run(&["jobs", "--from", path.to_str().unwrap(), "--format", "jsonl"]);
+    let first: Value = serde_json::from_str(jobs.lines().next().unwrap()).unwrap();
+    let said = stderr(&output);
+    assert!(said.contains("there is no job ffffffff"), "{said}");
+    assert!(said.contains(first["job_id"].as_str().unwrap()), "{said}");
+    for wrong in [
+        &["explain", "xyz0"][..],
+        &["explain", "abc"],
+        &["jobs", "--since", "soon"],
+        &["jobs", "--cause", "x"],
+    ] {
+        assert_eq!(spantally(wrong).status.code(), Some(64), "{wrong:?}");
+    }
+    // Nobody listens there, and there is no ledger either.
+    let address = support::free_address();
+    let server = format!("http://{address}");
+    let output = spantally(&["jobs", "--server", &server]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("no server answers at {address}")), "{}", stderr(&output));
+    let output = spantally(&["jobs", "--ledger", directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn a_recording_that_cannot_be_read_ends_with_1_and_one_that_can_in_part_with_0() {
+    let directory = tempfile::tempdir().unwrap();
+    let bad = directory.path().join("bad");
+    std::fs::write(&bad, "hello, world").unwrap();
+    for file in [bad.to_str().unwrap(), "/nowhere/spans", directory.path().to_str().unwrap()] {
+        let output = spantally(&["replay", file]);
+        assert_eq!(output.status.code(), Some(1), "{file}: {}", stderr(&output));
+        assert!(stderr(&output).replace("\n  │ ", " ").contains(file), "{}", stderr(&output));
+    }
+    let path = recording(directory.path());
+    let output = spantally(&["replay", path.to_str().unwrap(), bad.to_str().unwrap(), "--format", "jsonl"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout.split(|&byte| byte == b'\n').count(), 3 + 1);
+    assert!(stderr(&output).contains("1 part could not be read"), "{}", stderr(&output));
+}
+
+#[test]
+fn standard_input_is_a_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_spantally"))
+        .args(["replay", "-", "--format", "jsonl"])
+        .stdin(std::fs::File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        run(&["replay", path.to_str().unwrap(), "--format", "jsonl"])
+    );
+}
+
+/// Sends the spans as one OTLP/HTTP request.
+fn send(server: &support::Server) {
+    let body = request(&spans());
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nConnection: close";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_server_and_its_ledger_tell_the_same_story() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = support::Server::start(directory.path());
+    send(&server);
+    // The third has no end that spans tell: it is open until it has been idle for long enough.
+    server.settled(2);
+    let url = format!("http://{}", server.admin);
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    let list = |from: &[&str]| run(&[&["jobs", "--format", "jsonl"], from].concat());
+    assert_eq!(list(&["--server", &url]).lines().count(), 3);
+    assert_eq!(list(&["--server", &url, "--provider", "runway", "--state", "open"]).lines().count(), 1);
+    // Beside the running server, and in the words of the ledger's own detail column.
+    let listed = list(&["--server", &url, "--state", "settled"]);
+    assert_eq!(listed.lines().count(), 2);
+    assert_eq!(list(&["--ledger", data]), listed);
+    for line in listed.lines() {
+        let job: Value = serde_json::from_str(line).unwrap();
+        let id = job["job_id"].as_str().unwrap();
+        for source in [["--server", &url], ["--ledger", data]] {
+            let [option, value] = source;
+            assert_eq!(run(&["explain", id, option, value, "--format", "json"]).trim_end(), line);
+            let story = run(&["explain", &id[..8], option, value]);
+            assert!(
+                story.contains(id) && story.contains("Charges") && story.contains("attempt 1"),
+                "{story}"
+            );
+        }
+        let story = run(&["explain", id, "--server", &url]);
+        assert!(story.contains("+0.00 s"), "the server has the times of calls: {story}");
+    }
+    server.kill();
+    assert_eq!(list(&["--ledger", data]), listed);
+}
