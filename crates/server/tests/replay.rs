@@ -62,7 +62,8 @@ fn span(number: u64, at: u64, took: u64, method: &str, url: &str, status: u16) -
     }
     json!({
         "traceId": format!("{number:032x}"), "spanId": format!("{number:016x}"), "name": method, "kind": 3,
-        "startTimeUnixNano": nanos(at), "endTimeUnixNano": nanos(at + took), "attributes": attributes, "status": state,
+        "startTimeUnixNano": nanos(at), "endTimeUnixNano": nanos(at + took),
+        "attributes": attributes, "status": state,
     })
 }
 

@@ -12,7 +12,7 @@ use spantally_store::JobFilter;
 
 use self::words::{basis_words, confidence_words, policy_words, rule_words};
 use super::job_doc::{AttemptDoc, JobDoc};
-use super::job_source::{ID_DIGITS, ReadJob, Source, SourceArgs, seconds_between};
+use super::job_source::{ID_DIGITS, PAGE, ReadJob, Source, SourceArgs, seconds_between};
 use super::{Exit, Failure, Format, Outcome, replay, stdout};
 use crate::job_calls::JobCalls;
 
@@ -29,7 +29,7 @@ pub(super) struct Args {
     job: String,
     #[command(flatten)]
     source: SourceArgs,
-    /// How to write it; jsonl is json, and csv is not for a story.
+    /// How to write it; jsonl is as json, csv is not possible.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -47,7 +47,7 @@ fn id(text: &str) -> Result<String, String> {
 pub(super) fn run(args: &Args) -> Outcome {
     if args.format == Format::Csv {
         return Err(Failure::usage(miette::miette!(
-            "--format csv: a job with its calls is no table; expected human or json (`spantally jobs` has csv)"
+            "--format csv: a story is no table; expected human or json (`spantally jobs` has csv)"
         )));
     }
     let source = args.source.open()?;
@@ -73,7 +73,7 @@ fn find(source: &Source, id: &str) -> Result<ReadJob, Failure> {
     }
     let mut matches = Vec::new();
     let mut others = Vec::<String>::new();
-    source.visit(&JobFilter::default(), |page| {
+    source.visit(&JobFilter::default(), PAGE, |page| {
         for job in page {
             if job.doc.job_id.starts_with(id) {
                 matches.push(job);
@@ -238,7 +238,7 @@ fn uncertain(job: &JobDoc) -> Vec<String> {
         }
         if attempt.cause == "unverified" {
             lines.push(format!(
-                "attempt {number}: no span tells whether it succeeded; spantally.task.status on one of them would"
+                "attempt {number}: no span tells whether it succeeded; one with spantally.task.status would"
             ));
         }
         let weak = [Confidence::Likely, Confidence::Guess].map(Confidence::as_str);

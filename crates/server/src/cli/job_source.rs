@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use spantally_stitch::State;
 use spantally_store::{JobFilter, JobRow, LedgerReader};
 
 use super::http::{self, Answer, authority, query_value};
@@ -18,7 +19,7 @@ use crate::job_calls::JobCalls;
 use crate::job_json::JobDocument;
 
 /// Jobs that are read at a time.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 /// Most jobs that are looked through for a beginning of an id, or for jobs of a time.
 const LOOK_MAX: usize = 100_000;
 /// Digits of a whole job id.
@@ -103,7 +104,7 @@ fn ledger(directory: &Path) -> Result<Source, Failure> {
 
 fn no_server(host: &str, error: &std::io::Error) -> Failure {
     Failure::failed(miette::miette!(
-        help = "start it with `spantally serve`, or name another place: --server URL, --ledger DIR or --from FILE",
+        help = "start one with `spantally serve`, or name another source: --server, --ledger or --from",
         "no server answers at {host}: {error}"
     ))
 }
@@ -129,12 +130,15 @@ impl Source {
         limit: usize,
     ) -> Result<Vec<ReadJob>, Failure> {
         let mut found = Vec::new();
-        self.visit(filter, |page| {
+        // Only a condition on the time makes some jobs of a page not count.
+        let page = if since_ms.is_none() { limit.clamp(1, PAGE) } else { PAGE };
+        self.visit(filter, page, |page| {
             let before = found.len();
+            let is_open = page.last().is_some_and(|last| last.doc.state == State::Open.as_str());
             let takes = |job: &ReadJob| since_ms.is_none_or(|since| job.doc.started_ms() >= since);
             found.extend(page.into_iter().filter(takes));
-            // Pages are in the order of settlement: one without any job of the time is the end of it.
-            found.len() < limit && found.len() > before
+            // Settled jobs come in the order of settlement: a page without one of the time is the end of it.
+            found.len() < limit && (is_open || found.len() > before)
         })?;
         found.sort_by_key(|job| std::cmp::Reverse(job.doc.started_ms()));
         found.truncate(limit);
@@ -187,20 +191,22 @@ impl Source {
         }
     }
 
-    /// Gives jobs out page by page, the newest first, until `visit` has enough or many have been looked at.
+    /// Gives jobs out in pages of so many, the newest first, until `visit` has enough or very many have been
+    /// looked at.
     pub(super) fn visit(
         &self,
         filter: &JobFilter,
+        page: usize,
         mut visit: impl FnMut(Vec<ReadJob>) -> bool,
     ) -> Result<(), Failure> {
         let mut cursor = None;
-        for _ in 0..LOOK_MAX / PAGE {
-            let (page, next) = match self {
-                Self::Server(host) => server_page(host, filter, cursor.as_deref())?,
-                Self::Ledger(reader) => ledger_page(reader, filter, cursor.as_deref())?,
+        for _ in 0..LOOK_MAX / page {
+            let (jobs, next) = match self {
+                Self::Server(host) => server_page(host, filter, page, cursor.as_deref())?,
+                Self::Ledger(reader) => ledger_page(reader, filter, page, cursor.as_deref())?,
                 Self::Recording(jobs) => (recording_page(jobs, filter)?, None),
             };
-            if !visit(page) || next.is_none() {
+            if !visit(jobs) || next.is_none() {
                 break;
             }
             cursor = next;
@@ -215,7 +221,7 @@ fn refused(host: &str, answer: &Answer) -> Failure {
 
 type Pages = (Vec<ReadJob>, Option<String>);
 
-fn server_page(host: &str, filter: &JobFilter, cursor: Option<&str>) -> Result<Pages, Failure> {
+fn server_page(host: &str, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
     let JobFilter { state, outcome, provider, service, cause } = filter;
     let conditions = [
         ("state", state.as_deref()),
@@ -225,7 +231,7 @@ fn server_page(host: &str, filter: &JobFilter, cursor: Option<&str>) -> Result<P
         ("cause", cause.as_deref()),
         ("cursor", cursor),
     ];
-    let mut path = format!("/api/v1/jobs?limit={PAGE}");
+    let mut path = format!("/api/v1/jobs?limit={limit}");
     for (name, value) in conditions.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         path += &["&", name, "=", &query_value(value)].concat();
     }
@@ -238,10 +244,15 @@ fn server_page(host: &str, filter: &JobFilter, cursor: Option<&str>) -> Result<P
     Ok((page.jobs.into_iter().map(read).collect::<Result<_, Failure>>()?, page.next_cursor))
 }
 
-fn ledger_page(reader: &LedgerReader, filter: &JobFilter, cursor: Option<&str>) -> Result<Pages, Failure> {
+fn ledger_page(
+    reader: &LedgerReader,
+    filter: &JobFilter,
+    limit: usize,
+    cursor: Option<&str>,
+) -> Result<Pages, Failure> {
     let before = cursor.map(str::parse).transpose().map_err(failed)?;
-    let listed = reader.list(filter, before, PAGE).map_err(failed)?;
-    let next = listed.last().filter(|_| listed.len() == PAGE).map(|last| last.position.to_string());
+    let listed = reader.list(filter, before, limit).map_err(failed)?;
+    let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.position.to_string());
     let jobs = listed.into_iter().map(|listed| ReadJob::parse(text_of(listed.job)?));
     Ok((jobs.collect::<Result<_, Failure>>()?, next))
 }

@@ -69,8 +69,8 @@ pub(super) fn read(files: &[PathBuf], config: &ConfigArgs) -> Result<Found, Fail
     warn(&found);
     if found.records == 0 {
         return Err(Failure::failed(miette::miette!(
-            "nothing could be read: expected recorded OTLP trace requests (Collector file-exporter JSON lines \
-             or protobuf, length-delimited protobuf, captures; gzip and zstd are taken off)"
+            "nothing could be read: expected recorded OTLP trace requests (JSON lines or protobuf of the \
+             Collector's file exporter, length-delimited protobuf, captures; plain, gzip or zstd)"
         )));
     }
     Ok(found)

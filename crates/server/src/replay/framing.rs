@@ -3,8 +3,8 @@
 //! | framing | written by | told by |
 //! |---|---|---|
 //! | JSON lines | the Collector's file exporter, `format: json` | `{` |
-//! | big-endian length | the same, `format: proto`, or any format with `compression` | byte 4 begins a request |
-//! | capture | our own recordings: length, milliseconds since the first record, request | byte 8 begins a request |
+//! | big-endian length | the same, `format: proto` or any `compression` | byte 4 begins a request |
+//! | capture | length, milliseconds since the first record, request | byte 8 begins a request |
 //! | varint length | the usual "delimited" protobuf streams | anything else that begins so |
 //!
 //! A protobuf request begins with the byte `0a` (field 1, a message); with `compression` the exporter

@@ -1,7 +1,8 @@
 //! The summary as a page that a person can act on: what was spent, what of it was wasted and by whom, what is
 //! not known and how to know it.
 //!
-//! Sections without content are left out. Lists are cut to what fits a screen; `--format json` has them whole.
+//! Sections without content are left out. Lists are cut to what fits a screen; `--format json` has them
+//! whole.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -230,9 +231,7 @@ impl Page {
         }
         self.table(&["finding", "attempts", "jobs", "cost (least to most)"], &[0, 3], rows);
         if summary.ambiguous_submits.attempts > 0 {
-            self.advice(
-                "Ambiguous submits may have run: compare their most with the invoice, or send an idempotency key.",
-            );
+            self.advice("Ambiguous submits may have run. The invoice tells; an idempotency key prevents it.");
         }
     }
 
@@ -289,7 +288,7 @@ impl Page {
         let rows = summary.unverified.iter().map(row).collect();
         self.table(&["provider", "jobs", "cost (least to most)"], &[0, 2], rows);
         self.advice(&format!(
-            "The spans of {} do not tell how they ended. One step settles it: set the attribute spantally.task.status",
+            "The spans of {} do not tell how they ended. One step would: set the attribute spantally.task.status",
             jobs(number)
         ));
         self.advice(
