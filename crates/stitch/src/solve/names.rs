@@ -1,10 +1,10 @@
 //! Joins by name: an id that a span above a submit carries, or that both ends show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::call::{Accepted, CorrelationKind, Evidence, What};
-use crate::id::TaskId;
+use crate::id::{TaskId, TraceId};
 use crate::job::{Confidence, JoinRule};
 use crate::solve::hooks::callback_value;
 use crate::solve::pool::{Pool, call_of};
@@ -22,6 +22,7 @@ pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
     if !pool.frames.is_empty() {
         by_ancestor(pool, solution);
     }
+    by_link(pool, solution);
     by_callback(pool, solution);
     if !solution.groups.is_empty() {
         by_job(pool, solution);
@@ -88,6 +89,48 @@ fn named_above<'a>(
         }
     }
     None
+}
+
+/// A task whose first call, or a span above it, links to a submit: by its span, or by its trace if that holds
+/// no other submit to that provider. However long ago it was: a queue may lie between the two.
+fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
+    let mut submits: BTreeMap<(TraceId, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    for (at, task) in pool.tasks.iter().enumerate() {
+        let Some((first, call)) = task.followups().next() else { continue };
+        let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
+        let mut links = above.flat_map(|evidence| &evidence.links).peekable();
+        if task.named || solution.task_shot[at].is_some() || links.peek().is_none() {
+            continue;
+        }
+        if submits.is_empty() {
+            submits = submits_by_trace(pool);
+            taken = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
+        }
+        let linked = links.find_map(|link| {
+            let shots = submits.get(&(link.trace, &call.endpoint.provider))?;
+            let by_span = shots.iter().find(|&&shot| pool.shots[shot].evidence.span == *link);
+            by_span
+                .or(shots.first().filter(|_| shots.len() == 1))
+                .copied()
+                .filter(|shot| !taken.contains(shot))
+        });
+        if let Some(shot) = linked {
+            taken.insert(shot);
+            solution.task_shot[at] = Some(exact(shot, JoinRule::SpanLink));
+        }
+    }
+}
+
+/// Submits that may have made a task and do not name it.
+fn submits_by_trace<'a>(pool: &Pool<'a>) -> BTreeMap<(TraceId, &'a Arc<str>), Vec<usize>> {
+    let mut found: BTreeMap<(TraceId, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        if shot.task.is_none() && shot.is_async() && shot.call.accepted != Accepted::No {
+            found.entry((shot.evidence.span.trace, &shot.call.endpoint.provider)).or_default().push(at);
+        }
+    }
+    found
 }
 
 /// A delivery that carries the application's own job id, and the last accepted submit under that id.
