@@ -67,8 +67,8 @@ fn span(number: u64, at: u64, took: u64, method: &str, url: &str, status: u16) -
     })
 }
 
-/// Three jobs: one submitted again after a time-out, one whose end no span tells, one refused; and a span that
-/// is about something else.
+/// Three jobs: one submitted again after a time-out, one whose end no span tells, one refused; and a span
+/// that is about something else.
 fn spans() -> Vec<Value> {
     let fal = "https://queue.fal.run/fal-ai/flux/dev";
     let task = "https://queue.fal.run/fal-ai/flux/requests/0a3f8f2e-3f5b-4f0e-9d8e-6a1f5b1c2d3e";

@@ -3,8 +3,8 @@
 //! A recording is a file of encoded export requests. [`input`] opens it and takes compression off,
 //! [`framing`] tells where one request ends, [`run`] reads them through [`crate::intake::read_batch`] into a
 //! [`crate::core::Core`], whose clock is the latest end of any span seen so far. So a recording gives the
-//! jobs that a server would have found while it was made. [`summary`] adds the jobs up; [`report`] is that as a
-//! page for people.
+//! jobs that a server would have found while it was made. [`summary`] adds the jobs up; [`report`] is that
+//! as a page for people.
 //!
 //! What cannot be read is a [`Problem`]: counted, told at the end, and no reason to give up the rest.
 

@@ -288,7 +288,7 @@ impl Page {
         let rows = summary.unverified.iter().map(row).collect();
         self.table(&["provider", "jobs", "cost (least to most)"], &[0, 2], rows);
         self.advice(&format!(
-            "The spans of {} do not tell how they ended. One step would: set the attribute spantally.task.status",
+            "The spans of {} do not tell how it ended. One step settles it: set spantally.task.status",
             jobs(number)
         ));
         self.advice(
