@@ -178,6 +178,8 @@ pub struct Cards {
 pub mod decided_by {
     /// Nothing was sent to the provider.
     pub const NOT_SENT: &str = "not_sent";
+    /// Another attempt of the job is charged for the task that this one shares with it.
+    pub const SAME_TASK: &str = "same_task";
     /// Nobody knows whether the provider took the submit.
     pub const AMBIGUOUS: &str = "ambiguous_submit";
     /// The outcome is not in the spans: between the policy for failure and that for success.
@@ -199,6 +201,7 @@ pub(crate) struct Words {
     pub(crate) task: Arc<str>,
     pub(crate) credit: Arc<str>,
     pub(crate) not_sent: Arc<str>,
+    pub(crate) same_task: Arc<str>,
     pub(crate) ambiguous: Arc<str>,
     pub(crate) unverified: Arc<str>,
     pub(crate) reported: Arc<str>,
@@ -214,6 +217,7 @@ impl Default for Words {
             task: "task".into(),
             credit: "credit".into(),
             not_sent: decided_by::NOT_SENT.into(),
+            same_task: decided_by::SAME_TASK.into(),
             ambiguous: decided_by::AMBIGUOUS.into(),
             unverified: decided_by::UNVERIFIED.into(),
             reported: decided_by::REPORTED.into(),

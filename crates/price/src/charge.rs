@@ -27,9 +27,26 @@ pub const BILLED_MODEL: &str = "billed_model";
 pub fn bill(job: &Job, cards: &Cards) -> Bill {
     let mut bill = Bill { charges: Vec::with_capacity(job.attempts.len()), unpriced: Vec::new() };
     for (index, attempt) in job.attempts.iter().enumerate() {
-        Biller { cards, index, attempt, bill: &mut bill }.bill();
+        let shares_task = is_charged_elsewhere(job, index);
+        Biller { cards, index, attempt, shares_task, bill: &mut bill }.bill();
     }
     bill
+}
+
+/// Whether another attempt of the job is charged for the task of this one: an idempotency key that the
+/// provider honours makes a resubmission the same task. The accepted one bears it, of several the one that delivered.
+fn is_charged_elsewhere(job: &Job, index: usize) -> bool {
+    let own = &job.attempts[index];
+    if job.attempts.len() == 1 || own.task_id.is_none() {
+        return false;
+    }
+    let is_same =
+        |other: &&(usize, &Attempt)| other.1.provider == own.provider && other.1.task_id == own.task_id;
+    let attempts: Vec<(usize, &Attempt)> = job.attempts.iter().enumerate().collect();
+    let same = attempts.iter().filter(is_same);
+    let bearer =
+        same.min_by_key(|(at, other)| (other.accepted != Accepted::Yes, other.cause.is_retry_driven(), *at));
+    bearer.is_some_and(|(at, _)| *at != index)
 }
 
 /// What share of a full charge an attempt bears.
@@ -37,6 +54,8 @@ pub fn bill(job: &Job, cards: &Cards) -> Bill {
 enum Decision<'a> {
     /// Nothing was sent.
     Nothing,
+    /// Another attempt is charged for the same task.
+    SameTask,
     /// Between nothing and everything, with the probability that it bills.
     Chance(Decimal),
     /// Success or failure: the spans do not tell which.
@@ -59,6 +78,8 @@ struct Biller<'a> {
     cards: &'a Cards,
     index: usize,
     attempt: &'a Attempt,
+    /// Another attempt is charged for its task.
+    shares_task: bool,
     bill: &'a mut Bill,
 }
 
@@ -80,7 +101,7 @@ impl<'a> Biller<'a> {
                 UnpricedReason::NoPrice
             });
         };
-        for reported in &tariff.reported {
+        for reported in tariff.reported.iter().filter(|_| !self.shares_task) {
             if let Some(amount) = reported.amount.read(attempt) {
                 return self.reported_cost(card, reported, amount);
             }
@@ -94,6 +115,9 @@ impl<'a> Biller<'a> {
     fn decide(&self, card: &'a RateCard, tariff: &'a Tariff) -> Decision<'a> {
         let attempt = self.attempt;
         let row = |case| card.policy_for(tariff, case);
+        if self.shares_task {
+            return Decision::SameTask;
+        }
         if attempt.accepted == Accepted::Ambiguous {
             return Decision::Chance(self.cards.ambiguous_probability);
         }
@@ -116,7 +140,7 @@ impl<'a> Biller<'a> {
     /// No rules for the model: a task is counted, money is not known.
     fn no_tariff(&mut self, reason: UnpricedReason) {
         let words = &self.cards.words;
-        if self.attempt.accepted == Accepted::No && was_not_sent(self.attempt) {
+        if self.shares_task || (self.attempt.accepted == Accepted::No && was_not_sent(self.attempt)) {
             return;
         }
         let max = Decimal::ONE;
@@ -186,6 +210,9 @@ impl<'a> Biller<'a> {
         if item.meter.cause.is_some() {
             return read().map(|quantity| (quantity, Arc::clone(&words.per_call)));
         }
+        if matches!(item.decision, Decision::SameTask) {
+            return Some((NOTHING, Arc::clone(&words.same_task)));
+        }
         let mut reported = item.meter.quantity.iter().filter(|source| source.is_reported());
         if let Some(quantity) = reported.find_map(|source| source.read(self.attempt)) {
             return scale.plain(quantity).map(|quantity| (quantity, Arc::clone(&words.reported)));
@@ -197,6 +224,7 @@ impl<'a> Biller<'a> {
         };
         match item.decision {
             Decision::Nothing => Some((NOTHING, Arc::clone(&words.not_sent))),
+            Decision::SameTask => Some((NOTHING, Arc::clone(&words.same_task))),
             Decision::Chance(probability) => {
                 full.map(|full| (chance(full, probability), Arc::clone(&words.ambiguous)))
             }

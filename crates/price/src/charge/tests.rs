@@ -268,3 +268,28 @@ fn several_meters_make_several_charges() {
     let costs: Vec<_> = bill(&job(vec![rich]), &cards).charges.iter().map(|charge| charge.cost.max).collect();
     assert_eq!(costs, [dec("0.2"), dec("0.08"), dec("0.25")]);
 }
+
+/// One task is charged once, whatever the order of the attempts that share it; another provider's id of the
+/// same text is another task.
+#[test]
+fn attempts_that_share_a_task_are_charged_once() {
+    let cards = cards(vec![seconds()]);
+    let task = Some(spantally_stitch::TaskId::new("task-1"));
+    let made = Attempt { task_id: task.clone(), cause: Cause::Delivered, ..ends(Outcome::Succeeded) };
+    let tried = Attempt {
+        accepted: Accepted::Ambiguous,
+        cause: Cause::TimeoutResubmit,
+        outcome: Outcome::Failed,
+        ..made.clone()
+    };
+    let elsewhere = Attempt { provider: "other".into(), ..made.clone() };
+    for attempts in [vec![tried.clone(), made.clone()], vec![made.clone(), tried.clone()]] {
+        let first_is_tried = attempts[0].accepted == Accepted::Ambiguous;
+        let bill = bill(&job(attempts), &cards);
+        let (free, full) = if first_is_tried { (0, 1) } else { (1, 0) };
+        assert_eq!((bill.charges[free].cost, &*bill.charges[free].policy), (Bound::ZERO, "same_task"));
+        assert_eq!(bill.charges[full].cost, bound("0.8", "0.8", "0.8"));
+    }
+    let apart = bill(&job(vec![tried, elsewhere]), &cards);
+    assert_eq!(apart.charges[0].cost, bound("0", "0.4", "0.8"));
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Evidence, FrameKind, Role, TaskState, What};
-use crate::id::{JobId, SpanKey, UnixNanos};
+use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, FrameKind, Role, TaskState, What};
+use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
 use crate::judge::{attempt, cause, failed_at};
 use crate::solve::Solution;
@@ -33,12 +33,37 @@ pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) ->
         .map(|(&at, made)| {
             let seen = failed_at(&draft.attempts[at]);
             let told = matches!(made.outcome, Outcome::Failed | Outcome::Rejected | Outcome::Canceled);
-            seen.or((told && made.accepted == crate::Accepted::Yes).then_some(made.ended_at))
+            seen.or((told && made.accepted == Accepted::Yes).then_some(made.ended_at))
         })
         .collect();
+    share_tasks(pool, draft, &order, &mut attempts);
     job_verdict(pool, draft, &mut attempts);
     let lead = cause::assign(&mut attempts, &failed);
     assemble(pool, solution, draft, attempts, lead)
+}
+
+/// Submits with one idempotency key that the provider honours made one task, if they made any: what is known
+/// of it for one attempt holds for the others.
+fn share_tasks(pool: &Pool<'_>, draft: &JobDraft<'_>, order: &[usize], attempts: &mut [Attempt]) {
+    if attempts.len() < 2 {
+        return;
+    }
+    let keys: Vec<Option<&Correlation>> = order
+        .iter()
+        .map(|&at| {
+            let shot = pool.shots.get(draft.attempts[at].shot?)?;
+            shot.call.correlations.iter().find(|known| known.kind == CorrelationKind::Idempotency)
+        })
+        .collect();
+    let known: BTreeMap<(Arc<str>, &Correlation), TaskId> = keys
+        .iter()
+        .zip(attempts.iter())
+        .filter_map(|(key, made)| Some(((made.provider.clone(), (*key)?), made.task_id.clone()?)))
+        .collect();
+    for (key, made) in keys.iter().zip(attempts).filter(|(_, made)| made.accepted != Accepted::No) {
+        let task = key.and_then(|key| known.get(&(made.provider.clone(), key)));
+        made.task_id = made.task_id.take().or_else(|| task.cloned());
+    }
 }
 
 /// For each attempt, the spans above it and no other attempt of the job, nearest first.
