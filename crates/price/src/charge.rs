@@ -34,7 +34,8 @@ pub fn bill(job: &Job, cards: &Cards) -> Bill {
 }
 
 /// Whether another attempt of the job is charged for the task of this one: an idempotency key that the
-/// provider honours makes a resubmission the same task. The accepted one bears it, of several the one that delivered.
+/// provider honours makes a resubmission the same task. The accepted one bears it, of several the one that
+/// delivered.
 fn is_charged_elsewhere(job: &Job, index: usize) -> bool {
     let own = &job.attempts[index];
     if job.attempts.len() == 1 || own.task_id.is_none() {

@@ -31,7 +31,8 @@ fn committed_code_is_what_the_schemas_generate() {
         let known = fs::read_to_string(&file).unwrap_or_default();
         assert!(
             known == generated,
-            "{} is not what proto/ generates; run SPANTALLY_REGENERATE=1 cargo test -p spantally-proto and commit it",
+            "{} is not what proto/ generates; run SPANTALLY_REGENERATE=1 cargo test -p spantally-proto \
+             and commit it",
             file.display()
         );
     }

@@ -17,6 +17,7 @@
 mod codes;
 mod decode;
 mod encode;
+mod table;
 #[cfg(test)]
 mod tests;
 

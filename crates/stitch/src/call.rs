@@ -188,8 +188,8 @@ pub struct Call {
     pub resend: Option<u16>,
     /// Fingerprint of method and full URL: equal requests have equal values.
     pub request: u64,
-    /// Tells one client library from another: fingerprint of instrumentation scope and user agent in the upper
-    /// 32 bits, of a poll's query shape in the lower.
+    /// Tells one client library from another: fingerprint of instrumentation scope and user agent in the
+    /// upper 32 bits, of a poll's query shape in the lower.
     pub agent: u64,
     /// The submit names a callback URL in a place that spans show, and this is its path without query.
     pub callback: Option<Arc<str>>,
@@ -209,7 +209,8 @@ impl Call {
 pub struct Frame {
     /// Its kind.
     pub kind: FrameKind,
-    /// The span's name, kept only for the wrapper and GenAI kinds (low cardinality by convention), else empty.
+    /// The span's name, kept only for the wrapper and GenAI kinds (low cardinality by convention), else
+    /// empty.
     pub name: Arc<str>,
     /// The provider's id of a task, when an attribute of the span says so (`gen_ai.response.id`).
     pub task: Option<TaskId>,

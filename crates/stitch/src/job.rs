@@ -329,7 +329,8 @@ pub struct Join {
     pub rule: JoinRule,
     /// How sure.
     pub confidence: Confidence,
-    /// How much better the best assignment is than the best one without this join, in nats; none when by name.
+    /// How much better the best assignment is than the best one without this join, in nats; none when by
+    /// name.
     pub margin: Option<f64>,
     /// The call that was joined; none when the join ties whole attempts.
     pub span: Option<SpanKey>,

@@ -3,10 +3,7 @@
 //! The tests hold it to the schema: what it writes is, byte for byte, what the generated messages write.
 
 use std::io::Write as _;
-use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use rust_decimal::Decimal;
 use spantally_stitch::{
@@ -15,6 +12,7 @@ use spantally_stitch::{
 };
 
 use super::codes::{Code, answer};
+use super::table::{Shared, Table};
 use crate::batch::Batch;
 
 /// Writes batches as one journal row. What `out` held is replaced; its room is used again.
@@ -46,57 +44,6 @@ struct Encoder<'o, 'a> {
     /// Trace and start of the span before.
     trace: Option<TraceId>,
     start: u64,
-}
-
-/// What stands once in a row, and its index.
-struct Table<K> {
-    rows: Vec<K>,
-    index: HashMap<K, u32, FixedState>,
-    /// The last one asked for, which is very often the next one too.
-    last: Option<(K, u32)>,
-}
-
-impl<K: Copy + Eq + std::hash::Hash> Table<K> {
-    fn new() -> Self {
-        Self { rows: Vec::new(), index: HashMap::with_hasher(FixedState::default()), last: None }
-    }
-
-    #[inline]
-    fn index_of(&mut self, key: K) -> u32 {
-        match self.last {
-            Some((last, at)) if last == key => at,
-            _ => {
-                let at = *self.index.entry(key).or_insert_with(|| {
-                    self.rows.push(key);
-                    self.rows.len() as u32 - 1
-                });
-                self.last = Some((key, at));
-                at
-            }
-        }
-    }
-}
-
-/// A table of shared values. Told apart by address, which is cheap; two equal ones at two addresses are two
-/// rows.
-struct Shared<'a, T> {
-    addresses: Table<*const T>,
-    values: Vec<&'a T>,
-}
-
-impl<'a, T> Shared<'a, T> {
-    fn new() -> Self {
-        Self { addresses: Table::new(), values: Vec::new() }
-    }
-
-    #[inline]
-    fn index_of(&mut self, value: &'a Arc<T>) -> u32 {
-        let at = self.addresses.index_of(Arc::as_ptr(value));
-        if at as usize == self.values.len() {
-            self.values.push(value);
-        }
-        at
-    }
 }
 
 impl<'o, 'a> Encoder<'o, 'a> {

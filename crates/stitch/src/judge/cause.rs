@@ -1,17 +1,18 @@
 //! Why each attempt's money was spent.
 //!
 //! Attempts are sorted by start. One of them delivered: the one with success evidence (of several, the one
-//! whose output was fetched, then the earliest). Without any, the last unverified one stands for the job, and
-//! without that the last attempt carries its own end. Every other attempt was a retry, a resubmission after a
-//! time-out, a duplicate, or was canceled and replaced, by what was known of it when the next submit went out.
-//! Steps of different kinds (an image and then a video of it, the legs of a voice session) are judged apart.
+//! whose output was fetched, then the earliest). Without any, the last unverified one stands for the job,
+//! and without that the last attempt carries its own end. Every other attempt was a retry, a resubmission
+//! after a time-out, a duplicate, or was canceled and replaced, by what was known of it when the next
+//! submit went out. Steps of different kinds (an image and then a video of it, the legs of a voice session)
+//! are judged apart.
 
 use crate::call::{Accepted, Role};
 use crate::id::UnixNanos;
 use crate::job::{Attempt, Cause, FailureReason, Outcome};
 
-/// Sets the causes; `failed_at[i]` is when attempt `i` had visibly ended without success. Returns the index of
-/// the attempt that stands for the job.
+/// Sets the causes; `failed_at[i]` is when attempt `i` had visibly ended without success. Returns the index
+/// of the attempt that stands for the job.
 pub(super) fn assign(attempts: &mut [Attempt], failed_at: &[Option<UnixNanos>]) -> usize {
     let mut lead = 0;
     let mut steps: Vec<Vec<usize>> = Vec::new();

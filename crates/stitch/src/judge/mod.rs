@@ -1,7 +1,7 @@
 //! What became of attempts and jobs: outcome, failure reason, cause.
 //!
-//! Success and failure need positive evidence. Where the spans cannot tell them apart the outcome is *unknown*
-//! and the money *unverified*: never a guess.
+//! Success and failure need positive evidence. Where the spans cannot tell them apart the outcome is
+//! *unknown* and the money *unverified*: never a guess.
 
 mod attempt;
 mod cause;

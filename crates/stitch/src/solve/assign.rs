@@ -5,7 +5,8 @@
 //! small components; each is solved exactly by shortest augmenting paths. Costs are integers (1/1024 nat), so
 //! that equal evidence gives equal results on every machine and ties break by position, which is by time.
 
-/// One candidate: left item, right item, and how much better than leaving both alone (in nats, may be negative).
+/// One candidate: left item, right item, and how much better than leaving both alone (in nats, may be
+/// negative).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Edge {
     pub(crate) left: usize,

@@ -1,7 +1,7 @@
 //! Downloads: an output fetched from the provider's file host, whose name shows no task id.
 //!
-//! A client downloads right after the call that told it the address, so the attempt of that provider whose last
-//! call ended just before wins, one in the same trace first. Further files follow one another.
+//! A client downloads right after the call that told it the address, so the attempt of that provider whose
+//! last call ended just before wins, one in the same trace first. Further files follow one another.
 
 use std::collections::BTreeMap;
 

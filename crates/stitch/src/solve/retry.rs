@@ -1,9 +1,10 @@
 //! Retry chains: a failed submit and the next submit of the same request.
 //!
-//! Solved before any task is assigned, as one assignment of failed submits to later ones. A candidate is worth
-//! the log odds that the next equal request is this client's retry and not the next customer's: how likely a
-//! retry follows such a failure, how well the gap fits this client's habit, against how often that URL is
-//! submitted anyway. The habit is learned from the chains themselves, each pair judged without its own gap.
+//! Solved before any task is assigned, as one assignment of failed submits to later ones. A candidate is
+//! worth the log odds that the next equal request is this client's retry and not the next customer's: how
+//! likely a retry follows such a failure, how well the gap fits this client's habit, against how often that
+//! URL is submitted anyway. The habit is learned from the chains themselves, each pair judged without its
+//! own gap.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

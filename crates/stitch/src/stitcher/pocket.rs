@@ -47,7 +47,8 @@ pub(crate) struct Pockets {
 #[derive(Debug, Default)]
 struct Lane {
     members: BTreeSet<u32>,
-    /// When it may be solved again: a crowded lane is solved less often, so that the cost of a span stays flat.
+    /// When it may be solved again: a crowded lane is solved less often, so that the cost of a span stays
+    /// flat.
     next: UnixNanos,
 }
 
