@@ -18,17 +18,34 @@ use super::{Answer, Kind, Scenario, Span, Subject};
 /// When every scenario begins: 2026-11-20T10:00:00Z, in nanoseconds since the epoch.
 pub const BEGIN_UNIX_NANOS: u64 = 1_795_168_800_000_000_000;
 
+/// Which HTTP attributes an instrumentation writes (`OTEL_SEMCONV_STABILITY_OPT_IN`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Convention {
+    /// `http`: the stable ones.
+    Stable,
+    /// Not set: the ones before; Python's clients then write three attributes and no `error.type`.
+    Old,
+    /// `http/dup`: both.
+    Both,
+}
+
 /// Makes requests of a scenario's spans.
 #[derive(Clone, Copy, Debug)]
 pub struct Exporter<'a> {
     scenario: &'a Scenario,
     salt: &'a str,
+    convention: Convention,
 }
 
 impl<'a> Exporter<'a> {
     /// An exporter whose ids, tasks and services are told from others by `salt`.
     pub fn new(scenario: &'a Scenario, salt: &'a str) -> Self {
-        Self { scenario, salt }
+        Self { scenario, salt, convention: Convention::Stable }
+    }
+
+    /// The same with other HTTP attributes.
+    pub fn with(self, convention: Convention) -> Self {
+        Self { convention, ..self }
     }
 
     /// The tenant and the encoded request of spans that one process exports together.
@@ -82,7 +99,14 @@ impl<'a> Exporter<'a> {
                 } else {
                     method.clone()
                 };
-                (name, http(span.kind, method, &url, span.answer))
+                let stable = http(span.kind, method, &url, span.answer);
+                let old = stable.iter().filter_map(|attribute| before_stable(attribute, &url));
+                let attributes = match self.convention {
+                    Convention::Stable => stable,
+                    Convention::Old => old.collect(),
+                    Convention::Both => stable.iter().cloned().chain(old).collect(),
+                };
+                (name, attributes)
             }
             Subject::Named(name) => (self.expand(name), Vec::new()),
         };
@@ -167,6 +191,24 @@ fn http(kind: Kind, method: &str, url: &str, answer: Answer) -> Vec<KeyValue> {
         _ => {}
     }
     attributes
+}
+
+/// Stable names, and what the same was called before; what is not here was not written by clients.
+const OLD_NAMES: [(&str, &str); 6] = [
+    ("http.request.method", "http.method"),
+    ("http.response.status_code", "http.status_code"),
+    ("http.route", "http.route"),
+    ("url.full", "http.url"),
+    ("url.path", "http.target"),
+    ("url.scheme", "http.scheme"),
+];
+
+/// An attribute of a request to `url` as it was before the conventions were stable, if it was.
+fn before_stable(attribute: &KeyValue, url: &str) -> Option<KeyValue> {
+    let (_, old) = OLD_NAMES.iter().find(|(stable, _)| *stable == attribute.key)?;
+    let value = attribute.value.clone()?.value?;
+    // The target holds path and query.
+    Some(if *old == "http.target" { text(old, url) } else { key_value(old, value) })
 }
 
 /// Exception class and status message of what has no status code.

@@ -1,7 +1,7 @@
 //! Every situation of `tests/scenarios/` through the product, in every order.
 //!
-//! A scenario is replayed as its file tells it, backwards, shuffled, each span as a request of its own, and
-//! everything twice. All must give the jobs that the file expects: jobs are a function of the set of spans.
+//! A scenario is replayed as its file tells it, backwards, shuffled, each span as a request of its own,
+//! everything repeated, and with the HTTP attributes of older instrumentations. All must give the jobs that the file expects: jobs are a function of the set of spans.
 //! Only the revision, which counts how often a job was told, depends on when its spans came.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -11,7 +11,7 @@ mod replay;
 
 use proptest::prelude::*;
 use spantally_tests::scenario::expect::{Block, difference, reduce};
-use spantally_tests::scenario::otlp::Exporter;
+use spantally_tests::scenario::otlp::{Convention, Exporter};
 use spantally_tests::scenario::{Scenario, Span, directory, read_all};
 
 use self::found::Names;
@@ -37,6 +37,10 @@ fn arrivals(scenario: &Scenario) -> Vec<(String, Vec<Event>)> {
         ("span by span".to_owned(), each),
         ("everything three times".to_owned(), twice),
     ];
+    for convention in [Convention::Old, Convention::Both] {
+        let events = requests(exporter.with(convention), &spans, usize::MAX);
+        arrivals.push((format!("{convention:?} HTTP attributes"), events));
+    }
     for seed in SHUFFLE_SEEDS {
         let mut shuffled = spans.clone();
         shuffled.sort_by_cached_key(|span| scramble(seed, exporter.span_id(&span.label)));

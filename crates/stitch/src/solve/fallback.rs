@@ -62,8 +62,9 @@ fn density(pool: &Pool<'_>, group: &HookGroup, task: usize) -> Option<f64> {
     let last = group.last(pool);
     let known = &pool.tasks[task];
     let (first, call) = known.followups().next()?;
-    let end = known.end();
-    let one_shot = end.seconds_since(first.start) <= 0.1 + first.end.seconds_since(first.start);
+    // Asked once: status and result right after one another, and never again.
+    let asked: Vec<_> = known.followups().map(|(evidence, _)| evidence).collect();
+    let one_shot = asked.windows(2).all(|two| two[1].start.seconds_since(two[0].end) <= 0.1);
     let gap = first.start.seconds_since(last.evidence.end);
     let same = call.endpoint.provider == last.call.endpoint.provider
         && first.client.tenant == last.evidence.client.tenant

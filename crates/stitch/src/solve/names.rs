@@ -23,6 +23,7 @@ pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
         by_ancestor(pool, solution);
     }
     by_link(pool, solution);
+    by_job_of_task(pool, solution);
     by_callback(pool, solution);
     if !solution.groups.is_empty() {
         by_job(pool, solution);
@@ -120,6 +121,52 @@ fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
             solution.task_shot[at] = Some(exact(shot, JoinRule::SpanLink));
         }
     }
+}
+
+/// The one task and the one submit without another partner under a job id of the application.
+fn by_job_of_task(pool: &Pool<'_>, solution: &mut Solution) {
+    if pool.frames.is_empty() {
+        return;
+    }
+    let mut tasks: BTreeMap<(&Arc<str>, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    for (at, task) in pool.tasks.iter().enumerate() {
+        if let Some((first, call)) = task.followups().next()
+            && let Some(name) = job_above(pool, first)
+        {
+            tasks.entry((&call.endpoint.provider, name)).or_default().push(at);
+        }
+    }
+    if tasks.is_empty() {
+        return;
+    }
+    let mut submits: BTreeMap<(&Arc<str>, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        if shot.is_async()
+            && shot.call.accepted != Accepted::No
+            && let Some(name) = job_above(pool, shot.evidence)
+        {
+            submits.entry((&shot.call.endpoint.provider, name)).or_default().push(at);
+        }
+    }
+    let taken: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
+    for (name, tasks) in tasks {
+        let [task] = *tasks else { continue };
+        let shots = submits.get(&name).map(Vec::as_slice).unwrap_or_default();
+        let accepted = |shot: &&usize| pool.shots[**shot].call.accepted == Accepted::Yes;
+        let accepted: Vec<usize> = shots.iter().filter(accepted).copied().collect();
+        let likeliest = if accepted.is_empty() { shots } else { &accepted };
+        let [shot] = *likeliest else { continue };
+        if pool.shots[shot].task.is_none() && !pool.tasks[task].named && !taken.contains(&shot) {
+            solution.task_shot[task].get_or_insert(exact(shot, JoinRule::CorrelationId));
+        }
+    }
+}
+
+/// The application's job id on the nearest span above that has one.
+fn job_above<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Option<&'a Arc<str>> {
+    let above = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.correlations);
+    let mut jobs = above.filter(|known| known.kind == CorrelationKind::Job);
+    jobs.next().map(|known| &known.value)
 }
 
 /// Submits that may have made a task and do not name it.

@@ -71,11 +71,6 @@ impl<'a> Task<'a> {
             call_of(evidence).is_some_and(|call| !matches!(call.role, Role::Submit | Role::Sync))
         })
     }
-
-    /// End of the last call.
-    pub(crate) fn end(&self) -> UnixNanos {
-        self.calls.iter().map(|evidence| evidence.end).max().unwrap_or_default()
-    }
 }
 
 /// A delivery without a task id.
