@@ -8,7 +8,7 @@
 //! intervals, which need no join. All candidates are then solved as a whole: nearest-first would lock a wrong
 //! pair and pass the error on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::call::{Accepted, Client, FrameKind};
@@ -71,11 +71,20 @@ pub(crate) struct Binder<'p, 'a> {
     shots: Vec<usize>,
     /// Per open shot: it is one of two equal accepted submits within a second.
     doubled: Vec<bool>,
+    /// Services that submit to a provider themselves.
+    submitters: BTreeSet<Submitter<'a>>,
     /// By entity: how often entities of its provider come, per second.
     rates: Vec<f64>,
 }
 
 type ClassKey<'a> = (&'a Arc<Client>, &'a Arc<str>, u64, Option<FrameKind>);
+
+/// A service and a provider.
+type Submitter<'a> = (&'a str, &'a str);
+
+fn submitter<'a>(client: &'a Client, shot: &Shot<'a>) -> Submitter<'a> {
+    (&client.service, &shot.call.endpoint.provider)
+}
 
 impl<'p, 'a> Binder<'p, 'a> {
     /// `merged` ties delivery groups to tasks found by fallback polls.
@@ -87,6 +96,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             habits: Habits::default(),
             shots: open.shots.clone(),
             doubled: Vec::new(),
+            submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
             rates: Vec::new(),
         };
         binder.collect(open);
@@ -298,7 +308,9 @@ impl<'p, 'a> Binder<'p, 'a> {
     fn hints(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
         let Some(first) = self.first_call(entity) else { return 0.0 };
         let delivered = entity.hooked.then_some(entity.first);
-        hint::worth(self.pool, shot, first, delivered, entity.group.is_some())
+        let follows_own = || self.submitters.contains(&submitter(&first.client, shot));
+        let away = if !entity.hooked && follows_own() { hint::away(shot, first) } else { 0.0 };
+        away + hint::worth(self.pool, shot, first, delivered, entity.group.is_some())
     }
 
     fn has_double(&self, at: usize) -> bool {

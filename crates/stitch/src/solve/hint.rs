@@ -61,6 +61,18 @@ pub(crate) fn worth<'a>(
     kin + linked + blocking + enclosing(pool, shot, delivered)
 }
 
+/// What speaks against a submit by another process, of a service that submits for itself: such a service
+/// follows its own tasks, though any of its instances may be asked to. A service that only polls may follow
+/// anyone's.
+pub(crate) fn away(shot: &Shot<'_>, first: &Evidence) -> f64 {
+    let (asked, polled) = (&shot.evidence.client, &first.client);
+    match () {
+        () if asked == polled => 0.0,
+        () if asked.service == polled.service => -1.0,
+        () => -5.0,
+    }
+}
+
 /// Whether links of the first call or of a span above it name the submit's trace; none without links.
 pub(crate) fn links<'a>(pool: &Pool<'a>, shot: &Shot<'_>, first: &'a Evidence) -> Option<bool> {
     let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
