@@ -10,8 +10,14 @@ use crate::solve::pool::{Pool, Shot, call_of};
 /// A request that takes longer than this waited for its result.
 const BLOCKING_SECONDS: f64 = 1.0;
 
-/// Makes an attempt; `frames` are spans above it and no other attempt. The cause is set later.
-pub(super) fn attempt(pool: &Pool<'_>, draft: &AttemptDraft<'_>, frames: &[&Evidence]) -> Attempt {
+/// Makes an attempt; `frames` are spans above it and no other attempt, `shared` are above others too. The cause
+/// is set later.
+pub(super) fn attempt(
+    pool: &Pool<'_>,
+    draft: &AttemptDraft<'_>,
+    frames: &[&Evidence],
+    shared: &[&Evidence],
+) -> Attempt {
     let parts = &draft.parts;
     let shot = draft.shot.map(|shot| pool.shots[shot]);
     let lead = shot.map(|shot| shot.evidence).or_else(|| parts.first().copied());
@@ -42,7 +48,7 @@ pub(super) fn attempt(pool: &Pool<'_>, draft: &AttemptDraft<'_>, frames: &[&Evid
         ended_at: parts.iter().map(|part| part.end).max().unwrap_or_default(),
         calls: parts.iter().filter_map(|part| call_ref(part)).collect(),
         joins: draft.joins.clone(),
-        facts: fact::best(parts, frames),
+        facts: fact::best(parts, frames, shared),
     }
 }
 

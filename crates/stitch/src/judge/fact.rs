@@ -2,10 +2,12 @@
 //!
 //! A usage snapshot repeats on every poll and grows until the end, so the largest is the terminal one.
 
-use crate::call::{Evidence, Fact, FactValue, What};
+use crate::call::{Evidence, Fact, FactSource, FactValue, What};
 use crate::solve::pool::call_of;
 
-pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence]) -> Vec<Fact> {
+/// `frames` are above this attempt alone; of `shared` ones, above others too, only what was asked for holds:
+/// what was made and billed was so once.
+pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidence]) -> Vec<Fact> {
     let mut found: Vec<Fact> = Vec::new();
     for part in parts {
         call_of(part).into_iter().flat_map(|call| &call.facts).for_each(|fact| keep(&mut found, fact));
@@ -13,6 +15,12 @@ pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence]) -> Vec<Fact> {
     for frame in frames {
         if let What::Frame(frame) = &frame.what {
             frame.facts.iter().for_each(|fact| keep(&mut found, fact));
+        }
+    }
+    for frame in shared {
+        if let What::Frame(frame) = &frame.what {
+            let asked = frame.facts.iter().filter(|fact| fact.source == FactSource::Request);
+            asked.for_each(|fact| keep(&mut found, fact));
         }
     }
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -14,6 +14,9 @@ use crate::solve::pool::{Pool, call_of};
 /// Makes a job. Its state is the caller's to say.
 pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> Job {
     let above = frames_by_attempt(pool, draft);
+    let own = |frame: &&Evidence| above.iter().flatten().any(|held| held.span == frame.span);
+    let frames = draft.frames.iter().map(|&frame| pool.frames[frame]);
+    let shared: Vec<&Evidence> = frames.filter(|frame| !own(frame)).collect();
     let mut order: Vec<usize> = (0..draft.attempts.len()).collect();
     let starts: Vec<(UnixNanos, SpanKey)> = draft
         .attempts
@@ -26,7 +29,7 @@ pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) ->
         .collect();
     order.sort_unstable_by_key(|&at| starts[at]);
     let mut attempts: Vec<Attempt> =
-        order.iter().map(|&at| attempt::attempt(pool, &draft.attempts[at], &above[at])).collect();
+        order.iter().map(|&at| attempt::attempt(pool, &draft.attempts[at], &above[at], &shared)).collect();
     let failed: Vec<Option<UnixNanos>> = order
         .iter()
         .zip(&attempts)

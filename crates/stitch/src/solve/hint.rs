@@ -69,7 +69,7 @@ pub(crate) fn away(shot: &Shot<'_>, first: &Evidence) -> f64 {
     match () {
         () if asked == polled => 0.0,
         () if asked.service == polled.service => -1.0,
-        () => -5.0,
+        () => -8.0,
     }
 }
 
