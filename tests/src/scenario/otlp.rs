@@ -65,13 +65,18 @@ impl<'a> Exporter<'a> {
         (process.tenant.clone(), request.encode_to_vec())
     }
 
+    /// A service as the file names it.
+    pub fn service<'s>(&self, name: &'s str) -> &'s str {
+        name.strip_suffix(self.salt).unwrap_or(name)
+    }
+
     /// The span id of a label.
     pub fn span_id(&self, label: &str) -> [u8; 8] {
         let hash = self.hash("span", label).to_be_bytes();
         std::array::from_fn(|at| hash[at])
     }
 
-    /// What a text of the file stands for: `{name}` is a task id.
+    /// What a text of the file stands for: `{name}` is an id.
     pub fn expand(&self, text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;

@@ -55,7 +55,7 @@ impl<'a> Names<'a> {
             .with("provider", &*job.provider)
             .with("model", &*job.model)
             .with("operation", &*job.operation)
-            .with("service", &*job.service)
+            .with("service", self.exporter.service(&job.service))
             .with("tenant", &*job.tenant)
             .with("parent", parent.unwrap_or_default())
             .with("above", join(spans))

@@ -124,6 +124,32 @@ fn every_situation_has_a_scenario() {
     assert!(missing.is_empty(), "no tests/scenarios/NN-*.txt for situations {missing:?}");
 }
 
+/// Services side by side, all at the same moment, have the jobs that each has by itself.
+#[test]
+fn services_do_not_disturb_one_another() {
+    let mut all = scenarios();
+    // Which of two equal submits is followed is a guess: the neighbours' rhythm may change it, and no total.
+    all.retain(|scenario| !scenario.name.starts_with("11-"));
+    let mut failures = Vec::new();
+    for scenarios in all.windows(4) {
+        let scenarios: Vec<&Scenario> = scenarios.iter().collect();
+        let rules = Rules::new(scenarios.iter().copied());
+        let events: Vec<Event> = scenarios.iter().flat_map(|scenario| exported(scenario)).collect();
+        for (scenario, mut found) in scenarios.iter().zip(merged(&rules, &scenarios, &events)) {
+            reduce(&mut found, &scenario.expected);
+            let shown = difference(&without_revisions(&scenario.expected), &found);
+            failures.extend(shown.map(|shown| format!("{}.txt beside others:\n{shown}", scenario.name)));
+        }
+    }
+    assert!(failures.is_empty(), "{}\n{HOW_TO_READ}", failures.join("\n"));
+}
+
+/// The spans of a scenario as a service of its own.
+fn exported(scenario: &Scenario) -> Vec<Event> {
+    let spans: Vec<&Span> = scenario.spans().collect();
+    requests(Exporter::new(scenario, &scenario.name), &spans, 2)
+}
+
 /// A few scenarios of different services in one stream, some of their requests twice.
 fn streams(count: usize) -> impl Strategy<Value = (Vec<usize>, Vec<prop::sample::Index>, Vec<bool>)> {
     (
@@ -155,11 +181,7 @@ proptest! {
         let all = scenarios();
         let scenarios: Vec<&Scenario> = chosen.iter().map(|&at| &all[at]).collect();
         let rules = Rules::new(scenarios.iter().copied());
-        let mut events = Vec::new();
-        for scenario in &scenarios {
-            let spans: Vec<&Span> = scenario.spans().collect();
-            events.extend(requests(Exporter::new(scenario, &scenario.name), &spans, 2));
-        }
+        let mut events: Vec<Event> = scenarios.iter().flat_map(|scenario| exported(scenario)).collect();
         let expected = merged(&rules, &scenarios, &events);
         for (at, index) in order.iter().enumerate().take(events.len()) {
             let other = index.index(events.len());
@@ -176,9 +198,9 @@ proptest! {
     }
 }
 
-/// Scenarios that are small enough for a merged stream.
+/// Scenarios for a merged stream: small ones, and none whose submits nobody saw, for its polls may be anyone's.
 fn scenarios() -> Vec<Scenario> {
     let mut scenarios = read_all(&directory()).unwrap();
-    scenarios.retain(|scenario| scenario.spans().count() < 100);
+    scenarios.retain(|scenario| scenario.spans().count() < 100 && !scenario.name.starts_with("38-"));
     scenarios
 }

@@ -1,7 +1,8 @@
 //! Downloads: an output fetched from the provider's file host, whose name shows no task id.
 //!
 //! A client downloads right after the call that told it the address, so the attempt of that provider whose
-//! last call ended just before wins, one in the same trace first. Further files follow one another.
+//! last call ended just before wins, one in the same trace first, then one of the same service. Further files
+//! follow one another.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
         let download = download.evidence;
         let Some(provider) = call_of(download).map(|call| &*call.endpoint.provider) else { continue };
         let limit = places.partition_point(|place| place.end <= download.start.plus_ms(1));
-        let mut best: Option<(usize, f64, bool)> = None;
+        let mut best: Option<(usize, f64, (bool, bool))> = None;
         for (index, place) in places[..limit].iter().enumerate().rev() {
             let gap = download.start.seconds_since(place.end);
             if gap > TRACE_SECONDS {
@@ -45,12 +46,13 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
                 && place.last.client.tenant == download.client.tenant
                 && gap <= if kin { TRACE_SECONDS } else { BARE_SECONDS }
                 && (kin || !pool.lineage.tells(download) || !pool.lineage.tells(place.last));
-            let better = best.is_none_or(|(_, held, held_kin)| (kin, -gap) > (held_kin, -held));
+            let near = (kin, place.last.client.service == download.client.service);
+            let better = best.is_none_or(|(_, held, held_near)| (near, -gap) > (held_near, -held));
             if fits && better {
-                best = Some((index, gap, kin));
+                best = Some((index, gap, near));
             }
         }
-        let Some((index, gap, kin)) = best else { continue };
+        let Some((index, gap, (kin, _))) = best else { continue };
         let confidence = match (kin, gap) {
             (true, _) => Confidence::Strong,
             (false, gap) if gap < 0.05 => Confidence::Likely,

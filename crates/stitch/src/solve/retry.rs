@@ -6,6 +6,8 @@
 //! URL is submitted anyway. The habit is learned from the chains themselves, each pair judged without its
 //! own gap.
 
+use std::hash::BuildHasher;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -116,7 +118,7 @@ fn marks(a: &Shot<'_>, b: &Shot<'_>) -> Mark {
     }
 }
 
-/// How often each request is submitted, per second, over the time that the pool spans.
+/// How often a client submits each request, per second, over the time that the pool spans.
 pub(crate) struct Rates {
     counts: HashMap<u64, u32, FixedState>,
     seconds: f64,
@@ -126,7 +128,7 @@ impl Rates {
     pub(crate) fn new(pool: &Pool<'_>) -> Self {
         let mut counts = HashMap::<u64, u32, FixedState>::default();
         for shot in &pool.shots {
-            *counts.entry(shot.call.request).or_insert(0) += 1;
+            *counts.entry(client_request(shot)).or_insert(0) += 1;
         }
         let (first, last) = (pool.shots.first(), pool.shots.last());
         let seconds = match (first, last) {
@@ -137,8 +139,13 @@ impl Rates {
     }
 
     pub(crate) fn of(&self, shot: &Shot<'_>) -> f64 {
-        f64::from(self.counts.get(&shot.call.request).copied().unwrap_or(1)) / self.seconds
+        f64::from(self.counts.get(&client_request(shot)).copied().unwrap_or(1)) / self.seconds
     }
+}
+
+/// What a client asks: another service's traffic says nothing of this one's.
+fn client_request(shot: &Shot<'_>) -> u64 {
+    FixedState::default().hash_one((shot.call.request, &shot.evidence.client))
 }
 
 fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, from: usize, to: usize) -> f64 {
