@@ -1,8 +1,9 @@
 //! Every situation of `tests/scenarios/` through the product, in every order.
 //!
 //! A scenario is replayed as its file tells it, backwards, shuffled, each span as a request of its own,
-//! everything repeated, and with the HTTP attributes of older instrumentations. All must give the jobs that the file expects: jobs are a function of the set of spans.
-//! Only the revision, which counts how often a job was told, depends on when its spans came.
+//! everything repeated, and with the HTTP attributes of older instrumentations. All must give the jobs that
+//! the file expects: jobs are a function of the set of spans. Only the revision, which counts how often a job
+//! was told, depends on when its spans came.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -198,7 +199,8 @@ proptest! {
     }
 }
 
-/// Scenarios for a merged stream: small ones, and none whose submits nobody saw, for its polls may be anyone's.
+/// Scenarios for a merged stream: small ones, and none whose submits nobody saw, for its polls may be
+/// anyone's.
 fn scenarios() -> Vec<Scenario> {
     let mut scenarios = read_all(&directory()).unwrap();
     scenarios.retain(|scenario| scenario.spans().count() < 100 && !scenario.name.starts_with("38-"));
