@@ -55,8 +55,9 @@ impl Stitcher {
         let loose = match call.role {
             Role::Submit => alone && call.task.is_none(),
             Role::Webhook => call.task.is_none(),
-            Role::Download | Role::Poll | Role::Result | Role::Cancel => alone,
-            Role::Sync | Role::Session => false,
+            // Also a sync call: the SDK's retry of it is a span, and a trace, of its own.
+            Role::Download | Role::Poll | Role::Result | Role::Cancel | Role::Sync => alone,
+            Role::Session => false,
         };
         let near = has_neighbours(evidence);
         let ids = call.correlations.iter().filter_map(|known| name_of(tenant, known));

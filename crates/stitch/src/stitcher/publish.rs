@@ -155,7 +155,7 @@ impl Stitcher {
         }
         let id = judge::job_id(pool, solution, draft);
         let settle = last.plus_ms(settings.settle_delay_ms);
-        let firm_at = started.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
+        let mut firm_at = started.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
         let mut found = Found { id, members, pins, job: None, wake: settle, firm: firm_at <= self.now };
         if !all && settle > self.now {
             return found;
@@ -164,6 +164,11 @@ impl Stitcher {
         let idle = last.plus_ms(settings.idle_timeout_ms);
         let limit = idle.min(started.plus_ms(settings.absolute_timeout_ms)).max(settle);
         let done = all || limit <= self.now || judge::is_decided(&job);
+        if done {
+            // What has ended waits for a resubmission or a delivery, not for its task.
+            firm_at = firm_at.min(last.plus_ms(settings.rematch_ms.max(settings.settle_delay_ms)));
+            found.firm = firm_at <= self.now;
+        }
         found.wake = if done { firm_at.max(settle) } else { limit.min(firm_at.max(settle.plus_ms(1_000))) };
         if found.wake <= self.now {
             found.wake = limit;
@@ -268,7 +273,7 @@ pub(super) fn solved<'a>(
 }
 
 /// The lanes in which a submit waits for a task, or a task or a delivery for a submit.
-fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
+pub(super) fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
     let open = solve::open(pool, solution);
     let shots = open.shots.iter().map(|&shot| pool.shots[shot].evidence);
     let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
