@@ -53,7 +53,7 @@ impl Stitcher {
         let tenant = &evidence.client.tenant;
         let alone = !evidence.parent.is_some();
         let loose = match call.role {
-            Role::Submit => alone && call.task.is_none(),
+            Role::Submit => alone,
             Role::Webhook => call.task.is_none(),
             // Also a sync call: the SDK's retry of it is a span, and a trace, of its own.
             Role::Download | Role::Poll | Role::Result | Role::Cancel | Role::Sync => alone,
@@ -80,6 +80,11 @@ impl Stitcher {
         let pocket = self.pockets.create(slot, brief.start, brief.last);
         if let Some(item) = self.index.item_mut(slot) {
             item.pocket = pocket;
+        }
+        if brief.role == Role::Webhook
+            && let Some(pocket) = self.pockets.get_mut(pocket)
+        {
+            pocket.hook = brief.lane.is_some();
         }
         if let Some(lane) = &brief.lane {
             self.pockets.join_lane(pocket, lane.clone());

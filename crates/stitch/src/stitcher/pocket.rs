@@ -28,6 +28,8 @@ pub(crate) struct Pocket {
     scheduled: u64,
     /// The lanes that it waits in.
     pub(crate) lanes: SmallVec<[LaneKey; 1]>,
+    /// Holds a delivery that names no task.
+    pub(crate) hook: bool,
     /// Jobs as last found.
     pub(crate) jobs: SmallVec<[JobId; 1]>,
     /// Nothing came since it was last published.
@@ -71,6 +73,7 @@ impl Pockets {
             started,
             scheduled: NEVER,
             lanes: SmallVec::new(),
+            hook: false,
             jobs: SmallVec::new(),
             settled: false,
         };
@@ -155,8 +158,31 @@ impl Pockets {
         }
     }
 
-    pub(crate) fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
+    fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
         self.lanes.get(key).into_iter().flat_map(|lane| &lane.members).copied()
+    }
+
+    /// A lane with all lanes that share a pocket with it, one after another, and their pockets.
+    pub(crate) fn lane_group(&self, key: &LaneKey) -> (BTreeSet<LaneKey>, Vec<u32>) {
+        let mut keys = BTreeSet::from([key.clone()]);
+        let mut members = BTreeSet::new();
+        let mut open = vec![key.clone()];
+        while let Some(key) = open.pop() {
+            for at in self.lane(&key) {
+                let lanes = self.get(at).filter(|_| members.insert(at)).map(|pocket| &pocket.lanes);
+                for lane in lanes.into_iter().flatten() {
+                    if keys.insert(lane.clone()) {
+                        open.push(lane.clone());
+                    }
+                }
+            }
+        }
+        (keys, members.into_iter().collect())
+    }
+
+    /// Whether deliveries that name no task wait in a lane: then any task of the provider may be theirs.
+    pub(crate) fn has_hooks(&self, key: &LaneKey) -> bool {
+        self.lane(key).any(|at| self.get(at).is_some_and(|pocket| pocket.hook))
     }
 
     /// Whether a lane may be solved now; if so, it may not be for a while. Else, when it may.
@@ -185,6 +211,7 @@ impl Pockets {
             pocket.last = pocket.last.max(gone.last);
             pocket.started = pocket.started.min(gone.started);
             pocket.settled &= gone.settled;
+            pocket.hook |= gone.hook;
             pocket.jobs.extend(gone.jobs);
             again = (gone.scheduled != NEVER).then_some(gone.scheduled);
         }

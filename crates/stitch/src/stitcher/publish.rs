@@ -60,14 +60,19 @@ impl Stitcher {
         for at in due {
             self.pockets.again(at, self.now);
         }
+        let mut solved_lanes: BTreeSet<LaneKey> = BTreeSet::new();
         for (lane, due) in lanes {
+            if solved_lanes.contains(&lane) {
+                continue;
+            }
             if let Err(later) = self.pockets.turn(&lane, self.now) {
                 for at in due {
                     self.pockets.schedule(at, later);
                 }
                 continue;
             }
-            let pockets: Vec<u32> = self.pockets.lane(&lane).collect();
+            let (keys, pockets) = self.pockets.lane_group(&lane);
+            solved_lanes.extend(keys);
             self.solve_lane(&pockets, &mut changes);
         }
         (changes, more)
@@ -92,6 +97,7 @@ impl Stitcher {
         let young = pocket.started.plus_ms(UNBOUND_MS) > self.now;
         let pins = pocket.pins.clone();
         let (found, loose) = self.found(&slots, &pins, false);
+        let loose = if young { self.with_hooks(&slots, loose) } else { loose };
         if young && !loose.is_empty() && pins.is_empty() {
             for lane in &loose {
                 self.pockets.join_lane(at, lane.clone());
@@ -100,6 +106,19 @@ impl Stitcher {
         }
         self.adopt(&[at], found, changes);
         Vec::new()
+    }
+
+    /// The lanes of some items in which deliveries without a name wait are theirs as well.
+    pub(super) fn with_hooks(&self, slots: &[u32], mut lanes: Vec<LaneKey>) -> Vec<LaneKey> {
+        let first = |&slot: &u32| self.index.item(slot)?.evidence().first();
+        for evidence in slots.iter().filter_map(first) {
+            let Some(call) = solve::pool::call_of(evidence) else { continue };
+            let key = (evidence.client.tenant.clone(), call.endpoint.provider.clone());
+            if !lanes.contains(&key) && self.pockets.has_hooks(&key) {
+                lanes.push(key);
+            }
+        }
+        lanes
     }
 
     fn solve_lane(&mut self, pockets: &[u32], changes: &mut Vec<Change>) {

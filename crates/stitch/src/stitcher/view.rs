@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::job::{Job, State};
 use crate::judge;
+use crate::solve::union::Union;
 use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::publish::{loose, solved};
 use crate::stitcher::{Pin, Stitcher};
@@ -30,35 +31,36 @@ impl Stitcher {
     }
 
     /// A pocket that is complete in itself is shown at once; what waits for something outside is shown with
-    /// all that waits in the same lane, whether it has joined it yet or not.
+    /// all that waits in the same lanes, whether it has joined them yet or not.
     fn show(&self, wanted: impl Fn(&Pocket) -> bool, mut visit: impl FnMut(Job)) {
-        let mut waiting: BTreeMap<LaneKey, Vec<u32>> = BTreeMap::new();
+        let mut waiting: Vec<(u32, Vec<LaneKey>)> = Vec::new();
         for (at, pocket) in self.pockets.iter().filter(|(_, pocket)| wanted(pocket)) {
-            if let Some(lane) = pocket.lanes.first() {
-                waiting.entry(lane.clone()).or_default().push(at);
+            if !pocket.lanes.is_empty() {
+                waiting.push((at, pocket.lanes.to_vec()));
                 continue;
             }
-            let (jobs, lane) = self.drafted(&[at]);
-            match lane.filter(|_| pocket.pins.is_empty()) {
-                Some(lane) => waiting.entry(lane).or_default().push(at),
-                None => jobs.into_iter().for_each(&mut visit),
+            let (jobs, lanes) = self.drafted(&[at]);
+            if lanes.is_empty() || !pocket.pins.is_empty() {
+                jobs.into_iter().for_each(&mut visit);
+            } else {
+                waiting.push((at, lanes));
             }
         }
-        for pockets in waiting.values() {
-            self.drafted(pockets).0.into_iter().for_each(&mut visit);
+        for pockets in connected(&waiting) {
+            self.drafted(&pockets).0.into_iter().for_each(&mut visit);
         }
     }
 
-    /// The jobs of a pocket, and of its lane if it is in one.
+    /// The jobs of a pocket, and of its lanes if it is in some.
     pub(super) fn look_at(&self, at: u32) -> Vec<Job> {
         match self.pockets.get(at).and_then(|pocket| pocket.lanes.first()) {
-            Some(lane) => self.drafted(&self.pockets.lane(lane).collect::<Vec<_>>()).0,
+            Some(lane) => self.drafted(&self.pockets.lane_group(lane).1).0,
             None => self.drafted(&[at]).0,
         }
     }
 
-    /// The jobs of some pockets, and a lane in which something of them waits.
-    fn drafted(&self, pockets: &[u32]) -> (Vec<Job>, Option<LaneKey>) {
+    /// The jobs of some pockets, and the lanes in which something of them waits.
+    fn drafted(&self, pockets: &[u32]) -> (Vec<Job>, Vec<LaneKey>) {
         let slots = self.members(pockets);
         let pins: Vec<Pin> = pockets
             .iter()
@@ -71,6 +73,22 @@ impl Stitcher {
         for job in jobs.iter_mut().filter(|job| self.published.contains_key(&job.id)) {
             job.state = State::Settled;
         }
-        (jobs, loose(&pool, &solution).into_iter().next())
+        (jobs, self.with_hooks(&slots, loose(&pool, &solution)))
     }
+}
+
+/// Pockets that share a lane, directly or through others.
+fn connected(waiting: &[(u32, Vec<LaneKey>)]) -> Vec<Vec<u32>> {
+    let mut union = Union::new(waiting.len());
+    let mut first: BTreeMap<&LaneKey, usize> = BTreeMap::new();
+    for (place, (_, lanes)) in waiting.iter().enumerate() {
+        for lane in lanes {
+            union.join(*first.entry(lane).or_insert(place), place);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (place, (at, _)) in waiting.iter().enumerate() {
+        groups.entry(union.find(place)).or_default().push(*at);
+    }
+    groups.into_values().collect()
 }
