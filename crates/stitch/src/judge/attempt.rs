@@ -10,8 +10,8 @@ use crate::solve::pool::{Pool, Shot, call_of};
 /// A request that takes longer than this waited for its result.
 const BLOCKING_SECONDS: f64 = 1.0;
 
-/// Makes an attempt; `frames` are spans above it and no other attempt, `shared` are above others too. The cause
-/// is set later.
+/// Makes an attempt; `frames` are spans above it and no other attempt, `shared` are above others too. The
+/// cause is set later.
 pub(super) fn attempt(
     pool: &Pool<'_>,
     draft: &AttemptDraft<'_>,

@@ -77,7 +77,7 @@ impl Stitcher {
     }
 
     fn open_pocket(&mut self, slot: u32, brief: &Brief) {
-        let pocket = self.pockets.create(slot, brief.start, brief.last);
+        let pocket = self.pockets.create(slot, brief.start, brief.start.max(self.now), brief.last);
         if let Some(item) = self.index.item_mut(slot) {
             item.pocket = pocket;
         }

@@ -24,6 +24,9 @@ pub(crate) struct Pocket {
     pub(crate) last: UnixNanos,
     /// Start of the first call.
     pub(crate) started: UnixNanos,
+    /// When its newest part came to be known: the later of that part's start and its arrival. Spans that come
+    /// hours late wait for one another as fresh ones do.
+    pub(crate) opened: UnixNanos,
     /// Second of the wheel at which it is looked at next.
     scheduled: u64,
     /// The lanes that it waits in.
@@ -65,12 +68,19 @@ fn second(moment: UnixNanos) -> u64 {
 }
 
 impl Pockets {
-    pub(crate) fn create(&mut self, member: u32, started: UnixNanos, last: UnixNanos) -> u32 {
+    pub(crate) fn create(
+        &mut self,
+        member: u32,
+        started: UnixNanos,
+        opened: UnixNanos,
+        last: UnixNanos,
+    ) -> u32 {
         let pocket = Pocket {
             members: SmallVec::from_slice(&[member]),
             pins: Vec::new(),
             last,
             started,
+            opened,
             scheduled: NEVER,
             lanes: SmallVec::new(),
             hook: false,
@@ -210,6 +220,7 @@ impl Pockets {
             pocket.pins.extend(gone.pins);
             pocket.last = pocket.last.max(gone.last);
             pocket.started = pocket.started.min(gone.started);
+            pocket.opened = pocket.opened.max(gone.opened);
             pocket.settled &= gone.settled;
             pocket.hook |= gone.hook;
             pocket.jobs.extend(gone.jobs);

@@ -94,7 +94,7 @@ impl Stitcher {
         let Some(pocket) = self.pockets.get(at) else { return Vec::new() };
         let mut slots = pocket.members.to_vec();
         slots.sort_unstable();
-        let young = pocket.started.plus_ms(UNBOUND_MS) > self.now;
+        let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now;
         let pins = pocket.pins.clone();
         let (found, loose) = self.found(&slots, &pins, false);
         let loose = if young { self.with_hooks(&slots, loose) } else { loose };
@@ -167,14 +167,15 @@ impl Stitcher {
         let settings = &self.settings;
         let (members, pins) = members_of(pool, solution, draft);
         let homes = members.iter().filter_map(|&slot| self.pockets.get(self.pocket_of(slot)?));
-        let (mut last, mut started) = (UnixNanos(0), UnixNanos(u64::MAX));
+        let (mut last, mut opened, mut started) = (UnixNanos(0), UnixNanos(0), UnixNanos(u64::MAX));
         for pocket in homes {
             last = last.max(pocket.last);
+            opened = opened.max(pocket.opened);
             started = started.min(pocket.started);
         }
         let id = judge::job_id(pool, solution, draft);
         let settle = last.plus_ms(settings.settle_delay_ms);
-        let mut firm_at = started.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
+        let mut firm_at = opened.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
         let mut found = Found { id, members, pins, job: None, wake: settle, firm: firm_at <= self.now };
         if !all && settle > self.now {
             return found;
