@@ -52,12 +52,11 @@ impl Stitcher {
         let call = call_of(evidence)?;
         let tenant = &evidence.client.tenant;
         let alone = !evidence.parent.is_some();
+        // A sync call too: the SDK's retry of it is a span, and a trace, of its own.
         let loose = match call.role {
-            Role::Submit => alone,
             Role::Webhook => call.task.is_none(),
-            // Also a sync call: the SDK's retry of it is a span, and a trace, of its own.
-            Role::Download | Role::Poll | Role::Result | Role::Cancel | Role::Sync => alone,
             Role::Session => false,
+            _ => alone,
         };
         let near = has_neighbours(evidence);
         let ids = call.correlations.iter().filter_map(|known| name_of(tenant, known));
@@ -81,10 +80,8 @@ impl Stitcher {
         if let Some(item) = self.index.item_mut(slot) {
             item.pocket = pocket;
         }
-        if brief.role == Role::Webhook
-            && let Some(pocket) = self.pockets.get_mut(pocket)
-        {
-            pocket.hook = brief.lane.is_some();
+        if brief.role == Role::Webhook && brief.lane.is_some() {
+            self.pockets.mark_hook(pocket);
         }
         if let Some(lane) = &brief.lane {
             self.pockets.join_lane(pocket, lane.clone());

@@ -52,6 +52,8 @@ pub(crate) struct Pockets {
 #[derive(Debug, Default)]
 struct Lane {
     members: BTreeSet<u32>,
+    /// Those of them that hold a delivery without a name.
+    hooks: BTreeSet<u32>,
     /// When it may be solved again: a crowded lane is solved less often, so that the cost of a span stays
     /// flat.
     next: UnixNanos,
@@ -152,7 +154,23 @@ impl Pockets {
         let Some(pocket) = self.get_mut(at) else { return };
         if !pocket.lanes.contains(&key) {
             pocket.lanes.push(key.clone());
-            self.lanes.entry(key).or_default().members.insert(at);
+            let hook = pocket.hook;
+            let lane = self.lanes.entry(key).or_default();
+            lane.members.insert(at);
+            if hook {
+                lane.hooks.insert(at);
+            }
+        }
+    }
+
+    /// Notes that a pocket holds a delivery that names no task.
+    pub(crate) fn mark_hook(&mut self, at: u32) {
+        let Some(pocket) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        pocket.hook = true;
+        for key in &pocket.lanes {
+            if let Some(lane) = self.lanes.get_mut(key) {
+                lane.hooks.insert(at);
+            }
         }
     }
 
@@ -161,6 +179,7 @@ impl Pockets {
         for key in std::mem::take(&mut pocket.lanes) {
             if let Some(lane) = self.lanes.get_mut(&key) {
                 lane.members.remove(&at);
+                lane.hooks.remove(&at);
                 if lane.members.is_empty() {
                     self.lanes.remove(&key);
                 }
@@ -192,7 +211,7 @@ impl Pockets {
 
     /// Whether deliveries that name no task wait in a lane: then any task of the provider may be theirs.
     pub(crate) fn has_hooks(&self, key: &LaneKey) -> bool {
-        self.lane(key).any(|at| self.get(at).is_some_and(|pocket| pocket.hook))
+        self.lanes.get(key).is_some_and(|lane| !lane.hooks.is_empty())
     }
 
     /// Whether a lane may be solved now; if so, it may not be for a while. Else, when it may.
@@ -214,6 +233,9 @@ impl Pockets {
         for key in lanes {
             self.join_lane(into, key);
         }
+        if gone.hook {
+            self.mark_hook(into);
+        }
         let mut again = None;
         if let Some(pocket) = self.get_mut(into) {
             pocket.members.extend_from_slice(&gone.members);
@@ -222,7 +244,6 @@ impl Pockets {
             pocket.started = pocket.started.min(gone.started);
             pocket.opened = pocket.opened.max(gone.opened);
             pocket.settled &= gone.settled;
-            pocket.hook |= gone.hook;
             pocket.jobs.extend(gone.jobs);
             again = (gone.scheduled != NEVER).then_some(gone.scheduled);
         }
