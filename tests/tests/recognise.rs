@@ -111,15 +111,15 @@ fn describe(truth: truth::Role, evidence: Option<&Evidence>) -> String {
     match evidence.map(|evidence| &evidence.what) {
         None => line.push_str("nothing"),
         Some(What::Frame(frame)) => {
-            write!(line, "frame {:?} {} {}", frame.kind, frame.provider, frame.operation).unwrap();
-            write!(line, " task={} {:?}", frame.task.is_some(), frame.verdict).unwrap();
+            write!(line, "frame {:?} {} {}", frame.kind, frame.rare.provider, frame.rare.operation).unwrap();
+            write!(line, " task={} {:?}", frame.rare.task.is_some(), frame.verdict).unwrap();
         }
         Some(What::Call(call)) => {
             let endpoint = &call.endpoint;
             write!(line, "{} {} {}", call.role.as_str(), endpoint.provider, endpoint.rule).unwrap();
             write!(line, " model={} family={}", endpoint.model, endpoint.family).unwrap();
             write!(line, " operation={} task={}", endpoint.operation, call.task.is_some()).unwrap();
-            write!(line, " correlated={}", !call.correlations.is_empty()).unwrap();
+            write!(line, " correlated={}", !call.rare.correlations.is_empty()).unwrap();
             write!(line, " {:?}", call.answer).unwrap();
             if matches!(call.role, Role::Submit | Role::Sync) {
                 write!(line, " accepted={}", call.accepted.as_str()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spantally_stitch::{Call, Correlation, CorrelationKind, Endpoint, Role, TaskId};
+use spantally_stitch::{Call, CallRare, Correlation, CorrelationKind, Endpoint, Rare, Role, TaskId};
 
 use crate::answer;
 use crate::compile::{Recogniser, Rule};
@@ -67,17 +67,20 @@ impl Recogniser {
                 .or_else(|| id_in(&rule.tasks, span, target))
                 .or_else(|| id_in(&provider.tasks, span, target))
                 .or_else(|| self.task_attribute(span)),
-            alias: captured(rule.alias).or_else(|| id_in(&rule.aliases, span, target)),
-            parent_task: captured(rule.parent_task),
-            correlations,
             answer,
             accepted,
             verdict: words::better(self.worded(span, Some(rule.provider)), told),
-            resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
             request: request(method, target),
             agent: self.agent(span, rule.role, target),
-            callback,
-            facts: self.facts(span, Some(rule.provider), cache),
+            rare: Rare::new(CallRare {
+                links: span.links.clone(),
+                alias: captured(rule.alias).or_else(|| id_in(&rule.aliases, span, target)),
+                parent_task: captured(rule.parent_task),
+                correlations,
+                resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
+                callback,
+                facts: self.facts(span, Some(rule.provider), cache),
+            }),
         }
     }
 

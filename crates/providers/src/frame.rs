@@ -3,7 +3,7 @@
 //! No convention has an operation for image, video or speech jobs yet, and instrumentations invent their own
 //! words; the tables below are what OpenTelemetry, OpenLLMetry, OpenLIT and OpenInference write.
 
-use spantally_stitch::{FailureReason, Frame, FrameKind, TaskState, Verdict};
+use spantally_stitch::{FailureReason, Frame, FrameKind, FrameRare, Rare, TaskState, Verdict};
 
 use crate::answer;
 use crate::compile::Recogniser;
@@ -114,12 +114,11 @@ impl Recogniser {
         let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
         let operation = self.operation(span);
         let model = span.text(slots.response_model).or_else(|| span.text(slots.request_model));
-        let mut frame = Frame {
-            kind,
+        let mut rare = FrameRare {
+            links: span.links.clone(),
             name: cache.text(if is_generation { span.name } else { "" }),
             task: self.task_attribute(span).filter(|_| !self.is_clock(span, operation)),
             correlations: self.correlations(span),
-            verdict: None,
             provider: provider.map_or_else(|| cache.text(written), |index| self.provider(index).name.clone()),
             model: cache.text(model.unwrap_or_default()),
             operation: cache.text(operation),
@@ -127,10 +126,10 @@ impl Recogniser {
         };
         if let Some(count) = span.get(slots.choices) {
             let is_image = matches!(operation, "image_generation" | "image" | "text_to_image");
-            frame.facts.extend(facts::outputs(count, is_image));
+            rare.facts.extend(facts::outputs(count, is_image));
         }
-        frame.verdict = self.frame_verdict(span, &frame, provider);
-        frame
+        let verdict = self.frame_verdict(span, kind, &rare, provider);
+        Frame { kind, verdict, rare: Rare::new(rare) }
     }
 
     /// The operation, in our words where a dialect's word says less than the output type.
@@ -151,15 +150,21 @@ impl Recogniser {
     }
 
     /// A status word; else, of a span that stands for a whole generation, its error or its usage.
-    fn frame_verdict(&self, span: &SpanView<'_>, frame: &Frame, provider: Option<u16>) -> Option<Verdict> {
+    fn frame_verdict(
+        &self,
+        span: &SpanView<'_>,
+        kind: FrameKind,
+        rare: &FrameRare,
+        provider: Option<u16>,
+    ) -> Option<Verdict> {
         let worded = self.worded(span, provider);
-        let whole = matches!(frame.kind, FrameKind::Operation | FrameKind::Chat);
+        let whole = matches!(kind, FrameKind::Operation | FrameKind::Chat);
         let failing =
             worded.is_some_and(|verdict| verdict.state == TaskState::Failed && verdict.reason.is_none());
         if failing || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
             return Some(self.failure(span, provider));
         }
-        let used = frame.facts.iter().any(|fact| matches!(&*fact.name, "input_tokens" | "output_tokens"));
+        let used = rare.facts.iter().any(|fact| matches!(&*fact.name, "input_tokens" | "output_tokens"));
         let by_usage = (whole && used).then_some(Verdict { state: TaskState::Succeeded, reason: None });
         worded.or(by_usage)
     }

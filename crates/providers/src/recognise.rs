@@ -53,19 +53,19 @@ impl Recogniser {
     ) -> Option<Evidence> {
         let what = match span.kind {
             SpanKind::Client => match self.call(span, cache) {
-                Some(call) => What::Call(Box::new(call)),
-                None => What::Frame(Box::new(self.generation_frame(span, cache)?)),
+                Some(call) => What::Call(call),
+                None => What::Frame(self.generation_frame(span, cache)?),
             },
             SpanKind::Server => match self.delivery(span, cache) {
-                Some(call) => What::Call(Box::new(call)),
-                None => What::Frame(Box::new(self.frame(span, cache))),
+                Some(call) => What::Call(call),
+                None => What::Frame(self.frame(span, cache)),
             },
             SpanKind::Unspecified => match self.call(span, cache) {
-                Some(call) => What::Call(Box::new(call)),
-                None => What::Frame(Box::new(self.frame(span, cache))),
+                Some(call) => What::Call(call),
+                None => What::Frame(self.frame(span, cache)),
             },
             SpanKind::Internal | SpanKind::Producer | SpanKind::Consumer => {
-                What::Frame(Box::new(self.frame(span, cache)))
+                What::Frame(self.frame(span, cache))
             }
         };
         Some(Evidence {
@@ -74,7 +74,6 @@ impl Recogniser {
             start: span.start,
             end: span.end,
             client: client.clone(),
-            links: span.links.clone(),
             what,
         })
     }

@@ -4,7 +4,7 @@
 //! hook, and a segment or a parameter names the provider. Other paths are configured
 //! ([`crate::CorrelationConfig::webhooks`]).
 
-use spantally_stitch::{Call, Correlation, CorrelationKind, TaskId};
+use spantally_stitch::{Call, Correlation, CorrelationKind, Rare, TaskId};
 
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
@@ -57,13 +57,15 @@ impl Recogniser {
             None => (self.named_in(target, cache)?, Captures::new()),
         };
         let mut call = self.read(span, rule, method, target, &captures, cache);
-        correlations(target.query, &mut call.correlations);
-        call.correlations.dedup();
+        let mut rare = call.rare.into_inner();
+        correlations(target.query, &mut rare.correlations);
+        rare.correlations.dedup();
+        rare.callback = Some(cache.text(target.path));
+        call.rare = Rare::new(rare);
         call.task = call.task.or_else(|| {
             let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !id.is_empty()))?;
             Some(TaskId::new(&decode(id, true)))
         });
-        call.callback = Some(cache.text(target.path));
         Some(call)
     }
 

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use crate::frame::Frame;
 use crate::id::{SpanId, SpanKey, TaskId, UnixNanos};
 use crate::job::FailureReason;
+use crate::rare::{Empty, Rare};
 
-/// One span worth keeping.
+/// One span worth keeping. A server holds millions: it is two cache lines, and an ordinary one points at
+/// nothing of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     /// The span's identity.
@@ -23,19 +26,27 @@ pub struct Evidence {
     pub end: UnixNanos,
     /// Who made it.
     pub client: Arc<Client>,
-    /// Spans that this one links to.
-    pub links: Vec<SpanKey>,
     /// What kind of span it is.
     pub what: What,
+}
+
+impl Evidence {
+    /// Spans that this one links to.
+    pub fn links(&self) -> &[SpanKey] {
+        match &self.what {
+            What::Call(call) => &call.rare.links,
+            What::Frame(frame) => &frame.rare.links,
+        }
+    }
 }
 
 /// A call to a provider, or a span that only tells lineage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// One API call to a provider, or one delivery from it.
-    Call(Box<Call>),
+    Call(Call),
     /// An application or GenAI span above calls.
-    Frame(Box<Frame>),
+    Frame(Frame),
 }
 
 /// The process that made a span: shared by all spans of one resource.
@@ -172,29 +183,57 @@ pub struct Call {
     pub endpoint: Arc<Endpoint>,
     /// The provider's id of the task that this call is about, or made.
     pub task: Option<TaskId>,
-    /// A second id of the same task (Kling's external id, a Bedrock client token).
-    pub alias: Option<TaskId>,
-    /// The task that this submit derives from (upscale, extend, remix): another job, linked.
-    pub parent_task: Option<TaskId>,
-    /// Ids that the client chose.
-    pub correlations: Vec<Correlation>,
     /// How the request ended.
     pub answer: Answer,
     /// For submits and sync calls: what the provider file makes of the answer.
     pub accepted: Accepted,
     /// What this call tells of its task, if anything.
     pub verdict: Option<Verdict>,
-    /// Resend count that the client marked (`http.request.resend_count`, `x-stainless-retry-count`).
-    pub resend: Option<u16>,
     /// Fingerprint of method and full URL: equal requests have equal values.
     pub request: u64,
     /// Tells one client library from another: fingerprint of instrumentation scope and user agent in the
     /// upper 32 bits, of a poll's query shape in the lower.
     pub agent: u64,
+    /// What few calls have.
+    pub rare: Rare<CallRare>,
+}
+
+/// What few calls have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallRare {
+    /// Spans that the call's span links to.
+    pub links: Vec<SpanKey>,
+    /// A second id of the same task (Kling's external id, a Bedrock client token).
+    pub alias: Option<TaskId>,
+    /// The task that this submit derives from (upscale, extend, remix): another job, linked.
+    pub parent_task: Option<TaskId>,
+    /// Ids that the client chose.
+    pub correlations: Vec<Correlation>,
+    /// Resend count that the client marked (`http.request.resend_count`, `x-stainless-retry-count`).
+    pub resend: Option<u16>,
     /// The submit names a callback URL in a place that spans show, and this is its path without query.
     pub callback: Option<Arc<str>>,
     /// Quantities and dimensions for pricing.
     pub facts: Vec<Fact>,
+}
+
+impl Empty for CallRare {
+    fn empty() -> &'static Self {
+        static EMPTY: CallRare = CallRare {
+            links: Vec::new(),
+            alias: None,
+            parent_task: None,
+            correlations: Vec::new(),
+            resend: None,
+            callback: None,
+            facts: Vec::new(),
+        };
+        &EMPTY
+    }
+
+    fn is_empty(&self) -> bool {
+        self == Self::empty()
+    }
 }
 
 impl Call {
@@ -202,49 +241,6 @@ impl Call {
     pub fn library(&self) -> u32 {
         (self.agent >> 32) as u32
     }
-}
-
-/// An application or GenAI span above calls.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Frame {
-    /// Its kind.
-    pub kind: FrameKind,
-    /// The span's name, kept only for the wrapper and GenAI kinds (low cardinality by convention), else
-    /// empty.
-    pub name: Arc<str>,
-    /// The provider's id of a task, when an attribute of the span says so (`gen_ai.response.id`).
-    pub task: Option<TaskId>,
-    /// Ids that the client chose.
-    pub correlations: Vec<Correlation>,
-    /// What the span tells of the job's end.
-    pub verdict: Option<Verdict>,
-    /// Provider, when the span names one.
-    pub provider: Arc<str>,
-    /// Model, when the span names one.
-    pub model: Arc<str>,
-    /// Operation, when the span names one.
-    pub operation: Arc<str>,
-    /// Quantities and dimensions for pricing.
-    pub facts: Vec<Fact>,
-}
-
-/// What a span above calls is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FrameKind {
-    /// A request served: may hold several jobs.
-    Server,
-    /// A message consumed.
-    Consumer,
-    /// Any other span of the application.
-    Internal,
-    /// One generation as a whole: everything below is one job (`generate_content` and the like).
-    Operation,
-    /// Wraps one call of an SDK: ties its children, is not the border of a job (`replicate.run`).
-    Wrapper,
-    /// A GenAI chat or a leg of a conversation.
-    Chat,
-    /// A voice session: everything below is one job with a leg a call.
-    Session,
 }
 
 /// An id that the client chose and that more than one span shows.
@@ -330,4 +326,27 @@ pub enum FactSource {
     Response,
     /// What the provider says it bills.
     Reported,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FrameRare;
+
+    #[test]
+    fn evidence_is_two_cache_lines() {
+        assert_eq!(size_of::<Evidence>(), 128);
+        assert_eq!(size_of::<Frame>(), 16);
+    }
+
+    #[test]
+    fn what_is_empty_is_not_kept() {
+        assert_eq!(Rare::new(CallRare::default()), Rare::default());
+        assert_eq!(Rare::new(FrameRare::default()), Rare::default());
+        assert!(Rare::<FrameRare>::default().name.is_empty());
+        let rare = Rare::new(CallRare { resend: Some(1), ..CallRare::default() });
+        assert_eq!(rare.resend, Some(1));
+        assert_ne!(rare, Rare::default());
+        assert_eq!(Rare::new(rare.clone().into_inner()), rare);
+    }
 }

@@ -10,18 +10,22 @@
 //! [`Job`].
 
 mod call;
+mod frame;
 mod id;
 mod job;
 mod judge;
+mod rare;
 mod settings;
 mod solve;
 mod stitcher;
 
 pub use call::{
-    Accepted, Answer, Call, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact, FactSource,
-    FactValue, Frame, FrameKind, Role, TaskState, Verdict, What,
+    Accepted, Answer, Call, CallRare, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
+    FactSource, FactValue, Role, TaskState, Verdict, What,
 };
+pub use frame::{Frame, FrameKind, FrameRare};
 pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos};
 pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State};
+pub use rare::{Empty, Rare};
 pub use settings::Settings;
 pub use stitcher::{Change, Observed, Stitcher};

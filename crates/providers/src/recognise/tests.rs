@@ -54,14 +54,14 @@ fn what(recogniser: &Recogniser, span: &SpanView<'_>) -> Option<What> {
 
 fn call(recogniser: &Recogniser, span: &SpanView<'_>) -> Call {
     match what(recogniser, span) {
-        Some(What::Call(call)) => *call,
+        Some(What::Call(call)) => call,
         other => panic!("not a call: {other:?}"),
     }
 }
 
 fn frame(recogniser: &Recogniser, span: &SpanView<'_>) -> spantally_stitch::Frame {
     match what(recogniser, span) {
-        Some(What::Frame(frame)) => *frame,
+        Some(What::Frame(frame)) => frame,
         other => panic!("not a frame: {other:?}"),
     }
 }
@@ -77,7 +77,7 @@ fn line(call: &Call) -> String {
     };
     let id = |id: &Option<TaskId>| id.as_ref().map(ToString::to_string).unwrap_or_default();
     add("task", &id(&call.task));
-    add("parent", &id(&call.parent_task));
+    add("parent", &id(&call.rare.parent_task));
     add("model", &endpoint.model);
     add("family", &endpoint.family);
     add("operation", &endpoint.operation);

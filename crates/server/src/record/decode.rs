@@ -6,8 +6,8 @@ use prost::Message;
 use rust_decimal::Decimal;
 use spantally_proto::journal as wire;
 use spantally_stitch::{
-    Answer, Call, Client, Correlation, Endpoint, Evidence, Fact, FactValue, Frame, SpanId, SpanKey, TaskId,
-    TraceId, UnixNanos, Verdict, What,
+    Answer, Call, CallRare, Client, Correlation, Endpoint, Evidence, Fact, FactValue, Frame, FrameRare, Rare,
+    SpanId, SpanKey, TaskId, TraceId, UnixNanos, Verdict, What,
 };
 
 use super::codes::{Code, answer};
@@ -103,21 +103,21 @@ impl Decoder {
         let trace = self.trace.ok_or(RecordError::Missing { field: "trace" })?;
         let start = self.start.wrapping_add(record.start_delta.cast_unsigned());
         self.start = start;
+        let links = record.links.iter().map(read_link).collect::<Result<_, _>>()?;
         Ok(Evidence {
             span: SpanKey { trace, span: read_span(record.span) },
             parent: read_span(record.parent),
             start: UnixNanos(start),
             end: UnixNanos(start.wrapping_add(record.duration.cast_unsigned())),
             client: look_up("client", &self.clients, record.client)?,
-            links: record.links.iter().map(read_link).collect::<Result<_, _>>()?,
             what: match record.what.ok_or(RecordError::Missing { field: "what" })? {
-                wire::evidence_record::What::Call(call) => What::Call(Box::new(self.call(call)?)),
-                wire::evidence_record::What::Frame(frame) => What::Frame(Box::new(self.frame(frame)?)),
+                wire::evidence_record::What::Call(call) => What::Call(self.call(call, links)?),
+                wire::evidence_record::What::Frame(frame) => What::Frame(self.frame(frame, links)?),
             },
         })
     }
 
-    fn call(&self, record: wire::CallRecord) -> Result<Call, RecordError> {
+    fn call(&self, record: wire::CallRecord, links: Vec<SpanKey>) -> Result<Call, RecordError> {
         use wire::call_record::Task;
         Ok(Call {
             role: read_code("role", record.role)?,
@@ -127,31 +127,37 @@ impl Decoder {
                 Some(Task::TaskUuid(uuid)) => Some(TaskId::from_uuid(read_id("task_uuid", &uuid)?)),
                 Some(Task::TaskText(text)) => Some(TaskId::new(&text)),
             },
-            alias: read_task("alias", record.alias)?,
-            parent_task: read_task("parent_task", record.parent_task)?,
-            correlations: read_correlations(record.correlations)?,
             answer: read_answer(record.answer)?,
             accepted: read_code("accepted", record.accepted)?,
             verdict: read_verdict(record.state, record.reason)?,
-            resend: record.resend.map(read_resend).transpose()?,
             request: record.request,
             agent: look_up("agent", &self.agents, record.agent)?,
-            callback: record.callback.map(Arc::from),
-            facts: self.facts(record.facts)?,
+            rare: Rare::new(CallRare {
+                links,
+                alias: read_task("alias", record.alias)?,
+                parent_task: read_task("parent_task", record.parent_task)?,
+                correlations: read_correlations(record.correlations)?,
+                resend: record.resend.map(read_resend).transpose()?,
+                callback: record.callback.map(Arc::from),
+                facts: self.facts(record.facts)?,
+            }),
         })
     }
 
-    fn frame(&self, record: wire::FrameRecord) -> Result<Frame, RecordError> {
+    fn frame(&self, record: wire::FrameRecord, links: Vec<SpanKey>) -> Result<Frame, RecordError> {
         Ok(Frame {
             kind: read_code("kind", record.kind)?,
-            name: self.word("name", record.name)?,
-            task: read_task("task", record.task)?,
-            correlations: read_correlations(record.correlations)?,
             verdict: read_verdict(record.state, record.reason)?,
-            provider: self.word("provider", record.provider)?,
-            model: self.word("model", record.model)?,
-            operation: self.word("operation", record.operation)?,
-            facts: self.facts(record.facts)?,
+            rare: Rare::new(FrameRare {
+                links,
+                name: self.word("name", record.name)?,
+                task: read_task("task", record.task)?,
+                correlations: read_correlations(record.correlations)?,
+                provider: self.word("provider", record.provider)?,
+                model: self.word("model", record.model)?,
+                operation: self.word("operation", record.operation)?,
+                facts: self.facts(record.facts)?,
+            }),
         })
     }
 

@@ -196,7 +196,7 @@ impl<'o, 'a> Encoder<'o, 'a> {
         self.signed(5, evidence.end.0.wrapping_sub(start).cast_signed());
         let client = self.clients.index_of(&evidence.client);
         self.number(6, client.into());
-        for link in &evidence.links {
+        for link in evidence.links() {
             self.message(7, |encoder| encoder.link(*link));
         }
         match &evidence.what {
@@ -217,34 +217,34 @@ impl<'o, 'a> Encoder<'o, 'a> {
         if let Some(task) = &call.task {
             self.task(3, 4, task);
         }
-        self.task_reference(5, call.alias.as_ref());
-        self.task_reference(6, call.parent_task.as_ref());
-        self.correlations(7, &call.correlations);
+        self.task_reference(5, call.rare.alias.as_ref());
+        self.task_reference(6, call.rare.parent_task.as_ref());
+        self.correlations(7, &call.rare.correlations);
         self.number(8, answer::code(call.answer).into());
         self.code(9, call.accepted);
         self.verdict(10, 11, call.verdict);
-        if let Some(resend) = call.resend {
+        if let Some(resend) = call.rare.resend {
             self.some_number(12, resend.into());
         }
         self.fixed(13, call.request);
         let agent = self.agents.index_of(call.agent);
         self.number(14, agent.into());
-        if let Some(callback) = &call.callback {
+        if let Some(callback) = &call.rare.callback {
             self.bytes(15, callback.as_bytes());
         }
-        self.facts(16, &call.facts);
+        self.facts(16, &call.rare.facts);
     }
 
     fn frame(&mut self, frame: &'a Frame) {
         self.code(1, frame.kind);
-        self.word(2, &frame.name);
-        self.word(3, &frame.provider);
-        self.word(4, &frame.model);
-        self.word(5, &frame.operation);
-        self.task_reference(6, frame.task.as_ref());
-        self.correlations(7, &frame.correlations);
+        self.word(2, &frame.rare.name);
+        self.word(3, &frame.rare.provider);
+        self.word(4, &frame.rare.model);
+        self.word(5, &frame.rare.operation);
+        self.task_reference(6, frame.rare.task.as_ref());
+        self.correlations(7, &frame.rare.correlations);
         self.verdict(8, 9, frame.verdict);
-        self.facts(10, &frame.facts);
+        self.facts(10, &frame.rare.facts);
     }
 
     /// The index of a word plus one; none for the empty one.

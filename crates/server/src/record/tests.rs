@@ -8,9 +8,9 @@ use prost::Message;
 use rust_decimal::Decimal;
 use spantally_proto::journal as wire;
 use spantally_stitch::{
-    Accepted, Answer, Call, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact, FactSource,
-    FactValue, FailureReason, Frame, FrameKind, Role, SpanId, SpanKey, TaskId, TaskState, TraceId, UnixNanos,
-    Verdict, What,
+    Accepted, Answer, Call, CallRare, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
+    FactSource, FactValue, FailureReason, Frame, FrameKind, FrameRare, Rare, Role, SpanId, SpanKey, TaskId,
+    TaskState, TraceId, UnixNanos, Verdict, What,
 };
 
 use super::{RecordError, decode, decode_evidence, encode, encode_evidence};
@@ -68,6 +68,10 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     )
 }
 
+fn links() -> impl Strategy<Value = Vec<SpanKey>> {
+    vec(span_key(), 0..3)
+}
+
 fn correlations() -> impl Strategy<Value = Vec<Correlation>> {
     const KINDS: [CorrelationKind; 4] = [
         CorrelationKind::Idempotency,
@@ -109,26 +113,22 @@ fn call(endpoints: Vec<Arc<Endpoint>>) -> impl Strategy<Value = What> {
     let ending = (answer(), one_of(&ACCEPTED), proptest::option::of(verdict()));
     let marks = (proptest::option::of(any::<u16>()), any::<u64>(), 0..3_u64, proptest::option::of(word()));
     let place = (one_of(&Role::ALL), proptest::sample::select(endpoints));
-    (place, ids, correlations(), ending, marks, facts()).prop_map(
-        |((role, endpoint), (task, alias, parent_task), correlations, ending, marks, facts)| {
+    (place, ids, links(), correlations(), ending, marks, facts()).prop_map(
+        |((role, endpoint), (task, alias, parent_task), links, correlations, ending, marks, facts)| {
             let (answer, accepted, verdict) = ending;
             let (resend, request, agent, callback) = marks;
-            What::Call(Box::new(Call {
+            let rare = CallRare { links, alias, parent_task, correlations, resend, callback, facts };
+            What::Call(Call {
                 role,
                 endpoint,
                 task,
-                alias,
-                parent_task,
-                correlations,
                 answer,
                 accepted,
                 verdict,
-                resend,
                 request,
                 agent,
-                callback,
-                facts,
-            }))
+                rare: Rare::new(rare),
+            })
         },
     )
 }
@@ -145,19 +145,11 @@ fn frame() -> impl Strategy<Value = What> {
     ];
     let words = (word(), word(), word(), word());
     let task = proptest::option::of(task());
-    (one_of(&KINDS), words, task, correlations(), proptest::option::of(verdict()), facts()).prop_map(
-        |(kind, (name, provider, model, operation), task, correlations, verdict, facts)| {
-            What::Frame(Box::new(Frame {
-                kind,
-                name,
-                task,
-                correlations,
-                verdict,
-                provider,
-                model,
-                operation,
-                facts,
-            }))
+    let verdict = proptest::option::of(verdict());
+    (one_of(&KINDS), words, task, links(), correlations(), verdict, facts()).prop_map(
+        |(kind, (name, provider, model, operation), task, links, correlations, verdict, facts)| {
+            let rare = FrameRare { links, name, task, correlations, provider, model, operation, facts };
+            What::Frame(Frame { kind, verdict, rare: Rare::new(rare) })
         },
     )
 }
@@ -165,14 +157,13 @@ fn frame() -> impl Strategy<Value = What> {
 fn evidence(clients: Vec<Arc<Client>>, endpoints: Vec<Arc<Endpoint>>) -> impl Strategy<Value = Evidence> {
     let what = prop_oneof![3 => call(endpoints), 1 => frame()];
     let client = proptest::sample::select(clients);
-    (span_key(), any::<[u8; 8]>(), any::<u64>(), any::<u64>(), client, vec(span_key(), 0..3), what).prop_map(
-        |(span, parent, start, end, client, links, what)| Evidence {
+    (span_key(), any::<[u8; 8]>(), any::<u64>(), any::<u64>(), client, what).prop_map(
+        |(span, parent, start, end, client, what)| Evidence {
             span,
             parent: SpanId(parent),
             start: UnixNanos(start),
             end: UnixNanos(end),
             client,
-            links,
             what,
         },
     )
@@ -251,23 +242,17 @@ fn poll(at: u64, client: &Arc<Client>, endpoint: &Arc<Endpoint>) -> Evidence {
         start,
         end: UnixNanos(start.0 + 48_123_456),
         client: client.clone(),
-        links: Vec::new(),
-        what: What::Call(Box::new(Call {
+        what: What::Call(Call {
             role: Role::Poll,
             endpoint: endpoint.clone(),
             task: Some(TaskId::from_uuid(id)),
-            alias: None,
-            parent_task: None,
-            correlations: Vec::new(),
             answer: Answer::Status(200),
             accepted: Accepted::Yes,
             verdict: Some(Verdict { state: TaskState::Running, reason: None }),
-            resend: None,
             request: 0x1234_5678_9abc_def0,
             agent: 7,
-            callback: None,
-            facts: Vec::new(),
-        })),
+            rare: Rare::default(),
+        }),
     }
 }
 

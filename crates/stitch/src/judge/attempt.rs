@@ -33,9 +33,11 @@ pub(super) fn attempt(
     Attempt {
         task_id: task_id(pool, draft, frames),
         provider: text(|endpoint| &endpoint.provider).unwrap_or_default(),
-        model: text(|endpoint| &endpoint.model).or_else(|| above(|frame| &frame.model)).unwrap_or_default(),
+        model: text(|endpoint| &endpoint.model)
+            .or_else(|| above(|frame| &frame.rare.model))
+            .unwrap_or_default(),
         operation: text(|endpoint| &endpoint.operation)
-            .or_else(|| above(|frame| &frame.operation))
+            .or_else(|| above(|frame| &frame.rare.operation))
             .unwrap_or_default(),
         rule: endpoint.map(|endpoint| endpoint.rule.clone()).unwrap_or_default(),
         leg: endpoint.and_then(|endpoint| endpoint.leg.clone()),
@@ -74,7 +76,7 @@ fn task_id(pool: &Pool<'_>, draft: &AttemptDraft<'_>, frames: &[&Evidence]) -> O
     let seen = draft.tasks.iter().find_map(|&task| pool.tasks[task].id);
     let named = || {
         frames.iter().find_map(|frame| match &frame.what {
-            What::Frame(frame) => frame.task.as_ref(),
+            What::Frame(frame) => frame.rare.task.as_ref(),
             What::Call(_) => None,
         })
     };
@@ -175,7 +177,7 @@ fn alone(shot: &Shot<'_>) -> Ended {
         }
         Accepted::Yes if !shot.is_async() => (Outcome::Succeeded, None, false),
         // The answer may have held the result, or a delivery may be on its way.
-        Accepted::Yes if shot.seconds() > BLOCKING_SECONDS || shot.call.callback.is_some() => {
+        Accepted::Yes if shot.seconds() > BLOCKING_SECONDS || shot.call.rare.callback.is_some() => {
             (Outcome::Unknown, None, false)
         }
         Accepted::Yes => (Outcome::Abandoned, None, false),

@@ -10,16 +10,16 @@ use crate::solve::pool::call_of;
 pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidence]) -> Vec<Fact> {
     let mut found: Vec<Fact> = Vec::new();
     for part in parts {
-        call_of(part).into_iter().flat_map(|call| &call.facts).for_each(|fact| keep(&mut found, fact));
+        call_of(part).into_iter().flat_map(|call| &call.rare.facts).for_each(|fact| keep(&mut found, fact));
     }
     for frame in frames {
         if let What::Frame(frame) = &frame.what {
-            frame.facts.iter().for_each(|fact| keep(&mut found, fact));
+            frame.rare.facts.iter().for_each(|fact| keep(&mut found, fact));
         }
     }
     for frame in shared {
         if let What::Frame(frame) = &frame.what {
-            let asked = frame.facts.iter().filter(|fact| fact.source == FactSource::Request);
+            let asked = frame.rare.facts.iter().filter(|fact| fact.source == FactSource::Request);
             asked.for_each(|fact| keep(&mut found, fact));
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, FrameKind, Role, TaskState, What};
+use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, Role, TaskState, What};
+use crate::frame::FrameKind;
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
 use crate::judge::{attempt, cause, failed_at};
@@ -55,7 +56,7 @@ fn share_tasks(pool: &Pool<'_>, draft: &JobDraft<'_>, order: &[usize], attempts:
         .iter()
         .map(|&at| {
             let shot = pool.shots.get(draft.attempts[at].shot?)?;
-            shot.call.correlations.iter().find(|known| known.kind == CorrelationKind::Idempotency)
+            shot.call.rare.correlations.iter().find(|known| known.kind == CorrelationKind::Idempotency)
         })
         .collect();
     let known: BTreeMap<(Arc<str>, &Correlation), TaskId> = keys
@@ -131,8 +132,10 @@ fn assemble(
     let (outcome, failure_reason) = ended(&attempts, stands);
     let mut spans: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
     spans.sort_unstable();
-    let parent_task =
-        draft.attempts.iter().find_map(|attempt| pool.shots.get(attempt.shot?)?.call.parent_task.clone());
+    let parent_task = draft
+        .attempts
+        .iter()
+        .find_map(|attempt| pool.shots.get(attempt.shot?)?.call.rare.parent_task.clone());
     Job {
         id: job_id(pool, solution, draft),
         state: State::Open,

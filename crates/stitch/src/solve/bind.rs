@@ -11,7 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Client, FrameKind};
+use crate::call::{Accepted, Client};
+use crate::frame::FrameKind;
 use crate::id::UnixNanos;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::habit::{Habits, Sample, WINDOW_SECONDS, median};
@@ -252,7 +253,7 @@ impl<'p, 'a> Binder<'p, 'a> {
     /// Where submits show their callback URL, a delivery must have come by that very URL.
     fn callback_fits(&self, shot: &Shot<'_>, group: usize) -> bool {
         let hook = self.groups[group].first(self.pool);
-        match (&shot.call.callback, &hook.call.callback) {
+        match (&shot.call.rare.callback, &hook.call.rare.callback) {
             (Some(asked), Some(came)) => {
                 asked == came && callback_value(shot.call) == callback_value(hook.call)
             }
@@ -263,7 +264,7 @@ impl<'p, 'a> Binder<'p, 'a> {
 
     fn shows_callbacks(&self, provider: &Arc<str>) -> bool {
         let mut shots = self.pool.shots.iter();
-        shots.any(|shot| shot.call.callback.is_some() && shot.call.endpoint.provider == *provider)
+        shots.any(|shot| shot.call.rare.callback.is_some() && shot.call.endpoint.provider == *provider)
     }
 
     fn edges(&self, candidates: &[(usize, usize)], pairs: &[Pair]) -> Vec<Edge> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Correlation, CorrelationKind, Evidence, FrameKind, What};
+use crate::call::{Correlation, CorrelationKind, Evidence, What};
+use crate::frame::FrameKind;
 use crate::id::TraceId;
 use crate::job::{Confidence, Join, JoinRule};
 use crate::judge;
@@ -186,7 +187,7 @@ pub(crate) fn resubmissions(
 fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jobs: &mut Union) {
     if pool.frames.is_empty()
         && pool.hooks.is_empty()
-        && pool.shots.iter().all(|shot| shot.call.correlations.is_empty())
+        && pool.shots.iter().all(|shot| shot.call.rare.correlations.is_empty())
     {
         return;
     }
@@ -219,9 +220,9 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
 
 /// The ids that the application gave a job, on a span or on any span above it.
 fn job_names<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Vec<Correlation> {
-    let own = call_of(evidence).map(|call| &call.correlations);
-    let above = pool.lineage.frames(evidence).map(|(_, frame)| &frame.correlations);
-    let hooks = pool.lineage.ancestors(evidence).filter_map(|above| Some(&call_of(above)?.correlations));
+    let own = call_of(evidence).map(|call| &call.rare.correlations);
+    let above = pool.lineage.frames(evidence).map(|(_, frame)| &frame.rare.correlations);
+    let hooks = pool.lineage.ancestors(evidence).filter_map(|above| Some(&call_of(above)?.rare.correlations));
     own.into_iter()
         .chain(above)
         .chain(hooks)
@@ -268,8 +269,8 @@ enum SessionKey {
 }
 
 fn session_of<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> SessionKey {
-    let names = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.correlations);
-    let own = call_of(evidence).into_iter().flat_map(|call| &call.correlations);
+    let names = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.rare.correlations);
+    let own = call_of(evidence).into_iter().flat_map(|call| &call.rare.correlations);
     let mut session = own.chain(names).filter(|known| known.kind == CorrelationKind::Session);
     if let Some(name) = session.next() {
         return SessionKey::Name(name.clone());

@@ -1,6 +1,7 @@
 //! What else than the gap speaks for a submit and a first call: lineage, links, library, callback.
 
-use crate::call::{Accepted, Evidence, FrameKind};
+use crate::call::{Accepted, Evidence};
+use crate::frame::FrameKind;
 use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::pool::{Pool, Shot, call_of};
@@ -51,7 +52,7 @@ pub(crate) fn worth<'a>(
     let Some(delivered) = delivered else {
         let stranger = first.client == shot.evidence.client
             && call_of(first).is_some_and(|call| call.library() != shot.call.library());
-        let polled_though_called_back = shot.call.callback.is_some() && !has_group;
+        let polled_though_called_back = shot.call.rare.callback.is_some() && !has_group;
         return kin
             + linked
             + if stranger { -6.0 } else { 0.0 }
@@ -76,7 +77,7 @@ pub(crate) fn away(shot: &Shot<'_>, first: &Evidence) -> f64 {
 /// Whether links of the first call or of a span above it name the submit's trace; none without links.
 pub(crate) fn links<'a>(pool: &Pool<'a>, shot: &Shot<'_>, first: &'a Evidence) -> Option<bool> {
     let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
-    let mut links = above.flat_map(|evidence| &evidence.links).peekable();
+    let mut links = above.flat_map(|evidence| evidence.links()).peekable();
     links.peek()?;
     Some(links.any(|link| link.trace == shot.evidence.span.trace))
 }
@@ -103,7 +104,7 @@ pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bou
         && submit.evidence.end <= first.start
         && submit.call.accepted == Accepted::Yes
         && submit.task.is_none()
-        && first.links.is_empty();
+        && first.links().is_empty();
     let kin = submit.evidence.parent.is_some() && submit.evidence.parent == first.parent;
     // What lineage alone is worth in the assignment.
     let margin = if kin { PARENT } else { TRACE };

@@ -50,7 +50,7 @@ impl HookGroup {
 
 /// The callback parameter of a call, if it shows one.
 pub(crate) fn callback_value(call: &Call) -> Option<&Arc<str>> {
-    let mut found = call.correlations.iter().filter(|known| known.kind == CorrelationKind::Callback);
+    let mut found = call.rare.correlations.iter().filter(|known| known.kind == CorrelationKind::Callback);
     found.next().map(|known| &known.value)
 }
 

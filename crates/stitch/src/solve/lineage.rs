@@ -3,7 +3,8 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::{Evidence, Frame, FrameKind, What};
+use crate::call::{Evidence, What};
+use crate::frame::{Frame, FrameKind};
 use crate::id::{SpanKey, TraceId};
 
 /// No real call tree is this deep; a cycle of parents is.
@@ -48,7 +49,7 @@ impl<'a> Lineage<'a> {
     /// The frames above a span, nearest first.
     pub(crate) fn frames(&self, evidence: &'a Evidence) -> impl Iterator<Item = (&'a Evidence, &'a Frame)> {
         self.ancestors(evidence).filter_map(|above| match &above.what {
-            What::Frame(frame) => Some((above, &**frame)),
+            What::Frame(frame) => Some((above, frame)),
             What::Call(_) => None,
         })
     }

@@ -78,10 +78,10 @@ fn named_above<'a>(
 ) -> Option<usize> {
     let tenant = &evidence.client.tenant;
     for (_, frame) in pool.lineage.frames(evidence) {
-        if let Some(id) = &frame.task {
+        if let Some(id) = &frame.rare.task {
             return tasks.get(&(tenant, id)).copied().flatten();
         }
-        for job in frame.correlations.iter().filter(|known| known.kind == CorrelationKind::Job) {
+        for job in frame.rare.correlations.iter().filter(|known| known.kind == CorrelationKind::Job) {
             // An application that uses the provider's id as its own.
             let id = TaskId::new(&job.value);
             if let Some(&task) = tasks.get(&(tenant, &id)) {
@@ -100,7 +100,7 @@ fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
     for (at, task) in pool.tasks.iter().enumerate() {
         let Some((first, call)) = task.followups().next() else { continue };
         let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
-        let mut links = above.flat_map(|evidence| &evidence.links).peekable();
+        let mut links = above.flat_map(|evidence| evidence.links()).peekable();
         if task.named || solution.task_shot[at].is_some() || links.peek().is_none() {
             continue;
         }
@@ -164,7 +164,7 @@ fn by_job_of_task(pool: &Pool<'_>, solution: &mut Solution) {
 
 /// The application's job id on the nearest span above that has one.
 fn job_above<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Option<&'a Arc<str>> {
-    let above = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.correlations);
+    let above = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.rare.correlations);
     let mut jobs = above.filter(|known| known.kind == CorrelationKind::Job);
     jobs.next().map(|known| &known.value)
 }
@@ -187,16 +187,16 @@ fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
         if !shot.is_async() || shot.call.accepted != Accepted::Yes {
             continue;
         }
-        let above = pool.lineage.frames(shot.evidence).flat_map(|(_, frame)| &frame.correlations);
+        let above = pool.lineage.frames(shot.evidence).flat_map(|(_, frame)| &frame.rare.correlations);
         for name in
-            shot.call.correlations.iter().chain(above).filter(|name| name.kind == CorrelationKind::Job)
+            shot.call.rare.correlations.iter().chain(above).filter(|name| name.kind == CorrelationKind::Job)
         {
             shots.insert((&shot.call.endpoint.provider, &name.value), at);
         }
     }
     for at in 0..solution.groups.len() {
         let first = solution.groups[at].first(pool);
-        let mut names = first.call.correlations.iter().filter(|name| name.kind == CorrelationKind::Job);
+        let mut names = first.call.rare.correlations.iter().filter(|name| name.kind == CorrelationKind::Job);
         let found = names.find_map(|name| shots.get(&(&first.call.endpoint.provider, &name.value)));
         let Some(&shot) = found else { continue };
         let task = solution.task_shot.iter().position(|bound| bound.is_some_and(|bound| bound.shot == shot));

@@ -120,14 +120,14 @@ fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, &'a [Evidence])>) -> Vec
     let tasks: Vec<Kept<'a>> =
         tasks.map(|(slot, calls)| (SmallVec::from_elem(slot, 1), calls.iter().collect())).collect();
     let calls = || tasks.iter().enumerate().flat_map(|(at, (_, calls))| calls.iter().map(move |&c| (at, c)));
-    if !calls().any(|(_, evidence)| call_of(evidence).is_some_and(|call| call.alias.is_some())) {
+    if !calls().any(|(_, evidence)| call_of(evidence).is_some_and(|call| call.rare.alias.is_some())) {
         return tasks;
     }
     let mut union = Union::new(tasks.len());
     let mut first: BTreeMap<(&str, &str, &TaskId), usize> = BTreeMap::new();
     for (at, evidence) in calls() {
         let Some(call) = call_of(evidence) else { continue };
-        for id in call.task.iter().chain(&call.alias) {
+        for id in call.task.iter().chain(&call.rare.alias) {
             let key = (&*evidence.client.tenant, &*call.endpoint.provider, id);
             union.join(*first.entry(key).or_insert(at), at);
         }
@@ -186,7 +186,7 @@ impl<'a> Pool<'a> {
         }
         let known = || calls.iter().filter_map(|evidence| call_of(evidence));
         let id = known().find_map(|call| call.task.as_ref());
-        let id = id.or_else(|| known().find_map(|call| call.alias.as_ref()));
+        let id = id.or_else(|| known().find_map(|call| call.rare.alias.as_ref()));
         self.tasks.push(Task { id, calls, named, slots });
     }
 

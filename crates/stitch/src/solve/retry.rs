@@ -111,7 +111,7 @@ enum Mark {
 
 /// A resend count that is one higher confirms; zero may be the application's own loop; anything else refutes.
 fn marks(a: &Shot<'_>, b: &Shot<'_>) -> Mark {
-    match (a.call.resend, b.call.resend) {
+    match (a.call.rare.resend, b.call.rare.resend) {
         (_, None | Some(0)) => Mark::None,
         (before, Some(count)) if before.unwrap_or(0) + 1 == count => Mark::Next,
         _ => Mark::Contradicts,

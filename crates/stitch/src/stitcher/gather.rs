@@ -59,17 +59,17 @@ impl Stitcher {
             _ => alone,
         };
         let near = has_neighbours(evidence);
-        let ids = call.correlations.iter().filter_map(|known| name_of(tenant, known));
+        let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
         // Whoever knows a task by its second id must meet those who know it by the first.
-        let alias = call.alias.iter().map(|alias| name_of_task(tenant, alias));
+        let alias = call.rare.alias.iter().map(|alias| name_of_task(tenant, alias));
         Some(Brief {
             role: call.role,
             trace: near.then_some(evidence.span.trace),
             names: ids.chain(alias).collect(),
-            links: evidence.links.clone(),
+            links: evidence.links().to_vec(),
             start: evidence.start,
             last: evidence.end.max(self.now),
-            quiet: is_quiet(call) && call.alias.is_none(),
+            quiet: is_quiet(call) && call.rare.alias.is_none(),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
             task: call.task.as_ref().map(|task| name_of_task(tenant, task)),
         })
@@ -138,7 +138,7 @@ impl Stitcher {
         let mut links = vec![];
         for frame in self.index.frames_in(trace) {
             names.extend(frame_names(frame));
-            links.extend_from_slice(&frame.links);
+            links.extend_from_slice(frame.links());
         }
         if let Some(other) = self.index.named(hash(&("trace", trace))) {
             self.merge(slot, other);
@@ -154,7 +154,7 @@ impl Stitcher {
         let trace = evidence.span.trace;
         let last = evidence.end.max(self.now);
         let names = frame_names(&evidence);
-        let links = evidence.links.clone();
+        let links = evidence.links().to_vec();
         match number {
             Some(number) => self.index.restore_frame(number, evidence),
             None => self.index.add_frame(evidence),
@@ -230,9 +230,9 @@ fn name_of_task(tenant: &Arc<str>, task: &TaskId) -> u64 {
 fn frame_names(evidence: &Evidence) -> Vec<u64> {
     let What::Frame(frame) = &evidence.what else { return Vec::new() };
     let tenant = &evidence.client.tenant;
-    let task = frame.task.as_ref().map(|task| name_of_task(tenant, task));
-    let jobs = frame.correlations.iter().filter(|known| known.kind == CorrelationKind::Job);
+    let task = frame.rare.task.as_ref().map(|task| name_of_task(tenant, task));
+    let jobs = frame.rare.correlations.iter().filter(|known| known.kind == CorrelationKind::Job);
     let as_task = jobs.map(|known| name_of_task(tenant, &TaskId::new(&known.value)));
-    let names = frame.correlations.iter().filter_map(|known| name_of(tenant, known));
+    let names = frame.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
     task.into_iter().chain(as_task).chain(names).collect()
 }

@@ -74,8 +74,9 @@ impl Item {
 /// Whether other spans of its trace can say something about a call.
 pub(crate) fn has_neighbours(evidence: &Evidence) -> bool {
     evidence.parent.is_some()
-        || !evidence.links.is_empty()
-        || call_of(evidence).is_some_and(|call| call.role == Role::Webhook || !call.correlations.is_empty())
+        || !evidence.links().is_empty()
+        || call_of(evidence)
+            .is_some_and(|call| call.role == Role::Webhook || !call.rare.correlations.is_empty())
 }
 
 pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
@@ -113,5 +114,5 @@ pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
 
 pub(super) fn alias_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
     let call = call_of(evidence)?;
-    Some((&evidence.client.tenant, &call.endpoint.provider, call.alias.as_ref()?))
+    Some((&evidence.client.tenant, &call.endpoint.provider, call.rare.alias.as_ref()?))
 }

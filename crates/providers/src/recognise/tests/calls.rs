@@ -79,10 +79,13 @@ fn headers_and_marks_in_both_spellings() {
         "http.request.header.x-stainless-retry-count",
         "http.request.resend_count",
     ] {
-        assert_eq!(submit(&recogniser, &[(key, Value::Text("2"))]).resend, Some(2), "{key}");
+        assert_eq!(submit(&recogniser, &[(key, Value::Text("2"))]).rare.resend, Some(2), "{key}");
     }
-    assert_eq!(submit(&recogniser, &[("http.request.resend_count", Value::Int(1))]).resend, Some(1));
-    assert_eq!(submit(&recogniser, &[]).resend, None);
+    assert_eq!(
+        submit(&recogniser, &[("http.request.resend_count", Value::Int(1))]).rare.resend,
+        Some(1)
+    );
+    assert_eq!(submit(&recogniser, &[]).rare.resend, None);
     for key in ["http.response.header.x_fal_request_id", "http.response.header.x-fal-request-id"] {
         let attributes = [
             ("http.request.method", Value::Text("POST")),
@@ -93,8 +96,8 @@ fn headers_and_marks_in_both_spellings() {
         let call = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
         assert_eq!(call.task, Some(TaskId::new(UUID)), "{key}");
         let units = FactValue::Number(Decimal::new(314_159_265, 8));
-        assert_eq!((&*call.facts[0].name, &call.facts[0].value), ("billable_units", &units));
-        assert_eq!(call.facts[0].source, FactSource::Reported);
+        assert_eq!((&*call.rare.facts[0].name, &call.rare.facts[0].value), ("billable_units", &units));
+        assert_eq!(call.rare.facts[0].source, FactSource::Reported);
     }
 }
 
@@ -103,7 +106,7 @@ fn headers_and_marks_in_both_spellings() {
 fn an_idempotency_key_that_is_not_honoured_ties_attempts_only() {
     let recogniser = builtin();
     let call = submit(&recogniser, &[("http.request.header.idempotency_key", Value::Text("k1"))]);
-    assert_eq!(call.correlations, [Correlation { kind: CorrelationKind::Job, value: "k1".into() }]);
+    assert_eq!(call.rare.correlations, [Correlation { kind: CorrelationKind::Job, value: "k1".into() }]);
 }
 
 #[test]
@@ -125,8 +128,8 @@ fn our_own_attributes_on_a_call() {
         "submit runway/image_to_video task=t-1 operation=image_to_video accepted=yes state=Rejected \
          reason=moderation_input"
     );
-    assert_eq!(call.correlations[0].value, "j-1".into());
-    assert_eq!(call.facts[0].value, FactValue::Number(Decimal::new(51, 1)));
+    assert_eq!(call.rare.correlations[0].value, "j-1".into());
+    assert_eq!(call.rare.facts[0].value, FactValue::Number(Decimal::new(51, 1)));
 }
 
 #[test]

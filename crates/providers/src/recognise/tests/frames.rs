@@ -62,7 +62,7 @@ fn kinds() {
             Some(What::Frame(frame)) => {
                 let kept =
                     !matches!(frame.kind, FrameKind::Server | FrameKind::Consumer | FrameKind::Internal);
-                assert_eq!(&*frame.name, if kept { name } else { "" });
+                assert_eq!(&*frame.rare.name, if kept { name } else { "" });
                 Some(frame.kind)
             }
             Some(What::Call(call)) => panic!("{name}: {call:?}"),
@@ -94,12 +94,12 @@ fn a_generation_with_everything_an_application_may_say() {
             ],
         ),
     );
-    assert_eq!((&*frame.provider, &*frame.model), ("fal", "fal-ai/recraft-v3"));
-    assert_eq!(&*frame.operation, "image_generation");
-    assert_eq!(frame.task, Some(TaskId::new("r-1")));
-    assert_eq!(frame.correlations, [Correlation { kind: CorrelationKind::Job, value: "j-1".into() }]);
+    assert_eq!((&*frame.rare.provider, &*frame.rare.model), ("fal", "fal-ai/recraft-v3"));
+    assert_eq!(&*frame.rare.operation, "image_generation");
+    assert_eq!(frame.rare.task, Some(TaskId::new("r-1")));
+    assert_eq!(frame.rare.correlations, [Correlation { kind: CorrelationKind::Job, value: "j-1".into() }]);
     assert_eq!(frame.verdict, Some(Verdict { state: TaskState::Succeeded, reason: None }));
-    let facts: Vec<_> = frame.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect();
+    let facts: Vec<_> = frame.rare.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect();
     let two = FactValue::Number(Decimal::TWO);
     assert_eq!(facts, [("resolution", &FactValue::Text("landscape_16_9".into())), ("images", &two)]);
 }
@@ -183,7 +183,7 @@ fn a_clock_is_no_id() {
     {
         let attributes = [("gen_ai.operation.name", Text(operation)), ("gen_ai.response.id", Text(id))];
         let frame = frame(&recogniser, &span(&recogniser, SpanKind::Client, "x", &attributes));
-        assert_eq!(frame.task.is_some(), kept, "{operation} {id}");
+        assert_eq!(frame.rare.task.is_some(), kept, "{operation} {id}");
     }
 }
 
@@ -202,7 +202,7 @@ fn configured_attributes() {
         ("studio.state", Text("failed")),
     ];
     let frame = frame(&recogniser, &span(&recogniser, SpanKind::Internal, "render", &attributes));
-    assert_eq!(frame.correlations, [Correlation { kind: CorrelationKind::Job, value: "77".into() }]);
-    assert_eq!(frame.task, Some(TaskId::new("t-1")));
+    assert_eq!(frame.rare.correlations, [Correlation { kind: CorrelationKind::Job, value: "77".into() }]);
+    assert_eq!(frame.rare.task, Some(TaskId::new("t-1")));
     assert_eq!(frame.verdict.map(|verdict| verdict.state), Some(TaskState::Failed));
 }

@@ -10,7 +10,7 @@ fn delivery(recogniser: &Recogniser, path: &str, query: &str) -> Option<Call> {
         ("http.response.status_code", Value::Int(200)),
     ];
     match what(recogniser, &span(recogniser, SpanKind::Server, "POST", &attributes))? {
-        What::Call(call) => Some(*call),
+        What::Call(call) => Some(call),
         What::Frame(frame) => {
             assert_eq!(frame.kind, FrameKind::Server);
             None
@@ -35,7 +35,7 @@ fn a_path_that_says_webhook_and_a_provider() {
         let call = delivery(&recogniser, path, query);
         assert_eq!(call.as_ref().map(line).unwrap_or_default(), expected, "{path}?{query}");
         if let Some(call) = call {
-            assert_eq!(call.callback.as_deref(), Some(path));
+            assert_eq!(call.rare.callback.as_deref(), Some(path));
         }
     }
 }
@@ -70,8 +70,8 @@ fn a_callback_ties_submit_and_delivery() {
     let submit = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
     let delivery = delivery(&recogniser, "/webhooks/fal", "order=ord_1&token=secret").unwrap();
     let expected = [Correlation { kind: CorrelationKind::Callback, value: "ord_1".into() }];
-    assert_eq!(submit.correlations, expected);
-    assert_eq!(delivery.correlations, expected);
-    assert_eq!(submit.callback.as_deref(), Some("/webhooks/fal"));
-    assert_eq!(submit.callback, delivery.callback);
+    assert_eq!(submit.rare.correlations, expected);
+    assert_eq!(delivery.rare.correlations, expected);
+    assert_eq!(submit.rare.callback.as_deref(), Some("/webhooks/fal"));
+    assert_eq!(submit.rare.callback, delivery.rare.callback);
 }

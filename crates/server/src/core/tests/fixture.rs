@@ -9,8 +9,8 @@ use spantally_price::{
     When,
 };
 use spantally_stitch::{
-    Accepted, Answer, Call, Client, Endpoint, Evidence, Outcome, Role, SpanId, SpanKey, TaskId, TaskState,
-    TraceId, UnixNanos, Verdict, What,
+    Accepted, Answer, Call, Client, Endpoint, Evidence, Outcome, Rare, Role, SpanId, SpanKey, TaskId,
+    TaskState, TraceId, UnixNanos, Verdict, What,
 };
 use spantally_store::{ChargeRow, JobRow, Seq};
 
@@ -85,23 +85,17 @@ pub(super) fn call(role: Role, task: &str, second: u64, state: Option<TaskState>
         start: at(second),
         end: at(second + 1),
         client: Arc::new(Client { service: "clips".into(), ..Client::default() }),
-        links: Vec::new(),
-        what: What::Call(Box::new(Call {
+        what: What::Call(Call {
             role,
             endpoint: Arc::new(endpoint),
             task: Some(TaskId::new(task)),
-            alias: None,
-            parent_task: None,
-            correlations: Vec::new(),
             answer: Answer::Status(200),
             accepted: Accepted::Yes,
             verdict: state.map(|state| Verdict { state, reason: None }),
-            resend: None,
             request: u64::from(second as u32) << 8 | role as u64,
             agent: 1,
-            callback: None,
-            facts: Vec::new(),
-        })),
+            rare: Rare::default(),
+        }),
     }
 }
 
