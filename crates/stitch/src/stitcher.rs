@@ -25,6 +25,7 @@ mod item;
 mod pocket;
 mod publish;
 mod retire;
+mod slab;
 mod view;
 
 use hashbrown::HashMap;

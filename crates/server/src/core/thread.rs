@@ -61,7 +61,7 @@ pub struct TurnOptions {
 impl TurnOptions {
     /// The defaults, with the clocks.
     pub fn new(clock: Clock) -> Self {
-        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 40, clock }
+        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 200, clock }
     }
 }
 

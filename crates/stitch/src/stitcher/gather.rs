@@ -8,7 +8,7 @@ use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
 use crate::stitcher::Stitcher;
-use crate::stitcher::item::{Kept, NO_POCKET, has_neighbours, hash};
+use crate::stitcher::item::{NO_POCKET, has_neighbours, hash};
 use crate::stitcher::pocket::LaneKey;
 
 /// What placing a call needs to know of it after it was moved into the index.
@@ -19,36 +19,41 @@ struct Brief {
     links: Vec<SpanKey>,
     start: UnixNanos,
     last: UnixNanos,
-    quiet: bool,
     /// The lane in which it waits if it is loose.
     lane: Option<LaneKey>,
-    /// The name of its task, for spans that name the task in an attribute.
+    /// The name of its task when it is new, for spans that name the task in an attribute.
     task: Option<u64>,
 }
 
 impl Stitcher {
     /// Takes a call; `number` is given when it is restored.
     pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) {
-        let Some(brief) = self.brief(&evidence) else { return };
+        let (start, last) = (evidence.start, evidence.end.max(self.now));
+        let quiet = call_of(&evidence).is_some_and(is_quiet);
         let (slot, created) = match number {
             Some(number) => self.index.restore_call(number, evidence),
             None => self.index.add_call(evidence),
         };
-        if created {
-            self.open_pocket(slot, &brief);
-        } else if let Some(pocket) = self.pocket_mut(slot) {
-            pocket.last = pocket.last.max(brief.last);
-            pocket.started = pocket.started.min(brief.start);
-            if brief.quiet && !pocket.settled {
+        if let Some(pocket) = self.pocket_mut(slot).filter(|_| !created) {
+            pocket.last = pocket.last.max(last);
+            pocket.started = pocket.started.min(start);
+            // Most calls are such polls, and nothing else is to be known of them.
+            if quiet && !pocket.settled {
                 return;
             }
             pocket.settled = false;
+        }
+        let added = self.index.item(slot).and_then(|item| item.evidence().last());
+        let Some(brief) = added.and_then(|evidence| self.brief(evidence, created)) else { return };
+        if created {
+            self.open_pocket(slot, &brief);
         }
         self.tie(slot, created, &brief);
         self.wake(slot, brief.last);
     }
 
-    fn brief(&self, evidence: &Evidence) -> Option<Brief> {
+    /// What is to be known of the call that was just placed, in a new item or not.
+    fn brief(&self, evidence: &Evidence, created: bool) -> Option<Brief> {
         let call = call_of(evidence)?;
         let tenant = &evidence.client.tenant;
         let alone = !evidence.parent.is_some();
@@ -69,9 +74,8 @@ impl Stitcher {
             links: evidence.links().to_vec(),
             start: evidence.start,
             last: evidence.end.max(self.now),
-            quiet: is_quiet(call) && call.rare.alias.is_none(),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
-            task: call.task.as_ref().map(|task| name_of_task(tenant, task)),
+            task: call.task.as_ref().filter(|_| created).map(|task| name_of_task(tenant, task)),
         })
     }
 
@@ -103,17 +107,16 @@ impl Stitcher {
                 self.tie_frames(trace, slot);
             }
         }
-        for &name in brief.names.iter().chain(brief.task.as_ref().filter(|_| created)) {
+        for &name in brief.names.iter().chain(&brief.task) {
             self.tie_name(slot, name);
         }
         self.tie_links(slot, &brief.links);
     }
 
     fn is_hook(&self, slot: u32) -> bool {
-        self.index.item(slot).is_some_and(|item| match &item.kept {
-            Kept::Lone(evidence) => call_of(evidence).is_some_and(|call| call.role == Role::Webhook),
-            Kept::Task(_) => false,
-        })
+        let lone = self.index.item(slot).filter(|item| !item.is_task);
+        let call = lone.and_then(|item| call_of(item.evidence().first()?));
+        call.is_some_and(|call| call.role == Role::Webhook)
     }
 
     fn tie_name(&mut self, slot: u32, name: u64) {
@@ -215,7 +218,7 @@ impl Stitcher {
 fn is_quiet(call: &Call) -> bool {
     use crate::call::TaskState::{NotReady, Running};
     let silent = call.verdict.is_none_or(|verdict| matches!(verdict.state, Running | NotReady));
-    call.role == Role::Poll && silent
+    call.role == Role::Poll && silent && call.rare.alias.is_none()
 }
 
 fn name_of(tenant: &Arc<str>, known: &Correlation) -> Option<u64> {

@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 use crate::call::Evidence;
 use crate::id::TraceId;
 use crate::stitcher::item::{
-    Carried, Item, Kept, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, one, task_key,
+    Carried, Item, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key,
 };
+use crate::stitcher::slab::Slab;
 
 /// Frames of a trace and the items that have calls with a parent in it.
 #[derive(Debug, Default)]
@@ -29,8 +30,7 @@ struct FrameItem {
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    items: Vec<Option<Item>>,
-    free: Vec<u32>,
+    items: Slab<Item>,
     /// Hash of the key and slot; the item has the key itself.
     tasks: HashTable<(u64, u32)>,
     traces: HashMap<TraceId, Trace, FixedState>,
@@ -56,8 +56,7 @@ const MAX_TOMBSTONES: usize = 1_000_000;
 impl Index {
     pub(crate) fn new(max_idle: usize) -> Self {
         Self {
-            items: Vec::new(),
-            free: Vec::new(),
+            items: Slab::default(),
             tasks: HashTable::new(),
             traces: HashMap::default(),
             names: HashMap::default(),
@@ -99,11 +98,11 @@ impl Index {
     }
 
     pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
-        self.items.get(slot as usize)?.as_ref()
+        self.items.get(slot)
     }
 
     pub(crate) fn item_mut(&mut self, slot: u32) -> Option<&mut Item> {
-        self.items.get_mut(slot as usize)?.as_mut()
+        self.items.get_mut(slot)
     }
 
     /// Adds a call to its task or as a new item; tells the slot and whether it is new.
@@ -124,18 +123,20 @@ impl Index {
 
     fn place(&mut self, number: u64, carried: Carried, evidence: Evidence) -> (u32, bool) {
         let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
-        let (slot, created) = if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
-            self.place_task(number, carried, evidence)
-        } else {
-            (self.insert(number, carried, Kept::Lone(evidence)), true)
-        };
-        if let Some(trace) = trace {
-            let items = &mut self.traces.entry(trace).or_default().items;
-            if items.last() != Some(&slot) && !items.contains(&slot) {
-                items.push(slot);
-            }
+        if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
+            return self.place_task(number, carried, trace, evidence);
         }
-        (slot, created)
+        let slot = self.insert(number, carried, false, evidence);
+        self.join_trace(trace, slot);
+        (slot, true)
+    }
+
+    fn join_trace(&mut self, trace: Option<TraceId>, slot: u32) {
+        let Some(trace) = trace else { return };
+        let items = &mut self.traces.entry(trace).or_default().items;
+        if items.last() != Some(&slot) && !items.contains(&slot) {
+            items.push(slot);
+        }
     }
 
     /// The slot of a task.
@@ -147,37 +148,48 @@ impl Index {
         self.tasks.find(mark, same).map(|&(_, slot)| slot)
     }
 
-    fn place_task(&mut self, number: u64, carried: Carried, evidence: Evidence) -> (u32, bool) {
+    fn place_task(
+        &mut self,
+        number: u64,
+        carried: Carried,
+        trace: Option<TraceId>,
+        evidence: Evidence,
+    ) -> (u32, bool) {
         let key = task_key(&evidence);
         let alias = alias_key(&evidence);
         let marks = [key.as_ref().map(hash), alias.as_ref().map(hash)];
         let known = [key, alias].map(|key| key.and_then(|key| self.task(&key)));
-        let (slot, created) = match known[0].or(known[1]) {
-            Some(slot) => {
-                if let Some(Item { kept: Kept::Task(calls), carried, .. }) = self.item_mut(slot) {
-                    calls.push(evidence);
-                    carried.grow();
-                }
-                (slot, false)
-            }
-            None => (self.insert(number, carried, Kept::Task(one(evidence))), true),
+        let found = known[0].or(known[1]);
+        // Most calls come in the trace of the call before, which the item has joined.
+        let (slot, joined) = match found {
+            Some(slot) => (slot, self.push_call(slot, evidence)),
+            None => (self.insert(number, carried, true, evidence), None),
         };
+        if trace != joined {
+            self.join_trace(trace, slot);
+        }
         for (mark, _) in marks.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
             if let Some(mark) = mark {
                 self.tasks.insert_unique(mark, (mark, slot), |&(mark, _)| mark);
             }
         }
-        (slot, created)
+        (slot, found.is_none())
     }
 
-    fn insert(&mut self, number: u64, carried: Carried, kept: Kept) -> u32 {
-        let item = Item { number, kept, pocket: NO_POCKET, names: SmallVec::new(), carried };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.items.push(None);
-            self.items.len() as u32 - 1
-        });
-        self.items[slot as usize] = Some(item);
-        slot
+    /// Adds a call to a task; tells the trace that the task has joined with the call before.
+    fn push_call(&mut self, slot: u32, evidence: Evidence) -> Option<TraceId> {
+        let item = self.item_mut(slot)?;
+        let last = item.calls.last().filter(|last| has_neighbours(last)).map(|last| last.span.trace);
+        item.calls.push(evidence);
+        item.carried.grow();
+        last
+    }
+
+    fn insert(&mut self, number: u64, carried: Carried, is_task: bool, evidence: Evidence) -> u32 {
+        // A task is seldom seen once.
+        let mut calls = Vec::with_capacity(if is_task { 4 } else { 1 });
+        calls.push(evidence);
+        self.items.insert(Item { number, is_task, calls, pocket: NO_POCKET, names: SmallVec::new(), carried })
     }
 
     pub(crate) fn add_frame(&mut self, evidence: Evidence) {
@@ -240,8 +252,7 @@ impl Index {
 
     /// Removes an item for good; its task's later calls are late.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let Some(item) = self.items.get_mut(slot as usize).and_then(Option::take) else { return };
-        self.free.push(slot);
+        let Some(item) = self.items.remove(slot) else { return };
         if item.carried != Carried::No {
             self.gone.push(item.number);
         }
@@ -317,7 +328,7 @@ impl Index {
             Carried::Partly => true,
             Carried::Whole => false,
         };
-        for item in self.items.iter_mut().flatten().filter(|item| wanted(item.number, item.carried)) {
+        for item in self.items.values_mut().filter(|item| wanted(item.number, item.carried)) {
             visit(item.number, item.evidence());
             item.carried = Carried::Whole;
         }

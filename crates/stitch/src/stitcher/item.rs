@@ -19,7 +19,10 @@ pub(super) type TaskKey<'a> = (&'a str, &'a str, &'a TaskId);
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) number: u64,
-    pub(crate) kept: Kept,
+    /// It is a task, which its calls name; else it is a lone call.
+    pub(crate) is_task: bool,
+    /// Its calls, in the order in which they came.
+    pub(super) calls: Vec<Evidence>,
     /// The pocket that it is in.
     pub(crate) pocket: u32,
     /// Names that it was the first to go by.
@@ -48,12 +51,6 @@ impl Carried {
     }
 }
 
-#[derive(Debug)]
-pub(crate) enum Kept {
-    Task(Vec<Evidence>),
-    Lone(Evidence),
-}
-
 impl Item {
     /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.
     pub(super) fn goes_by(&self, key: &TaskKey<'_>) -> bool {
@@ -64,10 +61,7 @@ impl Item {
     }
 
     pub(crate) fn evidence(&self) -> &[Evidence] {
-        match &self.kept {
-            Kept::Task(calls) => calls,
-            Kept::Lone(call) => std::slice::from_ref(call),
-        }
+        &self.calls
     }
 }
 
@@ -98,13 +92,6 @@ pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
     let trace = u128::from_le_bytes(evidence.span.trace.0);
     let span = u64::from_le_bytes(evidence.span.span.0);
     hash(&(trace, span, evidence.start.0, evidence.end.0, answer))
-}
-
-/// A task is seldom seen once.
-pub(super) fn one(evidence: Evidence) -> Vec<Evidence> {
-    let mut calls = Vec::with_capacity(4);
-    calls.push(evidence);
-    calls
 }
 
 pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::id::{JobId, UnixNanos};
 use crate::stitcher::Pin;
+use crate::stitcher::slab::Slab;
 
 /// Tenant and provider.
 pub(crate) type LaneKey = (Arc<str>, Arc<str>);
@@ -42,8 +43,7 @@ pub(crate) struct Pocket {
 /// All pockets, the lanes, and a wheel of seconds that says which to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Pockets {
-    slots: Vec<Option<Pocket>>,
-    free: Vec<u32>,
+    slots: Slab<Pocket>,
     wheel: BTreeMap<u64, Vec<u32>>,
     lanes: BTreeMap<LaneKey, Lane>,
 }
@@ -89,24 +89,19 @@ impl Pockets {
             jobs: SmallVec::new(),
             settled: false,
         };
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() as u32 - 1
-        });
-        self.slots[at as usize] = Some(pocket);
-        at
+        self.slots.insert(pocket)
     }
 
     pub(crate) fn get(&self, at: u32) -> Option<&Pocket> {
-        self.slots.get(at as usize)?.as_ref()
+        self.slots.get(at)
     }
 
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Pocket> {
-        self.slots.get_mut(at as usize)?.as_mut()
+        self.slots.get_mut(at)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Pocket)> {
-        self.slots.iter().enumerate().filter_map(|(at, pocket)| Some((at as u32, pocket.as_ref()?)))
+        self.slots.iter()
     }
 
     /// Looks at a pocket at a moment, or earlier if that was planned.
@@ -165,7 +160,7 @@ impl Pockets {
 
     /// Notes that a pocket holds a delivery that names no task.
     pub(crate) fn mark_hook(&mut self, at: u32) {
-        let Some(pocket) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        let Some(pocket) = self.slots.get_mut(at) else { return };
         pocket.hook = true;
         for key in &pocket.lanes {
             if let Some(lane) = self.lanes.get_mut(key) {
@@ -255,8 +250,6 @@ impl Pockets {
 
     pub(crate) fn remove(&mut self, at: u32) -> Option<Pocket> {
         self.leave_lanes(at);
-        let pocket = self.slots.get_mut(at as usize)?.take()?;
-        self.free.push(at);
-        Some(pocket)
+        self.slots.remove(at)
     }
 }

@@ -9,7 +9,6 @@ use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
-use crate::stitcher::item::Kept;
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
@@ -151,14 +150,9 @@ impl Stitcher {
 
     pub(super) fn pool(&self, slots: &[u32]) -> Pool<'_> {
         let items = || slots.iter().filter_map(|&slot| Some((slot, self.index.item(slot)?)));
-        let tasks = items().filter_map(|(slot, item)| match &item.kept {
-            Kept::Task(calls) => Some((slot, &**calls)),
-            Kept::Lone(_) => None,
-        });
-        let lone = items().filter_map(|(slot, item)| match &item.kept {
-            Kept::Lone(evidence) => Some((slot, evidence)),
-            Kept::Task(_) => None,
-        });
+        let tasks = items().filter(|(_, item)| item.is_task).map(|(slot, item)| (slot, item.evidence()));
+        let lone = items().filter(|(_, item)| !item.is_task);
+        let lone = lone.filter_map(|(slot, item)| Some((slot, item.evidence().first()?)));
         Pool::new(tasks, lone, self.index.frames_of(slots).into_iter())
     }
 

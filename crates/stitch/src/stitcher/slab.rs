@@ -1,0 +1,89 @@
+//! Values by slot, in chunks: growing moves nothing and touches no memory that is in use.
+//!
+//! A vector that doubles copies everything that it holds, and asks for twice the room at a moment when memory
+//! is full. With millions of items that is what growing costs; a chunk more costs a chunk.
+
+/// Values in a chunk.
+const CHUNK: usize = 512;
+
+/// Values by slot. A slot that was freed is given out again, the last one first.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    chunks: Vec<Vec<Option<T>>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Keeps a value; its slot.
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if let Some(slot) = self.free.pop()
+            && let Some(place) = self.place(slot)
+        {
+            *place = Some(value);
+            return slot;
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let Some(chunk) = self.chunks.last_mut() else { return 0 };
+        chunk.push(Some(value));
+        (before + chunk.len() - 1) as u32
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        let slot = slot as usize;
+        self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.place(slot)?.as_mut()
+    }
+
+    /// Takes a value out and frees its slot.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
+        let value = self.place(slot)?.take()?;
+        self.free.push(slot);
+        Some(value)
+    }
+
+    /// Slots and values, in the order of slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let all = self.chunks.iter().flatten().enumerate();
+        all.filter_map(|(slot, value)| Some((slot as u32, value.as_ref()?)))
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flatten().flatten()
+    }
+
+    fn place(&mut self, slot: u32) -> Option<&mut Option<T>> {
+        let slot = slot as usize;
+        self.chunks.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_found_again_and_given_out_again() {
+        let mut slab = Slab::default();
+        let slots: Vec<u32> = (0..1300).map(|value| slab.insert(value)).collect();
+        assert_eq!(slots, (0..1300).collect::<Vec<u32>>());
+        assert_eq!((slab.get(1299), slab.get(1300)), (Some(&1299), None));
+        assert_eq!((slab.remove(600), slab.remove(600), slab.get(600)), (Some(600), None, None));
+        *slab.get_mut(1024).unwrap() = u32::MAX;
+        slab.values_mut().filter(|value| **value == u32::MAX).for_each(|value| *value = 1024);
+        assert!(slab.iter().all(|(slot, value)| slot == *value) && slab.iter().count() == 1299);
+        assert_eq!(slab.insert(1), 600);
+        assert_eq!(slab.insert(2), 1300);
+    }
+}
