@@ -81,10 +81,7 @@ fn headers_and_marks_in_both_spellings() {
     ] {
         assert_eq!(submit(&recogniser, &[(key, Value::Text("2"))]).rare.resend, Some(2), "{key}");
     }
-    assert_eq!(
-        submit(&recogniser, &[("http.request.resend_count", Value::Int(1))]).rare.resend,
-        Some(1)
-    );
+    assert_eq!(submit(&recogniser, &[("http.request.resend_count", Value::Int(1))]).rare.resend, Some(1));
     assert_eq!(submit(&recogniser, &[]).rare.resend, None);
     for key in ["http.response.header.x_fal_request_id", "http.response.header.x-fal-request-id"] {
         let attributes = [
