@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use prost::Message;
 use spantally_providers::{
-    AttributeKeys, CorrelationConfig, EndpointCache, Recogniser, ResourceView, SpanKind, SpanStatus,
-    SpanView, Value, builtin,
+    AttributeKeys, Attributes, CorrelationConfig, EndpointCache, Recogniser, ResourceView, SpanKind,
+    SpanStatus, SpanView, Value, builtin,
 };
 use spantally_stitch::{Evidence, Role, SpanId, SpanKey, TraceId, UnixNanos, What};
 use spantally_tests::capture::read_capture;
@@ -33,11 +33,11 @@ fn value(value: Option<&AnyValue>) -> Option<Value<'_>> {
     })
 }
 
-fn slots<'a>(keys: &AttributeKeys, attributes: &'a [KeyValue]) -> Vec<Option<Value<'a>>> {
-    let mut out = vec![None; keys.len()];
+fn slots<'a>(keys: &AttributeKeys, attributes: &'a [KeyValue]) -> Attributes<'a> {
+    let mut out = Attributes::new(keys);
     for attribute in attributes {
         if let Some(slot) = keys.find(attribute.key.as_bytes()) {
-            out[usize::from(slot)] = value(attribute.value.as_ref());
+            out.set(slot, value(attribute.value.as_ref()));
         }
     }
     out

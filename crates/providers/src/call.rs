@@ -16,18 +16,39 @@ use crate::url::{Target, decode, parameters};
 use crate::webhook;
 use crate::words;
 
+/// A request as a span shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) target: Target<'a>,
+    /// Equal requests have equal values, however the URL is spread over attributes.
+    fingerprint: u64,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(method: Method, target: Target<'a>) -> Self {
+        Self::to(Fingerprint::new().part(method.as_str()).part(target.host), target)
+    }
+
+    /// A request of which method and host are in the fingerprint already.
+    fn to(begun: Fingerprint, target: Target<'a>) -> Self {
+        Self { target, fingerprint: begun.part(target.path).part(target.query).value() }
+    }
+}
+
 impl Recogniser {
     /// The call that a span shows, if a rule takes its host, method and path.
     pub(crate) fn call(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
         let method = Method::parse(span.text(self.slots.method)?)?;
         let target = self.target(span)?;
-        let host = self.host(target.host)?;
+        let known = cache.hosts.get(target.host, |name| self.host(name))?;
+        let host = self.hosts.get(known.index? as usize)?;
+        let begun = known.begun(method);
         let (index, captures) = host.routes.find(method, target.path).or_else(|| {
             let (rule, query) = host.output.as_ref().filter(|_| method == Method::Get)?;
             let fits = query.as_deref().is_none_or(|name| target.parameter(name).is_some());
             fits.then(|| (*rule, Captures::new()))
         })?;
-        Some(self.read(span, index, method, target, &captures, cache))
+        Some(self.read(span, index, Request::to(begun, target), &captures, cache))
     }
 
     /// Reads a call by its rule.
@@ -35,11 +56,11 @@ impl Recogniser {
         &self,
         span: &SpanView<'_>,
         index: u32,
-        method: Method,
-        target: Target<'_>,
+        request: Request<'_>,
         captures: &Captures<'_>,
         cache: &mut EndpointCache,
     ) -> Call {
+        let target = request.target;
         let rule = &self.rules[index as usize];
         let provider = self.provider(rule.provider);
         let answer = answer::answer(span, &self.slots);
@@ -70,8 +91,8 @@ impl Recogniser {
             answer,
             accepted,
             verdict: words::better(self.worded(span, Some(rule.provider)), told),
-            request: request(method, target),
-            agent: self.agent(span, rule.role, target),
+            request: request.fingerprint,
+            agent: self.agent(span, rule.role, target, cache),
             rare: Rare::new(CallRare {
                 links: span.links.clone(),
                 alias: captured(rule.alias).or_else(|| id_in(&rule.aliases, span, target)),
@@ -92,12 +113,17 @@ impl Recogniser {
         captures: &Captures<'_>,
         cache: &mut EndpointCache,
     ) -> Arc<Endpoint> {
+        let captured =
+            rule.shared.iter().map(|&at| captures.get(usize::from(at)).copied().unwrap_or_default());
+        if let Some(endpoint) = cache.recent.get(index, captured.clone()) {
+            return endpoint.clone();
+        }
         cache.scratch.clear();
         rule.model.write(captures, &mut cache.scratch);
         let split = cache.scratch.len();
         rule.family.write(captures, &mut cache.scratch);
         let provider = self.provider(rule.provider);
-        cache.endpoint(index, split, |model, family| {
+        let endpoint = cache.endpoint(index, split, |model, family| {
             let by_model = || {
                 let mut rules = provider.operations.iter();
                 let rule = rules.find(|rule| !model.is_empty() && matches(&rule.model, model))?;
@@ -112,32 +138,34 @@ impl Recogniser {
                 needs_result: rule.needs_result,
                 leg: rule.leg.clone(),
             }
-        })
+        });
+        cache.recent.keep(index, captured, &endpoint);
+        endpoint
     }
 
     /// What tells one client library from another, as [`spantally_stitch::Call::agent`] wants it: scope and
     /// user agent in the upper half; of polls the shape of the query (`logs=false` of one SDK, `logs=0` of
     /// another) in the lower. Values longer than a flag are ids and left out.
-    fn agent(&self, span: &SpanView<'_>, role: Role, target: Target<'_>) -> u64 {
-        const FLAG: usize = 8;
-        let agent = span.text(self.slots.agent).unwrap_or_default();
-        let library = Fingerprint::new().part(span.scope).part(agent).value();
+    fn agent(&self, span: &SpanView<'_>, role: Role, target: Target<'_>, cache: &mut EndpointCache) -> u64 {
+        let (scope, agent) = (span.scope, span.text(self.slots.agent).unwrap_or_default());
+        let make = || Fingerprint::new().part(scope).part(agent).value();
+        let library = cache.libraries.get(scope, agent, make);
         let mut shape = 0;
         if role == Role::Poll && !target.query.is_empty() {
-            let mut flags: smallvec::SmallVec<[(&str, &str); 4]> = parameters(target.query)
-                .map(|(name, value)| (name, if value.len() <= FLAG { value } else { "" }))
-                .collect();
-            flags.sort_unstable();
-            let add = |hash: Fingerprint, (name, value)| hash.part(name).part(value);
-            shape = flags.into_iter().fold(Fingerprint::new(), add).value();
+            shape = cache.shapes.get("", target.query, || query_shape(target.query));
         }
         library >> 32 << 32 | shape >> 32
     }
 }
 
-/// Equal requests have equal values, however the URL is spread over attributes.
-fn request(method: Method, target: Target<'_>) -> u64 {
-    Fingerprint::new().part(method.as_str()).part(target.host).part(target.path).part(target.query).value()
+/// The fingerprint of a query's parameters in the order of their names, without values that are ids.
+fn query_shape(query: &str) -> u64 {
+    const FLAG: usize = 8;
+    let mut flags: smallvec::SmallVec<[(&str, &str); 4]> =
+        parameters(query).map(|(name, value)| (name, if value.len() <= FLAG { value } else { "" })).collect();
+    flags.sort_unstable();
+    let add = |hash: Fingerprint, (name, value)| hash.part(name).part(value);
+    flags.into_iter().fold(Fingerprint::new(), add).value()
 }
 
 /// Whether a text is meant by a pattern in which `*` stands for any text.

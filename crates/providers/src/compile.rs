@@ -9,15 +9,16 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use spantally_stitch::{Accepted, Answer, Role, Verdict};
 
+use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::error::{LoadError, Source};
 use crate::facts::{self, FactSlot};
 use crate::format::{CallRule, IdempotencyKey, OperationRule, Place, StatusPattern, WordRule};
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
+use crate::masks::Masks;
 use crate::pieces::Pieces;
 use crate::route::{Method, Routes, Template};
-use crate::span::AttributeKeys;
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -38,6 +39,7 @@ pub struct Recogniser {
     /// Paths at which the user's applications receive webhooks, to a rule.
     pub(crate) webhooks: Routes,
     pub(crate) facts: Vec<FactSlot>,
+    pub(crate) masks: Masks,
 }
 
 /// What is known of a provider beside its calls.
@@ -64,6 +66,8 @@ pub(crate) struct Rule {
     pub(crate) operation: Option<Arc<str>>,
     pub(crate) model: Pieces,
     pub(crate) family: Pieces,
+    /// Positions of the captures that make the model and the family.
+    pub(crate) shared: SmallVec<[u8; 4]>,
     /// Positions of the ids among the captures.
     pub(crate) task: Option<u8>,
     pub(crate) alias: Option<u8>,
@@ -119,6 +123,7 @@ impl Recogniser {
             keys,
             slots,
             facts,
+            masks: Masks::default(),
             providers: Vec::new(),
             rules: Vec::new(),
             hosts: Vec::new(),
@@ -132,7 +137,9 @@ impl Recogniser {
             compiler.file(loaded);
         }
         compiler.webhooks(extra);
-        if compiler.findings.is_empty() { Ok(compiler.recogniser) } else { Err(compiler.findings) }
+        let Compiler { mut recogniser, findings } = compiler;
+        recogniser.masks = Masks::new(&recogniser.slots, &recogniser.facts, &recogniser.providers);
+        if findings.is_empty() { Ok(recogniser) } else { Err(findings) }
     }
 }
 
@@ -278,6 +285,7 @@ impl Rule {
             operation: None,
             model: Pieces::default(),
             family: Pieces::default(),
+            shared: SmallVec::new(),
             task: None,
             alias: None,
             parent_task: None,
@@ -304,6 +312,7 @@ impl Rule {
             answers: call.answers.iter().map(Meaning::new).collect(),
             ..Self::plain(provider, &call.name.value, call.role.value.0)
         };
+        rule.shared = rule.model.captures().chain(rule.family.captures()).collect();
         rule.bind_ids(template);
         rule
     }

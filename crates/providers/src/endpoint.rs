@@ -9,6 +9,8 @@ use std::sync::Arc;
 use hashbrown::{HashSet, HashTable};
 use spantally_stitch::Endpoint;
 
+use crate::recent::{RecentEndpoints, RecentFingerprints, RecentHosts};
+
 /// One thread's shared values.
 #[derive(Debug)]
 pub struct EndpointCache {
@@ -16,6 +18,12 @@ pub struct EndpointCache {
     texts: HashSet<Arc<str>, foldhash::fast::FixedState>,
     empty: Arc<str>,
     capacity: usize,
+    pub(crate) hosts: RecentHosts,
+    /// Of instrumentation scope and user agent.
+    pub(crate) libraries: RecentFingerprints,
+    /// Of query shapes.
+    pub(crate) shapes: RecentFingerprints,
+    pub(crate) recent: RecentEndpoints,
     /// Where the text of a model and a family is put together; `model` first, `family` from `split`.
     pub(crate) scratch: String,
 }
@@ -41,6 +49,10 @@ impl EndpointCache {
             texts: HashSet::default(),
             empty: Arc::from(""),
             capacity: capacity.max(1),
+            hosts: RecentHosts::default(),
+            libraries: RecentFingerprints::default(),
+            shapes: RecentFingerprints::default(),
+            recent: RecentEndpoints::default(),
             scratch: String::new(),
         }
     }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use spantally_stitch::{Fact, FactSource, FactValue};
 
+use crate::attributes::AttributeKeys;
 use crate::endpoint::EndpointCache;
 use crate::format::{FactOrigin, FactRule};
-use crate::span::{AttributeKeys, SpanView, Value};
+use crate::span::{SpanView, Value};
 
 /// The names of facts: what meters may ask for.
 pub const NAMES: &[&str] = &[
@@ -135,6 +136,10 @@ pub(crate) fn slot(rule: &FactRule, keys: &mut AttributeKeys) -> Option<FactSlot
 }
 
 impl FactSlot {
+    pub(crate) fn slot(&self) -> u16 {
+        self.slot
+    }
+
     /// Whether the span has it. Most spans have none of them: this is the part that must cost nothing.
     #[inline]
     pub(crate) fn is_in(&self, span: &SpanView<'_>) -> bool {

@@ -82,10 +82,13 @@ impl Recogniser {
 
     fn generation_kind(&self, span: &SpanView<'_>) -> Option<FrameKind> {
         let slots = &self.slots;
-        let operation = span.text(slots.operation).or_else(|| span.text(slots.span_kind));
         if WRAPPERS.iter().any(|start| span.name.starts_with(start)) {
             return Some(FrameKind::Wrapper);
         }
+        if !span.attributes.has_any(&self.masks.generation) {
+            return SESSIONS.contains(&span.name).then_some(FrameKind::Session);
+        }
+        let operation = span.text(slots.operation).or_else(|| span.text(slots.span_kind));
         if let Some(operation) = operation {
             let row = OPERATIONS.iter().find(|(words, _)| words.contains(&operation));
             return Some(row.map_or(FrameKind::Internal, |(_, kind)| *kind));
@@ -110,6 +113,11 @@ impl Recogniser {
     fn make(&self, span: &SpanView<'_>, kind: FrameKind, cache: &mut EndpointCache) -> Frame {
         let slots = &self.slots;
         let is_generation = !matches!(kind, FrameKind::Server | FrameKind::Consumer | FrameKind::Internal);
+        if !is_generation && !span.attributes.has_any(&self.masks.frame) {
+            let linked = || Rare::new(FrameRare { links: span.links.clone(), ..FrameRare::default() });
+            let rare = if span.links.is_empty() { Rare::default() } else { linked() };
+            return Frame { kind, verdict: None, rare };
+        }
         let written = span.text(slots.provider).unwrap_or_default();
         let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
         let operation = self.operation(span);

@@ -7,9 +7,10 @@
 
 use spantally_stitch::CorrelationKind;
 
+use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::format::Place;
-use crate::span::{AttributeKeys, SpanView, Value};
+use crate::span::{SpanView, Value};
 use crate::words::Vocabulary;
 
 /// The slots of the general attributes.

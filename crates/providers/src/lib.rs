@@ -7,6 +7,7 @@
 pub mod builtin;
 
 mod answer;
+mod attributes;
 mod call;
 mod compile;
 mod config;
@@ -18,8 +19,10 @@ mod format;
 mod frame;
 mod keys;
 mod load;
+mod masks;
 mod pieces;
 pub mod rates;
+mod recent;
 mod recognise;
 mod route;
 mod span;
@@ -27,6 +30,7 @@ mod url;
 mod webhook;
 mod words;
 
+pub use attributes::{AttributeKeys, Attributes};
 pub use compile::Recogniser;
 pub use config::{CorrelationConfig, WebhookPath};
 pub use endpoint::EndpointCache;
@@ -37,4 +41,4 @@ pub use format::{
     ProviderFile, StatusPattern, Word, WordRule,
 };
 pub use load::{LoadedFile, load};
-pub use span::{AttributeKeys, ResourceView, SpanKind, SpanStatus, SpanView, Value};
+pub use span::{ResourceView, SpanKind, SpanStatus, SpanView, Value};

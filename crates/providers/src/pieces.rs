@@ -49,6 +49,14 @@ impl Pieces {
         Self(parse(text).unwrap_or_default().into_iter().filter_map(bound).collect())
     }
 
+    /// Positions of the captures in it.
+    pub(crate) fn captures(&self) -> impl Iterator<Item = u8> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Capture(at) => Some(*at),
+        })
+    }
+
     /// Appends the text to `out`. An empty capture at the end takes its slash with it.
     pub(crate) fn write(&self, captures: &Captures<'_>, out: &mut String) {
         let start = out.len();

@@ -2,16 +2,17 @@
 //!
 //! The span comes from the decoder ([`crate::span`]) with the attributes that some rule names. Calls are read
 //! by [`crate::call`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What comes out goes to
-//! the journal and then to stitching (`spantally-stitch`). A span of another kind costs one look at two
-//! slots and, when it is an HTTP request, one hash of its host.
+//! the journal and then to stitching (`spantally-stitch`). A span of another kind costs a look at a few bits
+//! ([`crate::masks`]) and, when it is an HTTP request, one at its host ([`crate::recent`]).
 
 use std::sync::Arc;
 
 use spantally_stitch::{Client, Correlation, CorrelationKind, Evidence, Fact, TaskId, Verdict, What};
 
-use crate::compile::{Host, Provider, Recogniser, Spot};
+use crate::attributes::AttributeKeys;
+use crate::compile::{Provider, Recogniser, Spot};
 use crate::endpoint::EndpointCache;
-use crate::span::{AttributeKeys, ResourceView, SpanKind, SpanView, Value};
+use crate::span::{ResourceView, SpanKind, SpanView, Value};
 use crate::url::{Target, decode, host_of};
 use crate::words;
 
@@ -93,15 +94,14 @@ impl Recogniser {
         Some(Target { host: host(), ..target })
     }
 
-    /// The rules of a host: its own, else those of the longest ending of its name.
-    pub(crate) fn host(&self, name: &str) -> Option<&Host> {
+    /// The rules of a host: its own, else those of the longest ending of its name. An index of `hosts`.
+    pub(crate) fn host(&self, name: &str) -> Option<u32> {
         if let Some(index) = self.exact.get(name) {
-            return self.hosts.get(*index as usize);
+            return Some(*index);
         }
         let dots = name.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
         let mut endings = dots.map(|(at, _)| &name[at + 1..]);
-        let index = endings.find_map(|ending| self.endings.get(ending))?;
-        self.hosts.get(*index as usize)
+        endings.find_map(|ending| self.endings.get(ending)).copied()
     }
 
     /// The provider that a name or an alias stands for, in any case.
@@ -118,6 +118,9 @@ impl Recogniser {
 
     /// The ids that the client chose, in attributes.
     pub(crate) fn correlations(&self, span: &SpanView<'_>) -> Vec<Correlation> {
+        if !span.attributes.has_any(&self.masks.correlations) {
+            return Vec::new();
+        }
         let read = |(slot, kind): &(u16, CorrelationKind)| {
             let value = text_of(span.get(*slot)).filter(|value| !value.is_empty())?;
             Some(Correlation { kind: *kind, value: value.into() })
@@ -127,6 +130,9 @@ impl Recogniser {
 
     /// What status words in attributes tell.
     pub(crate) fn worded(&self, span: &SpanView<'_>, provider: Option<u16>) -> Option<Verdict> {
+        if !span.attributes.has_any(&self.masks.words) {
+            return None;
+        }
         let own = provider.map(|index| &*self.provider(index).words);
         let read = |(slot, kind): &(u16, words::Vocabulary)| words::verdict(*kind, own, span.text(*slot)?);
         self.slots.words.iter().map(read).fold(None, words::better)
@@ -145,6 +151,9 @@ impl Recogniser {
         provider: Option<u16>,
         cache: &mut EndpointCache,
     ) -> Vec<Fact> {
+        if !span.attributes.has_any(&self.masks.facts) {
+            return Vec::new();
+        }
         let own = provider.map(|index| &*self.provider(index).facts).unwrap_or_default();
         let seen = self.facts.iter().chain(own).filter(|fact| fact.is_in(span));
         seen.filter_map(|fact| fact.read(span, cache)).collect()

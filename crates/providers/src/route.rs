@@ -6,7 +6,7 @@
 //! then `**`. Two templates of equal shape and method on one host cannot both be reached: that is an error
 //! at compile time, see [`Routes::insert`].
 
-use hashbrown::HashMap;
+use memchr::memchr;
 use smallvec::SmallVec;
 
 /// One segment of a template.
@@ -95,6 +95,8 @@ pub(crate) enum Method {
 }
 
 impl Method {
+    pub(crate) const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "GET" | "get" => Some(Self::Get),
@@ -128,7 +130,8 @@ pub(crate) struct Routes {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
+    /// A handful, told apart by their lengths as a rule.
+    literals: Vec<(Box<str>, u32)>,
     /// Longest surrounding text first.
     captures: Vec<Branch>,
     /// Targets of a template that ends here.
@@ -156,6 +159,13 @@ impl Branch {
             inner = inner.strip_suffix(&*self.suffix)?;
         }
         (!inner.is_empty()).then_some(inner)
+    }
+}
+
+impl Node {
+    #[inline]
+    fn literal(&self, segment: &str) -> Option<u32> {
+        self.literals.iter().find(|(text, _)| **text == *segment).map(|(_, node)| *node)
     }
 }
 
@@ -192,11 +202,11 @@ impl Routes {
     }
 
     fn literal(&mut self, at: usize, text: &str) -> usize {
-        if let Some(node) = self.nodes[at].literals.get(text) {
-            return *node as usize;
+        if let Some(node) = self.nodes[at].literal(text) {
+            return node as usize;
         }
         let node = self.add();
-        self.nodes[at].literals.insert(text.into(), node);
+        self.nodes[at].literals.push((text.into(), node));
         node as usize
     }
 
@@ -233,9 +243,12 @@ impl Routes {
                 Some(target)
             });
         }
-        let (segment, left) = path.split_once('/').unwrap_or((path, ""));
-        if let Some(next) = node.literals.get(segment)
-            && let Some(target) = self.walk(*next as usize, method, left, captures)
+        let (segment, left) = match memchr(b'/', path.as_bytes()) {
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (path, ""),
+        };
+        if let Some(next) = node.literal(segment)
+            && let Some(target) = self.walk(next as usize, method, left, captures)
         {
             return Some(target);
         }

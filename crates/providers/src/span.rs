@@ -2,6 +2,8 @@
 
 use spantally_stitch::{SpanId, SpanKey, UnixNanos};
 
+use crate::attributes::Attributes;
+
 /// OTLP span kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpanKind {
@@ -70,15 +72,15 @@ pub struct SpanView<'a> {
     pub exception: &'a str,
     /// Spans it links to.
     pub links: Vec<SpanKey>,
-    /// The attributes that a rule names, by slot of [`AttributeKeys`]; of a key given twice, the last.
-    pub attributes: Vec<Option<Value<'a>>>,
+    /// The attributes that a rule names; of a key given twice, the last.
+    pub attributes: Attributes<'a>,
 }
 
 impl<'a> SpanView<'a> {
     /// The attribute in a slot.
     #[inline]
     pub fn get(&self, slot: u16) -> Option<Value<'a>> {
-        self.attributes.get(usize::from(slot)).copied().flatten()
+        self.attributes.get(slot)
     }
 
     /// The text attribute in a slot.
@@ -91,103 +93,17 @@ impl<'a> SpanView<'a> {
     }
 }
 
-/// A resource, borrowed: its attributes that are kept, by slot of the same [`AttributeKeys`].
+/// A resource, borrowed.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceView<'a> {
-    /// Values by slot, as in [`SpanView::attributes`].
-    pub attributes: Vec<Option<Value<'a>>>,
+    /// The attributes that a rule names, in slots of the same keys as those of spans.
+    pub attributes: Attributes<'a>,
 }
 
 impl<'a> ResourceView<'a> {
     /// The attribute in a slot.
     #[inline]
     pub fn get(&self, slot: u16) -> Option<Value<'a>> {
-        self.attributes.get(usize::from(slot)).copied().flatten()
-    }
-}
-
-/// The attribute keys that any rule names, each with a slot. What is not in it is never read.
-///
-/// Several keys may share a slot: spellings of one meaning (`http.method`, `http.request.method`). A span
-/// that carries both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`) then has one value, not two.
-#[derive(Clone, Debug, Default)]
-pub struct AttributeKeys {
-    /// Keys with their slots, by length. A handful share one, and most attributes of most spans differ from
-    /// all of them in their last byte, so no hash is needed.
-    by_length: Vec<Vec<(Box<[u8]>, u16)>>,
-    /// How many slots there are.
-    count: u16,
-}
-
-impl AttributeKeys {
-    /// The slot of a key, added if new. At 65,535 slots further keys share the last one.
-    pub fn slot_of(&mut self, key: &str) -> u16 {
-        if let Some(slot) = self.find(key.as_bytes()) {
-            return slot;
-        }
-        let slot = self.count;
-        self.count = self.count.saturating_add(1);
-        self.add(key, slot);
-        slot
-    }
-
-    /// One slot for several spellings of a meaning. A spelling that already has a slot keeps it.
-    pub fn slot_of_any<K: AsRef<str>>(&mut self, spellings: &[K]) -> u16 {
-        let known = spellings.iter().find_map(|key| self.find(key.as_ref().as_bytes()));
-        let slot = known.unwrap_or_else(|| {
-            self.count = self.count.saturating_add(1);
-            self.count - 1
-        });
-        for key in spellings {
-            self.add(key.as_ref(), slot);
-        }
-        slot
-    }
-
-    fn add(&mut self, key: &str, slot: u16) {
-        if self.find(key.as_bytes()).is_some() {
-            return;
-        }
-        if self.by_length.len() <= key.len() {
-            self.by_length.resize_with(key.len() + 1, Vec::new);
-        }
-        self.by_length[key.len()].push((key.as_bytes().into(), slot));
-    }
-
-    /// The slot of a key as it stands on the wire, if any rule names it.
-    #[inline]
-    pub fn find(&self, key: &[u8]) -> Option<u16> {
-        let known = self.by_length.get(key.len())?;
-        let (_, slot) = known.iter().find(|(known, _)| known.last() == key.last() && **known == *key)?;
-        Some(*slot)
-    }
-
-    /// How many slots there are: the length that [`SpanView::attributes`] needs.
-    pub fn len(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spellings_of_a_meaning_share_a_slot() {
-        let mut keys = AttributeKeys::default();
-        let method = keys.slot_of_any(&["http.request.method", "http.method"]);
-        let url = keys.slot_of("url.full");
-        assert_eq!(keys.find(b"http.method"), Some(method));
-        assert_eq!(keys.find(b"url.full"), Some(url));
-        assert_eq!(keys.find(b"url.fill"), None);
-        assert_eq!(keys.find(b"url.path"), None);
-        assert_eq!(keys.len(), 2);
-        assert_eq!(keys.slot_of_any(&["url.full", "http.url"]), url);
-        assert_eq!(keys.len(), 2);
+        self.attributes.get(slot)
     }
 }

@@ -1,5 +1,7 @@
 //! A URL cut into borrowed parts. Nothing is decoded until a rule takes it.
 
+use memchr::{memchr, memchr2, memchr3};
+
 /// The parts of a request target that rules look at, as they were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
@@ -14,16 +16,27 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     /// Cuts `scheme://user@host:port/path?query#fragment`, or a bare `/path?query`.
     pub(crate) fn parse(url: &'a str) -> Self {
-        let (host, rest) = match url.find("://") {
+        let scheme = match url.as_bytes() {
+            [b'h', b't', b't', b'p', b's', b':', b'/', b'/', ..] => Some(5),
+            _ => url.find("://"),
+        };
+        let (host, rest) = match scheme {
             Some(at) => {
                 let rest = &url[at + 3..];
-                let end = rest.bytes().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+                let end = memchr3(b'/', b'?', b'#', rest.as_bytes()).unwrap_or(rest.len());
                 (host_of(&rest[..end]), &rest[end..])
             }
             None => ("", url),
         };
-        let rest = rest.split('#').next().unwrap_or(rest);
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (path, query) = match memchr2(b'?', b'#', rest.as_bytes()) {
+            None => (rest, ""),
+            Some(at) if rest.as_bytes()[at] == b'#' => (&rest[..at], ""),
+            Some(at) => {
+                let query = &rest[at + 1..];
+                let end = memchr(b'#', query.as_bytes()).unwrap_or(query.len());
+                (&rest[..at], &query[..end])
+            }
+        };
         Self { host, path: if path.is_empty() { "/" } else { path }, query }
     }
 
@@ -35,6 +48,9 @@ impl<'a> Target<'a> {
 
 /// `user@host:port` without user and port; the brackets of an IPv6 address go too.
 pub(crate) fn host_of(authority: &str) -> &str {
+    if memchr3(b'@', b':', b'[', authority.as_bytes()).is_none() {
+        return authority;
+    }
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     if let Some(inner) = host.strip_prefix('[') {
         return inner.split(']').next().unwrap_or(inner);
@@ -87,6 +103,9 @@ mod tests {
             ("http://[::1]:8080/x", "::1", "/x", ""),
             ("https://host", "host", "/", ""),
             ("https://host?a=/b", "host", "/", "a=/b"),
+            ("https://host/p?a=1#?b=2", "host", "/p", "a=1"),
+            ("https://host/p#a?b=1", "host", "/p", ""),
+            ("grpc://me@host:1/p", "host", "/p", ""),
             ("/webhooks/fal?order=1", "", "/webhooks/fal", "order=1"),
             ("", "", "/", ""),
         ];

@@ -6,6 +6,7 @@
 
 use spantally_stitch::{Call, Correlation, CorrelationKind, Rare, TaskId};
 
+use crate::call::Request;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::route::{Captures, Method};
@@ -56,7 +57,7 @@ impl Recogniser {
             Some(found) => found,
             None => (self.named_in(target, cache)?, Captures::new()),
         };
-        let mut call = self.read(span, rule, method, target, &captures, cache);
+        let mut call = self.read(span, rule, Request::new(method, target), &captures, cache);
         let mut rare = call.rare.into_inner();
         correlations(target.query, &mut rare.correlations);
         rare.correlations.dedup();
@@ -71,6 +72,8 @@ impl Recogniser {
 
     /// The webhook rule of the provider that a path or a query names, if the path says webhook.
     fn named_in(&self, target: Target<'_>, cache: &mut EndpointCache) -> Option<u32> {
+        // A letter of every such word, and of few other paths.
+        memchr::memchr2(b'k', b'K', target.path.as_bytes())?;
         let tokens = || target.path.split(['/', '-', '_', '.']).filter(|token| !token.is_empty());
         if !tokens().any(|token| HOOK.iter().any(|hook| hook.eq_ignore_ascii_case(token))) {
             return None;

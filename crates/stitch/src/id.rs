@@ -54,8 +54,9 @@ pub struct JobId(pub [u8; 16]);
 /// Where the bytes of a UUID stand in its text.
 const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn digits(byte: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
@@ -117,7 +118,7 @@ impl TaskId {
     /// The id as the provider wrote it.
     pub fn new(text: &str) -> Self {
         if let Some(uuid) = parse_uuid(text.as_bytes()) {
-            return Self(Repr::Uuid(uuid.to_be_bytes()));
+            return Self(Repr::Uuid(uuid));
         }
         if text.len() <= 30 {
             let mut bytes = [0; 30];
@@ -154,24 +155,31 @@ pub enum TaskIdForm<'a> {
     Text(&'a str),
 }
 
-/// Only the canonical lower-case form is folded to a number: anything else must come out as it went in.
-fn parse_uuid(text: &[u8]) -> Option<u128> {
-    if text.len() != 36 {
+/// Only the canonical lower-case form is folded to bytes: anything else must come out as it went in.
+fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
         return None;
     }
-    let mut value = 0_u128;
-    for (at, &byte) in text.iter().enumerate() {
-        let digit = match (at, byte) {
-            (8 | 13 | 18 | 23, b'-') => continue,
-            (8 | 13 | 18 | 23, _) => return None,
-            (_, b'0'..=b'9') => byte - b'0',
-            (_, b'a'..=b'f') => byte - b'a' + 10,
-            _ => return None,
-        };
-        value = value << 4 | u128::from(digit);
+    let (mut uuid, mut seen) = ([0; 16], 0);
+    for (byte, at) in uuid.iter_mut().zip(UUID_PLACES) {
+        let (high, low) = (NIBBLES[usize::from(text[at])], NIBBLES[usize::from(text[at + 1])]);
+        *byte = high << 4 | low;
+        seen |= high | low;
     }
-    Some(value)
+    (seen < 16).then_some(uuid)
 }
+
+/// The value of each lower-case hex digit; 255 for every other byte.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        nibbles[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    nibbles
+};
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,6 +218,8 @@ mod tests {
             "78321ff1-ddfa-4582-bc75-06854bbf40ad",
             "78321FF1-ddfa-4582-bc75-06854bbf40ad",
             "78321ff1-ddfa-4582-bc75-06854bbf40a-",
+            "78321ff1-ddfa-4582-bc75-06854bbf40ag",
+            "78321ff1addfa-4582-bc75-06854bbf40ad",
             "hbks9epvrm7nrh8c9eab2dazf6",
             "video_0b18bbc5f0dab816a2f8afbe005dc663ef257f5a2c6aadfc",
         ] {

@@ -38,10 +38,10 @@ fn span<'a>(
     attributes: &[(&str, Value<'a>)],
 ) -> SpanView<'a> {
     let mut view = SpanView { kind, name, ..SpanView::default() };
-    view.attributes = vec![None; recogniser.keys().len()];
+    view.attributes = crate::Attributes::new(recogniser.keys());
     for (key, value) in attributes {
         if let Some(slot) = recogniser.keys().find(key.as_bytes()) {
-            view.attributes[usize::from(slot)] = Some(*value);
+            view.attributes.set(slot, Some(*value));
         }
     }
     view

@@ -1,6 +1,6 @@
 //! Attributes: `KeyValue` and `AnyValue`, read only when a rule names the key.
 
-use spantally_providers::{AttributeKeys, Value};
+use spantally_providers::{AttributeKeys, Attributes, Value};
 
 use super::wire::{Cursor, FIXED64, LEN, Result, Shape, VARINT, fields, key};
 
@@ -51,43 +51,64 @@ impl Texts {
     }
 }
 
-/// The attributes of one span or resource, by slot, emptied in time proportional to what was filled.
-#[derive(Default)]
-pub(super) struct Filled {
-    slots: Vec<u16>,
+/// Reads one encoded `KeyValue` into its slot, if it has one. Of a key given twice, the last stays.
+#[inline]
+pub(super) fn read_attribute<'a>(
+    encoded: &'a [u8],
+    keys: &AttributeKeys,
+    attributes: &mut Attributes<'a>,
+    texts: &mut Texts,
+) -> Result<()> {
+    let Some((key, value)) = plain(encoded) else {
+        return read_in_parts(encoded, keys, attributes, texts);
+    };
+    let Some(slot) = keys.find(key) else { return Ok(()) };
+    if let Some(text) = plain_text(value) {
+        if !attributes.set_same(slot, text) {
+            attributes.set(slot, Some(Value::Text(texts.check(text))));
+        }
+        return Ok(());
+    }
+    let value = match plain_integer(value) {
+        Some(number) => Some(Value::Int(number)),
+        None => {
+            let mut merged = AnyValue::default();
+            merged.merge(value, texts)?;
+            merged.value
+        }
+    };
+    attributes.set(slot, value);
+    Ok(())
 }
 
-impl Filled {
-    pub(super) fn clear(&mut self, attributes: &mut [Option<Value<'_>>]) {
-        for slot in self.slots.drain(..) {
-            attributes[usize::from(slot)] = None;
-        }
+/// The same for a `KeyValue` that nobody writes, but anybody may.
+#[cold]
+fn read_in_parts<'a>(
+    encoded: &'a [u8],
+    keys: &AttributeKeys,
+    attributes: &mut Attributes<'a>,
+    texts: &mut Texts,
+) -> Result<()> {
+    if let Some(slot) = keys.find(key_of(encoded)?) {
+        attributes.set(slot, value_of(encoded, texts)?);
     }
+    Ok(())
+}
 
-    /// Reads one encoded `KeyValue` into its slot, if it has one. Of a key given twice, the last stays.
-    #[inline]
-    pub(super) fn read<'a>(
-        &mut self,
-        encoded: &'a [u8],
-        keys: &AttributeKeys,
-        attributes: &mut [Option<Value<'a>>],
-        texts: &mut Texts,
-    ) -> Result<()> {
-        let plain = plain(encoded);
-        let key = match plain {
-            Some((key, _)) => key,
-            None => key_of(encoded)?,
-        };
-        let Some(slot) = keys.find(key) else {
-            return Ok(());
-        };
-        attributes[usize::from(slot)] = match plain {
-            Some((_, value)) => AnyValue::read(value, texts)?,
-            None => value_of(encoded, texts)?,
-        };
-        self.slots.push(slot);
-        Ok(())
-    }
+/// The text of an `AnyValue` that is a string and nothing else, as most are.
+#[inline]
+fn plain_text(encoded: &[u8]) -> Option<&[u8]> {
+    let mut cursor = Cursor::new(encoded);
+    let text = (!cursor.is_empty() && cursor.key().ok()? == STRING).then(|| cursor.bytes().ok())??;
+    cursor.is_empty().then_some(text)
+}
+
+/// The number of an `AnyValue` that is an integer and nothing else.
+#[inline]
+fn plain_integer(encoded: &[u8]) -> Option<i64> {
+    let mut cursor = Cursor::new(encoded);
+    let number = (!cursor.is_empty() && cursor.key().ok()? == INT).then(|| cursor.varint().ok())??;
+    cursor.is_empty().then_some(number.cast_signed())
 }
 
 /// Key and value of a `KeyValue` as every writer makes it: one key, then one value, and nothing else. None
@@ -149,21 +170,6 @@ enum Array {
 }
 
 impl<'a> AnyValue<'a> {
-    /// Reads a value in one piece; most are a string and nothing else.
-    #[inline]
-    fn read(encoded: &'a [u8], texts: &mut Texts) -> Result<Option<Value<'a>>> {
-        let mut cursor = Cursor::new(encoded);
-        if !cursor.is_empty() && cursor.key()? == STRING {
-            let text = cursor.bytes()?;
-            if cursor.is_empty() {
-                return Ok(Some(Value::Text(texts.check(text))));
-            }
-        }
-        let mut value = Self::default();
-        value.merge(encoded, texts)?;
-        Ok(value.value)
-    }
-
     fn merge(&mut self, encoded: &'a [u8], texts: &mut Texts) -> Result<()> {
         fields(encoded, &ANY_VALUE, |key, cursor| {
             let value = match key {

@@ -27,9 +27,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use spantally_providers::{AttributeKeys, ResourceView, SpanView};
+use spantally_providers::{AttributeKeys, Attributes, ResourceView, SpanView};
 
-use self::attribute::{Filled, Texts};
+use self::attribute::{Texts, read_attribute};
 pub use self::error::{DecodeError, WireProblem};
 use self::span::SpanReader;
 use self::wire::{Fault, LEN, Result, Shape, VARINT, fields, key};
@@ -96,14 +96,13 @@ pub fn read(
 struct Reader<'a, 'k> {
     keys: &'k AttributeKeys,
     resource: ResourceView<'a>,
-    filled: Filled,
     spans: SpanReader<'a>,
 }
 
 impl<'a, 'k> Reader<'a, 'k> {
     fn new(keys: &'k AttributeKeys) -> Self {
-        let resource = ResourceView { attributes: vec![None; keys.len()] };
-        Self { keys, resource, filled: Filled::default(), spans: SpanReader::new(keys) }
+        let resource = ResourceView { attributes: Attributes::new(keys) };
+        Self { keys, resource, spans: SpanReader::new(keys) }
     }
 
     /// Two passes: the resource first, wherever it stands, then the spans.
@@ -111,7 +110,7 @@ impl<'a, 'k> Reader<'a, 'k> {
         let mut texts = Texts::default();
         let mut parts = 0_usize;
         let mut whole: Option<&[u8]> = None;
-        self.filled.clear(&mut self.resource.attributes);
+        self.resource.attributes.clear();
         fields(encoded, &RESOURCE_SPANS_SHAPE, |key, cursor| {
             if key != RESOURCE {
                 return cursor.skip(key, &RESOURCE_SPANS_SHAPE);
@@ -137,7 +136,7 @@ impl<'a, 'k> Reader<'a, 'k> {
             if key != RESOURCE_ATTRIBUTES {
                 return cursor.skip(key, &RESOURCE_SHAPE);
             }
-            self.filled.read(cursor.bytes()?, self.keys, &mut self.resource.attributes, texts)
+            read_attribute(cursor.bytes()?, self.keys, &mut self.resource.attributes, texts)
         })
     }
 

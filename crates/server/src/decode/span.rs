@@ -1,9 +1,9 @@
 //! One `Span` message: its fields, its status, links and exception event, and whether it can be used at all.
 
-use spantally_providers::{AttributeKeys, SpanKind, SpanStatus, SpanView};
+use spantally_providers::{AttributeKeys, Attributes, SpanKind, SpanStatus, SpanView};
 use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
-use super::attribute::{Filled, Texts, key_of, value_of};
+use super::attribute::{Texts, key_of, read_attribute, value_of};
 use super::wire::{FIXED32, FIXED64, LEN, Result, Shape, VARINT, fields, key};
 use crate::batch::RejectReason;
 
@@ -77,7 +77,6 @@ const CLOCK_STEP_MAX_NS: u64 = 24 * 3600 * 1_000_000_000;
 /// Reads spans one after the other into the same [`SpanView`].
 pub(super) struct SpanReader<'a> {
     view: SpanView<'a>,
-    filled: Filled,
 }
 
 /// What is checked only when the whole span has been read, since a later field may replace an earlier one.
@@ -93,8 +92,7 @@ struct Raw<'a> {
 
 impl<'a> SpanReader<'a> {
     pub(super) fn new(keys: &AttributeKeys) -> Self {
-        let view = SpanView { attributes: vec![None; keys.len()], ..SpanView::default() };
-        Self { view, filled: Filled::default() }
+        Self { view: SpanView { attributes: Attributes::new(keys), ..SpanView::default() } }
     }
 
     /// Sets the scope of the spans that follow.
@@ -110,11 +108,11 @@ impl<'a> SpanReader<'a> {
     ) -> Result<std::result::Result<&SpanView<'a>, RejectReason>> {
         self.clear();
         let mut raw = Raw::default();
-        let (view, filled) = (&mut self.view, &mut self.filled);
+        let view = &mut self.view;
         fields(encoded, &SPAN, |key, cursor| {
             match key {
                 ATTRIBUTES => {
-                    filled.read(cursor.bytes()?, keys, &mut view.attributes, &mut raw.texts)?;
+                    read_attribute(cursor.bytes()?, keys, &mut view.attributes, &mut raw.texts)?;
                 }
                 TRACE_ID => raw.trace_id = cursor.bytes()?,
                 SPAN_ID => raw.span_id = cursor.bytes()?,
@@ -135,7 +133,7 @@ impl<'a> SpanReader<'a> {
 
     fn clear(&mut self) {
         let view = &mut self.view;
-        self.filled.clear(&mut view.attributes);
+        view.attributes.clear();
         view.links.clear();
         (view.kind, view.status) = (SpanKind::Unspecified, SpanStatus::Unset);
         (view.start, view.end) = (UnixNanos(0), UnixNanos(0));

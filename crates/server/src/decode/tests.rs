@@ -17,11 +17,11 @@ struct Told(Vec<String>);
 
 impl Visitor for Told {
     fn resource(&mut self, resource: &ResourceView<'_>, _encoded: Option<&[u8]>) {
-        self.0.push(format!("resource {:?}", resource.attributes));
+        self.0.push(format!("resource {:?}", resource.attributes.iter().collect::<Vec<_>>()));
     }
 
     fn span(&mut self, span: &SpanView<'_>) {
-        self.0.push(format!("{} {} {:?}", span.scope, span.name, span.attributes));
+        self.0.push(format!("{} {} {:?}", span.scope, span.name, span.attributes.iter().collect::<Vec<_>>()));
     }
 
     fn rejected(&mut self, reason: RejectReason) {

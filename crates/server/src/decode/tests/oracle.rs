@@ -13,7 +13,9 @@ use prost::Message;
 use spantally_providers::{SpanKind, SpanStatus, Value};
 use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
-use crate::decode::{AttributeKeys, DecodeError, RejectReason, ResourceView, SpanView, Visitor, read};
+use crate::decode::{
+    AttributeKeys, Attributes, DecodeError, RejectReason, ResourceView, SpanView, Visitor, read,
+};
 
 const WANTED: [&str; 3] = ["service.name", "url.full", "n"];
 
@@ -82,7 +84,7 @@ fn ours(body: &[u8]) -> Result<Vec<Seen>, DecodeError> {
     Ok(seen.0)
 }
 
-fn owned(attributes: &[Option<Value<'_>>]) -> Vec<Option<Owned>> {
+fn owned(attributes: &Attributes<'_>) -> Vec<Option<Owned>> {
     let own = |value: Value<'_>| match value {
         Value::Text(text) => Owned::Text(text.into()),
         Value::Int(int) => Owned::Int(int),

@@ -1,0 +1,44 @@
+//! Which slots tell something of a kind.
+//!
+//! Most spans have none of the dozens of attributes that hold a fact, an id or a word. One comparison with
+//! the slots that a span fills says so, and then nothing is looked for.
+
+use crate::attributes::SlotSet;
+use crate::compile::Provider;
+use crate::facts::FactSlot;
+use crate::keys::Slots;
+
+/// Sets of slots, by what they tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Masks {
+    /// Ids that the client chose.
+    pub(crate) correlations: SlotSet,
+    /// Status and error words.
+    pub(crate) words: SlotSet,
+    /// Quantities and dimensions, of any provider.
+    pub(crate) facts: SlotSet,
+    /// What makes a span that of a generation.
+    pub(crate) generation: SlotSet,
+    /// Everything that a frame keeps.
+    pub(crate) frame: SlotSet,
+}
+
+impl Masks {
+    pub(crate) fn new(slots: &Slots, facts: &[FactSlot], providers: &[Provider]) -> Self {
+        let correlations = || slots.correlations.iter().map(|(slot, _)| *slot);
+        let words = || slots.words.iter().map(|(slot, _)| *slot);
+        let own = || providers.iter().flat_map(|provider| &provider.facts);
+        let facts = || facts.iter().chain(own()).map(FactSlot::slot);
+        let generation =
+            [slots.operation, slots.span_kind, slots.provider, slots.request_model, slots.conversation];
+        let told = [slots.response_model, slots.output_type, slots.choices];
+        let frame = generation.into_iter().chain(told).chain(slots.tasks.iter().copied());
+        Self {
+            correlations: correlations().collect(),
+            words: words().collect(),
+            facts: facts().collect(),
+            generation: generation.into_iter().collect(),
+            frame: frame.chain(correlations()).chain(words()).chain(facts()).collect(),
+        }
+    }
+}
