@@ -36,8 +36,8 @@ use spantally_store::{ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Publish
 
 use super::WINDOW_ROW;
 use super::charges::{charge_deltas, charge_rows, is_priced, sum_of_rows};
-use super::entries::{Entry, difference, entries, job_labels};
-use super::forms::Forms;
+use super::entries::{difference, entries, job_labels};
+use super::forms::{Account, Forms, Observations};
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
 use super::windows::CostWindows;
 use crate::export::{Exemplar, MetricId, Registry};
@@ -96,14 +96,6 @@ pub(super) struct Books {
     rows: Vec<JobRow>,
 }
 
-/// What a publication comes to.
-struct Account {
-    entries: Arc<[Entry]>,
-    charges: Arc<[ChargeRow]>,
-    /// Number of the form, when it has one.
-    form: Option<u64>,
-}
-
 impl Books {
     pub(super) fn new(
         cards: Arc<Cards>,
@@ -151,12 +143,12 @@ impl Books {
 
     fn publish_first(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Settled {
         let bill = bill(&job, &self.cards);
-        let Account { entries, charges, form } = self.account(&job, &bill, now);
+        let (Account { entries, charges, observations }, form) = self.account(&job, &bill, now);
         for &(series, amount) in entries.iter().filter(|(_, amount)| !amount.is_zero()) {
             self.registry.add(series, amount);
         }
         self.book_windows(&charges, now);
-        self.observe(&job, &bill, now);
+        self.observe(&job, &observations, now);
         let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
         let mut filled = Vec::with_capacity(256);
         match form.filter(|_| parts(&job, &mut filled)) {
@@ -174,20 +166,20 @@ impl Books {
         Settled { job, bill, revision: 1 }
     }
 
-    /// What a job comes to: as its form says, or worked out.
-    fn account(&mut self, job: &Job, bill: &Bill, now: UnixNanos) -> Account {
+    /// What a job comes to, as its form says or worked out, and the number of its form.
+    fn account(&mut self, job: &Job, bill: &Bill, now: UnixNanos) -> (Account, Option<u64>) {
         let key = self.forms.key(job, bill);
-        if let Some(form) = self.forms.get(&key) {
-            let (entries, charges) = (Arc::clone(&form.entries), Arc::clone(&form.charges));
-            return Account { entries, charges, form: Some(form.id) };
+        if let Some((account, form)) = self.forms.get(&key) {
+            return (account.clone(), Some(form));
         }
-        let entries: Arc<[Entry]> = entries(&mut self.registry, job, bill, now).into();
-        let charges: Arc<[ChargeRow]> = charge_deltas(&[], &charge_rows(job, bill)).into();
+        let account = Account {
+            entries: entries(&mut self.registry, job, bill, now).into(),
+            charges: charge_deltas(&[], &charge_rows(job, bill)).into(),
+            observations: self.observations(job, bill, now),
+        };
         let registry = &self.registry;
-        let form =
-            self.forms.offer(key, job, bill, (&entries, &charges), || save_entries(&entries, registry));
-        let form = form.map(|form| form.id);
-        Account { entries, charges, form }
+        let form = self.forms.offer(key, job, bill, &account, || save_entries(&account.entries, registry));
+        (account, form)
     }
 
     /// Books a later revision, or takes a job back. When what it added cannot be read, nothing changes: the
@@ -302,23 +294,29 @@ impl Books {
         }
     }
 
-    fn observe(&mut self, job: &Job, bill: &Bill, now: UnixNanos) {
+    /// What the histograms count of a job, and what is the same for all that are alike.
+    fn observations(&mut self, job: &Job, bill: &Bill, now: UnixNanos) -> Observations {
         let set = self.registry.intern(&job_labels(job));
         let outcome = job.outcome.as_str();
-        let nanos = job.ended_at.0.saturating_sub(job.started_at.0);
         let polls: usize = job.attempts.iter().map(|attempt| attempt.count(Role::Poll)).sum();
-        let observed = [
-            (MetricId::JobDuration, Decimal::from_i128_with_scale(i128::from(nanos / 1_000_000), 3)),
-            (MetricId::JobPolls, Decimal::from(polls)),
-            (MetricId::JobAttempts, Decimal::from(job.attempts.len())),
+        let mut series = |metric, own: &[&str]| self.registry.series(metric, set, own, now);
+        let duration = series(MetricId::JobDuration, &[outcome]);
+        let mut values = vec![
+            (series(MetricId::JobPolls, &[outcome]), Decimal::from(polls)),
+            (series(MetricId::JobAttempts, &[outcome]), Decimal::from(job.attempts.len())),
         ];
-        for (metric, value) in observed {
-            let series = self.registry.series(metric, set, &[outcome], now);
-            self.registry.observe(series, value, exemplar(job, value, now));
-        }
         for (currency, cost) in bill.cost() {
-            let series = self.registry.series(MetricId::JobCost, set, &[&currency, outcome], now);
-            self.registry.observe(series, cost.expected, exemplar(job, cost.expected, now));
+            values.push((series(MetricId::JobCost, &[&currency, outcome]), cost.expected));
+        }
+        Observations { duration, values: values.into() }
+    }
+
+    fn observe(&mut self, job: &Job, observations: &Observations, now: UnixNanos) {
+        let nanos = job.ended_at.0.saturating_sub(job.started_at.0);
+        let duration = Decimal::from_i128_with_scale(i128::from(nanos / 1_000_000), 3);
+        let values = observations.values.iter().copied();
+        for (series, value) in std::iter::once((observations.duration, duration)).chain(values) {
+            self.registry.observe(series, value, exemplar(job, value, now));
         }
     }
 

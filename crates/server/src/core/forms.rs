@@ -8,16 +8,18 @@
 //!
 //! Only first revisions have a form. Later ones are seldom, and each is a difference to what was before.
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashSet};
+use rust_decimal::Decimal;
 use spantally_price::Bill;
 use spantally_stitch::Job;
 use spantally_store::{ChargeRow, FormRow};
-use std::hash::BuildHasher as _;
 
 use super::entries::Entry;
+use crate::export::SeriesId;
 use crate::job_json::JobDocument;
 use crate::job_json::form::{content, pieces};
 
@@ -29,21 +31,30 @@ const SEEN_MAX: usize = 65_536;
 /// Fingerprint of a content.
 pub(super) type FormKey = [u8; 16];
 
-/// What the jobs of a form have in common beside their document.
+/// What a job comes to: the same for all jobs of a form.
 #[derive(Clone, Debug)]
-pub(super) struct Form {
-    /// Its number in the ledger.
-    pub(super) id: u64,
-    /// What a job adds to the counters.
+pub(super) struct Account {
+    /// What it adds to the counters.
     pub(super) entries: Arc<[Entry]>,
-    /// What a job is charged.
+    /// What it is charged.
     pub(super) charges: Arc<[ChargeRow]>,
+    /// What the histograms count.
+    pub(super) observations: Observations,
+}
+
+/// What the histograms count of a job.
+#[derive(Clone, Debug)]
+pub(super) struct Observations {
+    /// The series of its duration, which is its own.
+    pub(super) duration: SeriesId,
+    /// Other values with their series.
+    pub(super) values: Arc<[(SeriesId, Decimal)]>,
 }
 
 /// Every form that is known.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
-    ready: HashMap<FormKey, Form, foldhash::fast::FixedState>,
+    ready: HashMap<FormKey, (Account, u64), foldhash::fast::FixedState>,
     /// In the ledger since an earlier process; made ready when the first job comes.
     saved: HashMap<FormKey, u64, foldhash::fast::FixedState>,
     seen: HashSet<FormKey, foldhash::fast::FixedState>,
@@ -61,34 +72,34 @@ impl Forms {
         (u128::from(half(0x5350_414e)) << 64 | u128::from(half(0x5441_4c59))).to_le_bytes()
     }
 
-    /// The form with a key.
-    pub(super) fn get(&self, key: &FormKey) -> Option<&Form> {
-        self.ready.get(key)
+    /// What jobs with a key come to, and the number of their form.
+    pub(super) fn get(&self, key: &FormKey) -> Option<(&Account, u64)> {
+        self.ready.get(key).map(|(account, form)| (account, *form))
     }
 
     /// Takes what was worked out for a job that has no form yet; gives it one when it is not the first of its
-    /// kind.
+    /// kind. `booked` are the bytes of its entries.
     pub(super) fn offer(
         &mut self,
         key: FormKey,
         job: &Job,
         bill: &Bill,
-        (entries, charges): (&Arc<[Entry]>, &Arc<[ChargeRow]>),
+        account: &Account,
         booked: impl FnOnce() -> Vec<u8>,
-    ) -> Option<&Form> {
+    ) -> Option<u64> {
         let id = match self.saved.remove(&key) {
             Some(id) => id,
             None if self.is_new(&key) || self.ready.len() + self.saved.len() >= FORMS_MAX => return None,
             None => {
                 let pieces = pieces(JobDocument { job, bill, revision: 1 })?;
                 self.last += 1;
-                let (id, charges, booked) = (self.last, Arc::clone(charges), booked());
+                let (id, charges, booked) = (self.last, Arc::clone(&account.charges), booked());
                 self.new.push(FormRow { id, key, pieces, charges, booked });
                 id
             }
         };
-        let form = Form { id, entries: Arc::clone(entries), charges: Arc::clone(charges) };
-        Some(self.ready.entry(key).insert(form).into_mut())
+        self.ready.insert(key, (account.clone(), id));
+        Some(id)
     }
 
     /// Notes that a job of some content came; whether it was the first.

@@ -277,6 +277,11 @@ impl Core {
         self.applied
     }
 
+    /// How many spans were applied by this process.
+    pub fn applied_spans(&self) -> u64 {
+        self.turns.total_spans()
+    }
+
     /// How many spans are in memory.
     pub fn stitched_spans(&self) -> usize {
         self.shards.iter().map(Stitcher::span_count).sum()

@@ -61,7 +61,7 @@ pub struct TurnOptions {
 impl TurnOptions {
     /// The defaults, with the clocks.
     pub fn new(clock: Clock) -> Self {
-        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 200, clock }
+        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 100, clock }
     }
 }
 
@@ -241,6 +241,7 @@ impl CoreThread {
             pending: None,
             refreshed: (options.clock.instant)(),
             refresh_took: Duration::ZERO,
+            refreshed_spans: 0,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
         Ok(Self { handle, thread })
@@ -270,7 +271,12 @@ struct Driver {
     pending: Option<Checkpoint>,
     refreshed: Instant,
     refresh_took: Duration,
+    /// Spans applied until then.
+    refreshed_spans: u64,
 }
+
+/// What a span that came since the last look adds to the next one: an eighth of what a job takes.
+const REFRESH_A_SPAN: Duration = Duration::from_nanos(700);
 
 /// A turn that has more to tell writes it in parts, so that rows on their way to the ledger stay small enough
 /// for the processor's cache.
@@ -331,12 +337,15 @@ impl Driver {
     fn refresh(&mut self, core: &mut Core) {
         let instant = self.options.clock.instant;
         let started = instant();
-        let pause = self.refresh_took * self.options.refresh_share;
+        let new_spans = core.applied_spans() - self.refreshed_spans;
+        let likely = self.refresh_took + REFRESH_A_SPAN * u32::try_from(new_spans).unwrap_or(u32::MAX);
+        let pause = likely * self.options.refresh_share;
         if started.saturating_duration_since(self.refreshed) < pause {
             return;
         }
         core.refresh();
         self.refreshed = instant();
+        self.refreshed_spans = core.applied_spans();
         self.refresh_took = self.refreshed.saturating_duration_since(started);
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Turns {
     spans: u64,
     /// Spans applied since the last turn.
     applied_spans: u64,
+    /// Spans applied since the process began.
+    total_spans: u64,
     done: Seq,
     looked: UnixNanos,
 }
@@ -49,6 +51,12 @@ impl Turns {
     /// Notes spans that were applied.
     pub(super) fn note(&mut self, spans: usize) {
         self.applied_spans += spans as u64;
+        self.total_spans += spans as u64;
+    }
+
+    /// Spans noted so far.
+    pub(super) fn total_spans(&self) -> u64 {
+        self.total_spans
     }
 
     /// Makes a turn of what was applied since the last one; none if nothing was.

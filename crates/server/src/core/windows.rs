@@ -5,7 +5,7 @@
 //! made; what is older than an hour is kept in quarters of an hour. Money of two currencies is never added
 //! up.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -27,9 +27,16 @@ pub(super) type WindowKey = [Arc<str>; 3];
 /// Cost by time.
 #[derive(Debug)]
 pub(super) struct CostWindows {
-    rings: BTreeMap<WindowKey, VecDeque<Bucket>>,
-    changed: BTreeSet<WindowKey>,
+    rings: BTreeMap<WindowKey, Ring>,
     limit: usize,
+}
+
+/// Cost of one key.
+#[derive(Debug, Default, PartialEq)]
+struct Ring {
+    buckets: VecDeque<Bucket>,
+    /// Since it was last saved.
+    changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,21 +58,25 @@ pub(super) struct Shares {
 impl CostWindows {
     /// At most `limit` keys; past it the models of a provider are taken together.
     pub(super) fn new(limit: usize) -> Self {
-        Self { rings: BTreeMap::new(), changed: BTreeSet::new(), limit }
+        Self { rings: BTreeMap::new(), limit }
     }
 
     /// Books an amount, negative when it is taken back.
     pub(super) fn add(&mut self, mut key: WindowKey, cause: Option<Cause>, amount: Decimal, now: UnixNanos) {
-        if !self.rings.contains_key(&key) && self.rings.len() >= self.limit {
-            key[1] = "".into();
+        if !self.rings.contains_key(&key) {
+            if self.rings.len() >= self.limit {
+                key[1] = "".into();
+            }
+            self.rings.entry(key.clone()).or_default();
         }
-        let ring = self.rings.entry(key.clone()).or_default();
-        let start = now.0 / MINUTE_NANOS;
-        if ring.back().is_none_or(|bucket| bucket.start < start) {
-            ring.push_back(Bucket { start, ..Bucket::default() });
-            coarsen(ring, start);
+        let Some(ring) = self.rings.get_mut(&key) else { return };
+        ring.changed = true;
+        let (buckets, start) = (&mut ring.buckets, now.0 / MINUTE_NANOS);
+        if buckets.back().is_none_or(|bucket| bucket.start < start) {
+            buckets.push_back(Bucket { start, ..Bucket::default() });
+            coarsen(buckets, start);
         }
-        if let Some(bucket) = ring.back_mut() {
+        if let Some(bucket) = buckets.back_mut() {
             bucket.total += amount;
             if cause.is_some_and(Cause::is_retry_driven) {
                 bucket.retry += amount;
@@ -74,7 +85,6 @@ impl CostWindows {
                 bucket.waste += amount;
             }
         }
-        self.changed.insert(key);
     }
 
     /// The shares of every key in a window of some minutes; without positive cost there is no share.
@@ -82,7 +92,7 @@ impl CostWindows {
         let oldest = (now.0 / MINUTE_NANOS + 1).saturating_sub(minutes);
         self.rings.iter().filter_map(move |(key, ring)| {
             let mut sum = Bucket::default();
-            for bucket in ring.iter().rev().take_while(|bucket| bucket.start >= oldest) {
+            for bucket in ring.buckets.iter().rev().take_while(|bucket| bucket.start >= oldest) {
                 sum.total += bucket.total;
                 sum.retry += bucket.retry;
                 sum.waste += bucket.waste;
@@ -96,16 +106,13 @@ impl CostWindows {
 
     /// What changed since the last call, as text.
     pub(super) fn take_changed(&mut self) -> Vec<(String, String)> {
-        let changed = std::mem::take(&mut self.changed);
-        let text = |key: &WindowKey| {
-            let buckets = self.rings.get(key).into_iter().flatten();
-            let bucket = |bucket: &Bucket| {
-                let Bucket { start, total, retry, waste } = bucket;
-                format!("{start} {total} {retry} {waste}")
-            };
-            (key.join("\n"), buckets.map(bucket).collect::<Vec<_>>().join("\n"))
-        };
-        changed.iter().map(text).collect()
+        let bucket =
+            |Bucket { start, total, retry, waste }: &Bucket| format!("{start} {total} {retry} {waste}");
+        let text = |ring: &Ring| ring.buckets.iter().map(bucket).collect::<Vec<_>>().join("\n");
+        let changed = self.rings.iter_mut().filter_map(|(key, ring)| {
+            std::mem::take(&mut ring.changed).then(|| (key.join("\n"), text(ring)))
+        });
+        changed.collect()
     }
 
     /// Takes back what [`Self::take_changed`] gave; false if it is not readable.
@@ -114,10 +121,10 @@ impl CostWindows {
         let (Some(provider), Some(model), Some(currency)) = (names.next(), names.next(), names.next()) else {
             return false;
         };
-        let Some(ring) = text.lines().map(parse_bucket).collect::<Option<VecDeque<_>>>() else {
+        let Some(buckets) = text.lines().map(parse_bucket).collect::<Option<VecDeque<_>>>() else {
             return false;
         };
-        self.rings.insert([provider, model, currency], ring);
+        self.rings.insert([provider, model, currency], Ring { buckets, changed: false });
         true
     }
 }
@@ -196,8 +203,8 @@ mod tests {
                 minute(at),
             );
         }
-        assert!(windows.rings[&key()].len() <= 160, "{}", windows.rings[&key()].len());
-        let total: Decimal = windows.rings[&key()].iter().map(|bucket| bucket.total).sum();
+        assert!(windows.rings[&key()].buckets.len() <= 160, "{}", windows.rings[&key()].buckets.len());
+        let total: Decimal = windows.rings[&key()].buckets.iter().map(|bucket| bucket.total).sum();
         assert_eq!(total, dec("144"));
         let mut again = CostWindows::new(9);
         for (key, text) in windows.take_changed() {
@@ -217,7 +224,8 @@ mod tests {
             windows.add(key, Some(Cause::Delivered), Decimal::ONE, minute(5));
         }
         assert_eq!(windows.rings.len(), 2);
-        let total: Decimal = windows.rings.values().flatten().map(|bucket| bucket.total).sum();
+        let total: Decimal =
+            windows.rings.values().flat_map(|ring| &ring.buckets).map(|bucket| bucket.total).sum();
         assert_eq!(total, dec("3"));
     }
 }
