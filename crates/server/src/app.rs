@@ -181,10 +181,13 @@ impl App {
 
         let cards = Arc::new(self.providers.cards(&self.settings.pricing));
         let core = Core::new(&core_options(&self.settings), cards, clock::now());
+        let spares = core.spares();
         let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal))).await?;
 
         let recogniser = Arc::clone(&self.providers.recogniser);
-        let intake = Arc::new(Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES));
+        let intake = Arc::new(
+            Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES).with_spares(spares),
+        );
         admin.answer_from(Sources { core: pipeline.core.handle(), intake: Arc::clone(&intake) });
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {

@@ -3,6 +3,9 @@
 //! A receiver makes it ([`crate::intake`]), the committer writes it to the journal and acknowledges it
 //! ([`crate::commit`]), the core applies it ([`crate::core`]).
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use spantally_stitch::Evidence;
 
 /// What one export request became.
@@ -14,6 +17,34 @@ pub struct Batch {
     pub tally: Tally,
     /// How it came.
     pub transport: Transport,
+}
+
+/// Room for evidence, on its way back from the core to the receivers.
+///
+/// A batch holds some 64 KiB of evidence. Made anew for each request by one thread and given back by another,
+/// it would be fresh memory each time, which the kernel has to clear first. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Spares(Arc<Mutex<Vec<Vec<Evidence>>>>);
+
+/// Most vectors that wait to be used again.
+const SPARES_MAX: usize = 64;
+/// Evidence for which a vector that waits has room, at most.
+const SPARE_EVIDENCE_MAX: usize = 4096;
+
+impl Spares {
+    /// An empty vector, with room if there is one.
+    pub fn take(&self) -> Vec<Evidence> {
+        self.0.lock().pop().unwrap_or_default()
+    }
+
+    /// Gives a vector back; what is in it goes.
+    pub fn give(&self, mut evidence: Vec<Evidence>) {
+        evidence.clear();
+        let mut waiting = self.0.lock();
+        if waiting.len() < SPARES_MAX && evidence.capacity() <= SPARE_EVIDENCE_MAX {
+            waiting.push(evidence);
+        }
+    }
 }
 
 /// Counts of one batch. `received = evidence + ignored + sum(rejected)`.

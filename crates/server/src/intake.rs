@@ -28,7 +28,7 @@ use spantally_providers::Recogniser;
 pub use self::inflight::{Admission, Inflight};
 pub use self::read::{ReadCache, read_batch};
 pub use self::stats::{IntakeStats, RequestEnd};
-use crate::batch::{Batch, Refusal, Tally, Transport};
+use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
 use crate::commit::CommitHandle;
 use crate::decode::DecodeError;
 
@@ -42,6 +42,7 @@ pub struct Intake {
     inflight: Arc<Inflight>,
     commit: CommitHandle,
     stats: IntakeStats,
+    spares: Spares,
 }
 
 /// One set of rules, with what decoding keeps between requests. New rules begin with empty caches.
@@ -77,7 +78,14 @@ impl Intake {
             inflight: Arc::new(Inflight::new(inflight_bytes, RETRY_AFTER_MS)),
             commit,
             stats: IntakeStats::default(),
+            spares: Spares::default(),
         }
+    }
+
+    /// Takes room for evidence from where the core gives it back.
+    #[must_use]
+    pub fn with_spares(self, spares: Spares) -> Self {
+        Self { spares, ..self }
     }
 
     /// Replaces the rules. Requests that are being read end under the old ones.
@@ -106,7 +114,7 @@ impl Intake {
     /// The body cannot be read.
     pub fn read(&self, transport: Transport, tenant: &str, body: &[u8]) -> Result<Batch, DecodeError> {
         let rules = self.rules.load_full();
-        let mut cache = rules.caches.lock().pop().unwrap_or_default();
+        let mut cache = rules.caches.lock().pop().unwrap_or_else(|| ReadCache::new(self.spares.clone()));
         let batch = read_batch(&rules.recogniser, &mut cache, tenant, transport, body);
         rules.caches.lock().push(cache);
         batch

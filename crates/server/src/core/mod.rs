@@ -57,6 +57,7 @@ use self::books::Books;
 use self::spans::SpanCounts;
 use self::turns::Turns;
 use self::windows::CostWindows;
+use crate::batch::Spares;
 use crate::commit::CommitMessage;
 use crate::export::{LabelSets, Registry};
 use crate::record::encode_evidence;
@@ -114,6 +115,7 @@ pub struct Core {
     counted_overflows: u64,
     turns: Turns,
     stitching: Settings,
+    spares: Spares,
 }
 
 impl Core {
@@ -135,6 +137,7 @@ impl Core {
             saved_sets: 0,
             counted_overflows: 0,
             turns: Turns::default(),
+            spares: Spares::default(),
             stitching: options.stitching.clone(),
         }
     }
@@ -145,13 +148,18 @@ impl Core {
         self.books.archive = Some(archive);
     }
 
+    /// Where the core gives back the room of evidence that it applied.
+    pub fn spares(&self) -> Spares {
+        self.spares.clone()
+    }
+
     /// Takes a group that is durable. Groups come in the order of the journal.
     pub fn apply(&mut self, message: CommitMessage) {
         self.applied = message.seq;
-        for batch in message.batches {
+        for mut batch in message.batches {
             self.turns.note(batch.evidence.len());
             let mut observed = [0_u64; 3];
-            for evidence in batch.evidence {
+            for evidence in batch.evidence.drain(..) {
                 let shard = shard_of(&evidence.client.tenant, self.shards.len());
                 let slot = match self.shards[shard].observe(evidence) {
                     Observed::New => 0,
@@ -161,6 +169,7 @@ impl Core {
                 observed[slot] += 1;
             }
             self.spans.add(&mut self.books.registry, batch.transport, &batch.tally, observed);
+            self.spares.give(batch.evidence);
         }
     }
 

@@ -6,7 +6,7 @@ use spantally_providers::{EndpointCache, Recogniser, ResourceView, SpanView};
 use spantally_stitch::Client;
 
 use super::clients::ClientCache;
-use crate::batch::{Batch, RejectReason, Transport};
+use crate::batch::{Batch, RejectReason, Spares, Transport};
 use crate::decode::{self, DecodeError, Visitor, json};
 
 /// Most evidence that room is made for before the first span is read.
@@ -20,6 +20,15 @@ pub struct ReadCache {
     clients: ClientCache,
     /// How much evidence the last request had: the next one likely has as much.
     capacity: usize,
+    /// Where room for it may be waiting.
+    spares: Spares,
+}
+
+impl ReadCache {
+    /// A cache that takes room for evidence from where the core gives it back.
+    pub fn new(spares: Spares) -> Self {
+        Self { spares, ..Self::default() }
+    }
 }
 
 /// Reads an encoded `ExportTraceServiceRequest`: JSON if it came as [`Transport::HttpJson`], else protobuf.
@@ -33,7 +42,7 @@ pub fn read_batch(
     transport: Transport,
     body: &[u8],
 ) -> Result<Batch, DecodeError> {
-    let mut batch = Batch { transport, ..Batch::default() };
+    let mut batch = Batch { transport, evidence: cache.spares.take(), ..Batch::default() };
     batch.evidence.reserve_exact(cache.capacity);
     let mut reading = Reading { recogniser, cache, tenant, client: Arc::default(), batch };
     if transport == Transport::HttpJson {

@@ -207,6 +207,10 @@ impl Index {
         if entry.frames.is_empty() && entry.items.is_empty() {
             self.idle.push_back(trace);
         }
+        // Most traces have one frame, and no calls.
+        if entry.frames.is_empty() {
+            entry.frames.reserve_exact(1);
+        }
         entry.frames.push(FrameItem { number, evidence, carried });
         if self.idle.len() > self.max_idle {
             self.drop_idle();
