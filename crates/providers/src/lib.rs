@@ -17,6 +17,7 @@ mod fingerprint;
 mod format;
 mod frame;
 mod keys;
+mod lint;
 mod load;
 mod pieces;
 pub mod rates;

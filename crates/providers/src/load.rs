@@ -105,6 +105,7 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
             );
         }
     }
+    findings.extend(crate::lint::check(source, file));
     findings
 }
 

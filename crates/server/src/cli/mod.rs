@@ -18,6 +18,7 @@ mod job_table;
 mod jobs;
 mod output;
 mod replay;
+mod rules;
 mod serve;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ enum Command {
     Demo(demo::Args),
     Check(check::Args),
     Replay(replay::Args),
+    Rules(rules::Args),
     Jobs(jobs::Args),
     Explain(explain::Args),
 }
@@ -54,6 +56,7 @@ fn run(command: Command) -> Outcome {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Explain(args) => explain::run(&args),
     }
