@@ -2,7 +2,7 @@
 //!
 //! Each is well formed by itself; what is wrong with it is what stands before it or beside it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use spantally_price::Pattern;
 use spantally_stitch::Role;
@@ -105,7 +105,6 @@ fn check_task(source: &Source, file: &ProviderFile, call: &CallRule, findings: &
 /// A source that nothing cites is left over, or the figure that it was for names the wrong one.
 fn check_cited(source: &Source, file: &ProviderFile, findings: &mut Vec<LoadError>) {
     let rates = &file.rates;
-    let mut cited = BTreeMap::<&str, ()>::new();
     let tariffs = &rates.tariffs;
     let meters = || tariffs.iter().flat_map(|tariff| &tariff.meters);
     let policies = tariffs.iter().flat_map(|tariff| &tariff.policy).chain(&rates.policy);
@@ -123,8 +122,8 @@ fn check_cited(source: &Source, file: &ProviderFile, findings: &mut Vec<LoadErro
         .chain(rates.credits.iter().map(|row| &row.source))
         .chain(rates.discounts.iter().map(|row| &row.source))
         .chain(rates.exchange.iter().map(|row| &row.source));
-    cited.extend(keys.map(|key| (key.value.as_str(), ())));
-    for (key, rule) in rates.sources.iter().filter(|(key, _)| !cited.contains_key(key.as_str())) {
+    let cited: BTreeSet<&str> = keys.map(|key| key.value.as_str()).collect();
+    for (key, rule) in rates.sources.iter().filter(|(key, _)| !cited.contains(key.as_str())) {
         findings.push(
             source
                 .finding(rule.url.referenced, "rates.sources", "nothing in this file cites this source")

@@ -9,7 +9,7 @@ use super::check::{Checker, is_iso};
 use super::compile::{conditions, period, remaining, unit_price};
 use super::section::{CreditRule, DiscountRule, ExchangeRule, FactorRule, MeterRule};
 
-pub(super) fn check<'a>(checker: &mut Checker<'a>) {
+pub(super) fn check(checker: &mut Checker<'_>) {
     let rates = checker.rates;
     for (index, credit) in rates.credits.iter().enumerate() {
         check_credit(checker, credit, &rates.credits[..index]);

@@ -1,6 +1,7 @@
 //! The `rates:` section as it is written. Reading is strict: an unknown key or word is an error with its
 //! place. Next: `check.rs`.
 
+mod comparison;
 mod money;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use spantally_stitch::{Cause, FailureReason, Outcome, Role};
 
+pub use comparison::{Comparison, NumberRange};
 pub use money::{CreditRule, DiscountRule, ExchangeRule, FactorRule, MultiplierRule};
 
 use super::date::Day;
@@ -209,28 +211,6 @@ pub struct PriceRule {
     /// What a reader should know.
     #[serde(default)]
     pub note: String,
-}
-
-/// What a fact must be.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Comparison {
-    /// This word or number; `*` stands for any run of characters.
-    One(String),
-    /// Any of these.
-    Any(Vec<String>),
-    /// A number in a range.
-    Range(NumberRange),
-}
-
-/// A range of numbers, both ends included.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NumberRange {
-    /// At least this.
-    pub at_least: Option<Number>,
-    /// At most this.
-    pub at_most: Option<Number>,
 }
 
 /// One row of a policy.

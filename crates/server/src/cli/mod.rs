@@ -17,6 +17,7 @@ mod job_source;
 mod job_table;
 mod jobs;
 mod output;
+mod policy_table;
 mod replay;
 mod rules;
 mod serve;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 /// The day of time 0 where a file names none.
@@ -48,7 +49,7 @@ pub(super) struct Test {
 pub(super) struct SpanLine {
     /// Start, in seconds; a list makes a span of each.
     #[serde(default)]
-    pub(super) at: At,
+    pub(super) at: Values,
     /// Duration, in seconds.
     pub(super) took: Option<Seconds>,
     pub(super) get: Option<String>,
@@ -81,34 +82,62 @@ pub(super) struct SpanLine {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seconds(pub(super) Decimal);
 
+impl Seconds {
+    /// A number that is not negative.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|seconds| *seconds >= Decimal::ZERO).map(Self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let seconds = text.parse().ok().filter(|seconds| *seconds >= Decimal::ZERO);
-        seconds.map(Self).ok_or_else(|| D::Error::custom(format!("`{text}` is not a number of seconds")))
+        Self::parse(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is not a number of seconds")))
     }
 }
 
-/// When spans start.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum At {
-    One(Seconds),
-    Each(Vec<Seconds>),
-}
+/// One value or several, as they are written: a scalar or a list.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values(pub(super) Vec<String>);
 
-impl Default for At {
-    fn default() -> Self {
-        Self::One(Seconds::default())
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValuesVisitor)
     }
 }
 
-impl At {
-    pub(super) fn all(&self) -> &[Seconds] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Each(all) => all,
+struct ValuesVisitor;
+
+impl<'de> Visitor<'de> for ValuesVisitor {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value or a list of values")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Values, E> {
+        Ok(Values(vec![text.to_owned()]))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Values, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Values, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    /// The shortest text that reads back as the same float is what was written, up to 15 digits.
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Values, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
         }
+        Ok(Values(values))
     }
 }
 
@@ -167,12 +196,7 @@ pub(super) struct ExpectedCharge {
 }
 
 /// One figure, or least, expected and most.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Amount {
-    One(String),
-    Bound([String; 3]),
-}
+pub(super) type Amount = Values;
 
 impl TestFile {
     /// Reads a file. The error has the name, the line and what is allowed there.

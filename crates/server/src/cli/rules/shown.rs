@@ -23,18 +23,24 @@ pub(super) fn both(test: &Test, jobs: &[Settled], exporter: &Exporter<'_>) -> (S
         let (left, right) = (test.jobs.get(at), jobs.get(at));
         let mut block = Block { expected: &mut expected, found: &mut found };
         block.line("job:", left.map(|job| job_expected(job, exporter)), right.map(job_found));
-        block.list(
-            "  attempt:",
-            left.map(|job| {
-                job.attempts.as_ref().map(|all| all.iter().map(|one| attempt_expected(one, exporter)))
-            }),
-            right.map(|settled| settled.job.attempts.iter().map(attempt_found)),
-        );
-        block.list(
-            "  charge:",
-            left.map(|job| job.charges.as_ref().map(|all| all.iter().map(charge_expected))),
-            right.map(|settled| settled.bill.charges.iter().map(charge_found)),
-        );
+        let attempts = left.map(|job| job.attempts.as_deref());
+        if !matches!(attempts, Some(None)) {
+            let wanted = attempts.flatten().unwrap_or_default();
+            block.list(
+                "  attempt:",
+                wanted.iter().map(|one| attempt_expected(one, exporter)),
+                right.iter().flat_map(|settled| &settled.job.attempts).map(attempt_found),
+            );
+        }
+        let charges = left.map(|job| job.charges.as_deref());
+        if !matches!(charges, Some(None)) {
+            let wanted = charges.flatten().unwrap_or_default();
+            block.list(
+                "  charge:",
+                wanted.iter().map(charge_expected),
+                right.iter().flat_map(|settled| &settled.bill.charges).map(charge_found),
+            );
+        }
     }
     (expected, found)
 }
@@ -61,19 +67,13 @@ impl Block<'_> {
         }
     }
 
-    /// Every element of both lists, if the expectation has the list at all.
+    /// Every element of both lists.
     fn list(
         &mut self,
         what: &str,
-        expected: Option<Option<impl Iterator<Item = Pairs>>>,
-        found: Option<impl Iterator<Item = Pairs>>,
+        mut expected: impl Iterator<Item = Pairs>,
+        mut found: impl Iterator<Item = Pairs>,
     ) {
-        let mut expected = match expected {
-            Some(None) => return,
-            Some(Some(list)) => list.collect::<Vec<_>>().into_iter(),
-            None => Vec::new().into_iter(),
-        };
-        let mut found = found.into_iter().flatten();
         loop {
             match (expected.next(), found.next()) {
                 (None, None) => return,
@@ -214,13 +214,9 @@ fn bound_text(bound: Bound) -> String {
 /// As `bound_text` writes it; what is no number stays as it is and then differs.
 fn amount_text(amount: &Amount) -> String {
     let normal = |written: &String| written.parse().map_or_else(|_| written.clone(), text);
-    match amount {
-        Amount::One(one) => normal(one),
-        Amount::Bound(three) if three.iter().all(|side| normal(side) == normal(&three[0])) => {
-            normal(&three[0])
-        }
-        Amount::Bound(three) => {
-            format!("[{}, {}, {}]", normal(&three[0]), normal(&three[1]), normal(&three[2]))
-        }
+    let sides: Vec<String> = amount.0.iter().map(normal).collect();
+    match &sides[..] {
+        [one, rest @ ..] if rest.iter().all(|side| side == one) => one.clone(),
+        _ => format!("[{}]", sides.join(", ")),
     }
 }

@@ -61,8 +61,11 @@ impl<'a> Exporter<'a> {
             let what = what(line, host).map_err(|problem| failed(&problem))?;
             let answer = answer(line).map_err(|problem| failed(&problem))?;
             let took = line.took.map_or(TOOK, |took| took.0);
-            for Seconds(at) in line.at.all() {
-                let start_ns = nanos(*at).ok_or_else(|| failed("`at` is out of range"))?;
+            let once = [String::from("0")];
+            for at in if line.at.0.is_empty() { &once[..] } else { &line.at.0 } {
+                let start = Seconds::parse(at).and_then(|at| nanos(at.0));
+                let start_ns =
+                    start.ok_or_else(|| failed(&format!("at = `{at}`: not a number of seconds")))?;
                 let took_ns = nanos(took).ok_or_else(|| failed("`took` is out of range"))?;
                 let number = spans.len();
                 spans.push(Span { line, number, start_ns, end_ns: start_ns + took_ns, what, answer });
