@@ -6,8 +6,8 @@
 //! A [`RateCard`] holds what a provider charges for, at which dated price, and by which policy. [`bill`]
 //! reads a job with the [`Cards`] of all providers and returns its [`Bill`]; [`postings`] turns that into
 //! amounts on accounts, [`diff`] into the correction after an earlier one, and [`Totals`] adds them up. Read
-//! in this order: `bill` (the nouns), `exact`, `fact`, `formula`, `glob`, `condition`, `quantity`, `price`, `prices`, `policy`,
-//! `card`, `charge` (the verb), `posting`, `totals`.
+//! in this order: `bill` (the nouns), `exact`, `fact`, `formula`, `glob`, `condition`, `quantity`, `price`,
+//! `prices`, `policy`, `card`, `charge` (the verb), `posting`, `totals`.
 
 mod bill;
 mod card;

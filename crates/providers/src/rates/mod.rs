@@ -1,8 +1,8 @@
 //! The `rates:` section of a provider file: what a provider charges for, at which price, and by which policy.
 //!
 //! [`RatesSection`] is the section as written (`section.rs`); `check.rs` finds what is well formed and still
-//! wrong, `money.rs` with what a price goes through; `compile.rs` turns it into a [`spantally_price::RateCard`]. `docs/pricing.md` explains it to those
-//! who write one.
+//! wrong, `money.rs` with what a price goes through; `compile.rs` turns it into a
+//! [`spantally_price::RateCard`]. `docs/pricing.md` explains it to those who write one.
 
 mod check;
 mod compile;

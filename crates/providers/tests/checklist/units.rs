@@ -241,8 +241,9 @@ const KLING: &str = "
   currency: kling_unit
   sources: {list: {url: 'https://own.test/contract', as_of: 2026-11-20}}
   credits:
-    - {name: kling_unit, pack: small, price: 0.14, currency: USD, default: true, effective_from: 2026-01-01, source: list}
-    - {name: kling_unit, pack: large, price: 0.098, currency: USD, effective_from: 2026-01-01, source: list}
+    - &small
+      {name: kling_unit, pack: small, default: true, price: 0.14, currency: USD, effective_from: 2026-01-01, source: list}
+    - {<<: *small, pack: large, default: false, price: 0.098}
   tariffs:
     - models: ['*']
       meters:
@@ -261,15 +262,20 @@ fn credits_of_packs_at_different_prices_kling() {
 }
 
 #[test]
-fn a_discount_of_a_contract_fal() {
+fn a_discount_of_a_contract_kling() {
+    let one_pack = |line: &&str| !line.contains("pack: large");
+    let kling: Vec<&str> = KLING.lines().filter(one_pack).collect();
     let rates = format!(
-        "{KLING}
+        "{}
   discounts:
-    - {{name: contract, percent: 12.5, when: {{model: 'kling-v3*'}}, effective_from: 2026-06-01, source: list}}
-{MADE}"
-    )
-    .replace(", pack: small", "")
-    .replace("    - {name: kling_unit, pack: large, price: 0.098, currency: USD, effective_from: 2026-01-01, source: list}\n", "");
+    - name: contract
+      percent: 12.5
+      when: {{model: 'kling-v3*'}}
+      effective_from: 2026-06-01
+      source: list
+{MADE}",
+        kling.join("\n")
+    );
     let cards = own("kling", &rates);
     let clip = |model: &str| attempt("kling", model, "", &[("seconds", "5")]);
     assert_eq!(cost_by(clip("kling-v3"), &cards), "1.225 USD");

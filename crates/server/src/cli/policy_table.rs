@@ -1,5 +1,5 @@
-//! What a job costs at each provider when it does not simply succeed: the part of `spantally check` that a team
-//! reads before it chooses one.
+//! What a job costs at each provider when it does not simply succeed: the part of `spantally check` that a
+//! team reads before it chooses one.
 //!
 //! Every cell is what the rate card decides for an attempt with that end, asked as pricing asks it.
 
@@ -17,7 +17,7 @@ use crate::provider_files::ProviderSource;
 #[derive(Debug, Serialize)]
 pub(super) struct Cell {
     event: &'static str,
-    /// `full`, `none`, `prorated`, `fixed`, `reported`, `unknown`, or another word where no policy row decides.
+    /// `full`, `none`, `prorated`, `fixed`, `reported`, `unknown`, or another word where no row decides.
     charge: &'static str,
     /// `documented` by the provider, said by a `third_party`, `assumed`, or `unknown`.
     by: &'static str,

@@ -1,7 +1,7 @@
 //! Spans of a test as real export requests: OTLP/JSON lines, as the Collector's file exporter writes them.
 //!
-//! Attributes are those of Python's httpx and aiohttp instrumentations with the stable HTTP conventions. Names
-//! of a file (`{task}`, traces, spans) become ids by hashing.
+//! Attributes are those of Python's httpx and aiohttp instrumentations with the stable HTTP conventions.
+//! Names of a file (`{task}`, traces, spans) become ids by hashing.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
