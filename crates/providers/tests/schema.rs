@@ -100,10 +100,16 @@ fn violations(schema: &Value, rule: &Value, value: &Value, path: &str, out: &mut
             violations(schema, rule, value, path, &mut found);
             found.is_empty()
         });
-        return if fits { () } else { out.push(format!("{path}: fits none of anyOf: {value}")) };
+        if !fits {
+            out.push(format!("{path}: fits none of anyOf: {value}"));
+        }
+        return;
     }
     if let Some(words) = rule["enum"].as_array() {
-        return if words.contains(value) { () } else { out.push(format!("{path}: {value} is no word")) };
+        if !words.contains(value) {
+            out.push(format!("{path}: {value} is no word"));
+        }
+        return;
     }
     let kind = match value {
         Value::Object(_) => "object",

@@ -1,4 +1,5 @@
-//! `spantally rules test`: tests of provider files, spans in and jobs with their money out.
+//! `spantally rules`: what is done with provider files. `rules import` ([`import`]) writes one with prices of
+//! another list; `rules test` runs their tests, spans in and jobs with their money out.
 //!
 //! A test file ([`file`](mod@file)) says what clients do, one span a line; [`spans`] makes real export
 //! requests of it, which go through the decoder, the recogniser, stitching and pricing as a recording does
@@ -7,6 +8,7 @@
 
 mod coverage;
 mod file;
+mod import;
 mod shown;
 mod spans;
 
@@ -24,7 +26,7 @@ use crate::core::Settled;
 use crate::provider_files::{ProviderFiles, ProviderSource};
 use crate::replay::{Recording, Replay};
 
-/// Test provider files.
+/// Test provider files, or import prices into one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -34,6 +36,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Test(TestArgs),
+    Import(import::ImportArgs),
 }
 
 /// Run test files: spans in, jobs and charges out.
@@ -75,7 +78,13 @@ struct Failed {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let Command::Test(args) = &args.command;
+    match &args.command {
+        Command::Test(args) => test(args),
+        Command::Import(args) => import::run(args),
+    }
+}
+
+fn test(args: &TestArgs) -> Outcome {
     let mut out = stdout();
     let mut reports = Vec::new();
     for path in test_files(args)? {
