@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Cause, UnixNanos};
+use spantally_stitch::{Attempt, Cause, UnixNanos};
 
 use crate::bill::UnpricedReason;
 use crate::glob::Pattern;
 use crate::policy::{Case, HALF, PolicyRow};
-use crate::price::{Citation, Credit, PriceRow};
+use crate::price::{Citation, Credit, Exchange, PriceRow};
+use crate::prices::Prices;
 use crate::quantity::{Rounding, Source};
 
 /// One thing that a provider counts and charges for.
@@ -38,6 +39,9 @@ pub struct Meter {
     pub currency: Arc<str>,
     /// Rate table; empty: no price is known.
     pub prices: Vec<PriceRow>,
+    /// Tables of factors, each of which multiplies the unit price (a voice that costs double, a contract's
+    /// discount). Each ends in a row without conditions.
+    pub multipliers: Vec<Vec<PriceRow>>,
 }
 
 /// Money or credits that the provider itself reports for an attempt: replaces every meter of the tariff.
@@ -86,6 +90,8 @@ pub struct RateCard {
     tariffs: Vec<Tariff>,
     policy: Vec<PolicyRow>,
     credits: Vec<Credit>,
+    exchange: Vec<Exchange>,
+    reported: Vec<ReportedCost>,
     /// Tariffs that may take a model named so, in file order: those that name it and those with a pattern
     /// that takes it. Every literal model of the file is here, the unseen model (empty) too.
     by_model: BTreeMap<Arc<str>, Vec<u32>>,
@@ -115,7 +121,31 @@ impl RateCard {
         let has_pattern = |tariff: &Tariff| tariff.models.iter().any(|pattern| !pattern.is_literal());
         let by_pattern =
             numbered().filter(|(_, tariff)| has_pattern(tariff)).map(|(index, _)| index).collect();
-        Self { provider, tariffs, policy, credits, by_model, by_pattern }
+        Self {
+            provider,
+            tariffs,
+            policy,
+            credits,
+            exchange: Vec::new(),
+            reported: Vec::new(),
+            by_model,
+            by_pattern,
+        }
+    }
+
+    /// The same card with exchange rates: prices in a currency that has one are charged in the other.
+    pub fn with_exchange(self, exchange: Vec<Exchange>) -> Self {
+        Self { exchange, ..self }
+    }
+
+    /// The same card with cost that the provider reports whatever the model.
+    pub fn with_reported(self, reported: Vec<ReportedCost>) -> Self {
+        Self { reported, ..self }
+    }
+
+    /// Cost that the provider reports whatever the model.
+    pub fn reported(&self) -> &[ReportedCost] {
+        &self.reported
     }
 
     /// Every tariff, in file order.
@@ -150,10 +180,51 @@ impl RateCard {
         self.credits.iter().any(|credit| *credit.name == *currency)
     }
 
-    /// The money price of a credit at a time.
-    pub(crate) fn credit(&self, name: &str, at: UnixNanos) -> Result<&Credit, UnpricedReason> {
-        let mut rates = self.credits.iter().filter(|credit| *credit.name == *name);
-        rates.find(|credit| credit.period.contains(at)).ok_or(UnpricedReason::NoPriceAtTime)
+    /// The policy row that decides what an attempt is charged; none: no row matches.
+    pub fn policy_of(&self, attempt: &Attempt) -> Option<&PolicyRow> {
+        let own = self.tariff(&attempt.model, &attempt.operation).map(|tariff| &tariff.policy);
+        let rows = own.into_iter().flatten().chain(&self.policy);
+        rows.into_iter().find(|row| row.when.matches(Case::of(attempt)))
+    }
+
+    /// The money price of a credit at a time, over all packs that are sold then, and its currency.
+    pub(crate) fn credit(&self, name: &str, at: UnixNanos) -> Result<(Prices, &Arc<str>), UnpricedReason> {
+        let mut found: Option<(Prices, &Arc<str>)> = None;
+        let rates = self.credits.iter().filter(|credit| *credit.name == *name);
+        for credit in rates.filter(|credit| credit.period.contains(at)) {
+            let price = credit.unit_price;
+            found = Some(match found {
+                None => (Prices::of(price), &credit.currency),
+                Some((so_far, currency)) => {
+                    let prices = Prices {
+                        min: so_far.min.min(price),
+                        expected: if credit.is_default { price } else { so_far.expected },
+                        max: so_far.max.max(price),
+                        is_sure: false,
+                    };
+                    (prices, currency)
+                }
+            });
+        }
+        found.ok_or(UnpricedReason::NoPriceAtTime)
+    }
+
+    /// Every exchange rate, in file order.
+    pub fn exchanges(&self) -> &[Exchange] {
+        &self.exchange
+    }
+
+    /// The exchange rate of a currency at a time; none when prices in it are charged in it.
+    pub(crate) fn exchange(
+        &self,
+        currency: &str,
+        at: UnixNanos,
+    ) -> Result<Option<&Exchange>, UnpricedReason> {
+        let mut rates = self.exchange.iter().filter(|exchange| *exchange.from == *currency).peekable();
+        if rates.peek().is_none() {
+            return Ok(None);
+        }
+        rates.find(|exchange| exchange.period.contains(at)).map(Some).ok_or(UnpricedReason::NoPriceAtTime)
     }
 
     /// Day of the oldest look at a source among the prices and credit rates; none without any.

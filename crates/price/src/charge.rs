@@ -16,9 +16,9 @@ use spantally_stitch::{Accepted, Attempt, Cause, FactValue, Job, Outcome, Role};
 use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 use crate::card::{Cards, Meter, RateCard, ReportedCost, Tariff};
 use crate::policy::{Case, HALF, PolicyRow};
-use crate::price;
+use crate::prices::{self, Prices};
 use crate::quantity::{Quantity, Rounding};
-use amount::{NOTHING, Prices, Scale, chance, either, terms};
+use amount::{NOTHING, Scale, chance, either, terms};
 
 /// Name of the fact that says which model was really billed, where a provider falls back to another one.
 pub const BILLED_MODEL: &str = "billed_model";
@@ -94,7 +94,14 @@ impl<'a> Biller<'a> {
         let Some(card) = self.cards.get(&attempt.provider) else {
             return self.no_tariff(UnpricedReason::NoProvider);
         };
-        let Some(tariff) = card.tariff(model, &attempt.operation) else {
+        let tariff = card.tariff(model, &attempt.operation);
+        let own = tariff.map(|tariff| &*tariff.reported).unwrap_or_default();
+        for reported in own.iter().chain(card.reported()).filter(|_| !self.shares_task) {
+            if let Some(amount) = reported.amount.read_money(attempt) {
+                return self.reported_cost(card, reported, amount);
+            }
+        }
+        let Some(tariff) = tariff else {
             let unseen = model.is_empty();
             return self.no_tariff(if unseen {
                 UnpricedReason::UnknownModel
@@ -102,11 +109,6 @@ impl<'a> Biller<'a> {
                 UnpricedReason::NoPrice
             });
         };
-        for reported in tariff.reported.iter().filter(|_| !self.shares_task) {
-            if let Some(amount) = reported.amount.read(attempt) {
-                return self.reported_cost(card, reported, amount);
-            }
-        }
         let decision = self.decide(card, tariff);
         for (position, meter) in tariff.meters.iter().enumerate() {
             self.meter(Item { card, meter, decision }, position == 0);
@@ -166,15 +168,16 @@ impl<'a> Biller<'a> {
         };
         let (rule, policy) = (&reported.rule, &words.reported);
         let units = Units { unit, bound, cause: self.attempt.cause, rule, policy };
+        let at = self.attempt.started_at;
         let priced = if is_credit {
-            card.credit(&reported.currency, self.attempt.started_at)
-                .map(|credit| (credit.unit_price, Arc::clone(&credit.currency)))
+            card.credit(&reported.currency, at)
         } else {
-            Ok((amount.bound.expected, Arc::clone(&reported.currency)))
+            Ok((Prices::of(amount.bound.expected), &reported.currency))
         };
-        match priced {
-            Ok((price, currency)) => {
-                self.priced(&units, Prices::of(price), &currency, amount.basis, None);
+        match priced.and_then(|(prices, currency)| prices::exchanged(card, prices, currency, at)) {
+            Ok((prices, currency)) => {
+                let basis = if prices.is_sure { amount.basis } else { Basis::Assumed };
+                self.priced(&units, prices, &currency, basis, None);
             }
             Err(reason) => self.unpriced(&units, reason),
         }
@@ -242,20 +245,26 @@ impl<'a> Biller<'a> {
         let words = &self.cards.words;
         let Item { card, meter, .. } = item;
         let units = Units { unit: &meter.unit, bound: share.bound, cause, rule: &meter.rule, policy };
-        let rate = match price::select(&meter.prices, self.attempt) {
-            Ok(rate) => rate,
+        let at = self.attempt.started_at;
+        let prices = match prices::of_meter(&meter.prices, &meter.multipliers, self.attempt) {
+            Ok(prices) => prices,
             Err(UnpricedReason::NoPrice) if self.attempt.model.is_empty() => {
                 return self.unpriced(&units, UnpricedReason::UnknownModel);
             }
             Err(reason) => return self.unpriced(&units, reason),
         };
-        let prices = Prices { min: rate.min, expected: rate.row.unit_price, max: rate.max };
-        let is_sure = rate.is_sure || share.bound.is_zero();
-        let basis = if is_sure { share.basis } else { Basis::Assumed };
+        let basis = |prices: Prices| {
+            if prices.is_sure || share.bound.is_zero() { share.basis } else { Basis::Assumed }
+        };
         if !card.is_credit(&meter.currency) {
-            return self.priced(&units, prices, &meter.currency, basis, None);
+            return match prices::exchanged(card, prices, &meter.currency, at) {
+                Ok((money, currency)) => self.priced(&units, money, &currency, basis(money), None),
+                Err(reason) => self.unpriced(&units, reason),
+            };
         }
-        let credit = match card.credit(&meter.currency, self.attempt.started_at) {
+        let credit = card.credit(&meter.currency, at);
+        let credit = credit.and_then(|(money, currency)| prices::exchanged(card, money, currency, at));
+        let (money, currency) = match credit {
             Ok(credit) => credit,
             Err(reason) => return self.unpriced(&units, reason),
         };
@@ -270,7 +279,8 @@ impl<'a> Biller<'a> {
         let consumed = (*meter.unit != *words.credit)
             .then(|| Consumed { unit: Arc::clone(&meter.unit), quantity: share.bound });
         let units = Units { unit: &words.credit, bound: credits, ..units };
-        self.priced(&units, Prices::of(credit.unit_price), &credit.currency, basis, consumed);
+        let is_sure = prices.is_sure && money.is_sure;
+        self.priced(&units, money, &currency, basis(Prices { is_sure, ..money }), consumed);
     }
 
     fn priced(

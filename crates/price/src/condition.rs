@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use spantally_stitch::{Attempt, FactValue};
 
+use crate::fact;
 use crate::glob::Pattern;
 
 /// Name under which a condition sees the attempt's model.
@@ -45,7 +46,10 @@ impl Condition {
         let value = match name {
             MODEL => return self.holds_for_name(&attempt.model),
             OPERATION => return self.holds_for_name(&attempt.operation),
-            name => &attempt.fact(name)?.value,
+            name => match attempt.fact(name) {
+                Some(fact) => &fact.value,
+                None => &FactValue::Number(fact::derived(name, attempt)?),
+            },
         };
         Some(match (&self.is, value) {
             (_, FactValue::Text(text)) => self.holds_for_text(text),

@@ -4,7 +4,7 @@
 //! Here a quantity has at most [`QUANTITY_PLACES`] places and a price at most [`PRICE_PLACES`], so a cost has
 //! at most 19, and sums of costs stay exact below 7.9 thousand million of a currency. A product that would
 //! still not fit is refused by [`product`], and the attempt counts as unpriced
-//! ([`crate::UnpricedReason::OutOfRange`]). The next file in the flow is `formula.rs`.
+//! ([`crate::UnpricedReason::OutOfRange`]). The next file in the flow is `fact.rs`.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -17,10 +17,15 @@ pub const PRICE_PLACES: u32 = 10;
 /// A quantity to [`QUANTITY_PLACES`], half to even. The only rounding that is not a provider's own rule; it
 /// meets results of divisions (a formula, a probability), never a quantity that somebody stated.
 pub(crate) fn quantity(value: Decimal) -> Decimal {
-    if value.scale() <= QUANTITY_PLACES {
+    rounded(value, QUANTITY_PLACES)
+}
+
+/// A value to so many places, half to even.
+pub(crate) fn rounded(value: Decimal, places: u32) -> Decimal {
+    if value.scale() <= places {
         return value;
     }
-    value.round_dp_with_strategy(QUANTITY_PLACES, RoundingStrategy::MidpointNearestEven)
+    value.round_dp_with_strategy(places, RoundingStrategy::MidpointNearestEven)
 }
 
 /// `a x b`, or none if the exact product needs more than 96 bits or 28 places.

@@ -92,6 +92,8 @@ pub(crate) fn price(text: &str) -> PriceRow {
 pub(crate) fn credit(name: &str, price: &str, period: Period) -> Credit {
     Credit {
         name: name.into(),
+        pack: "".into(),
+        is_default: false,
         unit_price: dec(price),
         currency: "USD".into(),
         period,
@@ -116,6 +118,7 @@ pub(crate) fn seconds() -> Meter {
         cause: None,
         currency: "USD".into(),
         prices: vec![price("0.1")],
+        multipliers: Vec::new(),
     }
 }
 

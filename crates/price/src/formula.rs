@@ -15,6 +15,8 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use rust_decimal::{Decimal, RoundingStrategy};
 use spantally_stitch::{Attempt, FactValue};
 
+use crate::fact;
+
 /// A compiled formula.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Formula {
@@ -210,9 +212,10 @@ impl Node {
             Self::Number(number) => Worth::Number(*number),
             Self::Text(text) => Worth::Text(text),
             Self::Truth(truth) => Worth::Truth(*truth),
-            Self::Fact(name) => match &attempt.fact(name)?.value {
-                FactValue::Number(number) => Worth::Number(*number),
-                FactValue::Text(text) => Worth::Text(text),
+            Self::Fact(name) => match attempt.fact(name).map(|fact| &fact.value) {
+                Some(FactValue::Number(number)) => Worth::Number(*number),
+                Some(FactValue::Text(text)) => Worth::Text(text),
+                None => Worth::Number(fact::derived(name, attempt)?),
             },
             Self::Not(part) => Worth::Truth(!part.truth(attempt)?),
             Self::Negate(part) => Worth::Number(-part.number(attempt)?),

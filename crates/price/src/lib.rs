@@ -6,14 +6,15 @@
 //! A [`RateCard`] holds what a provider charges for, at which dated price, and by which policy. [`bill`]
 //! reads a job with the [`Cards`] of all providers and returns its [`Bill`]; [`postings`] turns that into
 //! amounts on accounts, [`diff`] into the correction after an earlier one, and [`Totals`] adds them up. Read
-//! in this order: `bill` (the nouns), `exact`, `formula`, `glob`, `condition`, `quantity`, `price`, `policy`,
-//! `card`, `charge` (the verb), `posting`, `totals`.
+//! in this order: `bill` (the nouns), `exact`, `fact`, `formula`, `glob`, `condition`, `quantity`, `price`,
+//! `prices`, `policy`, `card`, `charge` (the verb), `posting`, `totals`.
 
 mod bill;
 mod card;
 mod charge;
 mod condition;
 mod exact;
+mod fact;
 #[cfg(test)]
 mod fixture;
 mod formula;
@@ -21,6 +22,7 @@ mod glob;
 mod policy;
 mod posting;
 mod price;
+mod prices;
 mod quantity;
 mod totals;
 
@@ -33,6 +35,6 @@ pub use formula::{Formula, FormulaError};
 pub use glob::Pattern;
 pub use policy::{HALF, PolicyRow, Stage, StatusRange, Terms, When};
 pub use posting::{Account, Measure, Posting, PostingKey, diff, postings};
-pub use price::{Citation, Credit, Period, PriceRow};
+pub use price::{Citation, Credit, Exchange, Period, PriceRow};
 pub use quantity::{Quantity, Rounding, Source};
 pub use totals::{Total, Totals};

@@ -1,6 +1,6 @@
 //! What one unit costs: dated rows of a rate table, selected by facts; and credits with a price of their own.
 //!
-//! The next file in the flow is `policy.rs`.
+//! The next file in the flow is `prices.rs`.
 
 use std::sync::Arc;
 
@@ -64,10 +64,30 @@ pub struct PriceRow {
 pub struct Credit {
     /// Its name, for example `runway_credit`.
     pub name: Arc<str>,
+    /// The pack that it was bought in, where packs differ in price; empty where there is one price.
+    pub pack: Arc<str>,
+    /// The pack to expect, for no span says from which pack a task was paid.
+    pub is_default: bool,
     /// Price of one; at most [`crate::PRICE_PLACES`] places.
     pub unit_price: Decimal,
     /// ISO 4217 code.
     pub currency: Arc<str>,
+    /// When it is in force.
+    pub period: Period,
+    /// Who says so.
+    pub citation: Citation,
+}
+
+/// The price of one unit of a currency in another one, for a time. No rate is ever assumed: without one,
+/// money stays in the currency that it was spent in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// ISO 4217 code of what prices are in.
+    pub from: Arc<str>,
+    /// ISO 4217 code of what charges are in.
+    pub to: Arc<str>,
+    /// One `from` is so many `to`.
+    pub rate: Decimal,
     /// When it is in force.
     pub period: Period,
     /// Who says so.

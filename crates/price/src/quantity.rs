@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use spantally_stitch::{Attempt, Fact, FactSource, FactValue, Role};
 
 use crate::bill::{Basis, Bound};
-use crate::exact;
+use crate::exact::{self, PRICE_PLACES, QUANTITY_PLACES};
 use crate::formula::Formula;
 
 /// Where a quantity may come from.
@@ -52,10 +52,7 @@ impl Source {
     /// What an attempt shows by this source, if anything. Negative values count as not shown.
     pub fn read(&self, attempt: &Attempt) -> Option<Quantity> {
         let (value, basis) = match self {
-            Self::Fact { name, at_least, scale } => {
-                let fact = attempt.fact(name).filter(|fact| fact.source >= *at_least)?;
-                (exact::product(number(fact)?, *scale)?, basis_of(*at_least))
-            }
+            Self::Fact { .. } => return self.read_fact(attempt, QUANTITY_PLACES),
             Self::Constant(value) => (*value, Basis::Documented),
             Self::Count(role) => (Decimal::from(attempt.count(*role)), Basis::Documented),
             Self::Elapsed(role) => (elapsed(attempt, *role)?, Basis::Documented),
@@ -64,6 +61,22 @@ impl Source {
             Self::Estimate(formulas) => return estimate(formulas, attempt),
         };
         let value = exact::quantity(value);
+        (value >= Decimal::ZERO).then_some(Quantity { bound: Bound::exactly(value), basis })
+    }
+
+    /// The same for an amount of money, which may be as fine as a price.
+    pub(crate) fn read_money(&self, attempt: &Attempt) -> Option<Quantity> {
+        match self {
+            Self::Fact { .. } => self.read_fact(attempt, PRICE_PLACES),
+            _ => self.read(attempt),
+        }
+    }
+
+    fn read_fact(&self, attempt: &Attempt, places: u32) -> Option<Quantity> {
+        let Self::Fact { name, at_least, scale } = self else { return None };
+        let fact = attempt.fact(name).filter(|fact| fact.source >= *at_least)?;
+        let value = exact::rounded(exact::product(number(fact)?, *scale)?, places);
+        let basis = basis_of(*at_least);
         (value >= Decimal::ZERO).then_some(Quantity { bound: Bound::exactly(value), basis })
     }
 

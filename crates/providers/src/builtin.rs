@@ -13,7 +13,26 @@ macro_rules! files {
     };
 }
 
-files!("fal", "replicate", "runway", "luma", "openai", "elevenlabs");
+files!(
+    "azure_openai",
+    "bedrock",
+    "bfl",
+    "byteplus",
+    "deepgram",
+    "elevenlabs",
+    "fal",
+    "google",
+    "heygen",
+    "kling",
+    "luma",
+    "minimax",
+    "openai",
+    "replicate",
+    "runway",
+    "stability",
+    "volcengine",
+    "xai",
+);
 
 /// The built-in files, read and checked.
 pub fn files() -> Result<Vec<LoadedFile>, Vec<LoadError>> {

@@ -126,7 +126,7 @@ impl Recogniser {
         let endpoint = cache.endpoint(index, split, |model, family| {
             let by_model = || {
                 let mut rules = provider.operations.iter();
-                let rule = rules.find(|rule| !model.is_empty() && matches(&rule.model, model))?;
+                let rule = rules.find(|rule| !model.is_empty() && matches(&rule.model.value, model))?;
                 Some(Arc::from(rule.operation.as_str()))
             };
             Endpoint {

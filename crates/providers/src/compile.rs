@@ -13,7 +13,7 @@ use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::error::{LoadError, Source};
 use crate::facts::{self, FactSlot};
-use crate::format::{CallRule, IdempotencyKey, OperationRule, Place, StatusPattern, WordRule};
+use crate::format::{CallRule, IdempotencyKey, OperationRule, Place, ProviderFile, StatusPattern, WordRule};
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
 use crate::masks::Masks;
@@ -159,7 +159,7 @@ impl Compiler {
             operations: file.operations.clone(),
             words: file.words.clone(),
             tasks: spots(&file.task_from, keys),
-            facts: file.facts.iter().filter_map(|rule| facts::slot(rule, keys)).collect(),
+            facts: provider_facts(file, keys),
             honours_idempotency_key: file.idempotency_key == IdempotencyKey::Honoured,
             webhook,
         };
@@ -334,6 +334,13 @@ impl Meaning {
             verdict: rule.state.as_ref().map(|state| Verdict { state: state.value.0, reason }),
         }
     }
+}
+
+/// The facts of a provider's own places, then those that any provider may have.
+fn provider_facts(file: &ProviderFile, keys: &mut AttributeKeys) -> Vec<FactSlot> {
+    let mut facts: Vec<FactSlot> = file.facts.iter().filter_map(|rule| facts::slot(rule, keys)).collect();
+    facts.extend(facts::further(keys));
+    facts
 }
 
 fn spots(places: &[Place], keys: &mut AttributeKeys) -> Vec<Spot> {

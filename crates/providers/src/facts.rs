@@ -40,10 +40,52 @@ pub const NAMES: &[&str] = &[
     "tier",
     "reference_images",
     "input_seconds",
+    // From here on they are read of the calls of a provider and of spans that name one, see [`further`].
+    "billed_model",
+    "cached_audio_tokens",
+    "cached_image_tokens",
+    "cached_text_tokens",
+    "channels",
+    "cost_nano_usd",
+    "cost_ticks",
+    "dynamic_range",
+    "error_code",
+    "fps",
+    "hardware",
+    "input_image_tokens",
+    "input_images",
+    "input_megapixels",
+    "input_text_tokens",
+    "interrupted_characters",
+    "interrupted_seconds",
+    "interrupted_tokens",
+    "mode",
+    "output_image_tokens",
+    "output_text_tokens",
+    "pixels",
+    "steps",
 ];
 
+/// How many of [`NAMES`] are read of every span that is kept. The others would cost each of them a look.
+const GENERAL: usize = 25;
+
 /// Facts that only the provider's own bill can tell.
-const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd"];
+const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd", "cost_nano_usd", "cost_ticks"];
+
+/// Keys of facts that are read of the calls of a provider and of spans that name one.
+const FURTHER: &[(&str, FactSource, &[&str])] = &[
+    ("error_code", FactSource::Response, &["spantally.task.error"]),
+    ("input_text_tokens", FactSource::Response, &["gen_ai.usage.text.input_tokens"]),
+    ("input_image_tokens", FactSource::Response, &["gen_ai.usage.image.input_tokens"]),
+    ("output_image_tokens", FactSource::Response, &["gen_ai.usage.image.output_tokens"]),
+    ("output_text_tokens", FactSource::Response, &["gen_ai.usage.text.output_tokens"]),
+];
+
+/// Money that a span says the provider itself bills: a proposal of OpenTelemetry's GenAI conventions
+/// (semantic-conventions-genai, pull request 443). The same keys may hold somebody's own estimate, so all
+/// three must say so.
+const STATED: [&str; 3] =
+    ["gen_ai.usage.cost.amount", "gen_ai.usage.cost.source", "gen_ai.usage.cost.currency"];
 
 /// Keys of one fact. `app.generation.*` is what the capture tool's application writes; the `gen_ai.*` keys
 /// are those of three generations of the semantic conventions; `llm.usage.*` is OpenLLMetry's,
@@ -107,6 +149,8 @@ pub(crate) struct FactSlot {
     slot: u16,
     name: Arc<str>,
     source: FactSource,
+    /// Further slots, and the words that must stand there.
+    only_if: Option<Box<[(u16, &'static str); 2]>>,
 }
 
 /// The slots of every fact of the general table, and of `spantally.<name>`, our own keys.
@@ -114,13 +158,29 @@ pub(crate) fn slots(keys: &mut AttributeKeys) -> Vec<FactSlot> {
     let mut facts = Vec::new();
     for (name, source, spellings) in KEYS {
         let slot = keys.slot_of_any(spellings);
-        facts.push(FactSlot { slot, name: (*name).into(), source: *source });
+        facts.push(FactSlot::new(slot, name, *source));
     }
-    for name in NAMES {
-        let source = if REPORTED.contains(name) { FactSource::Reported } else { FactSource::Response };
-        let slot = keys.slot_of(&format!("spantally.{name}"));
-        facts.push(FactSlot { slot, name: (*name).into(), source });
+    facts.extend(NAMES[..GENERAL].iter().map(|name| own(name, keys)));
+    facts
+}
+
+/// Our own key of a fact.
+fn own(name: &str, keys: &mut AttributeKeys) -> FactSlot {
+    let source = if REPORTED.contains(&name) { FactSource::Reported } else { FactSource::Response };
+    FactSlot::new(keys.slot_of(&format!("spantally.{name}")), name, source)
+}
+
+/// The slots of the facts that only spans with a provider are asked for.
+pub(crate) fn further(keys: &mut AttributeKeys) -> Vec<FactSlot> {
+    let mut facts: Vec<FactSlot> = NAMES[GENERAL..].iter().map(|name| own(name, keys)).collect();
+    for (name, source, spellings) in FURTHER {
+        facts.push(FactSlot::new(keys.slot_of_any(spellings), name, *source));
     }
+    let [amount, source, currency] = STATED.map(|key| keys.slot_of(key));
+    facts.push(FactSlot {
+        only_if: Some(Box::new([(source, "provider"), (currency, "USD")])),
+        ..FactSlot::new(amount, "cost_usd", FactSource::Reported)
+    });
     facts
 }
 
@@ -132,10 +192,14 @@ pub(crate) fn slot(rule: &FactRule, keys: &mut AttributeKeys) -> Option<FactSlot
         FactOrigin::Reported => FactSource::Reported,
     };
     let slot = crate::keys::place(&rule.from, keys)?;
-    Some(FactSlot { slot, name: rule.name.value.as_str().into(), source })
+    Some(FactSlot::new(slot, &rule.name.value, source))
 }
 
 impl FactSlot {
+    fn new(slot: u16, name: &str, source: FactSource) -> Self {
+        Self { slot, name: name.into(), source, only_if: None }
+    }
+
     pub(crate) fn slot(&self) -> u16 {
         self.slot
     }
@@ -148,6 +212,11 @@ impl FactSlot {
 
     /// The fact, if the span has it.
     pub(crate) fn read(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Fact> {
+        if let Some(conditions) = &self.only_if
+            && conditions.iter().any(|(slot, word)| span.text(*slot) != Some(*word))
+        {
+            return None;
+        }
         let value = match span.get(self.slot)? {
             Value::Int(number) => FactValue::Number(Decimal::from(number)),
             Value::Double(number) => FactValue::Number(exact(number)?),

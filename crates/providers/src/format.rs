@@ -157,7 +157,7 @@ pub enum Place {
 #[serde(deny_unknown_fields)]
 pub struct OperationRule {
     /// Model pattern; `*` stands for any text.
-    pub model: String,
+    pub model: Spanned<String>,
     /// For example `text_to_video`.
     pub operation: String,
 }

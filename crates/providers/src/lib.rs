@@ -18,6 +18,7 @@ mod fingerprint;
 mod format;
 mod frame;
 mod keys;
+mod lint;
 mod load;
 mod masks;
 mod pieces;

@@ -23,6 +23,13 @@ pub struct LoadedFile {
     pub(crate) source: Source,
 }
 
+impl LoadedFile {
+    /// The text that was read.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+}
+
 /// Reads and checks one provider file. `name` is what findings call it: a path.
 pub fn load(name: &str, text: &str) -> Result<LoadedFile, Vec<LoadError>> {
     let source = Source { name: name.into(), text: text.into() };
@@ -105,6 +112,7 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
             );
         }
     }
+    findings.extend(crate::lint::check(source, file));
     findings
 }
 

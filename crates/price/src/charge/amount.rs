@@ -7,34 +7,8 @@ use crate::bill::{Basis, Bound};
 use crate::card::Meter;
 use crate::exact;
 use crate::policy::{HALF, Terms};
+use crate::prices::Prices;
 use crate::quantity::Quantity;
-
-/// A unit price, and the range it is in where the spans do not show what selects it.
-#[derive(Clone, Copy)]
-pub(super) struct Prices {
-    pub(super) min: Decimal,
-    pub(super) expected: Decimal,
-    pub(super) max: Decimal,
-}
-
-impl Prices {
-    pub(super) fn of(price: Decimal) -> Self {
-        Self { min: price, expected: price, max: price }
-    }
-
-    pub(super) fn cost(self, quantity: Bound) -> Option<Bound> {
-        Some(Bound {
-            min: exact::product(quantity.min, self.min)?,
-            expected: exact::product(quantity.expected, self.expected)?,
-            max: exact::product(quantity.max, self.max)?,
-        })
-    }
-
-    /// So many credits, with as many places as any quantity.
-    pub(super) fn credits(self, quantity: Bound) -> Option<Bound> {
-        self.cost(quantity)?.try_map(|value| Some(exact::quantity(value)))
-    }
-}
 
 pub(super) const NOTHING: Quantity = Quantity { bound: Bound::ZERO, basis: Basis::Documented };
 

@@ -76,8 +76,35 @@ fn any_cards() -> impl Strategy<Value = Cards> {
             let flat =
                 Meter { prices: vec![crate::PriceRow { unit_price: cheap, ..price("0") }], ..seconds() };
             let credits = Meter { currency: "credit_of_clips".into(), prices: vec![price("5")], ..seconds() };
-            let credit = crate::Credit { unit_price: dear, ..credit("credit_of_clips", "0", ALWAYS) };
-            let mut cards = cards_of(tariff(vec![flat, credits]), rows, vec![credit]);
+            // A factor of which nobody knows whether it applies, a pack that is cheaper, money of elsewhere.
+            let when =
+                vec![crate::Condition { facts: vec!["voice".into()], is: crate::Is::OneOf(Vec::new()) }];
+            let factor = crate::PriceRow { when, ..price("2.5") };
+            let voice = vec![factor, crate::PriceRow { is_default: true, ..price("1") }];
+            let yuan = Meter {
+                currency: "CNY".into(),
+                prices: vec![price("0.46")],
+                multipliers: vec![voice],
+                ..seconds()
+            };
+            let pack = |price: Decimal, name: &str| crate::Credit {
+                unit_price: price,
+                pack: name.into(),
+                is_default: name.is_empty(),
+                ..credit("credit_of_clips", "0", ALWAYS)
+            };
+            let packs = vec![pack(dear, ""), pack(dear / Decimal::TWO, "large")];
+            let exchange = crate::Exchange {
+                from: "CNY".into(),
+                to: "EUR".into(),
+                rate: dec("0.1208"),
+                period: ALWAYS,
+                citation: crate::Citation::default(),
+            };
+            let tariffs = vec![tariff(vec![flat, credits, yuan])];
+            let card = crate::RateCard::new("clips".into(), tariffs, rows, packs);
+            let mut cards = Cards::default();
+            cards.insert(card.with_exchange(vec![exchange]));
             cards.set_ambiguous_probability(probability);
             cards
         },

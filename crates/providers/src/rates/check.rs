@@ -10,11 +10,11 @@ use serde_saphyr::{Location, Spanned};
 use spantally_price::{Formula, MODEL, OPERATION, PRICE_PLACES, Pattern, QUANTITY_PLACES};
 
 use super::compile::{conditions, period, plain, unit_price};
-use super::policy;
 use super::section::{
-    AssumeRule, Comparison, CreditRule, MeterRule, PriceRule, QuantityRule, RatesSection, TariffRule,
+    AssumeRule, Comparison, MeterRule, PriceRule, QuantityRule, RatesSection, ReportedRule, TariffRule,
 };
 use super::words::{Number, UNITS};
+use super::{money, policy};
 use crate::error::{LoadError, Source};
 
 /// Everything that is wrong with a section.
@@ -26,9 +26,8 @@ pub(super) fn check(file: &Source, rates: &RatesSection) -> Vec<LoadError> {
     for (index, tariff) in rates.tariffs.iter().enumerate() {
         checker.tariff(tariff, &rates.tariffs[..index]);
     }
-    for (index, credit) in rates.credits.iter().enumerate() {
-        checker.credit(credit, &rates.credits[..index]);
-    }
+    checker.reported(&rates.reported);
+    money::check(&mut checker);
     policy::check(&mut checker);
     checker.findings
 }
@@ -88,7 +87,7 @@ impl<'a> Checker<'a> {
         self.wrong(currency, field, "neither a currency nor a credit of this file", &allowed);
     }
 
-    fn is_credit(&self, name: &str) -> bool {
+    pub(super) fn is_credit(&self, name: &str) -> bool {
         self.rates.credits.iter().any(|credit| credit.name.value == name)
     }
 
@@ -113,15 +112,24 @@ impl<'a> Checker<'a> {
 
     /// More than zero, and no finer than a quantity can be.
     fn positive(&mut self, number: Option<&Spanned<Number>>, field: &str) {
+        self.above_zero(number, QUANTITY_PLACES, field);
+    }
+
+    /// More than zero, and no finer than money can be: a tick of a ten-thousand-millionth of a dollar.
+    fn scale(&mut self, number: Option<&Spanned<Number>>, field: &str) {
+        self.above_zero(number, PRICE_PLACES, field);
+    }
+
+    pub(super) fn above_zero(&mut self, number: Option<&Spanned<Number>>, places: u32, field: &str) {
         let Some(number) = number else { return };
         let value = number.value.0;
-        if value <= Decimal::ZERO || value.normalize().scale() > QUANTITY_PLACES {
-            let problem = format!("must be more than 0, with at most {QUANTITY_PLACES} decimal places");
+        if value <= Decimal::ZERO || value.normalize().scale() > places {
+            let problem = format!("must be more than 0, with at most {places} decimal places");
             self.find(number.referenced, field, problem).value = value.to_string();
         }
     }
 
-    fn price_places(&mut self, value: Option<Decimal>, at: &Spanned<Number>, field: &str) {
+    pub(super) fn price_places(&mut self, value: Option<Decimal>, at: &Spanned<Number>, field: &str) {
         if at.value.0 < Decimal::ZERO {
             self.find(at.referenced, field, "a price is not negative").value = at.value.0.to_string();
         } else if value.is_none_or(|value| value.normalize().scale() > PRICE_PLACES) {
@@ -144,17 +152,21 @@ impl<'a> Checker<'a> {
             finding.help =
                 "the first tariff that takes a model is the one: put the narrower one first".into();
         }
-        for reported in &tariff.reported {
+        self.reported(&tariff.reported);
+        for meter in &tariff.meters {
+            self.meter(meter);
+        }
+    }
+
+    fn reported(&mut self, rules: &'a [ReportedRule]) {
+        for reported in rules {
             self.name(&reported.name, "rates.tariffs.reported.name");
             self.fact(&reported.fact, "rates.tariffs.reported.fact");
-            self.positive(reported.scale.as_ref(), "rates.tariffs.reported.scale");
+            self.scale(reported.scale.as_ref(), "rates.tariffs.reported.scale");
             self.source(&reported.source, "rates.tariffs.reported.source");
             if let Some(currency) = &reported.currency {
                 self.currency(currency, "rates.tariffs.reported.currency");
             }
-        }
-        for meter in &tariff.meters {
-            self.meter(meter);
         }
     }
 
@@ -186,6 +198,7 @@ impl<'a> Checker<'a> {
         for (index, row) in meter.prices.iter().enumerate() {
             self.price(row, &meter.prices[..index]);
         }
+        money::check_multipliers(self, meter);
     }
 
     fn credit_rounding(&mut self, meter: &MeterRule, currency: &str) {
@@ -306,32 +319,9 @@ impl<'a> Checker<'a> {
             self.find(row.referenced, FIELD, problem);
         }
     }
-
-    fn credit(&mut self, credit: &CreditRule, earlier: &[CreditRule]) {
-        if is_iso(&credit.name.value) {
-            let problem = "a credit is not named like a currency";
-            self.find(credit.name.referenced, "rates.credits.name", problem);
-        }
-        if !is_iso(&credit.currency.value) {
-            let problem = "the price of a credit is in money: an ISO 4217 code such as USD";
-            let finding = self.find(credit.currency.referenced, "rates.credits.currency", problem);
-            finding.value.clone_from(&credit.currency.value);
-        }
-        self.price_places(Some(credit.price.value.0), &credit.price, "rates.credits.price");
-        self.source(&credit.source, "rates.credits.source");
-        let own = period(credit.effective_from, credit.effective_until.as_ref());
-        let clash = earlier.iter().find(|other| {
-            other.name.value == credit.name.value
-                && own.overlaps(&period(other.effective_from, other.effective_until.as_ref()))
-        });
-        if let Some(line) = clash.map(|other| other.name.referenced.line()) {
-            let problem = format!("line {line} has a price of this credit for the same time");
-            self.find(credit.name.referenced, "rates.credits", problem);
-        }
-    }
 }
 
-fn is_iso(text: &str) -> bool {
+pub(super) fn is_iso(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use serde_saphyr::Spanned;
 use spantally_price::{
-    Bound, Citation, Condition, Credit, Formula, HALF, Is, Meter, Pattern, Period, PolicyRow, PriceRow,
-    RateCard, ReportedCost, Rounding, Source, Stage, StatusRange, Tariff, Terms, When,
+    Bound, Citation, Condition, Credit, Exchange, Formula, HALF, Is, Meter, Pattern, Period, PolicyRow,
+    PriceRow, RateCard, ReportedCost, Rounding, Source, Stage, StatusRange, Tariff, Terms, When,
 };
 use spantally_stitch::{FactSource, UnixNanos};
 
 use super::check;
 use super::date::Day;
 use super::section::{
-    AssumeRule, CancelWord, Comparison, MeterRule, PolicyRule, PriceRule, QuantityRule, RatesSection,
-    StageWord, TariffRule, Voice, WhenRule,
+    AssumeRule, CancelWord, Comparison, DiscountRule, FactorRule, MeterRule, PolicyRule, PriceRule,
+    QuantityRule, RatesSection, ReportedRule, StageWord, TariffRule, Voice, WhenRule,
 };
 use super::words::{ChargeWord, Number};
 use crate::error::{LoadError, Source as File};
@@ -35,7 +35,9 @@ pub(crate) fn compile(provider: &str, rates: &RatesSection, file: &File) -> Resu
         rates.tariffs.iter().map(|tariff| compiler.tariff(tariff)).collect(),
         rates.policy.iter().map(|row| compiler.policy(row)).collect(),
         compiler.credits(),
-    ))
+    )
+    .with_exchange(compiler.exchange())
+    .with_reported(compiler.reported(&rates.reported)))
 }
 
 struct Compiler<'a> {
@@ -58,7 +60,7 @@ impl Compiler<'_> {
         };
         let note = if note.is_empty() { &rule.note } else { note };
         Citation {
-            source: rule.url.as_str().into(),
+            source: rule.url.value.as_str().into(),
             as_of: as_of.unwrap_or(rule.as_of).0,
             third_party: rule.confidence == Voice::ThirdParty,
             note: note.into(),
@@ -66,19 +68,23 @@ impl Compiler<'_> {
     }
 
     fn tariff(&self, rule: &TariffRule) -> Tariff {
-        let reported = rule.reported.iter().map(|reported| ReportedCost {
-            rule: self.rule(&reported.name),
-            amount: fact(&reported.fact, FactSource::Reported, reported.scale.as_ref()),
-            currency: self.currency(reported.currency.as_ref()),
-            citation: self.citation(Some(&reported.source), None, ""),
-        });
         Tariff {
             models: patterns(&rule.models.value),
             operations: patterns(&rule.operations),
-            reported: reported.collect(),
+            reported: self.reported(&rule.reported),
             meters: rule.meters.iter().map(|meter| self.meter(meter)).collect(),
             policy: rule.policy.iter().map(|row| self.policy(row)).collect(),
         }
+    }
+
+    fn reported(&self, rules: &[ReportedRule]) -> Vec<ReportedCost> {
+        let reported = rules.iter().map(|rule| ReportedCost {
+            rule: self.rule(&rule.name),
+            amount: fact(&rule.fact, FactSource::Reported, rule.scale.as_ref()),
+            currency: self.currency(rule.currency.as_ref()),
+            citation: self.citation(Some(&rule.source), None, ""),
+        });
+        reported.collect()
     }
 
     fn meter(&self, rule: &MeterRule) -> Meter {
@@ -100,6 +106,38 @@ impl Compiler<'_> {
             cause: rule.cause.as_ref().map(|word| word.0),
             currency: self.currency(rule.currency.as_ref()),
             prices: rule.prices.iter().map(|row| self.price(&row.value)).collect(),
+            multipliers: self.multipliers(rule),
+        }
+    }
+
+    /// The meter's own tables of factors, then the discounts of the file.
+    fn multipliers(&self, rule: &MeterRule) -> Vec<Vec<PriceRow>> {
+        let own = rule.multipliers.iter().map(|table| {
+            let rows = table.factors.value.iter().map(|row| self.factor(&row.value));
+            otherwise_one(rows.collect())
+        });
+        let discounts =
+            self.rates.discounts.iter().map(|discount| otherwise_one(vec![self.discount(discount)]));
+        own.chain(discounts).collect()
+    }
+
+    fn factor(&self, rule: &FactorRule) -> PriceRow {
+        PriceRow {
+            when: conditions(rule.when.iter()),
+            is_default: rule.default,
+            unit_price: rule.factor.value.0,
+            period: period(rule.effective_from, rule.effective_until.as_ref()),
+            citation: self.citation(Some(&rule.source), rule.as_of, &rule.note),
+        }
+    }
+
+    fn discount(&self, rule: &DiscountRule) -> PriceRow {
+        PriceRow {
+            when: conditions(rule.when.iter()),
+            is_default: false,
+            unit_price: remaining(rule.percent.value.0),
+            period: period(rule.effective_from, rule.effective_until.as_ref()),
+            citation: self.citation(Some(&rule.source), None, &rule.note),
         }
     }
 
@@ -135,6 +173,8 @@ impl Compiler<'_> {
     fn credits(&self) -> Vec<Credit> {
         let credits = self.rates.credits.iter().map(|rule| Credit {
             name: rule.name.value.as_str().into(),
+            pack: rule.pack.as_str().into(),
+            is_default: rule.default,
             unit_price: rule.price.value.0,
             currency: rule.currency.value.as_str().into(),
             period: period(rule.effective_from, rule.effective_until.as_ref()),
@@ -142,6 +182,34 @@ impl Compiler<'_> {
         });
         credits.collect()
     }
+
+    fn exchange(&self) -> Vec<Exchange> {
+        let rates = self.rates.exchange.iter().map(|rule| Exchange {
+            from: rule.from.value.as_str().into(),
+            to: rule.to.value.as_str().into(),
+            rate: rule.rate.value.0,
+            period: period(rule.effective_from, rule.effective_until.as_ref()),
+            citation: self.citation(Some(&rule.source), rule.as_of, &rule.note),
+        });
+        rates.collect()
+    }
+}
+
+/// A table of factors is a rate table whose last row is "as it is".
+fn otherwise_one(mut rows: Vec<PriceRow>) -> Vec<PriceRow> {
+    rows.push(PriceRow {
+        when: Vec::new(),
+        is_default: rows.iter().all(|row| !row.is_default),
+        unit_price: Decimal::ONE,
+        period: Period { from: UnixNanos(0), until: UnixNanos(u64::MAX) },
+        citation: Citation::default(),
+    });
+    rows
+}
+
+/// What is left after so many percent are taken off.
+pub(super) fn remaining(percent: Decimal) -> Decimal {
+    (Decimal::ONE - percent / Decimal::ONE_HUNDRED).normalize()
 }
 
 fn patterns(texts: &[Spanned<String>]) -> Vec<Pattern> {

@@ -1,11 +1,17 @@
 //! The `rates:` section as it is written. Reading is strict: an unknown key or word is an error with its
 //! place. Next: `check.rs`.
 
+mod comparison;
+mod money;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use spantally_stitch::{Cause, FailureReason, Outcome, Role};
+
+pub use comparison::{Comparison, NumberRange};
+pub use money::{CreditRule, DiscountRule, ExchangeRule, FactorRule, MultiplierRule};
 
 use super::date::Day;
 use super::words::{ChargeWord, Number};
@@ -29,6 +35,15 @@ pub struct RatesSection {
     /// Money prices of the provider's credits.
     #[serde(default)]
     pub credits: Vec<CreditRule>,
+    /// Cost that the provider itself reports, whatever the model; asked after those of the tariff.
+    #[serde(default)]
+    pub reported: Vec<ReportedRule>,
+    /// Contract discounts on every price of the file.
+    #[serde(default)]
+    pub discounts: Vec<DiscountRule>,
+    /// In which other currency prices are charged, at which rate; without one they stay in their own.
+    #[serde(default)]
+    pub exchange: Vec<ExchangeRule>,
 }
 
 /// A page or a repository that figures come from.
@@ -36,7 +51,7 @@ pub struct RatesSection {
 #[serde(deny_unknown_fields)]
 pub struct SourceRule {
     /// Its address.
-    pub url: String,
+    pub url: Spanned<String>,
     /// When it was read.
     pub as_of: Day,
     /// Whether the provider or somebody else says it.
@@ -76,6 +91,8 @@ pub struct TariffRule {
     /// Policy rows of these models, asked first.
     #[serde(default)]
     pub policy: Vec<PolicyRule>,
+    /// The first day on which the provider does not serve these models any more. Old jobs keep their prices.
+    pub retired: Option<Day>,
 }
 
 /// Cost that the provider reports.
@@ -123,6 +140,9 @@ pub struct MeterRule {
     /// The rate table; empty: no price is known, and the units are counted without money.
     #[serde(default)]
     pub prices: Vec<Spanned<PriceRule>>,
+    /// Factors of the unit price.
+    #[serde(default)]
+    pub multipliers: Vec<MultiplierRule>,
 }
 
 /// One source of a quantity: exactly one of the first eight keys.
@@ -193,28 +213,6 @@ pub struct PriceRule {
     pub note: String,
 }
 
-/// What a fact must be.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Comparison {
-    /// This word or number; `*` stands for any run of characters.
-    One(String),
-    /// Any of these.
-    Any(Vec<String>),
-    /// A number in a range.
-    Range(NumberRange),
-}
-
-/// A range of numbers, both ends included.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NumberRange {
-    /// At least this.
-    pub at_least: Option<Number>,
-    /// At most this.
-    pub at_most: Option<Number>,
-}
-
 /// One row of a policy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -279,27 +277,4 @@ pub enum CancelWord {
     BeforeStart,
     /// While it ran.
     AfterStart,
-}
-
-/// The money price of one credit.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CreditRule {
-    /// Its name, for example `runway_credit`.
-    pub name: Spanned<String>,
-    /// Price of one.
-    pub price: Spanned<Number>,
-    /// ISO 4217 code.
-    pub currency: Spanned<String>,
-    /// First day.
-    pub effective_from: Day,
-    /// First day after it; absent: still in force.
-    pub effective_until: Option<Spanned<Day>>,
-    /// Key of `sources`.
-    pub source: Spanned<String>,
-    /// When the source was read; the source's own day when absent.
-    pub as_of: Option<Day>,
-    /// What a reader should know.
-    #[serde(default)]
-    pub note: String,
 }

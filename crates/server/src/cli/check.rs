@@ -5,11 +5,16 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use spantally_providers::rates::{ChargeWord, RatesSection, Voice};
+use spantally_stitch::UnixNanos;
 
+use super::policy_table::{self, Cell};
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, stdout};
+use crate::clock;
 use crate::config::Config;
 use crate::job_json::Rfc3339;
 use crate::provider_files::{ProviderFiles, ProviderSource};
+
+const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
 /// Check the configuration and the provider files, and show what they hold.
 #[derive(Debug, clap::Args)]
@@ -33,6 +38,19 @@ struct Row {
     calls: BTreeMap<&'static str, usize>,
     prices: Prices,
     policies: Policies,
+    /// What a job costs that did not simply succeed.
+    costs: Vec<Cell>,
+    /// Models that the provider does not serve any more, with their last day.
+    retired: Vec<Retired>,
+    /// What is good enough to run with and still worth a look.
+    lints: Vec<String>,
+}
+
+/// Models that are gone.
+#[derive(Debug, Serialize)]
+struct Retired {
+    models: Vec<String>,
+    since: String,
 }
 
 /// How many prices a file has, and from whom.
@@ -46,6 +64,8 @@ struct Prices {
     unpriced_meters: usize,
     /// The day on which the oldest price was read.
     as_of: Option<String>,
+    /// How long ago that was.
+    age_days: Option<u64>,
 }
 
 /// How many policy rows a file has: what is charged for which end.
@@ -76,7 +96,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         Format::Csv => csv(&mut out, &rows)?,
     }
     out.flush()?;
-    Ok(Exit::Success)
+    let has_lints = rows.iter().any(|row| !row.lints.is_empty());
+    Ok(if has_lints { Exit::Finding } else { Exit::Success })
 }
 
 fn row(source: &ProviderSource) -> Row {
@@ -93,7 +114,23 @@ fn row(source: &ProviderSource) -> Row {
         calls,
         prices: prices(source),
         policies: policies(&file.rates),
+        costs: policy_table::cells(source),
+        retired: retired(&file.rates),
+        lints: source.loaded.lints().iter().map(ToString::to_string).collect(),
     }
+}
+
+fn retired(rates: &RatesSection) -> Vec<Retired> {
+    let tariffs = rates.tariffs.iter().filter_map(|tariff| Some((tariff, tariff.retired?)));
+    let retired = tariffs.map(|(tariff, since)| Retired {
+        models: tariff.models.value.iter().map(|model| model.value.clone()).collect(),
+        since: day(since.0),
+    });
+    retired.collect()
+}
+
+fn day(at: UnixNanos) -> String {
+    Rfc3339(at).to_string().chars().take(10).collect()
 }
 
 fn prices(source: &ProviderSource) -> Prices {
@@ -101,7 +138,8 @@ fn prices(source: &ProviderSource) -> Prices {
     let is_third_party =
         |key: &str| rates.sources.get(key).is_some_and(|source| source.confidence == Voice::ThirdParty);
     let mut found = Prices {
-        as_of: source.loaded.card.as_of().map(|day| Rfc3339(day).to_string().chars().take(10).collect()),
+        as_of: source.loaded.card.as_of().map(day),
+        age_days: source.loaded.card.as_of().map(|day| clock::now().0.saturating_sub(day.0) / NANOS_PER_DAY),
         ..Prices::default()
     };
     for meter in rates.tariffs.iter().flat_map(|tariff| &tariff.meters) {
@@ -144,6 +182,14 @@ fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> 
         table.add_row(cells(row));
     }
     writeln!(out, "{}\n", table.trim_fmt())?;
+    policy_table::human(out, rows.iter().map(|row| (row.provider.as_str(), row.costs.as_slice())))?;
+    for (row, retired) in rows.iter().flat_map(|row| row.retired.iter().map(move |retired| (row, retired))) {
+        let models: Vec<_> = retired.models.iter().filter(|model| !model.is_empty()).cloned().collect();
+        writeln!(out, "{}: {} not served since {}", row.provider, models.join(", "), retired.since)?;
+    }
+    for lint in rows.iter().flat_map(|row| &row.lints) {
+        writeln!(out, "worth a look: {lint}")?;
+    }
     writeln!(out, "The configuration and {} provider files are good.", rows.len())
 }
 
@@ -155,7 +201,7 @@ fn csv(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     Ok(())
 }
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 10] = [
     "provider",
     "from",
     "calls",
@@ -163,6 +209,7 @@ const HEADER: [&str; 9] = [
     "third-party prices",
     "unpriced meters",
     "prices as of",
+    "days ago",
     "policies",
     "unknown policies",
 ];
@@ -177,6 +224,7 @@ fn cells(row: &Row) -> [String; HEADER.len()] {
         prices.third_party.to_string(),
         prices.unpriced_meters.to_string(),
         prices.as_of.clone().unwrap_or_default(),
+        prices.age_days.map(|days| days.to_string()).unwrap_or_default(),
         policies.documented.to_string(),
         policies.unknown.to_string(),
     ]

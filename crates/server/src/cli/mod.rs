@@ -17,7 +17,10 @@ mod job_source;
 mod job_table;
 mod jobs;
 mod output;
+mod policy_table;
 mod replay;
+mod reprice;
+mod rules;
 mod serve;
 
 use std::process::ExitCode;
@@ -44,6 +47,8 @@ enum Command {
     Demo(demo::Args),
     Check(check::Args),
     Replay(replay::Args),
+    Reprice(reprice::Args),
+    Rules(rules::Args),
     Jobs(jobs::Args),
     Explain(explain::Args),
 }
@@ -54,6 +59,8 @@ fn run(command: Command) -> Outcome {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Reprice(args) => reprice::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Explain(args) => explain::run(&args),
     }

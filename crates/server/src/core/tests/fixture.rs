@@ -43,6 +43,7 @@ pub(super) fn cards() -> Arc<Cards> {
             period: Period { from: at(0).minus_ms(1000), until: UnixNanos(u64::MAX) },
             citation: citation.clone(),
         }],
+        multipliers: Vec::new(),
     };
     let tariff = Tariff { models: vec![Pattern::new("flux*")], meters: vec![meter], ..Tariff::default() };
     let row = |name: &str, outcomes: Vec<Outcome>, terms| PolicyRow {

@@ -1,0 +1,91 @@
+//! Unit prices on their way to a charge: the range that is possible, factors, and other currencies.
+//!
+//! Everything is exact or refused. The next file in the flow is `policy.rs`.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_stitch::{Attempt, UnixNanos};
+
+use crate::bill::{Bound, UnpricedReason};
+use crate::card::RateCard;
+use crate::exact::{self, PRICE_PLACES};
+use crate::price::{self, PriceRow};
+
+/// A unit price, and the range it is in where the spans do not show what selects it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Prices {
+    pub(crate) min: Decimal,
+    pub(crate) expected: Decimal,
+    pub(crate) max: Decimal,
+    /// Whether the facts leave only one price.
+    pub(crate) is_sure: bool,
+}
+
+impl Prices {
+    pub(crate) fn of(price: Decimal) -> Self {
+        Self { min: price, expected: price, max: price, is_sure: true }
+    }
+
+    pub(crate) fn cost(self, quantity: Bound) -> Option<Bound> {
+        Some(Bound {
+            min: exact::product(quantity.min, self.min)?,
+            expected: exact::product(quantity.expected, self.expected)?,
+            max: exact::product(quantity.max, self.max)?,
+        })
+    }
+
+    /// So many credits, with as many places as any quantity.
+    pub(crate) fn credits(self, quantity: Bound) -> Option<Bound> {
+        self.cost(quantity)?.try_map(|value| Some(exact::quantity(value)))
+    }
+
+    /// Each price times the factor of its side; none when a price would need too many places.
+    pub(crate) fn times(self, factor: Self) -> Option<Self> {
+        let product = |price: Decimal, factor: Decimal| {
+            let product = exact::product(price, factor)?.normalize();
+            (product.scale() <= PRICE_PLACES).then_some(product)
+        };
+        Some(Self {
+            min: product(self.min, factor.min)?,
+            expected: product(self.expected, factor.expected)?,
+            max: product(self.max, factor.max)?,
+            is_sure: self.is_sure && factor.is_sure,
+        })
+    }
+}
+
+/// What a rate table and the factors beside it make of an attempt.
+pub(crate) fn of_meter(
+    rows: &[PriceRow],
+    multipliers: &[Vec<PriceRow>],
+    attempt: &Attempt,
+) -> Result<Prices, UnpricedReason> {
+    let mut prices = from_table(rows, attempt)?;
+    for table in multipliers {
+        let factor = from_table(table, attempt)?;
+        prices = prices.times(factor).ok_or(UnpricedReason::OutOfRange)?;
+    }
+    Ok(prices)
+}
+
+fn from_table(rows: &[PriceRow], attempt: &Attempt) -> Result<Prices, UnpricedReason> {
+    let rate = price::select(rows, attempt)?;
+    Ok(Prices { min: rate.min, expected: rate.row.unit_price, max: rate.max, is_sure: rate.is_sure })
+}
+
+/// Money in the currency that the card charges in: the same, unless the card has an exchange rate for it.
+pub(crate) fn exchanged(
+    card: &RateCard,
+    prices: Prices,
+    currency: &Arc<str>,
+    at: UnixNanos,
+) -> Result<(Prices, Arc<str>), UnpricedReason> {
+    match card.exchange(currency, at)? {
+        None => Ok((prices, Arc::clone(currency))),
+        Some(exchange) => {
+            let prices = prices.times(Prices::of(exchange.rate)).ok_or(UnpricedReason::OutOfRange)?;
+            Ok((prices, Arc::clone(&exchange.to)))
+        }
+    }
+}
