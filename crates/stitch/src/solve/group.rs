@@ -57,11 +57,12 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
         draft.parts = parts(pool, solution, draft);
     }
     let mut jobs = attempts.clone();
-    tie_retries(pool, solution, &drafts, &mut jobs);
+    let resubmitted = resubmissions(pool, &drafts);
+    tie_retries(solution, &resubmitted, &mut jobs);
     tie_names(pool, &mut drafts, &mut jobs);
     tie_sessions(pool, &mut drafts, &mut jobs);
     download::attach(pool, &mut drafts);
-    collect(pool, solution, drafts, &mut jobs)
+    collect(pool, retry_joins(pool, solution, &resubmitted), drafts, &mut jobs)
 }
 
 fn tie_attempts(pool: &Pool<'_>, solution: &Solution, units: &Units, attempts: &mut Union) {
@@ -134,28 +135,28 @@ fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<crate::SpanKey>) -
     Join { rule, confidence: confidence(margin.unwrap_or_default()), margin, span }
 }
 
-fn tie_retries(
-    pool: &Pool<'_>,
-    solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
-    jobs: &mut Union,
-) {
+fn tie_retries(solution: &Solution, resubmitted: &[Resubmission], jobs: &mut Union) {
     for retry in &solution.retries {
         jobs.join(retry.from, retry.to);
     }
     for double in &solution.doubles {
         jobs.join(double.lost, double.kept);
     }
-    for (from, to) in resubmissions(pool, drafts) {
-        jobs.join(from, to);
+    for again in resubmitted {
+        jobs.join(again.from, again.to);
     }
 }
 
+/// A submit whose task had visibly ended without success, and the equal one that came instead.
+struct Resubmission {
+    from: usize,
+    to: usize,
+    /// Below one parent, which says more than time.
+    kin: bool,
+}
+
 /// Equal requests of one client after the earlier one's task had visibly ended without success.
-pub(crate) fn resubmissions(
-    pool: &Pool<'_>,
-    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
-) -> Vec<(usize, usize)> {
+fn resubmissions(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>) -> Vec<Resubmission> {
     let mut rates = None;
     let mut found = Vec::new();
     for draft in drafts.values() {
@@ -174,9 +175,14 @@ pub(crate) fn resubmissions(
         let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
         let kin = shot.evidence.span.trace == other.evidence.span.trace
             && shot.evidence.parent == other.evidence.parent;
-        let rare = !tells && gap < 2.0 && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
-        if gap <= RESUBMIT_SECONDS && (tells && kin || rare) && from != to {
-            found.push((from, to));
+        // Who cancels does not want it again; a program that sees a failure may.
+        let rare = !tells
+            && gap < 2.0
+            && !judge::was_canceled(draft)
+            && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
+        let kin = tells && kin;
+        if gap <= RESUBMIT_SECONDS && (kin || rare) && from != to {
+            found.push(Resubmission { from, to, kin });
         }
     }
     found
@@ -301,13 +307,12 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
 
 fn collect<'a>(
     pool: &Pool<'a>,
-    solution: &Solution,
+    retried: BTreeMap<usize, Join>,
     drafts: BTreeMap<usize, AttemptDraft<'a>>,
     jobs: &mut Union,
 ) -> Vec<JobDraft<'a>> {
     let mut found: BTreeMap<usize, JobDraft<'a>> = BTreeMap::new();
     let mut frame_job: BTreeMap<crate::SpanKey, Option<usize>> = BTreeMap::new();
-    let retried: BTreeMap<usize, Join> = retry_joins(pool, solution);
     for (root, mut draft) in drafts {
         let job = jobs.find(root);
         for &evidence in &draft.parts {
@@ -332,8 +337,13 @@ fn collect<'a>(
 }
 
 /// The join that a resubmission adds to the attempt that it made.
-fn retry_joins(pool: &Pool<'_>, solution: &Solution) -> BTreeMap<usize, Join> {
+fn retry_joins(pool: &Pool<'_>, solution: &Solution, resubmitted: &[Resubmission]) -> BTreeMap<usize, Join> {
     let mut joins = BTreeMap::new();
+    for again in resubmitted {
+        let confidence = if again.kin { Confidence::Strong } else { Confidence::Likely };
+        let span = Some(pool.shots[again.to].evidence.span);
+        joins.insert(again.to, Join { rule: JoinRule::RetryOrder, confidence, margin: None, span });
+    }
     for double in &solution.doubles {
         let confidence = if double.kin { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[double.lost].evidence.span);

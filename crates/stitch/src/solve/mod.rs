@@ -112,6 +112,10 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         for pair in &found {
             solution.groups[pair.left].task = Some((pair.right, JoinRule::FallbackPoll));
             solution.group_task[pair.left] = Some((pair.right, JoinRule::FallbackPoll, Some(pair.margin)));
+            // Deliveries that name their submit name it for the task as well.
+            if let Some(bound) = solution.group_shot[pair.left].take() {
+                solution.task_shot[pair.right] = Some(bound);
+            }
         }
         let open = self::open(pool, solution);
         binder = Binder::new(pool, &solution.groups, &open);
