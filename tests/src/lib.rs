@@ -8,6 +8,7 @@
 pub mod capture;
 pub mod dashboards;
 pub mod fixtures;
+pub mod oracle;
 pub mod promql;
 pub mod report;
 pub mod scenario;
