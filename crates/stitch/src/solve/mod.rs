@@ -96,7 +96,10 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
 /// Step 5, with the fallback polls of step 4 between a first and a second run.
 fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     let open = open(pool, solution);
-    if open.shots.is_empty() || (open.tasks.is_empty() && open.groups.is_empty()) {
+    // Deliveries that were refused to the last may name their submit, and not the task that was then asked for.
+    let dead = || solution.groups.iter().any(|group| group.task.is_none() && group.is_dead(pool));
+    let pairs = !open.shots.is_empty() && !(open.tasks.is_empty() && open.groups.is_empty());
+    if !pairs && (open.tasks.is_empty() || !dead()) {
         return;
     }
     if let ([shot], [task], []) = (&*open.shots, &*open.tasks, &*open.groups)
