@@ -25,6 +25,8 @@ mod item;
 mod pocket;
 mod publish;
 mod retire;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use hashbrown::HashMap;

@@ -4,27 +4,24 @@ use std::process::ExitCode;
 
 use spantally_stitch::Job;
 use spantally_tests::fixtures::CAPTURES;
-use spantally_tests::report::{calibration::Calibration, misses};
+use spantally_tests::report::{measured::measured, misses};
 use spantally_tests::stream::stream;
 use spantally_tests::traffic::Traffic;
-use spantally_tests::traffic::variant::{VARIANTS, table};
+use spantally_tests::traffic::variant::VARIANTS;
 
-const USAGE: &str = "usage: stitching calibration        of all captures: of the joins said to be so sure, how many are right
+const USAGE: &str = "usage: stitching report             all that is measured: docs/stitching-measured.md
        stitching misses [PART]      jobs that are not found exactly, of the captures and changed captures whose name has PART
-       stitching show NAME JOB      the found jobs that hold calls of a true one, of a capture, or `CAPTURE, CHANGE`
-       stitching variants [PART]    the scores of changed captures";
+       stitching show NAME JOB      the found jobs that hold calls of a true one, of a capture, or `CAPTURE, CHANGE`";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool answers on its streams")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let answer = match arguments[..] {
-        ["calibration"] => calibration(),
+        ["report"] => measured().map(|measured| measured.page),
         ["misses"] => missed(""),
         ["misses", part] => missed(part),
         ["show", name, intent] => show(name, intent),
-        ["variants"] => variants(""),
-        ["variants", part] => variants(part),
         _ => Err(USAGE.into()),
     };
     match answer {
@@ -40,16 +37,6 @@ fn main() -> ExitCode {
 }
 
 type Answer = Result<String, Box<dyn std::error::Error>>;
-
-fn calibration() -> Answer {
-    let mut calibration = Calibration::default();
-    for capture in CAPTURES {
-        let traffic = Traffic::read(capture)?;
-        let (found, _) = stream(&traffic.encode())?;
-        calibration.add(&traffic.truth, found.settled().map(|settled| &*settled.job));
-    }
-    Ok(calibration.tables())
-}
 
 fn show(name: &str, intent: &str) -> Answer {
     let variant = VARIANTS.iter().find(|variant| format!("{}, {}", variant.capture, variant.change) == name);
@@ -81,11 +68,4 @@ fn misses_of(name: &str, traffic: &Traffic) -> Answer {
     let jobs: Vec<&Job> = found.settled().map(|settled| &*settled.job).collect();
     let missed = misses::misses(&traffic.truth, &jobs);
     Ok(format!("\n### {name}\n\n{}", misses::table(&missed)))
-}
-
-fn variants(part: &str) -> Answer {
-    let chosen =
-        VARIANTS.iter().filter(|variant| format!("{}, {}", variant.capture, variant.change).contains(part));
-    let scored = chosen.map(|variant| Ok((variant, variant.score()?)));
-    Ok(table(scored.collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?))
 }

@@ -59,13 +59,19 @@ impl Calibration {
         }
     }
 
-    /// The tables, in Markdown.
-    pub fn tables(&self) -> String {
+    /// The table by what was said, in Markdown.
+    pub fn by_words(&self) -> String {
         let mut text = String::new();
         head(&mut text, "said");
         for (confidence, count) in &self.by_confidence {
             row(&mut text, confidence.as_str(), *count);
         }
+        text
+    }
+
+    /// All tables, in Markdown.
+    pub fn tables(&self) -> String {
+        let mut text = self.by_words();
         text.push('\n');
         head(&mut text, "margin, nats");
         for (&class, count) in &self.by_margin {

@@ -1,7 +1,8 @@
 //! What the found jobs of a capture tell of stitching itself: how right each kind of join is
-//! ([`calibration`]), and which jobs were missed and why ([`misses`]).
+//! ([`calibration`]), and which jobs were missed and why ([`misses`]). [`measured`] makes a page of it.
 
 pub mod calibration;
+pub mod measured;
 pub mod misses;
 
 use std::collections::HashMap;

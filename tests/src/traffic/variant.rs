@@ -6,8 +6,7 @@ use super::Traffic;
 use super::change::{old_names, other_codes, other_network, some_jobs, without_ids};
 use super::lineage::{bare, under_requests};
 use super::time::{late_polls, long_jobs, stretch};
-use crate::score::{Score, score};
-use crate::stream::stream;
+use crate::score::Score;
 
 /// A changed capture.
 #[derive(Clone, Copy, Debug)]
@@ -69,16 +68,6 @@ impl Variant {
     /// The capture cannot be read.
     pub fn traffic(&self) -> Result<Traffic, Box<dyn std::error::Error>> {
         Ok((self.make)(Traffic::read(self.capture)?))
-    }
-
-    /// Scores the product on it.
-    ///
-    /// # Errors
-    /// The capture cannot be read, or not be taken in.
-    pub fn score(&self) -> Result<Score, Box<dyn std::error::Error>> {
-        let traffic = self.traffic()?;
-        let (found, _) = stream(&traffic.encode())?;
-        Ok(score(&traffic.truth, &found.jobs()?, None))
     }
 }
 
