@@ -146,6 +146,8 @@ struct JoinFields {
     margin: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     span: Option<Text<SpanKey>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<Text<SpanKey>>,
 }
 
 impl JoinFields {
@@ -155,6 +157,7 @@ impl JoinFields {
             confidence: join.confidence.as_str(),
             margin: join.margin,
             span: join.span.map(Text),
+            instead: join.instead.map(Text),
         }
     }
 }

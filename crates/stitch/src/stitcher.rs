@@ -75,6 +75,7 @@ pub(crate) struct Pin {
     pub(crate) rule: crate::JoinRule,
     pub(crate) confidence: crate::Confidence,
     pub(crate) margin: Option<f64>,
+    pub(crate) instead: Option<crate::SpanKey>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::call::{Correlation, CorrelationKind, Evidence, FrameKind, What};
-use crate::id::TraceId;
+use crate::id::{SpanKey, TraceId};
 use crate::job::{Confidence, Join, JoinRule};
 use crate::judge;
 use crate::solve::download;
@@ -101,10 +101,10 @@ fn attempt_drafts<'a>(
         if let Some(bound) = bound {
             let span = Some(pool.shots[bound.shot].evidence.span);
             let Confidence::Exact = bound.confidence else {
-                draft.joins.push(inferred(bound.rule, bound.margin, span));
+                draft.joins.push(inferred(bound.rule, bound.margin, span, bound.instead));
                 continue;
             };
-            draft.joins.push(Join { rule: bound.rule, confidence: bound.confidence, margin: None, span });
+            draft.joins.push(named(bound.rule, span));
         }
     }
     for (group, known) in solution.groups.iter().enumerate() {
@@ -112,27 +112,30 @@ fn attempt_drafts<'a>(
         draft.groups.push(group);
         let span = Some(known.first(pool).evidence.span);
         if let Some((_, rule, margin)) = solution.group_task[group] {
-            draft.joins.push(margin.map_or(named(rule, span), |margin| inferred(rule, Some(margin), span)));
+            draft
+                .joins
+                .push(margin.map_or(named(rule, span), |margin| inferred(rule, Some(margin), span, None)));
         } else if let Some(bound) = solution.group_shot[group] {
             draft.joins.push(match bound.margin {
-                Some(margin) => inferred(bound.rule, Some(margin), span),
+                Some(margin) => inferred(bound.rule, Some(margin), span, bound.instead),
                 None => named(bound.rule, span),
             });
         }
-        for &(hook, margin) in &known.margins {
+        for &(hook, margin, rival) in &known.margins {
             let span = Some(pool.hooks[hook].evidence.span);
-            draft.joins.push(inferred(JoinRule::Redelivery, Some(margin), span));
+            let instead = rival.map(|hook| pool.hooks[hook].evidence.span);
+            draft.joins.push(inferred(JoinRule::Redelivery, Some(margin), span, instead));
         }
     }
     drafts
 }
 
-fn named(rule: JoinRule, span: Option<crate::SpanKey>) -> Join {
-    Join { rule, confidence: Confidence::Exact, margin: None, span }
+fn named(rule: JoinRule, span: Option<SpanKey>) -> Join {
+    Join { rule, confidence: Confidence::Exact, margin: None, span, instead: None }
 }
 
-fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<crate::SpanKey>) -> Join {
-    Join { rule, confidence: confidence(margin.unwrap_or_default()), margin, span }
+fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<SpanKey>, instead: Option<SpanKey>) -> Join {
+    Join { rule, confidence: confidence(margin.unwrap_or_default()), margin, span, instead }
 }
 
 fn tie_retries(solution: &Solution, resubmitted: &[Resubmission], jobs: &mut Union) {
@@ -196,7 +199,7 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
     {
         return;
     }
-    let mut by_operation: BTreeMap<crate::SpanKey, usize> = BTreeMap::new();
+    let mut by_operation: BTreeMap<SpanKey, usize> = BTreeMap::new();
     let mut by_name: BTreeMap<(Arc<str>, Correlation), usize> = BTreeMap::new();
     let roots: Vec<usize> = drafts.keys().copied().collect();
     for root in roots {
@@ -269,7 +272,7 @@ fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>,
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum SessionKey {
     Name(Correlation),
-    Span(crate::SpanKey),
+    Span(SpanKey),
     Trace(TraceId),
 }
 
@@ -312,7 +315,7 @@ fn collect<'a>(
     jobs: &mut Union,
 ) -> Vec<JobDraft<'a>> {
     let mut found: BTreeMap<usize, JobDraft<'a>> = BTreeMap::new();
-    let mut frame_job: BTreeMap<crate::SpanKey, Option<usize>> = BTreeMap::new();
+    let mut frame_job: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
     for (root, mut draft) in drafts {
         let job = jobs.find(root);
         for &evidence in &draft.parts {
@@ -342,19 +345,22 @@ fn retry_joins(pool: &Pool<'_>, solution: &Solution, resubmitted: &[Resubmission
     for again in resubmitted {
         let confidence = if again.kin { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[again.to].evidence.span);
-        joins.insert(again.to, Join { rule: JoinRule::RetryOrder, confidence, margin: None, span });
+        let join = Join { rule: JoinRule::RetryOrder, confidence, margin: None, span, instead: None };
+        joins.insert(again.to, join);
     }
     for double in &solution.doubles {
         let confidence = if double.kin { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[double.lost].evidence.span);
-        joins.insert(double.lost, Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span });
+        let join = Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span, instead: None };
+        joins.insert(double.lost, join);
     }
     for retry in &solution.retries {
         let span = Some(pool.shots[retry.to].evidence.span);
         let join = if retry.marked {
             named(JoinRule::RetryMark, span)
         } else {
-            inferred(JoinRule::RetryOrder, Some(retry.margin), span)
+            let instead = retry.rival.map(|shot| pool.shots[shot].evidence.span);
+            inferred(JoinRule::RetryOrder, Some(retry.margin), span, instead)
         };
         joins.insert(retry.to, join);
     }

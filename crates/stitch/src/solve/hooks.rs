@@ -27,8 +27,9 @@ pub(crate) struct HookGroup {
     pub(crate) hooks: Vec<usize>,
     /// The task, and how it is known.
     pub(crate) task: Option<(usize, JoinRule)>,
-    /// How the deliveries were joined to one another, with the margin of each redelivery.
-    pub(crate) margins: Vec<(usize, f64)>,
+    /// How the deliveries were joined to one another, with the margin of each redelivery, and the
+    /// delivery that it may follow instead.
+    pub(crate) margins: Vec<(usize, f64, Option<usize>)>,
 }
 
 impl HookGroup {
@@ -105,30 +106,30 @@ fn tasks_by_callback<'a>(pool: &Pool<'a>) -> BTreeMap<CallbackKey<'a>, usize> {
 /// Chains of keyless deliveries: a refused one and the next of the same provider at the same path.
 fn redeliveries(pool: &Pool<'_>, keyless: &[usize], limit: usize) -> Vec<HookGroup> {
     let mut previous_gap: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut next: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    let mut next: BTreeMap<usize, assign::Pair> = BTreeMap::new();
     let mut stays = share_that_stays(pool, &[], &previous_gap);
     // How well a link fits depends on the link before it, so that a wrong one is undone only step by step.
     for _ in 0..ROUNDS {
         let edges = redelivery_edges(pool, keyless, &previous_gap, stays);
         let pairs = assign::assign(&edges, limit, true);
-        let known = pairs.iter().all(|pair| next.get(&pair.left).is_some_and(|&(to, _)| to == pair.right));
+        let known = pairs.iter().all(|pair| next.get(&pair.left).is_some_and(|old| old.right == pair.right));
         let same = known && next.len() == pairs.len();
-        next = pairs.iter().map(|pair| (pair.left, (pair.right, pair.margin))).collect();
+        next = pairs.iter().map(|pair| (pair.left, *pair)).collect();
         previous_gap = pairs.iter().map(|pair| (pair.right, gap(pool, pair.left, pair.right))).collect();
         stays = share_that_stays(pool, &pairs, &previous_gap);
         if same {
             break;
         }
     }
-    let followed: Vec<usize> = next.values().map(|&(to, _)| to).collect();
+    let followed: Vec<usize> = next.values().map(|pair| pair.right).collect();
     let mut groups = Vec::new();
     for &start in keyless.iter().filter(|at| !followed.contains(at)) {
         let mut group = HookGroup { hooks: vec![start], ..HookGroup::default() };
         let mut at = start;
-        while let Some(&(to, margin)) = next.get(&at) {
-            group.hooks.push(to);
-            group.margins.push((to, margin));
-            at = to;
+        while let Some(pair) = next.get(&at) {
+            group.hooks.push(pair.right);
+            group.margins.push((pair.right, pair.margin, pair.rival));
+            at = pair.right;
         }
         groups.push(group);
     }

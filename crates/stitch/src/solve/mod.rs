@@ -45,6 +45,8 @@ pub(crate) struct Bound {
     pub(crate) rule: JoinRule,
     pub(crate) confidence: Confidence,
     pub(crate) margin: Option<f64>,
+    /// The submit that comes nearest to its place.
+    pub(crate) instead: Option<crate::SpanKey>,
 }
 
 /// What solving found, by index into the pool.
@@ -134,7 +136,9 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
             Tie::Delivery => JoinRule::WebhookTime,
         };
         let margin = Some(binding.margin);
-        let bound = Bound { shot: binding.shot, rule, confidence: confidence(binding.margin), margin };
+        let instead = binding.rival.map(|shot| pool.shots[shot].evidence.span);
+        let confidence = confidence(binding.margin);
+        let bound = Bound { shot: binding.shot, rule, confidence, margin, instead };
         match (entity.task, entity.group, pool.shots[bound.shot].task) {
             (Some(task), _, _) => solution.task_shot[task] = Some(bound),
             (None, Some(group), Some(task)) => solution.group_task[group] = Some((task, rule, margin)),

@@ -26,6 +26,8 @@ pub(crate) struct Retry {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) margin: f64,
+    /// The failed shot that comes nearest to being the one that was tried again.
+    pub(crate) rival: Option<usize>,
     /// The client marked it.
     pub(crate) marked: bool,
 }
@@ -58,6 +60,7 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
             from: pair.left,
             to: pair.right,
             margin: pair.margin,
+            rival: pair.rival,
             marked: marks(&pool.shots[pair.left], &pool.shots[pair.right]) == Mark::Next,
         })
         .collect()
