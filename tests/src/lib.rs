@@ -8,8 +8,12 @@
 pub mod capture;
 pub mod dashboards;
 pub mod fixtures;
+pub mod oracle;
 pub mod promql;
+pub mod report;
 pub mod scenario;
 pub mod score;
 pub mod source;
+pub mod stream;
+pub mod traffic;
 pub mod truth;

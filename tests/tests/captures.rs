@@ -1,9 +1,6 @@
 //! Recorded traffic of real SDKs through the real core, scored against what really happened.
 //!
-//! The requests go the way of the server: [`read_batch`], [`Core::apply`], and time passes by the recorded
-//! arrivals. So jobs settle while later spans are still to come, as they do in production. Prices do not
-//! matter for joins; there are none here. Each capture has a golden file with all figures, and floors that
-//! no change may go below.
+//! Each capture has a golden file with all figures, and floors that no change may go below.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -14,70 +11,21 @@ use serde_json::Value;
 use spantally_providers::CorrelationConfig;
 use spantally_server::batch::{Batch, Transport};
 use spantally_server::commit::CommitMessage;
-use spantally_server::core::{Core, CoreOptions, Settled};
+use spantally_server::core::{Core, CoreOptions};
 use spantally_server::intake::{ReadCache, read_batch};
-use spantally_server::job_json::JobDocument;
 use spantally_server::provider_files::ProviderFiles;
-use spantally_stitch::{Evidence, JobId, State, UnixNanos};
+use spantally_stitch::{Evidence, JobId, UnixNanos};
 use spantally_store::Seq;
 use spantally_tests::capture::{Request, read_capture};
 use spantally_tests::fixtures::{CAPTURES, capture_dir, compare_with_golden};
-use spantally_tests::score::found::{FoundJob, parse_jobs};
+use spantally_tests::score::found::FoundJob;
 use spantally_tests::score::{GroupBy, Score, score};
+use spantally_tests::stream::{Found, Spans, stream};
 use spantally_tests::truth::{Role, Truth, read_truth};
 
-/// The newest revision of every job that was not superseded, as JSON lines.
-#[derive(Default)]
-struct Found(BTreeMap<JobId, String>);
-
-impl Found {
-    fn add(&mut self, published: Vec<Settled>) {
-        for Settled { job, bill, revision } in published {
-            if job.state == State::Superseded {
-                self.0.remove(&job.id);
-                continue;
-            }
-            let document = JobDocument { job: &job, bill: &bill, revision };
-            self.0.insert(job.id, document.to_json().unwrap());
-        }
-    }
-
-    fn jobs(&self) -> Vec<FoundJob> {
-        let lines: Vec<&str> = self.0.values().map(String::as_str).collect();
-        parse_jobs(&lines.join("\n"), "core").unwrap()
-    }
-}
-
-/// Spans that went in, as the core and the intake count them.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Spans {
-    received: u64,
-    evidence: u64,
-    ignored: u64,
-}
-
-/// Replays a capture, each request at its recorded arrival.
-fn stream(capture: &str) -> (Found, Spans) {
-    let files = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
-    let mut cache = ReadCache::default();
-    let mut core = Core::new(&CoreOptions::default(), Arc::default(), UnixNanos::default());
-    let (mut found, mut spans, mut began) = (Found::default(), Spans::default(), None);
-    for (position, request) in read_capture(&capture_dir(capture)).unwrap().iter().enumerate() {
-        let batch = read_batch(&files.recogniser, &mut cache, "", Transport::Grpc, &request.body).unwrap();
-        spans.received += batch.tally.received;
-        spans.ignored += batch.tally.ignored;
-        spans.evidence += batch.evidence.len() as u64;
-        let began = *began.get_or_insert_with(|| newest_end(&batch));
-        core.apply(CommitMessage { seq: Seq(position as u64 + 1), batches: vec![batch] });
-        found.add(core.advance(began.plus_ms(u64::from(request.at_ms))));
-    }
-    found.add(core.finish());
-    (found, spans)
-}
-
-/// The first request arrives when its last span has ended.
-fn newest_end(batch: &Batch) -> UnixNanos {
-    batch.evidence.iter().map(|evidence| evidence.end).max().unwrap_or_default()
+/// A capture as it was recorded, through the core.
+fn recorded(capture: &str) -> (Found, Spans) {
+    stream(&read_capture(&capture_dir(capture)).unwrap()).unwrap()
 }
 
 /// Jobs of a capture whose spans all come before any time passes: in order, or in an order that `seed`
@@ -106,7 +54,7 @@ fn all_at_once(capture: &str, seed: Option<u64>) -> BTreeMap<JobId, String> {
     let mut found = Found::default();
     found.add(core.advance(newest));
     found.add(core.finish());
-    found.0
+    found.documents().unwrap()
 }
 
 /// An order without pattern: SplitMix64's last step over the span's id.
@@ -154,7 +102,8 @@ fn jobs_do_not_depend_on_order_batches_or_repetition() {
 #[test]
 fn jobs_do_not_depend_on_when_they_settled() {
     for capture in CAPTURES {
-        assert_same(capture, &stream(capture).0.0, &all_at_once(capture, None));
+        let found = recorded(capture).0.documents().unwrap();
+        assert_same(capture, &found, &all_at_once(capture, None));
     }
 }
 
@@ -168,8 +117,8 @@ fn noise_in_jobs<'a>(truth: &'a Truth, found: &[FoundJob]) -> Vec<&'a str> {
 #[track_caller]
 fn hold(capture: &str, exact: f64, polls: f64, retries: f64) -> Score {
     let truth = read_truth(&capture_dir(capture)).unwrap();
-    let (found, spans) = stream(capture);
-    let found = found.jobs();
+    let (found, spans) = recorded(capture);
+    let found = found.jobs().unwrap();
     let figures = score(&truth, &found, Some(GroupBy::Scenario));
     let text = figures.to_string();
 

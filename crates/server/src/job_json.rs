@@ -160,6 +160,8 @@ struct JoinFields {
     margin: Option<Margin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     span: Option<SpanText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<SpanText>,
 }
 
 impl JoinFields {
@@ -169,6 +171,7 @@ impl JoinFields {
             confidence: join.confidence.as_str(),
             margin: join.margin.map(|margin| Margin(margin, show)),
             span: join.span.map(|span| SpanText(span, show)),
+            instead: join.instead.map(|span| SpanText(span, show)),
         }
     }
 }

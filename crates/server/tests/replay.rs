@@ -188,6 +188,30 @@ fn a_job_is_explained_by_the_beginning_of_its_id() {
 }
 
 #[test]
+fn a_span_is_explained_by_the_job_that_it_is_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let from = path.to_str().unwrap();
+    let jobs = run(&["jobs", "--from", from, "--cause", "timeout_resubmit", "--format", "jsonl"]);
+    let job: Value = serde_json::from_str(&jobs).unwrap();
+    let told = |span: &Value| run(&["explain", span.as_str().unwrap(), "--from", from]);
+    let poll = told(&job["attempts"][1]["spans"]["poll"][2]);
+    assert!(poll.starts_with(&format!("Job      {}", job["job_id"].as_str().unwrap())), "{poll}");
+    assert!(poll.contains("\nSpan     poll of attempt 2, by task_id_path\n"), "{poll}");
+    let submit = told(&job["attempts"][1]["spans"]["submit"][0]);
+    assert!(
+        submit.contains("\nSpan     submit of attempt 2, by client_rhythm and retry_order\n"),
+        "{submit}"
+    );
+
+    let nobodys = format!("{}:{}", "e".repeat(32), "e".repeat(16));
+    let output = spantally(&["explain", &nobodys, "--from", from]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("no job has the span {nobodys}")), "{}", stderr(&output));
+    assert_eq!(spantally(&["explain", "ee:ee", "--from", from]).status.code(), Some(64));
+}
+
+#[test]
 fn jobs_are_selected_newest_first() {
     let directory = tempfile::tempdir().unwrap();
     let path = recording(directory.path());

@@ -334,4 +334,8 @@ pub struct Join {
     pub margin: Option<f64>,
     /// The call that was joined; none when the join ties whole attempts.
     pub span: Option<SpanKey>,
+    /// The call that comes nearest to the place of the one that was joined, when one comes near: the submit
+    /// that may have made the task, the failed one that may have been tried again, the delivery that may have
+    /// been made again. None when by name.
+    pub instead: Option<SpanKey>,
 }

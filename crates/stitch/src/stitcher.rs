@@ -26,6 +26,8 @@ mod pocket;
 mod publish;
 mod retire;
 mod slab;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use hashbrown::HashMap;
@@ -74,6 +76,7 @@ pub(crate) struct Pin {
     pub(crate) rule: crate::JoinRule,
     pub(crate) confidence: crate::Confidence,
     pub(crate) margin: Option<f64>,
+    pub(crate) instead: Option<crate::SpanKey>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -249,8 +249,15 @@ fn status(span: &Span) -> StatusCode {
     }
 }
 
-/// Captured headers are arrays of text; what reads as a number is one.
+/// Captured headers are arrays of text, and so is `[a,b]`; what reads as a number is one.
 fn attribute(key: &str, value: &str) -> KeyValue {
+    if let Some(inner) = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let string = |text: &str| AnyValue { value: Some(Value::StringValue(text.to_owned())) };
+        return key_value(
+            key,
+            Value::ArrayValue(ArrayValue { values: inner.split(',').map(string).collect() }),
+        );
+    }
     if key.starts_with("http.request.header.") || key.starts_with("http.response.header.") {
         let one = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
         return key_value(key, Value::ArrayValue(ArrayValue { values: vec![one] }));

@@ -18,13 +18,15 @@ use crate::job_calls::JobCalls;
 
 /// Fewest digits of a beginning of a job id.
 const PREFIX_MIN: usize = 4;
+/// Hexadecimal digits of a span id.
+const SPAN_DIGITS: usize = 16;
 /// Ids that are proposed when one is not found.
 const PROPOSED: usize = 5;
 
 /// Tell what happened in a job: its calls in order, how they were joined, what each attempt costs and why.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The job's id, or its first digits (at least 4).
+    /// The job's id, or its first digits (at least 4); or a span of it, as `TRACE:SPAN`.
     #[arg(value_name = "JOB", value_parser = id)]
     job: String,
     #[command(flatten)]
@@ -36,7 +38,17 @@ pub(super) struct Args {
 
 fn id(text: &str) -> Result<String, String> {
     let id = text.to_ascii_lowercase();
-    let is_hex = id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some((trace, span)) = id.split_once(':') {
+        let is_span = trace.len() == ID_DIGITS && span.len() == SPAN_DIGITS && is_hex(trace) && is_hex(span);
+        return match is_span {
+            true => Ok(id),
+            false => Err(format!(
+                "expected a span as {ID_DIGITS} digits of its trace, `:`, and {SPAN_DIGITS} of its own"
+            )),
+        };
+    }
+    let is_hex = is_hex(&id);
     if is_hex && (PREFIX_MIN..=ID_DIGITS).contains(&id.len()) {
         return Ok(id);
     }
@@ -51,17 +63,34 @@ pub(super) fn run(args: &Args) -> Outcome {
         )));
     }
     let source = args.source.open()?;
-    let job = find(&source, &args.job)?;
+    let span = args.job.contains(':').then_some(&*args.job);
+    let job = match span {
+        Some(span) => find_span(&source, span)?,
+        None => find(&source, &args.job)?,
+    };
     let mut out = stdout();
     if args.format == Format::Human {
         let calls = source.calls(&job.doc.job_id);
         let color = replay::colors(&std::io::stdout());
-        out.write_all(story(&job.doc, calls.as_ref(), color).as_bytes())?;
+        out.write_all(story(&job.doc, span, calls.as_ref(), color).as_bytes())?;
     } else {
         writeln!(out, "{}", job.text)?;
     }
     out.flush()?;
     Ok(Exit::Success)
+}
+
+/// The job that a span is of.
+fn find_span(source: &Source, span: &str) -> Result<ReadJob, Failure> {
+    let mut found = None;
+    source.visit(&JobFilter::default(), PAGE, |page| {
+        found = page.into_iter().find(|job| job.doc.has_span(span));
+        found.is_none()
+    })?;
+    found.ok_or_else(|| {
+        let help = "a span that several jobs share is of none; a job that is still open may not be listed";
+        Failure::failed(miette::miette!(help = help, "no job has the span {span}"))
+    })
 }
 
 /// The one job whose id is, or begins with, `id`.
@@ -113,10 +142,14 @@ fn common_digits(a: &str, b: &str) -> usize {
     a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
 }
 
-/// The story of a job.
-fn story(job: &JobDoc, calls: Option<&JobCalls>, color: bool) -> String {
+/// The story of a job, and what a span of it is in it.
+fn story(job: &JobDoc, span: Option<&str>, calls: Option<&JobCalls>, color: bool) -> String {
     let mut text = String::new();
     header(&mut text, job);
+    if let Some(span) = span {
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "{:<8} {}", "Span", place(job, span));
+    }
     let mut section = |title: &str, lines: Vec<String>| {
         if lines.is_empty() {
             return;
@@ -159,6 +192,23 @@ fn header(text: &mut String, job: &JobDoc) {
     }
 }
 
+/// What a span is in a job, and by which rules.
+fn place(job: &JobDoc, span: &str) -> String {
+    let mut attempts = job.attempts.iter().enumerate();
+    let own = attempts.find_map(|(index, attempt)| Some((index, attempt, attempt.spans.role(span)?)));
+    let Some((index, attempt, role)) = own else {
+        return "above calls of this job, and of no other".to_owned();
+    };
+    let by_itself = attempt.joins.iter().filter(|join| join.span.as_deref() == Some(span));
+    let mut rules: Vec<&str> = by_itself.map(|join| &*join.rule).collect();
+    if rules.is_empty() {
+        // What names no call ties the task's calls to one another.
+        rules = attempt.joins.iter().filter(|join| join.span.is_none()).map(|join| &*join.rule).collect();
+    }
+    let rules = if rules.is_empty() { String::new() } else { format!(", by {}", rules.join(" and ")) };
+    format!("{} of attempt {}{rules}", role.as_str(), index + 1)
+}
+
 fn attempts(job: &JobDoc) -> Vec<String> {
     let line = |(index, attempt): (usize, &AttemptDoc)| {
         let accepted = match attempt.accepted.as_str() {
@@ -187,7 +237,11 @@ fn joins(job: &JobDoc) -> Vec<String> {
             let role = join.span.as_deref().and_then(|span| attempt.spans.role(span)).map(Role::as_str);
             let what = role
                 .map_or(format!("attempt {}", index + 1), |role| format!("{role} of attempt {}", index + 1));
-            let margin = join.margin.map(|margin| format!(" (margin {margin:.1})")).unwrap_or_default();
+            let margin = match (join.margin, &join.instead) {
+                (Some(margin), Some(other)) => format!(" (margin {margin:.1}, nearest other {other})"),
+                (Some(margin), None) => format!(" (margin {margin:.1})"),
+                (None, _) => String::new(),
+            };
             let line = format!(
                 "{what} joined by {}, {}{margin}: {}, {}",
                 join.rule,

@@ -38,6 +38,14 @@ pub(super) struct JobDoc {
     pub parent_task: Option<String>,
 }
 
+impl JobDoc {
+    /// Whether a span, `trace:span`, is of this job: a call of it, or above it alone.
+    pub(super) fn has_span(&self, span: &str) -> bool {
+        let above = self.spans.iter().any(|own| own == span);
+        above || self.attempts.iter().any(|attempt| attempt.spans.role(span).is_some())
+    }
+}
+
 /// One attempt of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct AttemptDoc {
@@ -102,6 +110,8 @@ pub(super) struct JoinDoc {
     pub margin: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
 }
 
 /// One charge.

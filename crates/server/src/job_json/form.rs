@@ -61,7 +61,7 @@ fn walk<'a>(job: &'a Job, visit: &mut impl FnMut(Own<'a>)) {
         spans_by_role(attempt).for_each(|span| visit(Own::Span(span)));
         for join in &attempt.joins {
             join.margin.into_iter().for_each(|margin| visit(Own::Margin(margin)));
-            join.span.into_iter().for_each(|span| visit(Own::Span(span)));
+            join.span.into_iter().chain(join.instead).for_each(|span| visit(Own::Span(span)));
         }
     }
     job.parent_task.iter().for_each(|task| visit(Own::Task(task)));
@@ -272,7 +272,8 @@ impl Content<'_> {
         self.list(&attempt.joins, |content, join| {
             content.byte(join.rule as u8);
             content.byte(join.confidence as u8);
-            content.byte(u8::from(join.margin.is_some()) | u8::from(join.span.is_some()) << 1);
+            let own = [join.margin.is_some(), join.span.is_some(), join.instead.is_some()];
+            content.byte(own.into_iter().fold(0, |bits, is| bits << 1 | u8::from(is)));
         });
     }
 

@@ -54,8 +54,20 @@ fn resubmitted() -> Job {
         call(5, Role::Result, 8, Some(200)),
     ];
     second.joins = vec![
-        Join { rule: JoinRule::TaskIdPath, confidence: Confidence::Exact, margin: None, span: Some(span(4)) },
-        Join { rule: JoinRule::TraceOrder, confidence: Confidence::Likely, margin: Some(3.5), span: None },
+        Join {
+            rule: JoinRule::TaskIdPath,
+            confidence: Confidence::Exact,
+            margin: None,
+            span: Some(span(4)),
+            instead: None,
+        },
+        Join {
+            rule: JoinRule::TraceOrder,
+            confidence: Confidence::Likely,
+            margin: Some(3.5),
+            span: None,
+            instead: None,
+        },
     ];
     Job {
         id: JobId([0x5c; 16]),

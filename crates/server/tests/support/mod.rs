@@ -42,6 +42,15 @@ impl Server {
 
     /// The same, with its metrics at a given address.
     pub fn start_at(directory: &Path, admin: SocketAddr) -> Self {
+        Self::launch(directory, admin, &[])
+    }
+
+    /// The same with further settings, `key=value`.
+    pub fn start_with(directory: &Path, settings: &[&str]) -> Self {
+        Self::launch(directory, free_address(), settings)
+    }
+
+    fn launch(directory: &Path, admin: SocketAddr, settings: &[&str]) -> Self {
         let (grpc, http) = (free_address(), free_address());
         let log = directory.join("serve.log");
         std::fs::create_dir_all(directory).unwrap();
@@ -53,6 +62,7 @@ impl Server {
             .args(["--set", &format!("exporters.prometheus.endpoint={admin}")])
             .args(["--set", &format!("storage.directory={}", directory.join("data").display())])
             .args(["--set", "processors.spantally.settle_delay=1s"])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .env_remove("SPANTALLY_CONFIG")
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())

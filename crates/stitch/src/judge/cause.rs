@@ -20,7 +20,7 @@ pub(super) fn assign(attempts: &mut [Attempt], failed_at: &[Option<UnixNanos>]) 
         let same = |step: &&mut Vec<usize>| is_same_step(&attempts[step[0]], attempt);
         let voice = attempt.leg.is_some();
         match steps.iter_mut().find(same) {
-            Some(step) if !voice || continues(attempts, step, at) => step.push(at),
+            Some(step) if !voice || continues(attempts, step) => step.push(at),
             _ => steps.push(vec![at]),
         }
     }
@@ -46,7 +46,7 @@ fn is_same_step(a: &Attempt, b: &Attempt) -> bool {
 }
 
 /// In a voice session only what failed is continued by the next call of its leg: turns follow one another.
-fn continues(attempts: &[Attempt], step: &[usize], _at: usize) -> bool {
+fn continues(attempts: &[Attempt], step: &[usize]) -> bool {
     step.last().is_some_and(|&last| attempts[last].accepted != Accepted::Yes)
 }
 

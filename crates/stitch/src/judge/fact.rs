@@ -5,8 +5,8 @@
 use crate::call::{Evidence, Fact, FactSource, FactValue, What};
 use crate::solve::pool::call_of;
 
-/// `frames` are above this attempt alone; of `shared` ones, above others too, only what was asked for holds:
-/// what was made and billed was so once.
+/// `frames` are above this attempt alone; of `shared` ones, above others too, only what was asked for holds
+/// for each: what was made and billed was so once, see [`add_made`].
 pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidence]) -> Vec<Fact> {
     let mut found: Vec<Fact> = Vec::new();
     for part in parts {
@@ -25,6 +25,14 @@ pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidenc
     }
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+/// Adds what a span above several attempts says was made or billed, to the one of them that made it.
+pub(super) fn add_made(facts: &mut Vec<Fact>, frame: &Evidence) {
+    let What::Frame(frame) = &frame.what else { return };
+    let made = frame.rare.facts.iter().filter(|fact| fact.source != FactSource::Request);
+    made.for_each(|fact| keep(facts, fact));
+    facts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
 }
 
 fn keep(found: &mut Vec<Fact>, fact: &Fact) {

@@ -7,7 +7,7 @@ use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, Role, TaskSt
 use crate::frame::FrameKind;
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
-use crate::judge::{attempt, cause, failed_at};
+use crate::judge::{attempt, cause, fact, failed_at};
 use crate::solve::Solution;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::{Pool, call_of};
@@ -41,6 +41,7 @@ pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) ->
         })
         .collect();
     share_tasks(pool, draft, &order, &mut attempts);
+    give_made(pool, draft, &order, &shared, &mut attempts);
     job_verdict(pool, draft, &mut attempts);
     let lead = cause::assign(&mut attempts, &failed);
     assemble(pool, solution, draft, attempts, lead)
@@ -67,6 +68,26 @@ fn share_tasks(pool: &Pool<'_>, draft: &JobDraft<'_>, order: &[usize], attempts:
     for (key, made) in keys.iter().zip(attempts).filter(|(_, made)| made.accepted != Accepted::No) {
         let task = key.and_then(|key| known.get(&(made.provider.clone(), key)));
         made.task_id = made.task_id.take().or_else(|| task.cloned());
+    }
+}
+
+/// What a span above several attempts says was made, was made by the last of them that was taken.
+fn give_made(
+    pool: &Pool<'_>,
+    draft: &JobDraft<'_>,
+    order: &[usize],
+    shared: &[&Evidence],
+    attempts: &mut [Attempt],
+) {
+    for frame in shared {
+        let below = |at: &usize| {
+            let mut parts = draft.attempts[order[*at]].parts.iter();
+            parts.any(|part| pool.lineage.frames(part).any(|(above, _)| above.span == frame.span))
+        };
+        let taken = |at: &usize| attempts[*at].accepted == Accepted::Yes;
+        if let Some(at) = (0..attempts.len()).filter(taken).rfind(below) {
+            fact::add_made(&mut attempts[at].facts, frame);
+        }
     }
 }
 

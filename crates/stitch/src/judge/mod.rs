@@ -30,6 +30,12 @@ pub(crate) fn failed_at(draft: &AttemptDraft<'_>) -> Option<UnixNanos> {
     failed.filter(|_| !draft.tasks.is_empty())
 }
 
+/// Whether the client canceled an attempt.
+pub(crate) fn was_canceled(draft: &AttemptDraft<'_>) -> bool {
+    let states = draft.parts.iter().filter_map(|evidence| Some(call_of(evidence)?.verdict?.state));
+    states.into_iter().any(|state| matches!(state, TaskState::Canceled | TaskState::CanceledQueued))
+}
+
 pub(crate) fn is_failure(state: TaskState) -> bool {
     matches!(state, TaskState::Failed | TaskState::Rejected | TaskState::Canceled | TaskState::CanceledQueued)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Pair {
     pub(crate) right: usize,
     /// How much the best assignment without this pair costs more, in nats.
     pub(crate) margin: f64,
+    /// The left item that comes nearest to taking the right one instead, if one comes near.
+    pub(crate) rival: Option<usize>,
 }
 
 /// The assignment of the largest total gain. `limit` bounds the left items of one component: a larger one is
@@ -82,6 +84,8 @@ fn cut(edges: Vec<Edge>, limit: usize) -> Vec<Vec<Edge>> {
 }
 
 const UNIT: f64 = 1024.0;
+/// A rival that is worse by more than this was never close: 5 nats.
+const CLOSE: i64 = 5 * 1024;
 /// Forbidden: above any sum of real costs, far from overflow.
 const NEVER: i64 = i64::MAX / 1_000_000;
 
@@ -130,8 +134,8 @@ impl Matrix {
             if column >= self.columns.len() {
                 continue;
             }
-            let margin = if margins { self.margin(&state, row, column) } else { 0.0 };
-            pairs.push(Pair { left: self.rows[row], right: self.columns[column], margin });
+            let (margin, rival) = if margins { self.margin(&state, row, column) } else { (0.0, None) };
+            pairs.push(Pair { left: self.rows[row], right: self.columns[column], margin, rival });
         }
     }
 
@@ -149,18 +153,28 @@ impl Matrix {
         }
         if best.1 < self.columns.len() {
             let margin = (second - best.0) as f64 / UNIT;
-            pairs.push(Pair { left: self.rows[0], right: self.columns[best.1], margin });
+            pairs.push(Pair { left: self.rows[0], right: self.columns[best.1], margin, rival: None });
         }
     }
 
-    /// What the best assignment without the pair costs more. Either the row finds its way back to the same
+    /// What the best assignment without the pair costs more, and the row that would take the column, if that
+    /// is close. Either the row finds its way back to the same
     /// column's place in a cycle, or it ends at a free column, and what it left may then be taken by another.
-    fn margin(&self, state: &Duals, row: usize, column: usize) -> f64 {
+    fn margin(&self, state: &Duals, row: usize, column: usize) -> (f64, Option<usize>) {
         let away = self.distances_from_row(state, row, column);
         let free = (0..self.width).filter(|&free| state.row_of[free] == usize::MAX);
-        let leave = free.map(|free| away[free]).min().unwrap_or(NEVER);
-        let leave = leave.saturating_sub(state.v[column]) + self.refill(state, row, column);
-        away[column].min(leave).clamp(0, NEVER) as f64 / UNIT
+        let alone = free.map(|free| away[free]).min().unwrap_or(NEVER);
+        let leave = alone.saturating_sub(state.v[column]) + self.refill(state, row, column);
+        let margin = away[column].min(leave).clamp(0, NEVER) as f64 / UNIT;
+        // Another row moves in, and this one takes what that one had, or a free column.
+        let others = (0..self.rows.len()).filter(|&other| other != row);
+        let losses = others.map(|other| {
+            let left = state.column_of[other];
+            let elsewhere = away[left].min(alone.saturating_sub(state.v[left]));
+            (self.reduced(state, other, column).saturating_add(elsewhere), other)
+        });
+        let rival = losses.min().filter(|&(loss, _)| loss <= CLOSE).map(|(_, other)| self.rows[other]);
+        (margin, rival)
     }
 
     /// Shortest reduced distance from a row to every column, not using its own pair first.
@@ -311,6 +325,15 @@ mod tests {
         let chosen: Vec<_> = pairs.iter().map(|pair| (pair.left, pair.right)).collect();
         assert_eq!(chosen, [(0, 1), (1, 0)]);
         assert!((pairs[0].margin - 3.0).abs() < 0.01, "{pairs:?}");
+    }
+
+    #[test]
+    fn who_comes_near_is_named_and_who_does_not_is_not() {
+        let swap = [edge(0, 0, 5.0), edge(0, 1, 4.8), edge(1, 0, 4.9), edge(1, 1, 5.0)];
+        let lonely = [edge(2, 2, 9.0), edge(3, 2, 8.5), edge(4, 3, 9.0), edge(5, 3, 1.0)];
+        let pairs = assign(&[swap, lonely].concat(), 100, true);
+        let rivals: Vec<_> = pairs.iter().map(|pair| (pair.left, pair.right, pair.rival)).collect();
+        assert_eq!(rivals, [(0, 0, Some(1)), (1, 1, Some(0)), (2, 2, Some(3)), (4, 3, None)]);
     }
 
     #[test]

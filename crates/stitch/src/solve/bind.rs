@@ -45,6 +45,8 @@ pub(crate) struct Binding {
     pub(crate) shot: usize,
     pub(crate) entity: usize,
     pub(crate) margin: f64,
+    /// The submit that comes nearest to its place.
+    pub(crate) rival: Option<usize>,
     pub(crate) tie: Tie,
 }
 
@@ -196,7 +198,8 @@ impl<'p, 'a> Binder<'p, 'a> {
             .iter()
             .map(|pair| {
                 let (shot, entity) = (self.shots[pair.left], pair.right);
-                Binding { shot, entity, margin: pair.margin, tie: self.tie(shot, entity) }
+                let rival = pair.rival.map(|place| self.shots[place]);
+                Binding { shot, entity, margin: pair.margin, rival, tie: self.tie(shot, entity) }
             })
             .collect()
     }

@@ -63,7 +63,13 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
             draft.downloads.push(at);
             draft.parts.push(download);
             draft.parts.sort_unstable_by_key(|evidence| order(evidence));
-            draft.joins.push(Join { rule: JoinRule::DownloadTime, confidence, margin: None, span });
+            draft.joins.push(Join {
+                rule: JoinRule::DownloadTime,
+                confidence,
+                margin: None,
+                span,
+                instead: None,
+            });
         }
         // It moves to its new end, past those that ended meanwhile.
         places[index].end = download.end;

@@ -79,5 +79,10 @@ fn density(pool: &Pool<'_>, group: &HookGroup, task: usize) -> Option<f64> {
             && call_of(first).is_some()
     });
     let weight = if waits { 8.0 } else { 1.0 };
-    Some(weight * lognormal(gap.max(1e-3), 5.0_f64.ln(), 1.0))
+    Some(weight * wait(gap.max(1e-3)))
+}
+
+/// How long a client waits for one more delivery before it asks: seconds, in some applications a minute.
+fn wait(gap: f64) -> f64 {
+    0.8 * lognormal(gap, 5.0_f64.ln(), 1.0) + 0.2 * lognormal(gap, 30.0_f64.ln(), 1.0)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::call::{Correlation, CorrelationKind, Evidence, What};
 use crate::frame::FrameKind;
-use crate::id::TraceId;
+use crate::id::{SpanKey, TraceId};
 use crate::job::{Confidence, Join, JoinRule};
 use crate::judge;
 use crate::solve::download;
@@ -58,11 +58,12 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
         draft.parts = parts(pool, solution, draft);
     }
     let mut jobs = attempts.clone();
-    tie_retries(pool, solution, &drafts, &mut jobs);
+    let resubmitted = resubmissions(pool, &drafts);
+    tie_retries(solution, &resubmitted, &mut jobs);
     tie_names(pool, &mut drafts, &mut jobs);
     tie_sessions(pool, &mut drafts, &mut jobs);
     download::attach(pool, &mut drafts);
-    collect(pool, solution, drafts, &mut jobs)
+    collect(pool, retry_joins(pool, solution, &resubmitted), drafts, &mut jobs)
 }
 
 fn tie_attempts(pool: &Pool<'_>, solution: &Solution, units: &Units, attempts: &mut Union) {
@@ -101,10 +102,10 @@ fn attempt_drafts<'a>(
         if let Some(bound) = bound {
             let span = Some(pool.shots[bound.shot].evidence.span);
             let Confidence::Exact = bound.confidence else {
-                draft.joins.push(inferred(bound.rule, bound.margin, span));
+                draft.joins.push(inferred(bound.rule, bound.margin, span, bound.instead));
                 continue;
             };
-            draft.joins.push(Join { rule: bound.rule, confidence: bound.confidence, margin: None, span });
+            draft.joins.push(named(bound.rule, span));
         }
     }
     for (group, known) in solution.groups.iter().enumerate() {
@@ -112,51 +113,54 @@ fn attempt_drafts<'a>(
         draft.groups.push(group);
         let span = Some(known.first(pool).evidence.span);
         if let Some((_, rule, margin)) = solution.group_task[group] {
-            draft.joins.push(margin.map_or(named(rule, span), |margin| inferred(rule, Some(margin), span)));
+            draft
+                .joins
+                .push(margin.map_or(named(rule, span), |margin| inferred(rule, Some(margin), span, None)));
         } else if let Some(bound) = solution.group_shot[group] {
             draft.joins.push(match bound.margin {
-                Some(margin) => inferred(bound.rule, Some(margin), span),
+                Some(margin) => inferred(bound.rule, Some(margin), span, bound.instead),
                 None => named(bound.rule, span),
             });
         }
-        for &(hook, margin) in &known.margins {
+        for &(hook, margin, rival) in &known.margins {
             let span = Some(pool.hooks[hook].evidence.span);
-            draft.joins.push(inferred(JoinRule::Redelivery, Some(margin), span));
+            let instead = rival.map(|hook| pool.hooks[hook].evidence.span);
+            draft.joins.push(inferred(JoinRule::Redelivery, Some(margin), span, instead));
         }
     }
     drafts
 }
 
-fn named(rule: JoinRule, span: Option<crate::SpanKey>) -> Join {
-    Join { rule, confidence: Confidence::Exact, margin: None, span }
+fn named(rule: JoinRule, span: Option<SpanKey>) -> Join {
+    Join { rule, confidence: Confidence::Exact, margin: None, span, instead: None }
 }
 
-fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<crate::SpanKey>) -> Join {
-    Join { rule, confidence: confidence(margin.unwrap_or_default()), margin, span }
+fn inferred(rule: JoinRule, margin: Option<f64>, span: Option<SpanKey>, instead: Option<SpanKey>) -> Join {
+    Join { rule, confidence: confidence(margin.unwrap_or_default()), margin, span, instead }
 }
 
-fn tie_retries(
-    pool: &Pool<'_>,
-    solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
-    jobs: &mut Union,
-) {
+fn tie_retries(solution: &Solution, resubmitted: &[Resubmission], jobs: &mut Union) {
     for retry in &solution.retries {
         jobs.join(retry.from, retry.to);
     }
     for double in &solution.doubles {
         jobs.join(double.lost, double.kept);
     }
-    for (from, to) in resubmissions(pool, drafts) {
-        jobs.join(from, to);
+    for again in resubmitted {
+        jobs.join(again.from, again.to);
     }
 }
 
+/// A submit whose task had visibly ended without success, and the equal one that came instead.
+struct Resubmission {
+    from: usize,
+    to: usize,
+    /// Below one parent, which says more than time.
+    kin: bool,
+}
+
 /// Equal requests of one client after the earlier one's task had visibly ended without success.
-pub(crate) fn resubmissions(
-    pool: &Pool<'_>,
-    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
-) -> Vec<(usize, usize)> {
+fn resubmissions(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>) -> Vec<Resubmission> {
     let mut rates = None;
     let mut found = Vec::new();
     for draft in drafts.values() {
@@ -175,9 +179,14 @@ pub(crate) fn resubmissions(
         let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
         let kin = shot.evidence.span.trace == other.evidence.span.trace
             && shot.evidence.parent == other.evidence.parent;
-        let rare = !tells && gap < 2.0 && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
-        if gap <= RESUBMIT_SECONDS && (tells && kin || rare) && from != to {
-            found.push((from, to));
+        // Who cancels does not want it again; a program that sees a failure may.
+        let rare = !tells
+            && gap < 2.0
+            && !judge::was_canceled(draft)
+            && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
+        let kin = tells && kin;
+        if gap <= RESUBMIT_SECONDS && (kin || rare) && from != to {
+            found.push(Resubmission { from, to, kin });
         }
     }
     found
@@ -191,7 +200,7 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
     {
         return;
     }
-    let mut by_operation: BTreeMap<crate::SpanKey, usize> = BTreeMap::new();
+    let mut by_operation: BTreeMap<SpanKey, usize> = BTreeMap::new();
     let mut by_name: BTreeMap<(Arc<str>, Correlation), usize> = BTreeMap::new();
     let roots: Vec<usize> = drafts.keys().copied().collect();
     for root in roots {
@@ -264,7 +273,7 @@ fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>,
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum SessionKey {
     Name(Correlation),
-    Span(crate::SpanKey),
+    Span(SpanKey),
     Trace(TraceId),
 }
 
@@ -302,13 +311,12 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
 
 fn collect<'a>(
     pool: &Pool<'a>,
-    solution: &Solution,
+    retried: BTreeMap<usize, Join>,
     drafts: BTreeMap<usize, AttemptDraft<'a>>,
     jobs: &mut Union,
 ) -> Vec<JobDraft<'a>> {
     let mut found: BTreeMap<usize, JobDraft<'a>> = BTreeMap::new();
-    let mut frame_job: BTreeMap<crate::SpanKey, Option<usize>> = BTreeMap::new();
-    let retried: BTreeMap<usize, Join> = retry_joins(pool, solution);
+    let mut frame_job: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
     for (root, mut draft) in drafts {
         let job = jobs.find(root);
         for &evidence in &draft.parts {
@@ -333,19 +341,27 @@ fn collect<'a>(
 }
 
 /// The join that a resubmission adds to the attempt that it made.
-fn retry_joins(pool: &Pool<'_>, solution: &Solution) -> BTreeMap<usize, Join> {
+fn retry_joins(pool: &Pool<'_>, solution: &Solution, resubmitted: &[Resubmission]) -> BTreeMap<usize, Join> {
     let mut joins = BTreeMap::new();
+    for again in resubmitted {
+        let confidence = if again.kin { Confidence::Strong } else { Confidence::Likely };
+        let span = Some(pool.shots[again.to].evidence.span);
+        let join = Join { rule: JoinRule::RetryOrder, confidence, margin: None, span, instead: None };
+        joins.insert(again.to, join);
+    }
     for double in &solution.doubles {
         let confidence = if double.kin { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[double.lost].evidence.span);
-        joins.insert(double.lost, Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span });
+        let join = Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span, instead: None };
+        joins.insert(double.lost, join);
     }
     for retry in &solution.retries {
         let span = Some(pool.shots[retry.to].evidence.span);
         let join = if retry.marked {
             named(JoinRule::RetryMark, span)
         } else {
-            inferred(JoinRule::RetryOrder, Some(retry.margin), span)
+            let instead = retry.rival.map(|shot| pool.shots[shot].evidence.span);
+            inferred(JoinRule::RetryOrder, Some(retry.margin), span, instead)
         };
         joins.insert(retry.to, join);
     }

@@ -109,5 +109,11 @@ pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bou
     // What lineage alone is worth in the assignment.
     let margin = if kin { PARENT } else { TRACE };
     let confidence = confidence(margin);
-    fits.then_some(Bound { shot, rule: JoinRule::TraceOrder, confidence, margin: Some(margin) })
+    fits.then_some(Bound {
+        shot,
+        rule: JoinRule::TraceOrder,
+        confidence,
+        margin: Some(margin),
+        instead: None,
+    })
 }

@@ -14,6 +14,9 @@ use crate::solve::assign::{self, Edge};
 use crate::solve::density::lognormal;
 use crate::solve::pool::{Hook, Pool, call_of};
 
+/// Most rounds of finding redeliveries.
+const ROUNDS: usize = 8;
+
 /// Tenant, provider and the callback parameter.
 type CallbackKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
 
@@ -24,8 +27,9 @@ pub(crate) struct HookGroup {
     pub(crate) hooks: Vec<usize>,
     /// The task, and how it is known.
     pub(crate) task: Option<(usize, JoinRule)>,
-    /// How the deliveries were joined to one another, with the margin of each redelivery.
-    pub(crate) margins: Vec<(usize, f64)>,
+    /// How the deliveries were joined to one another, with the margin of each redelivery, and the
+    /// delivery that it may follow instead.
+    pub(crate) margins: Vec<(usize, f64, Option<usize>)>,
 }
 
 impl HookGroup {
@@ -102,22 +106,30 @@ fn tasks_by_callback<'a>(pool: &Pool<'a>) -> BTreeMap<CallbackKey<'a>, usize> {
 /// Chains of keyless deliveries: a refused one and the next of the same provider at the same path.
 fn redeliveries(pool: &Pool<'_>, keyless: &[usize], limit: usize) -> Vec<HookGroup> {
     let mut previous_gap: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut next: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
-    for _ in 0..3 {
-        let edges = redelivery_edges(pool, keyless, &previous_gap);
+    let mut next: BTreeMap<usize, assign::Pair> = BTreeMap::new();
+    let mut stays = share_that_stays(pool, &[], &previous_gap);
+    // How well a link fits depends on the link before it, so that a wrong one is undone only step by step.
+    for _ in 0..ROUNDS {
+        let edges = redelivery_edges(pool, keyless, &previous_gap, stays);
         let pairs = assign::assign(&edges, limit, true);
-        next = pairs.iter().map(|pair| (pair.left, (pair.right, pair.margin))).collect();
+        let known = pairs.iter().all(|pair| next.get(&pair.left).is_some_and(|old| old.right == pair.right));
+        let same = known && next.len() == pairs.len();
+        next = pairs.iter().map(|pair| (pair.left, *pair)).collect();
         previous_gap = pairs.iter().map(|pair| (pair.right, gap(pool, pair.left, pair.right))).collect();
+        stays = share_that_stays(pool, &pairs, &previous_gap);
+        if same {
+            break;
+        }
     }
-    let followed: Vec<usize> = next.values().map(|&(to, _)| to).collect();
+    let followed: Vec<usize> = next.values().map(|pair| pair.right).collect();
     let mut groups = Vec::new();
     for &start in keyless.iter().filter(|at| !followed.contains(at)) {
         let mut group = HookGroup { hooks: vec![start], ..HookGroup::default() };
         let mut at = start;
-        while let Some(&(to, margin)) = next.get(&at) {
-            group.hooks.push(to);
-            group.margins.push((to, margin));
-            at = to;
+        while let Some(pair) = next.get(&at) {
+            group.hooks.push(pair.right);
+            group.margins.push((pair.right, pair.margin, pair.rival));
+            at = pair.right;
         }
         groups.push(group);
     }
@@ -128,7 +140,12 @@ fn gap(pool: &Pool<'_>, from: usize, to: usize) -> f64 {
     pool.hooks[to].evidence.start.seconds_since(pool.hooks[from].evidence.end).max(1e-6)
 }
 
-fn redelivery_edges(pool: &Pool<'_>, keyless: &[usize], before: &BTreeMap<usize, f64>) -> Vec<Edge> {
+fn redelivery_edges(
+    pool: &Pool<'_>,
+    keyless: &[usize],
+    before: &BTreeMap<usize, f64>,
+    stays: f64,
+) -> Vec<Edge> {
     let span = match (keyless.first(), keyless.last()) {
         (Some(&first), Some(&last)) => {
             pool.hooks[last].evidence.start.seconds_since(pool.hooks[first].evidence.start)
@@ -152,13 +169,39 @@ fn redelivery_edges(pool: &Pool<'_>, keyless: &[usize], before: &BTreeMap<usize,
             }
             let gap = gap(pool, from, to);
             let density = match before.get(&from) {
-                None => lognormal(gap, 0.0, 1.3),
-                Some(&previous) => lognormal(gap, (2.0 * previous).ln(), 0.2),
+                None => first_wait(gap),
+                Some(&previous) => next_wait(gap, previous, stays),
             };
             edges.push(Edge { left: from, right: to, gain: (9.0 * density / rate).ln() });
         }
     }
     edges
+}
+
+/// The wait before a delivery is made again: about a second at some providers, minutes at others.
+fn first_wait(gap: f64) -> f64 {
+    0.7 * lognormal(gap, 0.0, 1.3) + 0.3 * lognormal(gap, 20.0_f64.ln(), 1.3)
+}
+
+/// The waits after it: they double, or stay as they are at providers that do so.
+fn next_wait(gap: f64, previous: f64, stays: f64) -> f64 {
+    let double = lognormal(gap, (2.0 * previous).ln(), 0.2);
+    (1.0 - stays) * double + stays * lognormal(gap, previous.ln(), 0.2)
+}
+
+/// The share of further waits that are as long as the one before, as found in the last round: rare until seen.
+fn share_that_stays(pool: &Pool<'_>, pairs: &[assign::Pair], before: &BTreeMap<usize, f64>) -> f64 {
+    let (mut stays, mut doubles) = (0.05, 2.0);
+    for pair in pairs {
+        let Some(&previous) = before.get(&pair.left) else { continue };
+        let ratio = gap(pool, pair.left, pair.right) / previous;
+        if (0.8..1.25).contains(&ratio) {
+            stays += 1.0;
+        } else if (1.6..2.5).contains(&ratio) {
+            doubles += 1.0;
+        }
+    }
+    stays / (stays + doubles)
 }
 
 /// A call below a delivery's span names the task.

@@ -45,6 +45,8 @@ pub(crate) struct Bound {
     pub(crate) rule: JoinRule,
     pub(crate) confidence: Confidence,
     pub(crate) margin: Option<f64>,
+    /// The submit that comes nearest to its place.
+    pub(crate) instead: Option<crate::SpanKey>,
 }
 
 /// What solving found, by index into the pool.
@@ -96,7 +98,10 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
 /// Step 5, with the fallback polls of step 4 between a first and a second run.
 fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     let open = open(pool, solution);
-    if open.shots.is_empty() || (open.tasks.is_empty() && open.groups.is_empty()) {
+    // Deliveries that were refused to the last may name their submit, and not the task that was then asked for.
+    let dead = || solution.groups.iter().any(|group| group.task.is_none() && group.is_dead(pool));
+    let pairs = !open.shots.is_empty() && !(open.tasks.is_empty() && open.groups.is_empty());
+    if !pairs && (open.tasks.is_empty() || !dead()) {
         return;
     }
     if let ([shot], [task], []) = (&*open.shots, &*open.tasks, &*open.groups)
@@ -112,6 +117,10 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         for pair in &found {
             solution.groups[pair.left].task = Some((pair.right, JoinRule::FallbackPoll));
             solution.group_task[pair.left] = Some((pair.right, JoinRule::FallbackPoll, Some(pair.margin)));
+            // Deliveries that name their submit name it for the task as well.
+            if let Some(bound) = solution.group_shot[pair.left].take() {
+                solution.task_shot[pair.right] = Some(bound);
+            }
         }
         let open = self::open(pool, solution);
         binder = Binder::new(pool, &solution.groups, &open);
@@ -127,7 +136,9 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
             Tie::Delivery => JoinRule::WebhookTime,
         };
         let margin = Some(binding.margin);
-        let bound = Bound { shot: binding.shot, rule, confidence: confidence(binding.margin), margin };
+        let instead = binding.rival.map(|shot| pool.shots[shot].evidence.span);
+        let confidence = confidence(binding.margin);
+        let bound = Bound { shot: binding.shot, rule, confidence, margin, instead };
         match (entity.task, entity.group, pool.shots[bound.shot].task) {
             (Some(task), _, _) => solution.task_shot[task] = Some(bound),
             (None, Some(group), Some(task)) => solution.group_task[group] = Some((task, rule, margin)),

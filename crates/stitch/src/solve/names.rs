@@ -31,7 +31,7 @@ pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
 }
 
 fn exact(shot: usize, rule: JoinRule) -> Bound {
-    Bound { shot, rule, confidence: Confidence::Exact, margin: None }
+    Bound { shot, rule, confidence: Confidence::Exact, margin: None, instead: None }
 }
 
 /// Tasks of a provider by id; an id that two providers use names neither.
@@ -307,8 +307,8 @@ pub(crate) fn keep(pool: &Pool<'_>, solution: &mut Solution, pins: &[Pin]) {
     for pin in pins {
         let (Some(&shot), Some(&task)) = (shots.get(&pin.shot), tasks.get(&pin.made)) else { continue };
         if !std::mem::replace(&mut taken[shot], true) && solution.task_shot[task].is_none() {
-            let (rule, confidence, margin) = (pin.rule, pin.confidence, pin.margin);
-            solution.task_shot[task] = Some(Bound { shot, rule, confidence, margin });
+            let Pin { rule, confidence, margin, instead, .. } = *pin;
+            solution.task_shot[task] = Some(Bound { shot, rule, confidence, margin, instead });
         }
     }
 }

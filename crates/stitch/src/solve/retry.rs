@@ -26,6 +26,8 @@ pub(crate) struct Retry {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) margin: f64,
+    /// The failed shot that comes nearest to being the one that was tried again.
+    pub(crate) rival: Option<usize>,
     /// The client marked it.
     pub(crate) marked: bool,
 }
@@ -58,6 +60,7 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
             from: pair.left,
             to: pair.right,
             margin: pair.margin,
+            rival: pair.rival,
             marked: marks(&pool.shots[pair.left], &pool.shots[pair.right]) == Mark::Next,
         })
         .collect()
@@ -165,6 +168,17 @@ fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, from: usize, to: usize)
     odds.ln() + if same_trace { 3.0 } else { 0.0 } + mark
 }
 
+/// The wait before a first retry: an SDK's own back-off is a part of a second; an application's, or one that
+/// the provider asked for (`Retry-After`), is of seconds.
+fn first_wait(gap: f64) -> f64 {
+    0.8 * lognormal(gap, 0.4_f64.ln(), 0.8) + 0.2 * lognormal(gap, 5.0_f64.ln(), 1.2)
+}
+
+/// The wait before a further retry: most back-offs grow, some stay.
+fn next_wait(gap: f64, previous: f64) -> f64 {
+    0.9 * lognormal(gap, (1.7 * previous).ln(), 0.45) + 0.1 * first_wait(gap)
+}
+
 /// The gaps of each client library by retry index, learned from the chains of the round before.
 struct Habits {
     /// By (agent, provider's request host is in the request; retry index).
@@ -196,8 +210,8 @@ impl Habits {
     fn density(&self, a: &Shot<'_>, from: usize, to: usize, gap: f64) -> f64 {
         let gap = gap.max(1e-6);
         let (prior, index) = match self.before.get(&from) {
-            None => (lognormal(gap, 0.4_f64.ln(), 0.8), 0),
-            Some(&(previous, index)) => (lognormal(gap, (1.7 * previous).ln(), 0.45), (index + 1).min(2)),
+            None => (first_wait(gap), 0),
+            Some(&(previous, index)) => (next_wait(gap, previous), (index + 1).min(2)),
         };
         let own = self.own.get(&(from, to)).copied();
         let (learned, count) =

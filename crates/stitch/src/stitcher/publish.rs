@@ -315,6 +315,7 @@ fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Ve
                 rule: bound.rule,
                 confidence: bound.confidence,
                 margin: bound.margin,
+                instead: bound.instead,
             }));
         }
         for &known in &attempt.groups {

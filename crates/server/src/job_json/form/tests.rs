@@ -17,8 +17,13 @@ fn call(trace: u8, number: u8, role: Role) -> CallRef {
 
 /// A job whose first attempt timed out, and whose calls lie in two traces.
 fn job(trace: u8, task: &str, margin: f64) -> Job {
-    let join =
-        |margin, span| Join { rule: JoinRule::TraceOrder, confidence: Confidence::Likely, margin, span };
+    let join = |margin, span, instead| Join {
+        rule: JoinRule::TraceOrder,
+        confidence: Confidence::Likely,
+        margin,
+        span,
+        instead,
+    };
     let attempt = |task_id, calls, joins| Attempt {
         task_id,
         provider: "fal".into(),
@@ -44,7 +49,7 @@ fn job(trace: u8, task: &str, margin: f64) -> Job {
         call(trace.wrapping_add(1), 4, Role::Poll),
         call(trace.wrapping_add(1), 5, Role::Poll),
     ];
-    let joins = vec![join(None, Some(span(trace, 4))), join(Some(margin), None)];
+    let joins = vec![join(None, Some(span(trace, 4)), Some(span(trace, 8))), join(Some(margin), None, None)];
     let second = attempt(Some(TaskId::new(task)), calls, joins);
     Job {
         id: JobId([trace; 16]),
@@ -143,6 +148,8 @@ fn what_shows_in_the_document_or_counts_is_in_the_content() {
         ("role", |job| job.attempts[1].calls[3].role = Role::Result),
         ("join", |job| job.attempts[1].joins[0].rule = JoinRule::Redelivery),
         ("margin", |job| job.attempts[1].joins[1].margin = None),
+        ("joined span", |job| job.attempts[1].joins[0].span = None),
+        ("near span", |job| job.attempts[1].joins[0].instead = None),
         ("no attempt", |job| drop(job.attempts.remove(0))),
     ];
     for (what, change) in changes {

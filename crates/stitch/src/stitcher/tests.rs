@@ -1,0 +1,138 @@
+//! What waits for what outside its own trace, and what is then solved together.
+
+use std::sync::Arc;
+
+use super::{Change, Stitcher};
+use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
+use crate::frame::{Frame, FrameKind};
+use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
+use crate::job::{Job, JoinRule};
+use crate::rare::Rare;
+use crate::settings::Settings;
+use crate::stitcher::pocket::{LaneKey, Pockets};
+
+const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
+
+fn lane(provider: &str) -> LaneKey {
+    ("".into(), provider.into())
+}
+
+#[test]
+fn lanes_that_share_a_pocket_are_one_group() {
+    let mut pockets = Pockets::default();
+    let mut pocket = |member: u32, providers: &[&str]| {
+        let at = pockets.create(member, BEGIN, BEGIN, BEGIN);
+        for provider in providers {
+            pockets.join_lane(at, lane(provider));
+        }
+        at
+    };
+    let (a, both, b) = (pocket(0, &["a"]), pocket(1, &["a", "b"]), pocket(2, &["b"]));
+    let (c, none) = (pocket(3, &["c"]), pocket(4, &[]));
+    for key in ["a", "b"] {
+        let (keys, members) = pockets.lane_group(&lane(key));
+        assert_eq!(keys.into_iter().collect::<Vec<_>>(), [lane("a"), lane("b")]);
+        assert_eq!(members, [a, both, b]);
+    }
+    assert_eq!(pockets.lane_group(&lane("c")).1, [c]);
+    assert!(pockets.lane_group(&lane("d")).1.is_empty());
+
+    pockets.leave_lanes(both);
+    assert_eq!(pockets.lane_group(&lane("a")).1, [a], "what no pocket ties any more falls apart");
+    assert!(pockets.get(none).is_some_and(|pocket| pocket.lanes.is_empty()));
+}
+
+/// One process that makes and takes calls of providers.
+struct Process {
+    client: Arc<Client>,
+    stitcher: Stitcher,
+    spans: u8,
+}
+
+impl Process {
+    fn new() -> Self {
+        let client = Client { service: "studio".into(), instance: "1".into(), ..Client::default() };
+        Self { client: Arc::new(client), stitcher: Stitcher::new(Settings::default()), spans: 0 }
+    }
+
+    fn observe(&mut self, trace: u8, parent: u8, start_ms: u64, took_ms: u64, what: What) -> u8 {
+        self.spans += 1;
+        self.stitcher.observe(Evidence {
+            span: SpanKey { trace: TraceId([trace; 16]), span: SpanId([self.spans; 8]) },
+            parent: SpanId([parent; 8]),
+            start: BEGIN.plus_ms(start_ms),
+            end: BEGIN.plus_ms(start_ms + took_ms),
+            client: self.client.clone(),
+            what,
+        });
+        self.spans
+    }
+
+    /// Lets time pass a minute at a time; the jobs that were told, the newest of each.
+    fn jobs_after(&mut self, minutes: u64) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for minute in 1..=minutes {
+            for change in self.stitcher.advance(BEGIN.plus_ms(minute * 60_000)) {
+                let Change::Published { job, .. } = change else { continue };
+                jobs.retain(|known| known.id != job.id);
+                if job.state != crate::State::Superseded {
+                    jobs.push(*job);
+                }
+            }
+        }
+        jobs
+    }
+}
+
+fn request() -> What {
+    What::Frame(Frame { kind: FrameKind::Server, verdict: None, rare: Rare::default() })
+}
+
+fn call(provider: &str, role: Role, task: Option<&str>) -> What {
+    What::Call(Call {
+        role,
+        endpoint: Arc::new(Endpoint { provider: provider.into(), rule: "x".into(), ..Endpoint::default() }),
+        task: task.map(TaskId::new),
+        answer: Answer::Status(200),
+        accepted: Accepted::Yes,
+        verdict: None,
+        request: 7,
+        agent: 7,
+        rare: Rare::default(),
+    })
+}
+
+/// A submit in a request that names its task needs nobody; but where a delivery without a name waits, that
+/// may be the delivery of its task.
+#[test]
+fn a_complete_request_meets_the_delivery_that_names_nothing() {
+    for delivery_first in [false, true] {
+        let mut process = Process::new();
+        if delivery_first {
+            process.observe(9, 0, 20_000, 5, call("clips", Role::Webhook, None));
+        }
+        let server = process.observe(1, 0, 0, 400, request());
+        process.observe(1, server, 50, 300, call("clips", Role::Submit, Some("a")));
+        if !delivery_first {
+            process.observe(9, 0, 20_000, 5, call("clips", Role::Webhook, None));
+        }
+        let jobs = process.jobs_after(40);
+        assert_eq!(jobs.len(), 1, "delivery first: {delivery_first}; {jobs:#?}");
+        let attempt = &jobs[0].attempts[0];
+        assert_eq!((attempt.count(Role::Submit), attempt.count(Role::Webhook)), (1, 1));
+        assert!(attempt.joins.iter().any(|join| join.rule == JoinRule::WebhookTime), "{:?}", attempt.joins);
+    }
+}
+
+/// Deliveries of another provider are nothing to it.
+#[test]
+fn a_delivery_of_another_provider_stays_apart() {
+    let mut process = Process::new();
+    let server = process.observe(1, 0, 0, 400, request());
+    process.observe(1, server, 50, 300, call("clips", Role::Submit, Some("a")));
+    process.observe(9, 0, 20_000, 5, call("songs", Role::Webhook, None));
+    let mut providers: Vec<String> =
+        process.jobs_after(40).iter().map(|job| job.provider.to_string()).collect();
+    providers.sort_unstable();
+    assert_eq!(providers, ["clips", "songs"]);
+}
