@@ -115,7 +115,7 @@ impl Recogniser {
     ) -> Arc<Endpoint> {
         let captured =
             rule.shared.iter().map(|&at| captures.get(usize::from(at)).copied().unwrap_or_default());
-        if let Some(endpoint) = cache.recent.get(index, captured.clone()) {
+        if let Some(endpoint) = cache.recent.get(index, &captured) {
             return endpoint.clone();
         }
         cache.scratch.clear();
@@ -139,7 +139,7 @@ impl Recogniser {
                 leg: rule.leg.clone(),
             }
         });
-        cache.recent.keep(index, captured, &endpoint);
+        cache.recent.keep(index, &captured, &endpoint);
         endpoint
     }
 

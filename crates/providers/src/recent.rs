@@ -114,7 +114,7 @@ impl RecentEndpoints {
     pub(crate) fn get<'c>(
         &self,
         rule: u32,
-        captured: impl Iterator<Item = &'c str> + Clone,
+        captured: &(impl Iterator<Item = &'c str> + Clone),
     ) -> Option<&Arc<Endpoint>> {
         let same = |texts: &Captured| texts.iter().map(|text| &**text).eq(captured.clone());
         let held = &self.0.get(rule as usize)?.held;
@@ -124,7 +124,7 @@ impl RecentEndpoints {
     pub(crate) fn keep<'c>(
         &mut self,
         rule: u32,
-        captured: impl Iterator<Item = &'c str> + Clone,
+        captured: &(impl Iterator<Item = &'c str> + Clone),
         endpoint: &Arc<Endpoint>,
     ) {
         if captured.clone().map(str::len).sum::<usize>() > TEXT_BYTES_MAX {
@@ -135,7 +135,7 @@ impl RecentEndpoints {
             self.0.resize_with(rule + 1, OfRule::default);
         }
         let of_rule = &mut self.0[rule];
-        let entry = (captured.map(Box::from).collect(), endpoint.clone());
+        let entry = (captured.clone().map(Box::from).collect(), endpoint.clone());
         if of_rule.held.len() < ENDPOINTS_A_RULE {
             of_rule.held.push(entry);
         } else {
@@ -188,18 +188,18 @@ mod tests {
     fn a_rule_keeps_its_last_endpoints() {
         let mut recent = RecentEndpoints::default();
         let of = |model: &str| Arc::new(Endpoint { model: model.into(), ..Endpoint::default() });
-        assert!(recent.get(3, ["a"].into_iter()).is_none());
+        assert!(recent.get(3, &["a"].into_iter()).is_none());
         for model in ["a", "b", "c", "d", "e"] {
-            recent.keep(3, [model].into_iter(), &of(model));
+            recent.keep(3, &[model].into_iter(), &of(model));
         }
-        assert!(recent.get(3, ["a"].into_iter()).is_none(), "overwritten");
+        assert!(recent.get(3, &["a"].into_iter()).is_none(), "overwritten");
         for model in ["b", "c", "d", "e"] {
-            assert_eq!(&*recent.get(3, [model].into_iter()).unwrap().model, model);
+            assert_eq!(&*recent.get(3, &[model].into_iter()).unwrap().model, model);
         }
-        assert!(recent.get(2, ["b"].into_iter()).is_none());
-        assert!(recent.get(3, ["b", ""].into_iter()).is_none());
+        assert!(recent.get(2, &["b"].into_iter()).is_none());
+        assert!(recent.get(3, &["b", ""].into_iter()).is_none());
         let long = "m".repeat(300);
-        recent.keep(3, [&*long].into_iter(), &of(&long));
-        assert!(recent.get(3, [&*long].into_iter()).is_none());
+        recent.keep(3, &[&*long].into_iter(), &of(&long));
+        assert!(recent.get(3, &[&*long].into_iter()).is_none());
     }
 }

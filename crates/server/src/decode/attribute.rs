@@ -69,15 +69,13 @@ pub(super) fn read_attribute<'a>(
         }
         return Ok(());
     }
-    let value = match plain_integer(value) {
-        Some(number) => Some(Value::Int(number)),
-        None => {
-            let mut merged = AnyValue::default();
-            merged.merge(value, texts)?;
-            merged.value
-        }
-    };
-    attributes.set(slot, value);
+    if let Some(number) = plain_integer(value) {
+        attributes.set(slot, Some(Value::Int(number)));
+        return Ok(());
+    }
+    let mut merged = AnyValue::default();
+    merged.merge(value, texts)?;
+    attributes.set(slot, merged.value);
     Ok(())
 }
 

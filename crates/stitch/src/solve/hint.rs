@@ -77,7 +77,7 @@ pub(crate) fn away(shot: &Shot<'_>, first: &Evidence) -> f64 {
 /// Whether links of the first call or of a span above it name the submit's trace; none without links.
 pub(crate) fn links<'a>(pool: &Pool<'a>, shot: &Shot<'_>, first: &'a Evidence) -> Option<bool> {
     let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
-    let mut links = above.flat_map(|evidence| evidence.links()).peekable();
+    let mut links = above.flat_map(Evidence::links).peekable();
     links.peek()?;
     Some(links.any(|link| link.trace == shot.evidence.span.trace))
 }

@@ -100,7 +100,7 @@ fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
     for (at, task) in pool.tasks.iter().enumerate() {
         let Some((first, call)) = task.followups().next() else { continue };
         let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
-        let mut links = above.flat_map(|evidence| evidence.links()).peekable();
+        let mut links = above.flat_map(Evidence::links).peekable();
         if task.named || solution.task_shot[at].is_some() || links.peek().is_none() {
             continue;
         }
