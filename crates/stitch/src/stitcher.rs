@@ -199,8 +199,8 @@ impl Stitcher {
         self.now
     }
 
-    /// Lets evidence that comes next count as having come at this moment, without telling anything. Time never
-    /// goes back.
+    /// Lets evidence that comes next count as having come at this moment, without telling anything. Time
+    /// never goes back.
     pub fn set_time(&mut self, now: UnixNanos) {
         self.now = self.now.max(now);
     }

@@ -20,6 +20,7 @@
 //!
 //! `docs/ledger.md` documents the views for those who open the file with their own tools.
 
+mod append;
 mod decimal;
 mod kinds;
 mod list;

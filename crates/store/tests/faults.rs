@@ -76,6 +76,7 @@ fn checkpoint(after: Seq, applied: Seq) -> Checkpoint {
     });
     Checkpoint {
         applied,
+        done: applied,
         jobs: jobs.collect(),
         open: vec![(applied.0 % 10, Some(applied.0.to_be_bytes().to_vec()))],
         ..Checkpoint::default()

@@ -96,7 +96,8 @@ impl Core {
         Ok(())
     }
 
-    /// What was settled within the retention. What was forgotten already is among it; the books find that out.
+    /// What was settled within the retention. What was forgotten already is among it; the books find that
+    /// out.
     fn restore_settled(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
         let reader = ledger.reader()?;
         let since = self.now.minus_ms(self.stitching.retention_ms);

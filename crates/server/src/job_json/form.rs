@@ -1,9 +1,9 @@
 //! What documents of jobs have in common, and what each has of its own.
 //!
-//! Of the 1.3 KB of a document, the ids of the job, its task and its spans, two times and a few margins differ
-//! from job to job. The rest is the same for every job that was done alike: submitted, polled five times,
-//! fetched, delivered, at the same price. So the ledger keeps the rest once, as a *form*, and of each job a
-//! list of *parts*. A form is the document cut into pieces, with the number of a part between each two.
+//! Of the 1.3 KB of a document, the ids of the job, its task and its spans, two times and a few margins
+//! differ from job to job. The rest is the same for every job that was done alike: submitted, polled five
+//! times, fetched, delivered, at the same price. So the ledger keeps the rest once, as a *form*, and of each
+//! job a list of *parts*. A form is the document cut into pieces, with the number of a part between each two.
 //!
 //! - [`content`] is everything of a job that goes into its form, its counters and its charges, in bytes that
 //!   are cheap to make: equal bytes, equal form.

@@ -83,8 +83,8 @@ impl LedgerReader {
         Ok(Some(Published { job, charges }))
     }
 
-    /// Tells of every row that was settled at a moment (in nanoseconds since 1970) or later, the latest first:
-    /// of several revisions of a job the newest comes first.
+    /// Tells of every row that was settled at a moment (in nanoseconds since 1970) or later, the latest
+    /// first: of several revisions of a job the newest comes first.
     ///
     /// # Errors
     /// The file cannot be read.
