@@ -25,6 +25,7 @@ mod kinds;
 mod list;
 mod read;
 mod rows;
+mod spend;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -33,6 +34,7 @@ use crate::sqlite::Schema;
 pub use list::{JobFilter, ListedJob};
 pub use read::{LedgerReader, Published};
 pub use rows::{ChargeRow, Checkpoint, CounterRow, JobRow};
+pub use spend::SpendRow;
 pub use write::Ledger;
 
 const SCHEMA: Schema = Schema {

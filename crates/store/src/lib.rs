@@ -27,4 +27,5 @@ pub use error::StoreError;
 pub use journal::{Dropped, Journal, JournalOptions, Seq, SqliteJournal};
 pub use ledger::{
     ChargeRow, Checkpoint, CounterRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob, Published,
+    SpendRow,
 };

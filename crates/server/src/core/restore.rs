@@ -76,6 +76,7 @@ impl Core {
         self.now = load_moment(ledger, TURN_META)?;
         self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
         self.applied = ledger.applied();
+        self.budgets.restore(ledger, &self.books.registry, self.now)?;
         Ok(())
     }
 

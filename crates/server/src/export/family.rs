@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use rust_decimal::Decimal;
-use spantally_stitch::{JobId, TraceId, UnixNanos};
+use spantally_stitch::{JobId, SpanId, TraceId, UnixNanos};
 
 use super::inventory::{Kind, Metric, MetricId};
 /// Where a series is.
@@ -21,12 +21,25 @@ pub struct SeriesId {
 pub struct Exemplar {
     /// The trace of its first call.
     pub trace_id: TraceId,
+    /// The span of its first call.
+    pub span_id: SpanId,
     /// The job.
     pub job_id: JobId,
     /// The value that was observed.
     pub value: Decimal,
     /// When.
     pub at: UnixNanos,
+}
+
+impl Exemplar {
+    /// Its labels. OpenMetrics allows 128 characters of names and values; these are 101.
+    pub(super) fn labels(&self) -> [(&'static str, String); 3] {
+        [
+            ("trace_id", self.trace_id.to_string()),
+            ("span_id", self.span_id.to_string()),
+            ("job_id", self.job_id.to_string()),
+        ]
+    }
 }
 
 #[derive(Debug)]

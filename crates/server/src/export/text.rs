@@ -1,4 +1,4 @@
-//! The page, in the two text formats.
+//! The page, in the two text formats; the third one is `protobuf`.
 //!
 //! They differ in more than a header. Prometheus text 0.0.4 puts `# TYPE` on the full name of a counter and
 //! knows neither start times nor exemplars; OpenMetrics 1.0 puts it on the name without `_total`, gives a
@@ -15,10 +15,14 @@ use super::family::{Exemplar, Histogram, Value};
 use super::inventory::{Kind, Metric};
 use super::number::{write_count, write_decimal};
 use super::process::ProcessMetric;
+use super::protobuf;
 use super::series::Registry;
 
 /// Writes the whole page: what the registry holds, then what is known of the process.
 pub fn write_page(out: &mut Vec<u8>, format: Format, registry: &Registry, process: &[ProcessMetric]) {
+    if format.is_protobuf() {
+        return protobuf::write_page(out, registry, process);
+    }
     for family in registry.families() {
         let mut series = family.iter().peekable();
         if series.peek().is_none() {
@@ -142,14 +146,13 @@ impl Line<'_> {
     }
 }
 
-/// At most 128 characters of labels are allowed; two 32-digit ids and their names are 78.
 fn write_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
-    let Exemplar { trace_id, job_id, value, at } = exemplar;
+    let [(trace, trace_id), (span, span_id), (job, job_id)] = exemplar.labels();
     // Writing to a vector cannot fail.
-    let _ = write!(out, " # {{trace_id=\"{trace_id}\",job_id=\"{job_id}\"}} ");
-    write_decimal(out, *value);
+    let _ = write!(out, " # {{{trace}=\"{trace_id}\",{span}=\"{span_id}\",{job}=\"{job_id}\"}} ");
+    write_decimal(out, exemplar.value);
     out.push(b' ');
-    write_seconds(out, *at);
+    write_seconds(out, exemplar.at);
 }
 
 /// Seconds since 1970, to the millisecond.

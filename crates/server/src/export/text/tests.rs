@@ -1,6 +1,8 @@
+mod protobuf;
+
 use std::process::{Command, Stdio};
 
-use spantally_stitch::{JobId, TraceId};
+use spantally_stitch::{JobId, SpanId, TraceId};
 
 use super::super::accept::Escaping;
 use super::super::inventory::{INVENTORY, MetricId};
@@ -46,6 +48,7 @@ fn small() -> Registry {
     let attempts = registry.series(MetricId::JobAttempts, set, &["succeeded"], START);
     let exemplar = Exemplar {
         trace_id: TraceId([0xab; 16]),
+        span_id: SpanId([0xcd; 8]),
         job_id: JobId([0x5c; 16]),
         value: Decimal::TWO,
         at: UnixNanos(1_795_168_812_345_678_901),
