@@ -173,7 +173,6 @@ fn budgets() -> Vec<Panel> {
         )
         .range(&by_name(&burn("1h", 3600)), "{{budget}}, 1 h")
         .range(&by_name(&burn("6h", 21_600)), "{{budget}}, 6 h")
-        .range(&by_name(&burn("1d", 86_400)), "{{budget}}, 1 d")
         .unit("none", 1)
         .axis(0.0, 2.0)
         .threshold_lines(&[(1.0, "yellow"), (6.0, "orange"), (14.4, "red")])

@@ -160,8 +160,8 @@ fn models() -> Panel {
     let columns = [
         column("Jobs", &top, Look::Count),
         column("Failed", &ratio(&failed, &top), Look::Share(0.02, 0.1)),
-        column("Half are done in", &and(&quantile("0.5", DURATION, "$__range", by)), Look::Seconds),
-        column("95 % are done in", &and(&quantile("0.95", DURATION, "$__range", by)), Look::Seconds),
+        column("Median", &and(&quantile("0.5", DURATION, "$__range", by)), Look::Seconds),
+        column("95 %", &and(&quantile("0.95", DURATION, "$__range", by)), Look::Seconds),
         column("Polls per job", &and(&mean("spantally_job_polls", "$__range", by)), Look::Number),
         column("Spend", &and(&spend), Look::Money(2)),
         column("Mean cost", &and(&ratio(&cost("sum"), &format!("{} > 0", cost("count")))), Look::Money(4)),

@@ -1,8 +1,9 @@
 //! The page in the protobuf format that Prometheus asks for first when it wants more than text can say.
 //!
 //! A page is one `io.prometheus.client.MetricFamily` after the other, each behind its length. The messages
-//! are written as they are read: no value is built for them, only buffers, one for each depth. Field numbers are those of `metrics.proto` in prometheus/client_model. A counter has the name
-//! that it has in text 0.0.4, `_total` included.
+//! are written as they are read: no value is built for them, only buffers, one for each depth. Field numbers
+//! are those of `metrics.proto` in prometheus/client_model. A counter has the name that it has in text 0.0.4,
+//! `_total` included.
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 use rust_decimal::Decimal;

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
 use super::accept::Format;
-use super::family::{Exemplar, Histogram, Value};
+use super::family::{Exemplar, Family, Histogram, Value};
 use super::inventory::{Kind, Metric};
 use super::number::{write_count, write_decimal};
 use super::process::ProcessMetric;
@@ -30,12 +30,15 @@ pub fn write_page(out: &mut Vec<u8>, format: Format, registry: &Registry, proces
         }
         let metric = family.metric;
         write_head(out, format, metric.name, kind_word(metric.kind), metric.unit, metric.help);
-        for series in series {
-            let line = Line { format, metric, labels: &series.labels };
-            match &series.value {
-                Value::Number(value) => line.write_number(out, *value, series.created),
-                Value::Histogram(histogram) => line.write_histogram(out, histogram, series.created),
+        if matches!(metric.kind, Kind::Histogram(_)) {
+            for series in series {
+                if let Value::Histogram(histogram) = &series.value {
+                    let line = Line { format, metric, labels: &series.labels };
+                    line.write_histogram(out, histogram, series.created);
+                }
             }
+        } else {
+            write_numbers(out, format, family);
         }
     }
     for metric in process {
@@ -72,7 +75,26 @@ fn write_head(out: &mut Vec<u8>, format: Format, name: &str, kind: &str, unit: O
     }
 }
 
-/// What the samples of one series share.
+/// The samples of a counter or a gauge.
+fn write_numbers(out: &mut Vec<u8>, format: Format, family: &Family) {
+    let name = family.metric.name;
+    let is_started = family.metric.kind == Kind::Counter && format.is_openmetrics();
+    for (head, series) in family.iter_with_heads() {
+        let Value::Number(value) = &series.value else { continue };
+        out.extend_from_slice(head);
+        write_decimal(out, *value);
+        out.push(b'\n');
+        if is_started {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"_created");
+            out.extend_from_slice(&head[name.len() + "_total".len()..]);
+            write_seconds(out, series.created);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// What the samples of one histogram share.
 struct Line<'a> {
     format: Format,
     metric: &'static Metric,
@@ -104,16 +126,6 @@ impl Line<'_> {
             out.push(b'}');
         }
         out.push(b' ');
-    }
-
-    fn write_number(&self, out: &mut Vec<u8>, value: Decimal, created: UnixNanos) {
-        let counter = self.metric.kind == Kind::Counter;
-        self.start(out, if counter { "_total" } else { "" }, None);
-        write_decimal(out, value);
-        out.push(b'\n');
-        if counter {
-            self.write_created(out, created);
-        }
     }
 
     fn write_histogram(&self, out: &mut Vec<u8>, histogram: &Histogram, created: UnixNanos) {

@@ -42,6 +42,11 @@ impl Server {
 
     /// The same, with its metrics at a given address.
     pub fn start_at(directory: &Path, admin: SocketAddr) -> Self {
+        Self::start_with(directory, admin, None)
+    }
+
+    /// The same, with a configuration file.
+    pub fn start_with(directory: &Path, admin: SocketAddr, config: Option<&Path>) -> Self {
         let (grpc, http) = (free_address(), free_address());
         let log = directory.join("serve.log");
         std::fs::create_dir_all(directory).unwrap();
@@ -53,6 +58,7 @@ impl Server {
             .args(["--set", &format!("exporters.prometheus.endpoint={admin}")])
             .args(["--set", &format!("storage.directory={}", directory.join("data").display())])
             .args(["--set", "processors.spantally.settle_delay=1s"])
+            .args(config.iter().flat_map(|path| ["--config".to_owned(), path.display().to_string()]))
             .env_remove("SPANTALLY_CONFIG")
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())

@@ -100,6 +100,36 @@ fn the_first_page_of_a_model_shows_its_known_series_at_zero() {
     assert!(page.contains(&format!("\nspantally_cost_total{{{common},{own}}} 0\n")), "{page}");
 }
 
+/// What is kept from one page to the next must not be older than the series.
+#[test]
+fn a_series_that_comes_between_two_pages_is_in_its_place() {
+    let mut registry = small();
+    let [first, _] = [page(OPENMETRICS, &registry), page(Format::Text, &registry)];
+    let set = registry.intern(&CommonLabels {
+        provider: "aaa",
+        model: "",
+        operation: "",
+        service: "",
+        tenant: "",
+        extra: &[],
+    });
+    registry.series(MetricId::CostBound, set, &["EUR", "min"], START);
+    let mut fresh = small();
+    let again = fresh.intern(&CommonLabels {
+        provider: "aaa",
+        model: "",
+        operation: "",
+        service: "",
+        tenant: "",
+        extra: &[],
+    });
+    fresh.series(MetricId::CostBound, again, &["EUR", "min"], START);
+    for format in [Format::Text, OPENMETRICS] {
+        assert_eq!(page(format, &registry), page(format, &fresh));
+    }
+    assert_ne!(first, page(OPENMETRICS, &registry));
+}
+
 /// `promtool` is Debian's prometheus package; without it this test fails, because nothing else would find a
 /// bad name.
 #[test]
