@@ -7,7 +7,7 @@ use promql_parser::parser::{AggregateExpr, Expr, LabelModifier, VectorSelector, 
 use promql_parser::util::{ExprVisitor, walk_expr};
 
 /// Grafana's macros, each with a text that Prometheus reads; longest first.
-const MACROS: [(&str, &str); 2] = [("$__rate_interval", "5m"), ("$__range", "6h")];
+const MACROS: [(&str, &str); 3] = [("$__rate_interval", "5m"), ("$__range_s", "21600"), ("$__range", "6h")];
 
 /// A query as Prometheus gets it: macros and variables replaced. A variable stands for everything (`.*`)
 /// except the ones named in `values`.
@@ -30,6 +30,8 @@ pub struct Use {
     pub metric: String,
     /// Labels in its matchers and in every `by` or `without` around it.
     pub labels: BTreeSet<String>,
+    /// Whether it is taken over a time, as `rate` and `increase` do.
+    pub ranged: bool,
 }
 
 /// Every metric that a query uses. The error is the parser's own.
@@ -48,13 +50,14 @@ struct Collector {
 }
 
 impl Collector {
-    fn add(&mut self, selector: &VectorSelector) {
+    fn add(&mut self, selector: &VectorSelector, ranged: bool) {
         let compared = selector.matchers.matchers.iter();
         let alternatives = selector.matchers.or_matchers.iter().flatten();
         let labels = compared.chain(alternatives).map(|matcher: &Matcher| matcher.name.clone());
         self.found.push(Use {
             metric: selector.name.clone().unwrap_or_default(),
             labels: labels.chain(self.grouping.iter().flatten().cloned()).collect(),
+            ranged,
         });
     }
 }
@@ -72,8 +75,8 @@ impl ExprVisitor for Collector {
     fn pre_visit(&mut self, expression: &Expr) -> Result<bool, String> {
         match expression {
             Expr::Aggregate(aggregate) => self.grouping.push(grouping(aggregate)),
-            Expr::VectorSelector(selector) => self.add(selector),
-            Expr::MatrixSelector(matrix) => self.add(&matrix.vs),
+            Expr::VectorSelector(selector) => self.add(selector, false),
+            Expr::MatrixSelector(matrix) => self.add(&matrix.vs, true),
             _ => {}
         }
         Ok(true)
@@ -106,8 +109,8 @@ mod tests {
         let found = uses("topk(3, sum by (cause) (rate(a{x=\"1\"}[5m]))) - b{y!~\"z\"}").unwrap();
         let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let expected = vec![
-            Use { metric: "a".to_owned(), labels: labels(&["cause", "x"]) },
-            Use { metric: "b".to_owned(), labels: labels(&["y"]) },
+            Use { metric: "a".to_owned(), labels: labels(&["cause", "x"]), ranged: true },
+            Use { metric: "b".to_owned(), labels: labels(&["y"]), ranged: false },
         ];
         assert_eq!(found, expected);
         assert!(uses("sum(").is_err());

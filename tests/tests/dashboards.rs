@@ -1,5 +1,5 @@
-//! The dashboards and rules that we ship: no drift from the code, and nothing in them that Spantally does
-//! not have.
+//! The dashboards and rules that we ship: no drift from the code, nothing in them that Spantally does not
+//! have, and nothing that it has left out.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use spantally_server::export::inventory::{INVENTORY, Kind, Metric};
 use spantally_tests::dashboards;
 use spantally_tests::fixtures::repository;
-use spantally_tests::promql::{substituted, uses};
+use spantally_tests::promql::{Use, substituted, uses};
 
 /// Labels that Prometheus itself adds.
 const TARGET_LABELS: [&str; 2] = ["job", "instance"];
@@ -17,20 +17,49 @@ const TARGET_LABELS: [&str; 2] = ["job", "instance"];
 /// The common set; further ones are configured by users and not in what we ship.
 const COMMON_LABELS: [&str; 5] = ["provider", "model", "operation", "service", "tenant"];
 
-/// Panels whose queries are not one number for the time range.
-const UNIT_KINDS: [&str; 4] = ["stat", "timeseries", "bargauge", "table"];
+/// What the operating system and the scrape tell, besides our own metrics.
+const OTHER_METRICS: [&str; 8] = [
+    "up",
+    "process_start_time_seconds",
+    "process_resident_memory_bytes",
+    "process_cpu_seconds_total",
+    "process_open_fds",
+    "process_threads",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+];
+
+/// Kinds of panels; each but a row has queries, a unit, and a question that it answers.
+const KINDS: [&str; 5] = ["stat", "timeseries", "bargauge", "table", "row"];
+
+/// Metrics that no dashboard and no rule uses, each with the reason.
+const UNUSED: [(&str, &str); 2] = [
+    ("spantally_retry_cost_ratio", "for thresholds without a Prometheus; panels divide counters"),
+    ("spantally_waste_cost_ratio", "for thresholds without a Prometheus; panels divide counters"),
+];
+
+/// Variables that stand for one value.
+const VALUES: [(&str, &str); 2] = [("currency", "USD"), ("compare", "1w")];
 
 fn shipped() -> Vec<(&'static str, Value)> {
     dashboards::all().into_iter().map(|d| (d.file, serde_json::from_str(&d.to_text()).unwrap())).collect()
 }
 
-fn panels(dashboard: &Value) -> &Vec<Value> {
-    dashboard["panels"].as_array().unwrap()
+/// Panels with data.
+fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row")
 }
 
 fn expressions(dashboard: &Value) -> Vec<String> {
-    let targets = panels(dashboard).iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let targets = panels(dashboard).flat_map(|panel| panel["targets"].as_array().unwrap());
     targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What a dashboard's query asks for.
+#[track_caller]
+fn asked(file: &str, expression: &str) -> Vec<Use> {
+    let query = substituted(expression, &VALUES);
+    uses(&query).unwrap_or_else(|error| panic!("{file}: {error}\n{query}"))
 }
 
 /// Names under which a metric is scraped.
@@ -44,16 +73,24 @@ fn exposed_names(metric: &Metric) -> Vec<String> {
     }
 }
 
+fn known(name: &str) -> Option<&'static Metric> {
+    INVENTORY.iter().find(|known| exposed_names(known).iter().any(|exposed| exposed == name))
+}
+
 /// What is wrong with a use of one of our metrics, if anything.
 fn problem(metric: &str, labels: &BTreeSet<String>) -> Option<String> {
-    let Some(known) = INVENTORY.iter().find(|known| exposed_names(known).iter().any(|name| name == metric))
-    else {
+    let is_target = |label: &str| TARGET_LABELS.contains(&label);
+    if OTHER_METRICS.contains(&metric) {
+        let unknown: Vec<&String> = labels.iter().filter(|label| !is_target(label)).collect();
+        return (!unknown.is_empty()).then(|| format!("{metric}: has no label {unknown:?}"));
+    }
+    let Some(known) = known(metric) else {
         return Some(format!("{metric}: Spantally has no such metric"));
     };
     let is_known = |label: &str| {
         let own = known.labels.iter().any(|own| own.name == label);
         let bucket = label == "le" && metric.ends_with("_bucket");
-        own || bucket || TARGET_LABELS.contains(&label) || (known.common && COMMON_LABELS.contains(&label))
+        own || bucket || is_target(label) || (known.common && COMMON_LABELS.contains(&label))
     };
     let unknown: Vec<&String> = labels.iter().filter(|label| !is_known(label)).collect();
     (!unknown.is_empty()).then(|| format!("{metric}: has no label {unknown:?}"))
@@ -61,6 +98,7 @@ fn problem(metric: &str, labels: &BTreeSet<String>) -> Option<String> {
 
 #[test]
 fn committed_dashboards_are_what_the_code_makes() {
+    let mut wanted = BTreeSet::new();
     for dashboard in dashboards::all() {
         let path = format!("grafana/dashboards/{}.json", dashboard.file);
         let committed = std::fs::read_to_string(repository().join(&path)).unwrap_or_default();
@@ -68,7 +106,12 @@ fn committed_dashboards_are_what_the_code_makes() {
             committed == dashboard.to_text(),
             "{path} is not what the code makes: cargo run -p spantally-tests --bin dashboards"
         );
+        wanted.insert(format!("{}.json", dashboard.file));
     }
+    let files = std::fs::read_dir(repository().join("grafana/dashboards")).unwrap();
+    let files: BTreeSet<String> =
+        files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(files, wanted, "grafana/dashboards holds what the code makes and nothing else");
 }
 
 #[test]
@@ -76,84 +119,205 @@ fn queries_use_metrics_and_labels_that_exist() {
     let mut problems = Vec::new();
     for (file, dashboard) in shipped() {
         for expression in expressions(&dashboard) {
-            let query = substituted(&expression, &[("currency", "USD")]);
-            let found = uses(&query).unwrap_or_else(|error| panic!("{file}: {error}\n{query}"));
-            assert!(!found.is_empty(), "{file}: asks for nothing: {query}");
+            let found = asked(file, &expression);
+            assert!(!found.is_empty(), "{file}: asks for nothing: {expression}");
             problems.extend(found.iter().filter_map(|used| problem(&used.metric, &used.labels)));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
+/// The total of a counter says nothing: only its growth does. A gauge has no growth.
 #[test]
-fn variables_use_metrics_and_labels_that_exist() {
-    for (_, dashboard) in shipped() {
-        for variable in dashboard["templating"]["list"].as_array().unwrap() {
-            let Some(query) = variable["query"]["query"].as_str() else { continue };
-            let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
-            let (selector, label) = inside.rsplit_once(", ").unwrap();
-            let mut found = uses(&substituted(selector, &[])).unwrap();
-            let mut used = found.pop().unwrap();
-            used.labels.insert(label.to_owned());
-            assert_eq!(problem(&used.metric, &used.labels), None, "{query}");
+fn counters_are_taken_over_a_time_and_gauges_are_not() {
+    for (file, dashboard) in shipped() {
+        for expression in expressions(&dashboard) {
+            for used in asked(file, &expression) {
+                let Some(metric) = known(&used.metric) else { continue };
+                let burn = used.metric == "spantally_budget_spent";
+                let fits = burn || used.ranged == (metric.kind != Kind::Gauge);
+                assert!(fits, "{file}: {}: {expression}", used.metric);
+            }
         }
     }
 }
 
-/// Recording rules may use our metrics; alerts those, recorded series and `up`.
 #[test]
-fn rules_use_metrics_and_labels_that_exist() {
-    let mut recorded = BTreeSet::from(["up".to_owned()]);
-    let mut problems = Vec::new();
-    for file in ["recording", "alerts"] {
-        let text =
-            std::fs::read_to_string(repository().join(format!("grafana/prometheus/rules/{file}.yaml")));
-        let rules: Value = serde_saphyr::from_str(&text.unwrap()).unwrap();
-        for rule in
-            rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap())
-        {
-            for used in uses(rule["expr"].as_str().unwrap()).unwrap() {
-                if !recorded.contains(&used.metric) {
-                    problems.extend(problem(&used.metric, &used.labels));
-                }
-            }
-            recorded.extend(rule["record"].as_str().map(str::to_owned));
+fn variables_use_metrics_and_labels_that_exist() {
+    for (file, dashboard) in shipped() {
+        for variable in dashboard["templating"]["list"].as_array().unwrap() {
+            let Some(query) = variable["query"]["query"].as_str() else { continue };
+            let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+            let (selector, label) = inside.rsplit_once(", ").unwrap();
+            let mut used = asked(file, selector).pop().unwrap();
+            used.labels.insert(label.to_owned());
+            assert_eq!(problem(&used.metric, &used.labels), None, "{file}: {query}");
         }
     }
+}
+
+/// A query that follows a variable which its dashboard does not have would never match.
+#[test]
+fn every_variable_of_a_query_is_one_of_its_dashboard() {
+    for (file, dashboard) in shipped() {
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let names: Vec<&str> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+        for expression in expressions(&dashboard) {
+            for part in expression.split('$').skip(1) {
+                let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let is_macro = name.starts_with("__");
+                assert!(is_macro || names.contains(&name.as_str()), "{file}: ${name}: {expression}");
+            }
+        }
+    }
+}
+
+/// Rules of a file: `alerts` or `recording`.
+fn rules(file: &str) -> Vec<Value> {
+    let path = repository().join(format!("grafana/prometheus/rules/{file}.yaml"));
+    let rules: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    groups.flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
+}
+
+/// Recording rules may use our metrics; alerts those and what was recorded.
+#[test]
+fn rules_use_metrics_and_labels_that_exist() {
+    let mut recorded = BTreeSet::new();
+    let mut problems = Vec::new();
+    for rule in ["recording", "alerts"].into_iter().flat_map(rules) {
+        for used in uses(rule["expr"].as_str().unwrap()).unwrap() {
+            if !recorded.contains(&used.metric) {
+                problems.extend(problem(&used.metric, &used.labels));
+            }
+        }
+        recorded.extend(rule["record"].as_str().map(str::to_owned));
+    }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// What is recorded costs storage for ever: each series is compared by an alert or recorded on.
+#[test]
+fn every_recorded_series_is_used() {
+    let used: BTreeSet<String> = ["recording", "alerts"]
+        .into_iter()
+        .flat_map(rules)
+        .flat_map(|rule| uses(rule["expr"].as_str().unwrap()).unwrap())
+        .map(|used| used.metric)
+        .collect();
+    for rule in rules("recording") {
+        let name = rule["record"].as_str().unwrap();
+        assert!(used.contains(name), "{name} is recorded and nothing uses it");
+    }
+}
+
+/// A metric that nobody looks at is a cost without a use; the list of exceptions may only get shorter.
+#[test]
+fn every_metric_is_looked_at() {
+    let mut used = BTreeSet::new();
+    for (file, dashboard) in shipped() {
+        for expression in expressions(&dashboard) {
+            used.extend(asked(file, &expression).into_iter().map(|used| used.metric));
+        }
+    }
+    for rule in ["recording", "alerts"].into_iter().flat_map(rules) {
+        used.extend(uses(rule["expr"].as_str().unwrap()).unwrap().into_iter().map(|used| used.metric));
+    }
+    for metric in INVENTORY {
+        let is_used = exposed_names(metric).iter().any(|name| used.contains(name));
+        let is_excused = UNUSED.iter().any(|(name, _)| *name == metric.name);
+        assert!(is_used != is_excused, "{}: used {is_used}, in the list {is_excused}", metric.name);
+    }
 }
 
 /// What Grafana's own linter asks of a dashboard, as far as it concerns one without a Grafana.
 #[test]
 fn dashboards_keep_grafanas_conventions() {
+    let mut uids = BTreeSet::new();
     for (file, dashboard) in shipped() {
         assert_eq!((&dashboard["id"], &dashboard["editable"]), (&Value::Null, &Value::Bool(false)), "{file}");
+        assert!(uids.insert(dashboard["uid"].to_string()), "{file}: its uid is another one's");
+        assert!(!dashboard["description"].as_str().unwrap().is_empty(), "{file}: no description");
         let variables = dashboard["templating"]["list"].as_array().unwrap();
         let names: Vec<&str> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
         assert_eq!(names[..3], ["datasource", "job", "instance"], "{file}");
-        for variable in &variables[1..] {
+        for variable in variables.iter().filter(|variable| variable["type"] == "query") {
             assert_eq!(variable["refresh"], 2, "{file}: a variable is not renewed with the time range");
         }
+        let mut titles = BTreeSet::new();
         for panel in panels(&dashboard) {
-            let title = panel["title"].as_str().unwrap();
+            check_panel(file, panel);
             assert!(
-                !title.is_empty() && !panel["description"].as_str().unwrap().is_empty(),
-                "{file}: {title}"
+                titles.insert(panel["title"].to_string()),
+                "{file}: {}: two panels of a name",
+                panel["title"]
             );
-            assert_eq!(panel["datasource"]["uid"], "${datasource}", "{file}: {title}");
-            assert!(
-                UNIT_KINDS.contains(&panel["type"].as_str().unwrap()),
-                "{file}: {title}: new kind, add it here"
-            );
-            assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{file}: {title}: no unit");
-            assert!(!panel["targets"].as_array().unwrap().is_empty(), "{file}: {title}: no query");
         }
         for expression in expressions(&dashboard) {
-            for label in ["job", "instance"] {
+            for label in TARGET_LABELS {
                 assert!(expression.contains(&format!("{label}=~\"${label}\"")), "{file}: {expression}");
             }
-            let windowed = expression.contains("[$__rate_interval]") || expression.contains("[$__range]");
-            assert!(windowed || expression.contains("spantally_exposure"), "{file}: {expression}");
         }
     }
+}
+
+#[track_caller]
+fn check_panel(file: &str, panel: &Value) {
+    let title = panel["title"].as_str().unwrap();
+    assert!(!title.is_empty() && !panel["description"].as_str().unwrap().is_empty(), "{file}: {title}");
+    assert!(KINDS.contains(&panel["type"].as_str().unwrap()), "{file}: {title}: new kind, add it here");
+    assert_eq!(panel["datasource"]["uid"], "${datasource}", "{file}: {title}");
+    assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{file}: {title}: no unit");
+    let targets = panel["targets"].as_array().unwrap();
+    assert!(!targets.is_empty(), "{file}: {title}: no query");
+    for target in targets {
+        // The legend's labels must be those that the query keeps, else it shows `{{label}}`.
+        let legend = target["legendFormat"].as_str().unwrap_or_default();
+        let expression = target["expr"].as_str().unwrap();
+        for part in legend.split("{{").skip(1) {
+            let label = part.split("}}").next().unwrap();
+            let kept = asked(file, expression).iter().any(|used| used.labels.contains(label));
+            assert!(kept, "{file}: {title}: the legend's {label} is not in {expression}");
+        }
+    }
+}
+
+/// Panels and links lead on: a link to a dashboard that is not there is a dead end.
+#[test]
+fn links_lead_to_dashboards_that_exist() {
+    let uids: Vec<String> =
+        shipped().iter().map(|(_, dashboard)| dashboard["uid"].as_str().unwrap().to_owned()).collect();
+    for (file, dashboard) in shipped() {
+        let text = dashboard.to_string();
+        for part in text.split("\"/d/").skip(1) {
+            let uid = part.split(['?', '"']).next().unwrap();
+            assert!(uids.iter().any(|known| known == uid), "{file}: a link to /d/{uid}");
+        }
+    }
+}
+
+/// Somebody who was woken pastes these: a query that is wrong costs minutes.
+#[test]
+fn queries_of_runbooks_use_metrics_and_labels_that_exist() {
+    let recorded: Vec<String> =
+        rules("recording").iter().map(|rule| rule["record"].as_str().unwrap().to_owned()).collect();
+    let mut queries = 0;
+    for entry in std::fs::read_dir(repository().join("grafana/runbooks")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("    ")) {
+            for used in
+                uses(line.trim()).unwrap_or_else(|error| panic!("{}: {error}: {line}", path.display()))
+            {
+                let problem = problem(&used.metric, &used.labels);
+                assert!(
+                    recorded.contains(&used.metric) || problem.is_none(),
+                    "{}: {problem:?}",
+                    path.display()
+                );
+                queries += 1;
+            }
+        }
+    }
+    assert!(queries >= 20, "only {queries} queries were found");
 }

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness, Sources};
+use crate::budgets::Budgets;
 use crate::clock;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::{Config, Settings};
@@ -180,7 +181,8 @@ impl App {
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin.listener, admin_stops));
 
         let cards = Arc::new(self.providers.cards(&self.settings.pricing));
-        let core = Core::new(&core_options(&self.settings), cards, clock::now());
+        let mut core = Core::new(&core_options(&self.settings), cards, clock::now());
+        core.set_budgets(budgets(&self.settings));
         let spares = core.spares();
         let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal))).await?;
 
@@ -235,6 +237,11 @@ fn core_options(settings: &Settings) -> CoreOptions {
         extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
         ..CoreOptions::default()
     }
+}
+
+fn budgets(settings: &Settings) -> Budgets {
+    let Settings { budgets, prepaid, correlation, .. } = settings;
+    Budgets::new(budgets.clone(), prepaid.clone(), &correlation.labels)
 }
 
 /// The two threads between the receivers and the files.

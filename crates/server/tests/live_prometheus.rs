@@ -1,132 +1,65 @@
 //! The dashboards and rules that we ship against a real Prometheus that scrapes the demo.
 //!
 //! The demo plays for some seconds, ends, and a server starts on what it left behind. So nothing moves
-//! while the panels are compared with the ledger, and a restart lies within the time range that they show.
+//! while the panels are compared with the ledger, and a restart lies within the time range that they show. A
+//! second Prometheus scrapes by protobuf and must have read the same.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "support/prometheus.rs"]
+mod prometheus;
 mod support;
 
-use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use prometheus::{Prometheus, Setup, demo, shipped_rules, value_of};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::Value;
 use spantally_tests::dashboards;
-use spantally_tests::fixtures::repository;
 use spantally_tests::promql::substituted;
-use support::{PATIENCE, Server, free_address, get};
+use support::{PATIENCE, Server, free_address};
 
 /// How long the demo begins new jobs.
 const DEMO_SECONDS: u32 = 20;
 
-/// Panels that are empty when nothing went wrong: their queries must answer, not hold anything.
-const MAY_BE_EMPTY: [&str; 0] = [];
+/// A budget and an account that the demo spends.
+const CONFIG: &str = "
+budgets:
+  - {name: everything, limit: 1000, currency: USD, period: year}
+  - {name: video, limit: 100, currency: USD, period: month, scope: {provider: fal}}
+prepaid:
+  - {name: runway, unit: credit, balance: 100000, as_of: 2026-01-01, scope: {provider: runway}}
+";
 
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already; there is nobody to tell.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Prometheus {
-    /// Scrapes `target` each second, with our rules.
-    fn start(directory: &Path, target: SocketAddr) -> Self {
-        let address = free_address();
-        let rules = repository().canonicalize().unwrap().join("grafana/prometheus/rules/*.yaml");
-        let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\n\
-             scrape_configs: [{{job_name: spantally, static_configs: [{{targets: ['{target}']}}]}}]\n",
-            rules.display()
-        );
-        let file = directory.join("prometheus.yml");
-        std::fs::write(&file, config).unwrap();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.join("tsdb").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("prometheus cannot be started ({error}); it is a Debian package"));
-        let prometheus = Self { child, address };
-        let began = Instant::now();
-        while get(address, "/-/ready").is_none_or(|(status, _)| status != 200) {
-            assert!(began.elapsed() < PATIENCE, "Prometheus is not ready");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        prometheus
-    }
-
-    #[track_caller]
-    fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
-        let mut query = String::new();
-        for (name, value) in parameters {
-            let _ = write!(query, "&{name}=");
-            for byte in value.bytes() {
-                let _ = write!(query, "%{byte:02x}");
-            }
-        }
-        let (status, body) = get(self.address, &format!("{path}?{}", query.trim_start_matches('&'))).unwrap();
-        assert_eq!(status, 200, "{parameters:?}: {body}");
-        serde_json::from_str::<Value>(&body).unwrap()["data"].take()
-    }
-
-    /// Every series of an instant query.
-    #[track_caller]
-    fn series(&self, query: &str) -> Vec<Value> {
-        self.ask("/api/v1/query", &[("query", query)])["result"].as_array().unwrap().clone()
-    }
-
-    /// The only value of an instant query.
-    #[track_caller]
-    fn number(&self, query: &str) -> f64 {
-        let series = self.series(query);
-        assert_eq!(series.len(), 1, "{query}: {series:?}");
-        value_of(&series[0])
-    }
-}
-
-fn value_of(series: &Value) -> f64 {
-    series["value"][1].as_str().unwrap().parse().unwrap()
-}
-
-/// Plays the demo to its end and returns what it printed.
-fn demo(directory: &Path, admin: SocketAddr) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_spantally"))
-        .args(["demo", "--seconds", &DEMO_SECONDS.to_string(), "--rate", "12", "--any-port"])
-        .args(["--data-dir", &directory.join("data").display().to_string()])
-        .args(["--set", &format!("exporters.prometheus.endpoint={admin}")])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "spantally demo: {}\n{said}", output.status);
-    said
-}
+/// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a
+/// budget's period: their queries must answer, not hold anything.
+const MAY_BE_EMPTY: [&str; 6] = [
+    "What changed, $currency",
+    "Queue and refusals",
+    "Revised and late jobs, per hour",
+    "Spans by what became of them, per second",
+    "Highest forecast",
+    "Budgets",
+];
 
 /// Title and query of every target, as the dashboard sends it.
-fn queries(range: &str) -> Vec<(String, String)> {
+fn queries(seconds: u64) -> Vec<(String, String)> {
     let mut queries = Vec::new();
+    let (range, number) = (format!("{seconds}s"), seconds.to_string());
+    let values = [
+        ("__rate_interval", &*range),
+        ("__range_s", &*number),
+        ("__range", &*range),
+        ("currency", "USD"),
+        ("compare", "1h"),
+    ];
     for dashboard in dashboards::all() {
         let dashboard: Value = serde_json::from_str(&dashboard.to_text()).unwrap();
         for panel in dashboard["panels"].as_array().unwrap() {
-            for target in panel["targets"].as_array().unwrap() {
-                let values = [("__rate_interval", range), ("__range", range), ("currency", "USD")];
+            for target in panel["targets"].as_array().into_iter().flatten() {
                 let query = substituted(target["expr"].as_str().unwrap(), &values);
                 queries.push((panel["title"].as_str().unwrap().to_owned(), query));
             }
@@ -135,8 +68,8 @@ fn queries(range: &str) -> Vec<(String, String)> {
     queries
 }
 
-fn query_of(panel: &str, range: &str) -> String {
-    let mut of_panel = queries(range).into_iter().filter(|(title, _)| title == panel);
+fn query_of(panel: &str, seconds: u64) -> String {
+    let mut of_panel = queries(seconds).into_iter().filter(|(title, _)| title == panel);
     of_panel.next().unwrap_or_else(|| panic!("no panel {panel}")).1
 }
 
@@ -154,13 +87,43 @@ fn charged(jobs: &[Value], wanted: impl Fn(&str) -> bool) -> Decimal {
 fn panels_show_the_demo_and_equal_the_ledger() {
     let directory = tempfile::tempdir().unwrap();
     let (admin, began) = (free_address(), Instant::now());
-    let prometheus = Prometheus::start(directory.path(), admin);
-    let said = demo(directory.path(), admin);
-    let server = Server::start_at(directory.path(), admin);
-    wait_for_scrapes(&prometheus, 5);
-    let range = format!("{}s", began.elapsed().as_secs() + 5);
+    let config = directory.path().join("spantally.yaml");
+    std::fs::write(&config, CONFIG).unwrap();
+    let text = Setup { features: "exemplar-storage", rules: Some(shipped_rules()), alertmanager: None };
+    let protobuf = Setup { features: "exemplar-storage,native-histograms", ..Setup::default() };
+    let text = Prometheus::start(&directory.path().join("text"), admin, &text);
+    let protobuf = Prometheus::start(&directory.path().join("protobuf"), admin, &protobuf);
+    let said = demo(directory.path(), admin, DEMO_SECONDS, &config);
+    let server = Server::start_configured(directory.path(), admin, &config);
+    wait_for_scrapes(&text, 5);
+    wait_for_scrapes(&protobuf, 5);
+    // Longer than since the beginning: the first scrape is within it however slowly queries are answered.
+    let seconds = began.elapsed().as_secs() + 120;
 
-    let empty: Vec<String> = queries(&range)
+    let total = assert_panels_equal_the_ledger(&text, &server, seconds);
+    assert_no_panel_is_empty(&text, seconds, &said);
+    check_metrics(&server.page("/metrics"));
+    for group in text.ask("/api/v1/rules", &[])["groups"].as_array().unwrap() {
+        for rule in group["rules"].as_array().unwrap() {
+            assert_eq!(rule["health"], "ok", "{rule}");
+        }
+    }
+    // A year has begun long ago and its budget was not there: it is read from the ledger.
+    let spent = server.metric("spantally_budget_spent", &["budget=\"everything\""]);
+    assert_eq!(spent, total);
+
+    for prometheus in [&text, &protobuf] {
+        assert_exemplars_lead_to_a_job(prometheus, &server);
+    }
+    let all = "count by (__name__) ({__name__=~\"spantally_(job|cost|budget|spans).*\"})";
+    assert_eq!(names(&protobuf, all), names(&text, all), "both formats have the same series");
+    let cost = "sum(spantally_cost_total) - sum(spantally_cost_reversed_total)";
+    let sums = [text.number(cost), protobuf.number(cost)];
+    assert!((sums[0] - sums[1]).abs() < 1e-9, "{sums:?}");
+}
+
+fn assert_no_panel_is_empty(prometheus: &Prometheus, seconds: u64, said: &str) {
+    let empty: Vec<String> = queries(seconds)
         .into_iter()
         .filter(|(title, query)| {
             let series = prometheus.series(query);
@@ -170,30 +133,61 @@ fn panels_show_the_demo_and_equal_the_ledger() {
         .map(|(title, query)| format!("{title}: {query}"))
         .collect();
     assert!(empty.is_empty(), "panels without data:\n{}\n{said}", empty.join("\n"));
+}
 
+/// Returns the ledger's total.
+fn assert_panels_equal_the_ledger(prometheus: &Prometheus, server: &Server, seconds: u64) -> Decimal {
     let jobs = server.jobs("&state=settled");
     let total = charged(&jobs, |_| true);
-    assert!(total > Decimal::ZERO, "{said}");
+    assert!(total > Decimal::ZERO);
     // what the counters say is the ledger's sum to the last unit
     let counted = server.metric("spantally_cost_total", &["currency=\"USD\""])
         - server.metric("spantally_cost_reversed_total", &["currency=\"USD\""]);
     assert_eq!(counted, total);
     // `increase` estimates the ends of its range: up to one scrape in some forty at either end
     let waste = charged(&jobs, |cause| !matches!(cause, "delivered" | "unverified"));
-    let spend = prometheus.number(&query_of("Spend", &range));
-    assert_near("Spend", spend, total.to_f64().unwrap());
-    assert_near("Jobs", prometheus.number(&query_of("Jobs", &range)), jobs.len() as f64);
-    let share = prometheus.number(&query_of("Waste share", &range));
-    assert_near("Waste share", share, (waste / total).to_f64().unwrap());
-    let causes: f64 = prometheus.series(&query_of("Spend by provider", &range)).iter().map(value_of).sum();
-    assert_near("Spend by provider", causes, total.to_f64().unwrap());
+    let retry = charged(&jobs, |cause| matches!(cause, "retry" | "timeout_resubmit" | "duplicate"));
+    let number = |panel: &str| prometheus.number(&query_of(panel, seconds));
+    let dollars = |amount: Decimal| amount.to_f64().unwrap();
+    assert_near("Spend", number("Spend, $currency"), dollars(total));
+    assert_near("Waste", number("Waste, $currency"), dollars(waste));
+    assert_near("Retry", number("Retry-driven spend, $currency"), dollars(retry));
+    assert_near("Jobs", number("Jobs"), jobs.len() as f64);
+    assert_near("Waste share", number("Waste share"), dollars(waste / total));
+    let by_provider = prometheus.series(&query_of("Spend by provider, $currency", seconds));
+    assert_near("Spend by provider", by_provider.iter().map(value_of).sum(), dollars(total));
+    total
+}
 
-    check_metrics(&server.page("/metrics"));
-    for rule in prometheus.ask("/api/v1/rules", &[])["groups"].as_array().unwrap() {
-        for rule in rule["rules"].as_array().unwrap() {
-            assert_eq!(rule["health"], "ok", "{rule}");
-        }
-    }
+/// From a point on *Job duration* to the job that the ledger has.
+fn assert_exemplars_lead_to_a_job(prometheus: &Prometheus, server: &Server) {
+    let now = prometheus.number("vector(time())");
+    let (start, end) = ((now - 600.0).to_string(), now.to_string());
+    let query = ("query", "spantally_job_duration_seconds_bucket");
+    let found = prometheus.ask("/api/v1/query_exemplars", &[query, ("start", &start), ("end", &end)]);
+    let exemplars: Vec<&Value> =
+        found.as_array().unwrap().iter().flat_map(|series| series["exemplars"].as_array().unwrap()).collect();
+    let labels = &exemplars.first().expect("exemplars were stored")["labels"];
+    let job = labels["job_id"].as_str().unwrap();
+    let document = server.page(&format!("/api/v1/jobs/{job}"));
+    let (trace, span) = (labels["trace_id"].as_str().unwrap(), labels["span_id"].as_str().unwrap());
+    assert!(document.contains(&format!("{trace}:{span}")), "{labels} is not in {document}");
+}
+
+/// Metric names with how many series each has.
+fn names(prometheus: &Prometheus, query: &str) -> Vec<(String, String)> {
+    let mut names: Vec<(String, String)> = prometheus
+        .series(query)
+        .iter()
+        .map(|series| {
+            let name = series["metric"]["__name__"].as_str().unwrap();
+            (name.to_owned(), series["value"][1].as_str().unwrap().to_owned())
+        })
+        // Only OpenMetrics has the start of a counter as a series.
+        .filter(|(name, _)| !name.ends_with("_created"))
+        .collect();
+    names.sort();
+    names
 }
 
 /// promtool's opinion of names, types and help texts.

@@ -27,6 +27,7 @@ mod list;
 mod read;
 mod rows;
 mod runs;
+mod spend;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -35,6 +36,7 @@ use crate::sqlite::Schema;
 pub use list::{JobFilter, ListedJob};
 pub use read::{LedgerReader, Published, SettledRow};
 pub use rows::{ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobRow, TurnRow};
+pub use spend::SpendRow;
 pub use write::Ledger;
 
 const SCHEMA: Schema = Schema {

@@ -28,5 +28,5 @@ pub use error::StoreError;
 pub use journal::{Dropped, Journal, JournalOptions, Seq, SqliteJournal};
 pub use ledger::{
     ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob,
-    Published, SettledRow, TurnRow,
+    Published, SettledRow, SpendRow, TurnRow,
 };

@@ -1,16 +1,28 @@
 //! The Grafana dashboards as code: what `grafana/dashboards/` holds is written by `cargo run -p
 //! spantally-tests --bin dashboards`, and a test fails when it differs.
 //!
-//! [`query`] makes PromQL from the metrics' names, [`panel`] makes panels, [`overview`] is the first
-//! dashboard. The classic JSON model is used, which Grafana 10 to 13 load from a file.
+//! [`query`] makes PromQL from the metrics' names, [`panel`] makes panels, [`table`] those with rows and
+//! columns, [`palette`] gives a cause its colour, [`variables`] what the viewer may choose. Each dashboard
+//! answers one question: [`overview`] what is spent, [`waste`] what of it for nothing, [`jobs`] whether jobs
+//! flow, [`budgets`] whether the money lasts and the numbers are sure, [`voice`] what a minute costs,
+//! [`pipeline`] whether Spantally itself is well. The classic JSON model is used, which Grafana 10 to 13 load
+//! from a file.
 
+pub mod budgets;
+pub mod jobs;
 pub mod overview;
+pub mod palette;
 pub mod panel;
+pub mod pipeline;
 pub mod query;
+pub mod table;
+pub mod variables;
+pub mod voice;
+pub mod waste;
 
 use serde_json::{Value, json};
 
-use panel::{Panel, SOURCE, source};
+use panel::{Panel, source};
 
 /// A dashboard and the name of its file in `grafana/dashboards/`.
 pub struct Dashboard {
@@ -30,7 +42,14 @@ pub struct Dashboard {
 
 /// Every dashboard.
 pub fn all() -> Vec<Dashboard> {
-    vec![overview::dashboard()]
+    vec![
+        overview::dashboard(),
+        waste::dashboard(),
+        jobs::dashboard(),
+        budgets::dashboard(),
+        voice::dashboard(),
+        pipeline::dashboard(),
+    ]
 }
 
 impl Dashboard {
@@ -43,7 +62,7 @@ impl Dashboard {
             "fiscalYearStartMonth": 0,
             "graphTooltip": 1,
             "id": null,
-            "links": [],
+            "links": [others()],
             "panels": self.placed(),
             "refresh": "30s",
             "schemaVersion": 39,
@@ -91,45 +110,18 @@ fn firing_alerts() -> Value {
     })
 }
 
-/// The variable that chooses the Prometheus.
-pub fn source_variable() -> Value {
+/// The other dashboards, with the same time range and variables.
+fn others() -> Value {
     json!({
-        "hide": 0,
-        "label": "Data source",
-        "name": SOURCE,
-        "query": "prometheus",
-        "refresh": 1,
-        "regex": "",
-        "type": "datasource",
+        "asDropdown": false,
+        "icon": "external link",
+        "includeVars": true,
+        "keepTime": true,
+        "tags": ["spantally"],
+        "targetBlank": false,
+        "title": "Spantally",
+        "tooltip": "",
+        "type": "dashboards",
+        "url": "",
     })
-}
-
-/// A variable with the values of a label; several or all may be chosen.
-pub fn label_variable(name: &str, title: &str, metric_selector: &str) -> Value {
-    let query = format!("label_values({metric_selector}, {name})");
-    json!({
-        "allValue": ".*",
-        "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
-        "datasource": source(),
-        "definition": query,
-        "hide": 0,
-        "includeAll": true,
-        "label": title,
-        "multi": true,
-        "name": name,
-        "query": {"query": query, "refId": "StandardVariableQuery"},
-        "refresh": 2,
-        "sort": 1,
-        "type": "query",
-    })
-}
-
-/// A variable with the values of a label of which exactly one is chosen.
-pub fn single_label_variable(name: &str, title: &str, metric_selector: &str, first: &str) -> Value {
-    let mut variable = label_variable(name, title, metric_selector);
-    variable["multi"] = false.into();
-    variable["includeAll"] = false.into();
-    variable["allValue"] = Value::Null;
-    variable["current"] = json!({"selected": true, "text": first, "value": first});
-    variable
 }

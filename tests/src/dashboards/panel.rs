@@ -25,6 +25,7 @@ pub struct Panel {
     overrides: Vec<Value>,
     options: Value,
     transformations: Vec<Value>,
+    links: Vec<Value>,
 }
 
 impl Panel {
@@ -40,12 +41,18 @@ impl Panel {
             overrides: Vec::new(),
             options: json!({}),
             transformations: Vec::new(),
+            links: Vec::new(),
         }
+    }
+
+    /// A line across the dashboard that names the panels below it.
+    pub fn row(title: &'static str) -> Self {
+        Self::new("row", title, "", (24, 1))
     }
 
     /// One number for the dashboard's time range.
     pub fn stat(title: &'static str, description: &'static str) -> Self {
-        let mut panel = Self::new("stat", title, description, (6, 4));
+        let mut panel = Self::new("stat", title, description, (6, 3));
         panel.options = json!({
             "colorMode": "value",
             "graphMode": "none",
@@ -67,6 +74,7 @@ impl Panel {
         let mut panel = Self::new("timeseries", title, description, size);
         panel.defaults["color"] = json!({"mode": "palette-classic"});
         panel.defaults["custom"] = json!({
+            "axisSoftMin": 0,
             "drawStyle": if stacked { "bars" } else { "line" },
             "fillOpacity": if stacked { 80 } else { 0 },
             "lineWidth": if stacked { 0 } else { 2 },
@@ -86,7 +94,7 @@ impl Panel {
         panel.defaults["min"] = 0.into();
         panel.options = json!({
             "displayMode": "basic",
-            "minVizHeight": 16,
+            "minVizHeight": 10,
             "minVizWidth": 8,
             "namePlacement": "left",
             "orientation": "horizontal",
@@ -122,6 +130,19 @@ impl Panel {
         self.target(expression, legend, "time_series", false)
     }
 
+    /// Adds a query for the buckets of a histogram: one bar for each, not cumulative.
+    pub fn buckets(self, expression: &str) -> Self {
+        self.target(expression, "{{le}}", "heatmap", true)
+    }
+
+    /// Asks for exemplars too: points that lead to a trace and a job.
+    pub fn exemplars(mut self) -> Self {
+        for target in &mut self.targets {
+            target["exemplar"] = true.into();
+        }
+        self
+    }
+
     fn target(mut self, expression: &str, legend: &str, format: &str, instant: bool) -> Self {
         let reference = char::from(b'A' + self.targets.len() as u8).to_string();
         let mut target = json!({
@@ -144,6 +165,25 @@ impl Panel {
         self
     }
 
+    /// Columns and rows of the grid.
+    pub fn size(mut self, width: u32, height: u32) -> Self {
+        (self.width, self.height) = (width, height);
+        self
+    }
+
+    /// A link of the whole panel, in its corner.
+    pub fn link(mut self, title: &str, url: &str) -> Self {
+        self.links.push(json!({"targetBlank": false, "title": title, "url": url}));
+        self
+    }
+
+    /// A word in place of a value.
+    pub fn word_for(mut self, value: &str, word: &str, color: &str) -> Self {
+        let shown = json!({"color": color, "text": word});
+        self.defaults["mappings"] = json!([{"type": "value", "options": {value: shown}}]);
+        self
+    }
+
     /// Unit and places after the point, in Grafana's names.
     pub fn unit(mut self, unit: &str, decimals: u32) -> Self {
         self.defaults["unit"] = unit.into();
@@ -161,8 +201,15 @@ impl Panel {
     }
 
     /// A dashed line at a value of a time series.
-    pub fn threshold_line(mut self, at: f64) -> Self {
-        let steps = json!([{"color": "transparent", "value": null}, {"color": "red", "value": at}]);
+    pub fn threshold_line(self, at: f64) -> Self {
+        self.threshold_lines(&[(at, "red")])
+    }
+
+    /// Dashed lines at values of a time series.
+    pub fn threshold_lines(mut self, lines: &[(f64, &str)]) -> Self {
+        let lines = lines.iter().map(|(value, color)| json!({"color": color, "value": value}));
+        let below = json!({"color": "transparent", "value": null});
+        let steps: Vec<Value> = std::iter::once(below).chain(lines).collect();
         self.defaults["thresholds"] = json!({"mode": "absolute", "steps": steps});
         self.defaults["custom"]["thresholdsStyle"] = json!({"mode": "dashed"});
         self
@@ -172,6 +219,22 @@ impl Panel {
     pub fn axis(mut self, min: f64, reaches: f64) -> Self {
         self.defaults["min"] = min.into();
         self.defaults["custom"]["axisSoftMax"] = reaches.into();
+        self
+    }
+
+    /// The value at which a bar is full.
+    pub fn scale_to(mut self, max: f64) -> Self {
+        self.defaults["max"] = max.into();
+        self
+    }
+
+    /// Dashes for the series whose names match.
+    pub fn dashed(mut self, names: &str) -> Self {
+        let style = json!({"dash": [8, 8], "fill": "dash"});
+        self.overrides.push(json!({
+            "matcher": {"id": "byRegexp", "options": format!("/{names}/")},
+            "properties": [{"id": "custom.lineStyle", "value": style}],
+        }));
         self
     }
 
@@ -218,6 +281,16 @@ impl Panel {
     }
 
     pub(super) fn to_json(&self, id: usize, place: &Value) -> Value {
+        if self.kind == "row" {
+            return json!({
+                "collapsed": false,
+                "gridPos": place,
+                "id": id,
+                "panels": [],
+                "title": self.title,
+                "type": "row",
+            });
+        }
         let mut panel = json!({
             "datasource": source(),
             "description": self.description,
@@ -229,6 +302,9 @@ impl Panel {
             "title": self.title,
             "type": self.kind,
         });
+        if !self.links.is_empty() {
+            panel["links"] = self.links.clone().into();
+        }
         if !self.transformations.is_empty() {
             panel["transformations"] = self.transformations.clone().into();
         }

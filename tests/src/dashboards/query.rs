@@ -10,8 +10,22 @@ pub const FOLLOWED: [&str; 5] = ["job", "instance", "provider", "model", "servic
 
 /// A selector that follows the variables and has further matchers.
 pub fn selector(metric: &str, matchers: &str) -> String {
+    following(&FOLLOWED, metric, matchers)
+}
+
+/// The same for a metric that has no label but those of the scrape.
+pub fn own(metric: &str, matchers: &str) -> String {
+    following(&FOLLOWED[..2], metric, matchers)
+}
+
+/// The same for a metric that knows its provider and no more.
+pub fn of_provider(metric: &str, matchers: &str) -> String {
+    following(&FOLLOWED[..3], metric, matchers)
+}
+
+fn following(labels: &[&str], metric: &str, matchers: &str) -> String {
     let mut text = format!("{metric}{{");
-    for (index, label) in FOLLOWED.iter().enumerate() {
+    for (index, label) in labels.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         // writing to a String cannot fail
         let _ = write!(text, "{comma}{label}=~\"${label}\"");
@@ -29,6 +43,8 @@ pub fn selector(metric: &str, matchers: &str) -> String {
 pub enum Growth {
     /// What was added within the dashboard's time range.
     InRange,
+    /// The same, as long before as the variable *Compare with* says.
+    InRangeBefore,
     /// Per second, over the panel's resolution.
     PerSecond,
     /// Per hour, over the panel's resolution.
@@ -55,19 +71,57 @@ impl Net {
         let sides = format!("{} - {}", self.side(self.metric), self.side(&reversed));
         match self.growth {
             Growth::PerHour => format!("({sides}) * 3600"),
-            Growth::InRange | Growth::PerSecond => sides,
+            Growth::InRange | Growth::InRangeBefore | Growth::PerSecond => sides,
         }
     }
 
     fn side(self, metric: &str) -> String {
         let by = if self.by.is_empty() { String::new() } else { format!(" by ({})", self.by.join(", ")) };
         let (function, range) = match self.growth {
-            Growth::InRange => ("increase", "$__range"),
-            Growth::PerSecond | Growth::PerHour => ("rate", "$__rate_interval"),
+            Growth::InRange => ("increase", "[$__range]"),
+            Growth::InRangeBefore => ("increase", "[$__range] offset $compare"),
+            Growth::PerSecond | Growth::PerHour => ("rate", "[$__rate_interval]"),
         };
         let counter = selector(&format!("{metric}_total"), self.matchers);
-        format!("sum{by} ({function}({counter}[{range}]))")
+        format!("sum{by} ({function}({counter}{range}))")
     }
+}
+
+/// Growth of a counter within the time range, less its reversals.
+pub fn in_range(metric: &'static str, matchers: &'static str, by: &'static [&'static str]) -> String {
+    Net { metric, matchers, growth: Growth::InRange, by }.query()
+}
+
+/// Growth of a counter over time, less its reversals, in an hour.
+pub fn per_hour(metric: &'static str, matchers: &'static str, by: &'static [&'static str]) -> String {
+    Net { metric, matchers, growth: Growth::PerHour, by }.query()
+}
+
+/// Growth of a counter over time, less its reversals, in a second: for ratios.
+pub fn per_second(metric: &'static str, matchers: &'static str, by: &'static [&'static str]) -> String {
+    Net { metric, matchers, growth: Growth::PerSecond, by }.query()
+}
+
+/// A quantile of a histogram over time, by the labels that are given.
+pub fn quantile(q: &str, histogram: &str, window: &str, by: &str) -> String {
+    let buckets = selector(&format!("{histogram}_bucket"), "");
+    let by = if by.is_empty() { "le".to_owned() } else { format!("{by}, le") };
+    format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}])))")
+}
+
+/// The buckets of a histogram within the time range.
+pub fn buckets(histogram: &str) -> String {
+    let buckets = selector(&format!("{histogram}_bucket"), "");
+    format!("sum by (le) (increase({buckets}[$__range]))")
+}
+
+/// The mean of a histogram over time, by the labels that are given.
+pub fn mean(histogram: &str, window: &str, by: &str) -> String {
+    let part = |part: &str| {
+        let counter = selector(&format!("{histogram}_{part}"), "");
+        format!("sum by ({by}) (rate({counter}[{window}]))")
+    };
+    ratio(&part("sum"), &format!("{} > 0", part("count")))
 }
 
 /// One query over another; 0 over 0 is shown as no value, not as 0.

@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Listen on free ports of the system's choice instead of 4317, 4318 and 9464.
     #[arg(long)]
     any_port: bool,
+    /// Configuration file, for budgets and whatever else the demo does not set itself.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Override one field of the configuration, as for `spantally serve`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -54,7 +57,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         None => Some(tempfile::Builder::new().prefix("spantally-demo-").tempdir()?),
     };
     let directory = args.data_dir.clone().or_else(|| Some(temporary.as_ref()?.path().to_owned()));
-    let config = Config::load(None, &fields(args, directory.as_deref()))?;
+    let config = Config::load(args.config.as_deref(), &fields(args, directory.as_deref()))?;
     telemetry::init(config.settings.logs);
     runtime()?.block_on(async {
         let signals = Signals::catch()?;

@@ -3,6 +3,8 @@
 //! Every leaf is text with its place. YAML types are not asked for, because a leaf may be `${env:NAME}`; what
 //! the text must be is decided by [`super::resolve`]. A key that is not here is an error.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
@@ -28,6 +30,8 @@ sections! {
         exporters: Option<Exporters>,
         storage: Option<Storage>,
         providers: Option<Providers>,
+        budgets: Option<Vec<Spanned<Budget>>>,
+        prepaid: Option<Vec<Spanned<Account>>>,
         service: Option<Service>,
     }
     Receivers { otlp: Option<Otlp> }
@@ -79,6 +83,26 @@ sections! {
     Prometheus { endpoint: Leaf, max_label_sets: Leaf }
     Storage { directory: Leaf }
     Providers { directory: Leaf }
+    Budget {
+        name: Leaf,
+        limit: Leaf,
+        currency: Leaf,
+        unit: Leaf,
+        period: Leaf,
+        time_zone: Leaf,
+        scope: Option<BTreeMap<String, Spanned<String>>>,
+    }
+    Account {
+        name: Leaf,
+        currency: Leaf,
+        unit: Leaf,
+        balance: Leaf,
+        as_of: Leaf,
+        expires: Leaf,
+        top_ups: Option<Vec<Spanned<TopUp>>>,
+        scope: Option<BTreeMap<String, Spanned<String>>>,
+    }
+    TopUp { amount: Leaf, at: Leaf, expires: Leaf }
     Service { telemetry: Option<Telemetry> }
     Telemetry { logs: Option<Logs> }
     Logs { level: Leaf, encoding: Leaf }

@@ -8,6 +8,7 @@
 //!
 //! Next in the flow: [`crate::app`] builds the server from a [`Config`].
 
+mod budgets;
 mod env;
 mod error;
 mod file;

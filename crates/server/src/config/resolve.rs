@@ -82,6 +82,7 @@ impl Resolver<'_> {
             &file.providers.unwrap_or_default(),
             &mut settings,
         )?;
+        self.budgets(file.budgets, file.prepaid, &mut settings)?;
         let telemetry = file.service.and_then(|section| section.telemetry);
         self.logs(&telemetry.and_then(|section| section.logs).unwrap_or_default(), &mut settings)?;
         Ok(settings)

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use spantally_providers::CorrelationConfig;
 
 use super::text::Endpoint;
+use crate::budgets::{AccountDefinition, BudgetDefinition};
 
 /// The resolved configuration. Its default is the server without a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +31,10 @@ pub struct Settings {
     pub storage: Storage,
     /// Provider files beside the built-in ones.
     pub providers: ProviderFiles,
+    /// Limits for what is spent.
+    pub budgets: Vec<BudgetDefinition>,
+    /// Prepaid balances.
+    pub prepaid: Vec<AccountDefinition>,
     /// Our own log.
     pub logs: Logs,
 }

@@ -110,6 +110,26 @@ fn webhook_paths_are_read() {
 }
 
 #[test]
+fn budgets_and_accounts_are_read() {
+    let config = read(
+        "processors: {spantally: {labels: [team]}}\n\
+         budgets: [{name: video, limit: 99.50, currency: USD, period: quarter, time_zone: Europe/Berlin, \
+         scope: {team: clips}}]\n\
+         prepaid: [{name: runway, unit: credit, balance: 12000, as_of: 2026-11-01, top_ups: [{amount: 5, \
+         at: 2026-11-02T09:00:00+01:00, expires: 2027-11-02}]}]",
+    );
+    let budget = &config.settings.budgets[0];
+    assert_eq!((budget.limit.to_string(), budget.period.as_str()), ("99.50".to_owned(), "quarter"));
+    assert_eq!(budget.time_zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(budget.scope.labels, [("team".to_owned(), "clips".to_owned())]);
+    let account = &config.settings.prepaid[0];
+    let seconds = |moment: spantally_stitch::UnixNanos| moment.0 / 1_000_000_000;
+    assert_eq!((account.measure.name(), seconds(account.as_of)), ("credit", 1_793_491_200));
+    assert_eq!(seconds(account.top_ups[0].at), 1_793_491_200 + 86_400 + 8 * 3600);
+    assert_eq!(account.top_ups[0].expires.map(seconds), Some(1_825_113_600));
+}
+
+#[test]
 fn the_command_line_wins() {
     let config = read_with("storage: {directory: one}", &["storage.directory=two"]);
     assert_eq!(config.settings.storage.directory, Path::new("two"));

@@ -195,6 +195,8 @@ macro_rules! one_word_of {
         }
     };
 }
+pub(super) use one_word_of;
+
 one_word_of!(LogLevel);
 one_word_of!(LogEncoding);
 

@@ -346,7 +346,7 @@ impl Books {
 fn exemplar(job: &Job, value: Decimal, at: UnixNanos) -> Option<Exemplar> {
     let first_call = job.attempts.iter().flat_map(|attempt| &attempt.calls).map(|call| call.span).next();
     let span = first_call.or_else(|| job.spans.first().copied())?;
-    Some(Exemplar { trace_id: span.trace, job_id: job.id, value, at })
+    Some(Exemplar { trace_id: span.trace, span_id: span.span, job_id: job.id, value, at })
 }
 
 fn whole(job: &Job, bill: &Bill, revision: u32) -> Detail {

@@ -58,6 +58,7 @@ use self::spans::SpanCounts;
 use self::turns::Turns;
 use self::windows::CostWindows;
 use crate::batch::Spares;
+use crate::budgets::Budgets;
 use crate::commit::CommitMessage;
 use crate::export::{LabelSets, Registry};
 use crate::record::encode_evidence;
@@ -108,6 +109,7 @@ pub struct Core {
     /// The first of the open jobs, and how many there are.
     open: Vec<OpenJob>,
     open_count: usize,
+    budgets: Budgets,
     applied: Seq,
     now: UnixNanos,
     /// How many label sets the ledger has, and how many overflows are counted.
@@ -132,6 +134,7 @@ impl Core {
             spans,
             open: Vec::new(),
             open_count: 0,
+            budgets: Budgets::default(),
             applied: Seq::default(),
             now: UnixNanos::default(),
             saved_sets: 0,
@@ -151,6 +154,11 @@ impl Core {
     /// Where the core gives back the room of evidence that it applied.
     pub fn spares(&self) -> Spares {
         self.spares.clone()
+    }
+
+    /// Watches budgets and prepaid accounts. To be called before the ledger is taken back.
+    pub fn set_budgets(&mut self, budgets: Budgets) {
+        self.budgets = budgets;
     }
 
     /// Takes a group that is durable. Groups come in the order of the journal.
@@ -184,6 +192,7 @@ impl Core {
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
         self.now = self.now.max(now);
         self.books.go_on();
+        self.budgets.turn(&self.books.registry, self.now);
         let (mut settled, mut any) = (Vec::new(), false);
         for shard in &mut self.shards {
             let (changes, more) = shard.advance_some(self.now, limit);
@@ -214,6 +223,7 @@ impl Core {
         self.open_count = tally.count;
         self.open = books.show_open(tally, now);
         self.books.show_time(self.now);
+        self.budgets.show(&mut self.books.registry, self.now);
         self.count_label_sets();
     }
 

@@ -74,6 +74,7 @@ impl Core {
         restored?;
         self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
         self.applied = ledger.applied();
+        self.budgets.restore(ledger, &self.books.registry, self.now)?;
         Ok(())
     }
 

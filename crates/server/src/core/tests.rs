@@ -1,6 +1,7 @@
 //! The core on hand-made evidence, with a real ledger file where a file matters.
 
 mod accounting;
+mod budgets;
 mod fixture;
 mod restart;
 mod revision;

@@ -1,7 +1,7 @@
 //! Which format a scraper wants: content negotiation by `Accept`, with its weights.
 //!
-//! Prometheus lists what it reads with falling `q`. What we do not write (protobuf) is passed over; what we
-//! cannot make sense of gets text 0.0.4, which every scraper reads. The names of our metrics and labels are
+//! Prometheus lists what it reads with falling `q`. What we do not write is passed over; what we cannot make
+//! sense of gets text 0.0.4, which every scraper reads. The names of our metrics and labels are
 //! legal in every escaping scheme, so the scheme asked for is the one we answer with.
 
 /// A format of the page.
@@ -12,6 +12,8 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0, with the escaping scheme that was asked for.
     OpenMetrics(Escaping),
+    /// Length-delimited `io.prometheus.client.MetricFamily`.
+    Protobuf(Escaping),
 }
 
 /// How a scraper wants names escaped that are not legal in the older character set. None of ours is.
@@ -30,14 +32,19 @@ pub enum Escaping {
 }
 
 impl Escaping {
+    const NAMED: [(Self, &'static str); 4] = [
+        (Self::AllowUtf8, "allow-utf-8"),
+        (Self::Underscores, "underscores"),
+        (Self::Dots, "dots"),
+        (Self::Values, "values"),
+    ];
+
     fn parse(word: &str) -> Self {
-        match word {
-            "allow-utf-8" => Self::AllowUtf8,
-            "underscores" => Self::Underscores,
-            "dots" => Self::Dots,
-            "values" => Self::Values,
-            _ => Self::Unnamed,
-        }
+        Self::NAMED.iter().find(|(_, name)| *name == word).map_or(Self::Unnamed, |(escaping, _)| *escaping)
+    }
+
+    fn as_str(self) -> Option<&'static str> {
+        Self::NAMED.iter().find(|(escaping, _)| *escaping == self).map(|(_, name)| *name)
     }
 }
 
@@ -56,28 +63,32 @@ impl Format {
     }
 
     /// The `Content-Type` of the answer.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics(escaping) => match escaping {
-                Escaping::Unnamed => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                Escaping::AllowUtf8 => {
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
-                }
-                Escaping::Underscores => {
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-                }
-                Escaping::Dots => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots",
-                Escaping::Values => {
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values"
-                }
-            },
+    pub fn content_type(self) -> String {
+        let (media_type, escaping) = match self {
+            Self::Text => ("text/plain; version=0.0.4; charset=utf-8", Escaping::Unnamed),
+            Self::OpenMetrics(escaping) => {
+                ("application/openmetrics-text; version=1.0.0; charset=utf-8", escaping)
+            }
+            Self::Protobuf(escaping) => (
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                 encoding=delimited",
+                escaping,
+            ),
+        };
+        match escaping.as_str() {
+            Some(escaping) => format!("{media_type}; escaping={escaping}"),
+            None => media_type.to_owned(),
         }
     }
 
     /// Whether this is OpenMetrics.
     pub fn is_openmetrics(self) -> bool {
         matches!(self, Self::OpenMetrics(_))
+    }
+
+    /// Whether this is protobuf.
+    pub fn is_protobuf(self) -> bool {
+        matches!(self, Self::Protobuf(_))
     }
 }
 
@@ -86,6 +97,8 @@ fn parse_range(range: &str) -> Option<(u16, Format)> {
     let mut parts = range.split(';').map(str::trim);
     let media_type = parts.next()?.to_ascii_lowercase();
     let (mut weight, mut version, mut escaping) = (1000, None, Escaping::Unnamed);
+    // Without these two it is some other protobuf.
+    let (mut is_family, mut is_delimited) = (false, false);
     for part in parts {
         let (name, value) = part.split_once('=')?;
         let value = value.trim().trim_matches('"');
@@ -93,15 +106,35 @@ fn parse_range(range: &str) -> Option<(u16, Format)> {
             "q" => weight = parse_weight(value)?,
             "version" => version = Some(value.to_owned()),
             "escaping" => escaping = Escaping::parse(value),
+            "proto" => is_family = value == "io.prometheus.client.MetricFamily",
+            "encoding" => is_delimited = value == "delimited",
             _ => {}
         }
     }
     let format = match (media_type.as_str(), version.as_deref()) {
+        ("application/vnd.google.protobuf", _) if is_family && is_delimited => Format::Protobuf(escaping),
         ("application/openmetrics-text", None | Some("1.0.0")) => Format::OpenMetrics(escaping),
         ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", None) => Format::Text,
         _ => return None,
     };
     Some((weight, format))
+}
+
+/// Whether a scraper takes gzip, by its `Accept-Encoding`.
+pub fn takes_gzip(accept_encoding: Option<&str>) -> bool {
+    let mut any = false;
+    for range in accept_encoding.unwrap_or_default().split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let coding = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1000), parse_weight);
+        let is_wanted = weight.is_some_and(|weight| weight > 0);
+        if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
+            // What is said of it by name holds, whatever is said of all.
+            return is_wanted;
+        }
+        any |= coding == "*" && is_wanted;
+    }
+    any
 }
 
 /// `0`, `1`, `0.5`, `0.125`: up to three digits after the point (RFC 9110, 12.4.2).
@@ -155,7 +188,16 @@ mod tests {
                      application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;\
                      escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
                 ),
-                Format::OpenMetrics(Escaping::AllowUtf8),
+                Format::Protobuf(Escaping::Unnamed),
+            ),
+            // Without its parameters it may be any protobuf.
+            (Some("application/vnd.google.protobuf,text/plain;q=0.1"), Format::Text),
+            (
+                Some(
+                    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text,\
+                     text/plain;q=0.1",
+                ),
+                Format::Text,
             ),
         ] {
             assert_eq!(Format::negotiate(accept), wanted, "{accept:?}");
@@ -170,5 +212,29 @@ mod tests {
             "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
         );
         assert_eq!(Format::Text.content_type(), "text/plain; version=0.0.4; charset=utf-8");
+        let accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                      encoding=delimited;escaping=allow-utf-8";
+        assert_eq!(
+            Format::negotiate(Some(accept)).content_type(),
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+             escaping=allow-utf-8"
+        );
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        for (accept, wanted) in [
+            (None, false),
+            (Some(""), false),
+            (Some("gzip"), true),
+            (Some("deflate, GZIP;q=0.5"), true),
+            (Some("gzip;q=0"), false),
+            (Some("*, gzip;q=0.0"), false),
+            (Some("*;q=0.1"), true),
+            (Some("identity;q=1, *;q=0"), false),
+            (Some("br"), false),
+        ] {
+            assert_eq!(takes_gzip(accept), wanted, "{accept:?}");
+        }
     }
 }

@@ -5,11 +5,15 @@
 //! wants. A counter that a later revision may have to lower has a *twin* for reversals, created in the same
 //! moment, so that `rate(x) - rate(x_reversed)` always finds both sides. Values live in [`super::series`].
 
-use spantally_price::{Basis, UnpricedReason};
-use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
+mod known;
+mod page;
 
-use crate::batch::Transport;
-use crate::intake::RequestEnd;
+use known::{
+    ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
+    bases, bounds, causes, money_bases, outcomes, reasons, refusals, reject_reasons, request_ends, results,
+    sockets, transports, unpriced_reasons,
+};
+pub use page::markdown;
 
 /// What a metric measures over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,69 +63,6 @@ const fn open(name: &'static str) -> Label {
 const fn known(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
     Label { name, known: Some(values) }
 }
-
-fn outcomes() -> Vec<&'static str> {
-    Outcome::ALL.iter().map(|value| value.as_str()).collect()
-}
-
-fn causes() -> Vec<&'static str> {
-    Cause::ALL.iter().map(|value| value.as_str()).collect()
-}
-
-/// Poll, webhook and interrupted are causes of charges, never of attempts.
-fn attempt_causes() -> Vec<&'static str> {
-    let of_charges = [Cause::Poll, Cause::Webhook, Cause::Interrupted];
-    Cause::ALL.iter().filter(|value| !of_charges.contains(value)).map(|value| value.as_str()).collect()
-}
-
-fn acceptances() -> Vec<&'static str> {
-    [Accepted::Yes, Accepted::No, Accepted::Ambiguous].map(Accepted::as_str).to_vec()
-}
-
-fn reasons() -> Vec<&'static str> {
-    FailureReason::ALL.iter().map(|value| value.as_str()).collect()
-}
-
-fn bases() -> Vec<&'static str> {
-    Basis::ALL.iter().map(|value| value.as_str()).collect()
-}
-
-/// Money never has the basis *unpriced*.
-fn money_bases() -> Vec<&'static str> {
-    Basis::ALL.iter().filter(|&&value| value != Basis::Unpriced).map(|value| value.as_str()).collect()
-}
-
-fn bounds() -> Vec<&'static str> {
-    vec!["min", "max"]
-}
-
-/// Transports that have requests.
-fn sockets() -> Vec<&'static str> {
-    Transport::ALL.iter().filter(|&&value| value != Transport::File).map(|value| value.as_str()).collect()
-}
-
-fn request_ends() -> Vec<&'static str> {
-    RequestEnd::ALL.iter().map(|value| value.as_str()).collect()
-}
-
-fn unpriced_reasons() -> Vec<&'static str> {
-    UnpricedReason::ALL.iter().map(|value| value.as_str()).collect()
-}
-
-/// Media jobs run from a second to hours; the coarse end is where time-outs and queues live.
-const DURATION_SECONDS: Kind = Kind::Histogram(&[
-    "1", "2.5", "5", "10", "20", "30", "60", "120", "180", "300", "600", "900", "1800", "3600", "7200",
-]);
-/// Up to a poll each second for half an hour.
-const POLLS: Kind =
-    Kind::Histogram(&["0", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000", "2000"]);
-/// One is the good case; SDKs stop after a few.
-const ATTEMPTS: Kind = Kind::Histogram(&["1", "2", "3", "4", "5", "10", "20"]);
-/// From a tenth of a cent (an image of a small model) to the dearest minute of video, in any currency.
-const COST: Kind = Kind::Histogram(&[
-    "0", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10",
-    "25", "100",
-]);
 
 macro_rules! inventory {
     ($(
@@ -219,6 +160,22 @@ inventory! {
         None, "Time since the prices of a provider were last compared with their source.";
     RateCardInfo = "spantally_rate_card_info", Gauge, None, false, [open("provider"), open("as_of")],
         None, "The prices in use, by the day on which they were last compared with their source.";
+    BudgetLimit = "spantally_budget_limit", Gauge, None, false, [open("budget"), open("currency")],
+        None, "What a budget allows in one of its periods, in the currency of the label.";
+    BudgetSpent = "spantally_budget_spent", Gauge, None, false, [open("budget"), open("currency")],
+        None, "What is spent of a budget in its running period; falls to zero when the next one begins.";
+    BudgetPeriodStart = "spantally_budget_period_start_timestamp_seconds", Gauge, Some("seconds"), false,
+        [open("budget"), open("currency")],
+        None, "When a budget's running period began, in seconds since 1970.";
+    BudgetPeriodEnd = "spantally_budget_period_end_timestamp_seconds", Gauge, Some("seconds"), false,
+        [open("budget"), open("currency")],
+        None, "When a budget's running period ends, in seconds since 1970.";
+    PrepaidBalance = "spantally_prepaid_balance", Gauge, None, false, [open("account"), open("currency")],
+        None, "What is left of a prepaid account; below zero, what was spent beyond it.";
+    PrepaidRunway = "spantally_prepaid_runway_seconds", Gauge, Some("seconds"), false,
+        [open("account"), open("currency")],
+        None,
+        "Time until a prepaid account is empty at the pace of the last day; absent where nothing was spent.";
     SpansReceived = "spantally_spans_received", Counter, None, false, [known("transport", transports)],
         None, "Spans received and made durable.";
     SpansAccepted = "spantally_spans_accepted", Counter, None, false, [known("transport", transports)],
@@ -290,33 +247,6 @@ inventory! {
         None, "The build that is running.";
 }
 
-/// A checkpoint of a small state takes milliseconds; one of a million jobs a second or two.
-const CHECKPOINT_SECONDS: Kind = Kind::Histogram(&[
-    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5",
-]);
-
-/// As the commit counts: a flush of a fast disk takes a tenth of a millisecond, one of a disk at its limit
-/// seconds.
-const COMMIT_SECONDS: Kind = Kind::Histogram(&[
-    "0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.5", "2",
-]);
-
-fn refusals() -> Vec<&'static str> {
-    vec!["overloaded", "storage", "stopping"]
-}
-
-fn transports() -> Vec<&'static str> {
-    Transport::ALL.map(Transport::as_str).to_vec()
-}
-
-fn reject_reasons() -> Vec<&'static str> {
-    crate::batch::RejectReason::ALL.map(crate::batch::RejectReason::as_str).to_vec()
-}
-
-fn results() -> Vec<&'static str> {
-    vec!["ok", "error"]
-}
-
 impl MetricId {
     /// The table's entry.
     pub fn metric(self) -> &'static Metric {
@@ -335,6 +265,10 @@ impl MetricId {
                 | Self::CommitDuration
                 | Self::CommitRefused
                 | Self::JournalDropFailures
+                | Self::Requests
+                | Self::RequestBytes
+                | Self::ConnectionsAccepted
+                | Self::ConnectionsFailed
         )
     }
 
@@ -350,47 +284,4 @@ impl MetricId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_consistent() {
-        for (position, metric) in INVENTORY.iter().enumerate() {
-            assert_eq!(metric.id as usize, position);
-            assert_eq!(MetricId::named(metric.name), Some(metric.id));
-            assert!(metric.help.ends_with('.'), "{}", metric.name);
-            assert!(!metric.name.ends_with("_total"), "{}", metric.name);
-            if let Some(unit) = metric.unit {
-                assert!(metric.name.ends_with(&format!("_{unit}")), "OpenMetrics: {} / {unit}", metric.name);
-            }
-        }
-    }
-
-    #[test]
-    fn a_twin_is_a_counter_with_the_same_labels() {
-        for metric in INVENTORY {
-            let Some(twin) = metric.twin.map(MetricId::metric) else { continue };
-            assert_eq!((metric.kind, twin.kind, twin.twin), (Counter, Counter, None));
-            assert_eq!(twin.name, format!("{}_reversed", metric.name));
-            assert_eq!(twin.common, metric.common);
-            let names = |metric: &Metric| metric.labels.iter().map(|label| label.name).collect::<Vec<_>>();
-            assert_eq!(names(twin), names(metric));
-        }
-    }
-
-    #[test]
-    fn the_commit_histogram_has_the_bounds_that_the_commit_counts_by() {
-        let Kind::Histogram(bounds) = MetricId::CommitDuration.metric().kind else { panic!("a histogram") };
-        let bounds: Vec<f64> = bounds.iter().map(|bound| bound.parse().unwrap()).collect();
-        assert_eq!(bounds, crate::commit::APPEND_SECONDS_BOUNDS);
-    }
-
-    #[test]
-    fn bucket_bounds_ascend() {
-        for metric in INVENTORY {
-            let Kind::Histogram(bounds) = metric.kind else { continue };
-            let values: Vec<f64> = bounds.iter().map(|bound| bound.parse().unwrap()).collect();
-            assert!(values.is_sorted_by(|a, b| a < b), "{}", metric.name);
-        }
-    }
-}
+mod tests;

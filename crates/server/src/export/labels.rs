@@ -134,7 +134,7 @@ impl LabelSets {
 }
 
 /// Appends `name="value"`, with a comma when it is not the first.
-pub(super) fn push_label(out: &mut String, name: &str, value: &str) {
+pub(crate) fn push_label(out: &mut String, name: &str, value: &str) {
     if !out.is_empty() {
         out.push(',');
     }
@@ -157,7 +157,7 @@ pub(super) fn push_label(out: &mut String, name: &str, value: &str) {
 
 /// An attribute key as a label name: `team.name` becomes `team_name`, as the OpenTelemetry specification maps
 /// them.
-fn legal_name(key: &str) -> String {
+pub(crate) fn legal_name(key: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = key.chars().map(legal).collect();
     if name.starts_with(|c: char| c.is_ascii_digit()) { format!("key_{name}") } else { name }

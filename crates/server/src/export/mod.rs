@@ -1,8 +1,9 @@
 //! What others read: series, and the pages that show them.
 //!
 //! [`inventory`] says which metrics there are, [`labels`] renders the labels that many metrics share,
-//! [`series`] holds the values, [`text`] writes the page in the format that [`accept`] settles on,
-//! [`process`] adds what the operating system knows of us. The core ([`crate::core`]) is the only writer.
+//! [`series`] holds the values, [`text`] writes the page in the format that [`accept`] settles on, or hands
+//! it to `protobuf`, [`process`] adds what the operating system knows of us. The core ([`crate::core`]) is
+//! the only writer.
 
 pub mod accept;
 mod family;
@@ -10,6 +11,7 @@ pub mod inventory;
 pub mod labels;
 mod number;
 pub mod process;
+mod protobuf;
 pub mod series;
 pub mod text;
 

@@ -1,4 +1,4 @@
-//! The page, in the two text formats.
+//! The page, in the two text formats; the third one is `protobuf`.
 //!
 //! They differ in more than a header. Prometheus text 0.0.4 puts `# TYPE` on the full name of a counter and
 //! knows neither start times nor exemplars; OpenMetrics 1.0 puts it on the name without `_total`, gives a
@@ -11,14 +11,18 @@ use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
 use super::accept::Format;
-use super::family::{Exemplar, Histogram, Value};
+use super::family::{Exemplar, Family, Histogram, Value};
 use super::inventory::{Kind, Metric};
 use super::number::{write_count, write_decimal};
 use super::process::ProcessMetric;
+use super::protobuf;
 use super::series::Registry;
 
 /// Writes the whole page: what the registry holds, then what is known of the process.
 pub fn write_page(out: &mut Vec<u8>, format: Format, registry: &Registry, process: &[ProcessMetric]) {
+    if format.is_protobuf() {
+        return protobuf::write_page(out, registry, process);
+    }
     for family in registry.families() {
         let mut series = family.iter().peekable();
         if series.peek().is_none() {
@@ -26,12 +30,15 @@ pub fn write_page(out: &mut Vec<u8>, format: Format, registry: &Registry, proces
         }
         let metric = family.metric;
         write_head(out, format, metric.name, kind_word(metric.kind), metric.unit, metric.help);
-        for series in series {
-            let line = Line { format, metric, labels: &series.labels };
-            match &series.value {
-                Value::Number(value) => line.write_number(out, *value, series.created),
-                Value::Histogram(histogram) => line.write_histogram(out, histogram, series.created),
+        if matches!(metric.kind, Kind::Histogram(_)) {
+            for series in series {
+                if let Value::Histogram(histogram) = &series.value {
+                    let line = Line { format, metric, labels: &series.labels };
+                    line.write_histogram(out, histogram, series.created);
+                }
             }
+        } else {
+            write_numbers(out, format, family);
         }
     }
     for metric in process {
@@ -68,7 +75,26 @@ fn write_head(out: &mut Vec<u8>, format: Format, name: &str, kind: &str, unit: O
     }
 }
 
-/// What the samples of one series share.
+/// The samples of a counter or a gauge.
+fn write_numbers(out: &mut Vec<u8>, format: Format, family: &Family) {
+    let name = family.metric.name;
+    let is_started = family.metric.kind == Kind::Counter && format.is_openmetrics();
+    for (head, series) in family.iter_with_heads() {
+        let Value::Number(value) = &series.value else { continue };
+        out.extend_from_slice(head);
+        write_decimal(out, *value);
+        out.push(b'\n');
+        if is_started {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"_created");
+            out.extend_from_slice(&head[name.len() + "_total".len()..]);
+            write_seconds(out, series.created);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// What the samples of one histogram share.
 struct Line<'a> {
     format: Format,
     metric: &'static Metric,
@@ -102,16 +128,6 @@ impl Line<'_> {
         out.push(b' ');
     }
 
-    fn write_number(&self, out: &mut Vec<u8>, value: Decimal, created: UnixNanos) {
-        let counter = self.metric.kind == Kind::Counter;
-        self.start(out, if counter { "_total" } else { "" }, None);
-        write_decimal(out, value);
-        out.push(b'\n');
-        if counter {
-            self.write_created(out, created);
-        }
-    }
-
     fn write_histogram(&self, out: &mut Vec<u8>, histogram: &Histogram, created: UnixNanos) {
         let Kind::Histogram(bounds) = self.metric.kind else { return };
         let mut count = 0;
@@ -142,14 +158,13 @@ impl Line<'_> {
     }
 }
 
-/// At most 128 characters of labels are allowed; two 32-digit ids and their names are 78.
 fn write_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
-    let Exemplar { trace_id, job_id, value, at } = exemplar;
+    let [(trace, trace_id), (span, span_id), (job, job_id)] = exemplar.labels();
     // Writing to a vector cannot fail.
-    let _ = write!(out, " # {{trace_id=\"{trace_id}\",job_id=\"{job_id}\"}} ");
-    write_decimal(out, *value);
+    let _ = write!(out, " # {{{trace}=\"{trace_id}\",{span}=\"{span_id}\",{job}=\"{job_id}\"}} ");
+    write_decimal(out, exemplar.value);
     out.push(b' ');
-    write_seconds(out, *at);
+    write_seconds(out, exemplar.at);
 }
 
 /// Seconds since 1970, to the millisecond.

@@ -42,15 +42,20 @@ impl Server {
 
     /// The same, with its metrics at a given address.
     pub fn start_at(directory: &Path, admin: SocketAddr) -> Self {
-        Self::launch(directory, admin, &[])
+        Self::launch(directory, admin, None, &[])
     }
 
     /// The same with further settings, `key=value`.
     pub fn start_with(directory: &Path, settings: &[&str]) -> Self {
-        Self::launch(directory, free_address(), settings)
+        Self::launch(directory, free_address(), None, settings)
     }
 
-    fn launch(directory: &Path, admin: SocketAddr, settings: &[&str]) -> Self {
+    /// The same, with its metrics at a given address and a configuration file.
+    pub fn start_configured(directory: &Path, admin: SocketAddr, config: &Path) -> Self {
+        Self::launch(directory, admin, Some(config), &[])
+    }
+
+    fn launch(directory: &Path, admin: SocketAddr, config: Option<&Path>, settings: &[&str]) -> Self {
         let (grpc, http) = (free_address(), free_address());
         let log = directory.join("serve.log");
         std::fs::create_dir_all(directory).unwrap();
@@ -63,6 +68,7 @@ impl Server {
             .args(["--set", &format!("storage.directory={}", directory.join("data").display())])
             .args(["--set", "processors.spantally.settle_delay=1s"])
             .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .args(config.iter().flat_map(|path| ["--config".to_owned(), path.display().to_string()]))
             .env_remove("SPANTALLY_CONFIG")
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())

@@ -19,7 +19,7 @@ const LOG_BYTES: u64 = 256 << 20;
 /// The ledger of a data directory, open for writing.
 #[derive(Debug)]
 pub struct Ledger {
-    database: Database,
+    pub(super) database: Database,
     _dir: DataDir,
     applied: Seq,
     done: Seq,

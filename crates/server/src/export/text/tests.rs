@@ -1,6 +1,8 @@
+mod protobuf;
+
 use std::process::{Command, Stdio};
 
-use spantally_stitch::{JobId, TraceId};
+use spantally_stitch::{JobId, SpanId, TraceId};
 
 use super::super::accept::Escaping;
 use super::super::inventory::{INVENTORY, MetricId};
@@ -46,6 +48,7 @@ fn small() -> Registry {
     let attempts = registry.series(MetricId::JobAttempts, set, &["succeeded"], START);
     let exemplar = Exemplar {
         trace_id: TraceId([0xab; 16]),
+        span_id: SpanId([0xcd; 8]),
         job_id: JobId([0x5c; 16]),
         value: Decimal::TWO,
         at: UnixNanos(1_795_168_812_345_678_901),
@@ -95,6 +98,36 @@ fn the_first_page_of_a_model_shows_its_known_series_at_zero() {
     let common = r#"provider="fal",model="flux",operation="text_to_image",service="clips",tenant="""#;
     let own = r#"currency="x",cause="retry",basis="documented""#;
     assert!(page.contains(&format!("\nspantally_cost_total{{{common},{own}}} 0\n")), "{page}");
+}
+
+/// What is kept from one page to the next must not be older than the series.
+#[test]
+fn a_series_that_comes_between_two_pages_is_in_its_place() {
+    let mut registry = small();
+    let [first, _] = [page(OPENMETRICS, &registry), page(Format::Text, &registry)];
+    let set = registry.intern(&CommonLabels {
+        provider: "aaa",
+        model: "",
+        operation: "",
+        service: "",
+        tenant: "",
+        extra: &[],
+    });
+    registry.series(MetricId::CostBound, set, &["EUR", "min"], START);
+    let mut fresh = small();
+    let again = fresh.intern(&CommonLabels {
+        provider: "aaa",
+        model: "",
+        operation: "",
+        service: "",
+        tenant: "",
+        extra: &[],
+    });
+    fresh.series(MetricId::CostBound, again, &["EUR", "min"], START);
+    for format in [Format::Text, OPENMETRICS] {
+        assert_eq!(page(format, &registry), page(format, &fresh));
+    }
+    assert_ne!(first, page(OPENMETRICS, &registry));
 }
 
 /// `promtool` is Debian's prometheus package; without it this test fails, because nothing else would find a

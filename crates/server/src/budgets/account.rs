@@ -1,0 +1,151 @@
+//! A prepaid account: credits that come, are used up, and expire.
+//!
+//! What expires first is used first, which is how providers count. What is spent beyond all credits is a
+//! debt, and the next credits pay it first.
+
+use std::collections::VecDeque;
+
+use rust_decimal::Decimal;
+use spantally_stitch::UnixNanos;
+
+use super::definition::{AccountDefinition, TopUp};
+
+const DAY_NANOS: u64 = 86_400_000_000_000;
+const HOUR_NANOS: u64 = 3_600_000_000_000;
+/// The spend of the last day is kept in parts of this length.
+const PART_NANOS: u64 = 15 * 60_000_000_000;
+/// A runway beyond this is shown as this: no pace of a day says anything about ten years.
+const LONGEST_SECONDS: u64 = 10 * 365 * 86_400;
+
+/// A prepaid account as it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    as_of: UnixNanos,
+    /// Credits that are there; what expires first comes first, what never expires last.
+    credits: Vec<Credit>,
+    /// Credits that will come, the next one first.
+    coming: VecDeque<TopUp>,
+    /// What was spent beyond all credits.
+    debt: Decimal,
+    /// Spend of the last day: start of each part, and its amount.
+    lately: VecDeque<(u64, Decimal)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Credit {
+    left: Decimal,
+    expires: Option<UnixNanos>,
+}
+
+impl Account {
+    pub(super) fn new(definition: &AccountDefinition) -> Self {
+        let AccountDefinition { balance, as_of, expires, .. } = *definition;
+        let mut coming: Vec<TopUp> = definition.top_ups.clone();
+        coming.push(TopUp { amount: balance, at: as_of, expires });
+        coming.sort_by_key(|top_up| top_up.at);
+        let mut account = Self {
+            as_of,
+            credits: Vec::new(),
+            // What was bought before the balance was looked at is in it.
+            coming: coming.into_iter().filter(|top_up| top_up.at >= as_of).collect(),
+            debt: Decimal::ZERO,
+            lately: VecDeque::new(),
+        };
+        account.pass(as_of);
+        account
+    }
+
+    /// From when on spend counts.
+    pub(super) fn as_of(&self) -> UnixNanos {
+        self.as_of
+    }
+
+    /// Lets time pass: credits that are due come, those that have expired go, in the order of time.
+    pub(super) fn pass(&mut self, now: UnixNanos) {
+        while let Some(next) = self.next_change().filter(|next| *next <= now) {
+            self.credits.retain(|credit| credit.expires.is_none_or(|expires| expires > next));
+            while let Some(top_up) = self.coming.pop_front_if(|top_up| top_up.at <= next) {
+                if top_up.expires.is_none_or(|expires| expires > next) {
+                    self.add(Credit { left: top_up.amount, expires: top_up.expires });
+                }
+            }
+        }
+    }
+
+    /// The next moment at which credits come or expire.
+    pub(super) fn next_change(&self) -> Option<UnixNanos> {
+        let expiries = self.credits.iter().filter_map(|credit| credit.expires);
+        expiries.chain(self.coming.front().map(|top_up| top_up.at)).min()
+    }
+
+    fn add(&mut self, mut credit: Credit) {
+        let paid = credit.left.min(self.debt);
+        self.debt -= paid;
+        credit.left -= paid;
+        let order = |credit: &Credit| credit.expires.map_or(u64::MAX, |expires| expires.0);
+        let place = self.credits.partition_point(|other| order(other) <= order(&credit));
+        self.credits.insert(place, credit);
+    }
+
+    /// Books what was spent at a moment; a negative amount was taken back.
+    pub(super) fn book(&mut self, amount: Decimal, at: UnixNanos) {
+        if amount.is_zero() {
+            return;
+        }
+        self.pass(at);
+        self.note(amount, at);
+        if amount.is_sign_negative() {
+            // Whether a provider gives credits back with their old expiry is not known: they come last.
+            self.add(Credit { left: -amount, expires: None });
+            return;
+        }
+        let mut open = amount;
+        for credit in &mut self.credits {
+            let used = credit.left.min(open);
+            credit.left -= used;
+            open -= used;
+        }
+        self.credits.retain(|credit| !credit.left.is_zero());
+        self.debt += open;
+    }
+
+    fn note(&mut self, amount: Decimal, at: UnixNanos) {
+        let start = at.0 / PART_NANOS * PART_NANOS;
+        match self.lately.back_mut() {
+            Some((last, sum)) if *last >= start => *sum += amount,
+            _ => self.lately.push_back((start, amount)),
+        }
+        while self.lately.pop_front_if(|(part, _)| *part + DAY_NANOS < at.0).is_some() {}
+    }
+
+    /// What is left; below zero, what was spent beyond it.
+    pub(super) fn balance(&self) -> Decimal {
+        let left = self.credits.iter().map(|credit| credit.left).fold(Decimal::ZERO, Decimal::saturating_add);
+        left.saturating_sub(self.debt)
+    }
+
+    /// Seconds until nothing is left at the pace of the last day, with what expires until then; none without
+    /// spend. Credits that are yet to come are not counted on.
+    pub(super) fn runway_seconds(&self, now: UnixNanos) -> Option<Decimal> {
+        if self.balance() <= Decimal::ZERO {
+            return Some(Decimal::ZERO);
+        }
+        let since = now.0.saturating_sub(DAY_NANOS);
+        let spent: Decimal =
+            self.lately.iter().filter(|(part, _)| *part + PART_NANOS > since).map(|(_, amount)| amount).sum();
+        // An account that is watched since a minute ago has no pace yet: at least an hour is looked at.
+        let watched = now.0.saturating_sub(self.as_of.0).clamp(HOUR_NANOS, DAY_NANOS);
+        let pace = spent.checked_div(Decimal::from(watched / 1_000_000_000))?;
+        if pace <= Decimal::ZERO {
+            return None;
+        }
+        let mut lasts = Decimal::ZERO;
+        for credit in &self.credits {
+            let used_up = lasts.saturating_add(credit.left.checked_div(pace).unwrap_or(Decimal::MAX));
+            let until =
+                credit.expires.map(|expires| Decimal::from(expires.0.saturating_sub(now.0) / 1_000_000_000));
+            lasts = until.map_or(used_up, |until| used_up.min(until.max(lasts)));
+        }
+        Some(lasts.min(Decimal::from(LONGEST_SECONDS)).round())
+    }
+}

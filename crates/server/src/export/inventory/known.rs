@@ -1,0 +1,98 @@
+//! Values of labels that are known beforehand, and the buckets of histograms.
+
+use spantally_price::{Basis, UnpricedReason};
+use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
+
+use super::Kind;
+use crate::batch::{RejectReason, Transport};
+use crate::intake::RequestEnd;
+
+pub(super) fn outcomes() -> Vec<&'static str> {
+    Outcome::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+pub(super) fn causes() -> Vec<&'static str> {
+    Cause::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+/// Poll, webhook and interrupted are causes of charges, never of attempts.
+pub(super) fn attempt_causes() -> Vec<&'static str> {
+    let of_charges = [Cause::Poll, Cause::Webhook, Cause::Interrupted];
+    Cause::ALL.iter().filter(|value| !of_charges.contains(value)).map(|value| value.as_str()).collect()
+}
+
+pub(super) fn acceptances() -> Vec<&'static str> {
+    [Accepted::Yes, Accepted::No, Accepted::Ambiguous].map(Accepted::as_str).to_vec()
+}
+
+pub(super) fn reasons() -> Vec<&'static str> {
+    FailureReason::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+pub(super) fn bases() -> Vec<&'static str> {
+    Basis::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+/// Money never has the basis *unpriced*.
+pub(super) fn money_bases() -> Vec<&'static str> {
+    Basis::ALL.iter().filter(|&&value| value != Basis::Unpriced).map(|value| value.as_str()).collect()
+}
+
+pub(super) fn bounds() -> Vec<&'static str> {
+    vec!["min", "max"]
+}
+
+/// Transports that have requests.
+pub(super) fn sockets() -> Vec<&'static str> {
+    Transport::ALL.iter().filter(|&&value| value != Transport::File).map(|value| value.as_str()).collect()
+}
+
+pub(super) fn request_ends() -> Vec<&'static str> {
+    RequestEnd::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+pub(super) fn unpriced_reasons() -> Vec<&'static str> {
+    UnpricedReason::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+/// Media jobs run from a second to hours; the coarse end is where time-outs and queues live.
+pub(super) const DURATION_SECONDS: Kind = Kind::Histogram(&[
+    "1", "2.5", "5", "10", "20", "30", "60", "120", "180", "300", "600", "900", "1800", "3600", "7200",
+]);
+/// Up to a poll each second for half an hour.
+pub(super) const POLLS: Kind =
+    Kind::Histogram(&["0", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000", "2000"]);
+/// One is the good case; SDKs stop after a few.
+pub(super) const ATTEMPTS: Kind = Kind::Histogram(&["1", "2", "3", "4", "5", "10", "20"]);
+/// From a tenth of a cent (an image of a small model) to the dearest minute of video, in any currency.
+pub(super) const COST: Kind = Kind::Histogram(&[
+    "0", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10",
+    "25", "100",
+]);
+
+/// A checkpoint of a small state takes milliseconds; one of a million jobs a second or two.
+pub(super) const CHECKPOINT_SECONDS: Kind = Kind::Histogram(&[
+    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5",
+]);
+
+/// As the commit counts: a flush of a fast disk takes a tenth of a millisecond, one of a disk at its limit
+/// seconds.
+pub(super) const COMMIT_SECONDS: Kind = Kind::Histogram(&[
+    "0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.5", "2",
+]);
+
+pub(super) fn refusals() -> Vec<&'static str> {
+    vec!["overloaded", "storage", "stopping"]
+}
+
+pub(super) fn transports() -> Vec<&'static str> {
+    Transport::ALL.map(Transport::as_str).to_vec()
+}
+
+pub(super) fn reject_reasons() -> Vec<&'static str> {
+    RejectReason::ALL.map(RejectReason::as_str).to_vec()
+}
+
+pub(super) fn results() -> Vec<&'static str> {
+    vec!["ok", "error"]
+}

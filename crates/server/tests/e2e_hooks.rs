@@ -1,0 +1,63 @@
+//! The hook that `docs/instrumentation.md` gives away, under the official SDK and instrumentation.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{PATIENCE, Server};
+
+const HOOKED: &str = "11111111-2222-4333-8444-555555555555";
+const PLAIN: &str = "66666666-7777-4888-9999-aaaaaaaaaaaa";
+
+/// The jobs, once both have all their polls.
+fn both(server: &Server) -> Vec<Value> {
+    let began = Instant::now();
+    loop {
+        let jobs = server.jobs("&service=hooks");
+        if jobs.iter().filter(|job| job["attempts"][0]["polls"] == 3).count() == 2 {
+            return jobs;
+        }
+        assert!(began.elapsed() < PATIENCE, "{jobs:?}\n{}", server.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn job_of<'a>(jobs: &'a [Value], task: &str) -> &'a Value {
+    jobs.iter()
+        .find(|job| job["attempts"][0]["task_id"] == task)
+        .unwrap_or_else(|| panic!("{task}: {jobs:?}"))
+}
+
+/// The rules by which a job's calls were joined.
+fn rules(job: &Value) -> Vec<&str> {
+    let joins = job["attempts"][0]["joins"].as_array().unwrap();
+    joins.iter().map(|join| join["rule"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_httpx_hook_ties_a_submit_to_its_task_by_name_and_tells_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = root.join("target/python/bin/python");
+    assert!(python.exists(), "target/python is missing: scripts/test makes it");
+    let output = Command::new(python)
+        .arg(root.join("tests/python/hooked_job.py"))
+        .args([&format!("http://{}", server.http), HOOKED, PLAIN])
+        .env("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let jobs = both(&server);
+    let hooked = job_of(&jobs, HOOKED);
+    assert_eq!(rules(hooked), ["task_id_path", "ancestor_task_id"]);
+    assert_eq!(hooked["outcome"], "succeeded", "the body said so, no status code does");
+    let plain = job_of(&jobs, PLAIN);
+    assert!(!rules(plain).contains(&"ancestor_task_id"), "{plain}");
+}

@@ -1,0 +1,35 @@
+// Puts the task id and the status of a provider's answer on the span around the call.
+//
+// The instrumentation of fetch (undici) never reads a body, and most providers say the task id nowhere else. With this
+// function in the place of fetch the span that your application has around a generation carries both, so that Spantally
+// ties the submit to its task by name.
+//
+//     import { notingFetch } from './spantally-fetch.mjs';
+//     const client = new RunwayML({ fetch: notingFetch });
+//
+//     await tracer.startActiveSpan('make clip', async (span) => {   // one span for each generation
+//       await client.imageToVideo.create({ ... });
+//       span.end();
+//     });
+//
+// Clients that take a `fetch` (openai, runwayml, lumaai) can be given it. Of the body only the id and the status are kept.
+import { trace } from '@opentelemetry/api';
+
+const NOTED = [
+  ['spantally.task.id', ['request_id', 'id']],
+  ['spantally.task.status', ['status', 'state']],
+];
+
+export async function notingFetch(input, init) {
+  const response = await fetch(input, init);
+  const span = trace.getActiveSpan();
+  const isJson = (response.headers.get('content-type') ?? '').startsWith('application/json');
+  if (isJson && span?.isRecording()) {
+    const body = await response.clone().json().catch(() => undefined);
+    for (const [attribute, keys] of NOTED) {
+      const value = keys.map((key) => body?.[key]).find((found) => typeof found === 'string');
+      if (value !== undefined) span.setAttribute(attribute, value);
+    }
+  }
+  return response;
+}

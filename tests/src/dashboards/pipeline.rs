@@ -1,0 +1,296 @@
+//! Pipeline: is Spantally well, can the numbers be believed?
+
+use super::palette::FATES;
+use super::panel::Panel;
+use super::query::{own, ratio};
+use super::table::{Look, column, table};
+use super::{Dashboard, variables};
+
+/// The dashboard.
+pub fn dashboard() -> Dashboard {
+    Dashboard {
+        file: "pipeline",
+        uid: "spantally-pipeline",
+        title: "Spantally / Pipeline",
+        description: "Whether Spantally is well, and whether its numbers can be believed.",
+        variables: variables::scrape(),
+        panels: [
+            numbers(),
+            spans(),
+            vec![Panel::row("From the socket to the disk")],
+            intake(),
+            disk(),
+            vec![Panel::row("Stitching, series and the process")],
+            series(),
+            process(),
+        ]
+        .concat(),
+    }
+}
+
+fn gauge(metric: &str) -> String {
+    own(metric, "")
+}
+
+/// Growth of a counter in a second, by labels; by none, of all together.
+fn rate(metric: &str, by: &str) -> String {
+    let by = if by.is_empty() { String::new() } else { format!(" by ({by})") };
+    format!("sum{by} (rate({}[$__rate_interval]))", own(metric, ""))
+}
+
+fn grown(metric: &str) -> String {
+    format!("sum(increase({}[$__range]))", own(metric, ""))
+}
+
+fn quantile(q: &str, histogram: &str) -> String {
+    let buckets = own(&format!("{histogram}_bucket"), "");
+    format!("histogram_quantile({q}, sum by (le) (rate({buckets}[$__rate_interval])))")
+}
+
+fn numbers() -> Vec<Panel> {
+    let stat =
+        |title, description, query: &str| Panel::stat(title, description).instant(query, "").size(3, 4);
+    let behind = format!(
+        "max({} - {})",
+        gauge("spantally_applied_commit_sequence"),
+        gauge("spantally_checkpointed_commit_sequence")
+    );
+    let failing =
+        format!("max({}) + max({})", gauge("spantally_journal_failing"), gauge("spantally_ledger_failing"));
+    let used = ratio(&gauge("spantally_label_sets"), &gauge("spantally_label_sets_limit"));
+    vec![
+        stat("Up", "Instances that answer Prometheus.", &format!("sum({})", gauge("up")))
+            .unit("locale", 0)
+            .thresholds(&[(None, "red"), (Some(1.0), "green")]),
+        Panel::stat("Version", "The build that is running.")
+            .instant(&format!("max by (version) ({})", gauge("spantally_build_info")), "{{version}}")
+            .option("textMode", "name".into())
+            .unit("locale", 0)
+            .size(3, 4),
+        stat(
+            "Up for",
+            "Since the process that was started last began.",
+            &format!("time() - max({})", gauge("process_start_time_seconds")),
+        )
+        .unit("s", 0),
+        stat(
+            "Disk",
+            "Whether journal and ledger can be written. While they cannot, senders are refused.",
+            &failing,
+        )
+        .unit("locale", 0)
+        .thresholds(&[(None, "green"), (Some(1.0), "red")])
+        .word_for("0", "well", "green"),
+        stat(
+            "Ledger behind",
+            "Commits that are in the journal and applied, but not in the ledger yet.",
+            &behind,
+        )
+        .unit("locale", 0),
+        stat(
+            "Refused batches",
+            "Batches that senders must send again.",
+            &grown("spantally_commit_refused_batches_total"),
+        )
+        .unit("locale", 0)
+        .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
+        stat(
+            "Rejected spans",
+            "Spans that cannot be used. Their jobs are not counted, or not whole.",
+            &grown("spantally_spans_rejected_total"),
+        )
+        .unit("locale", 0)
+        .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
+        stat(
+            "Label sets used",
+            "Share of the limit. Past it new label sets are counted together.",
+            &format!("max({used})"),
+        )
+        .unit("percentunit", 0)
+        .thresholds(&[(None, "green"), (Some(0.8), "orange"), (Some(1.0), "red")]),
+    ]
+}
+
+fn spans() -> Vec<Panel> {
+    let mut fates = Panel::time_series(
+        "Spans by what became of them, per second",
+        "What comes in, and is any of it lost to the numbers? Late ones come after their job was forgotten.",
+        (14, 9),
+        true,
+    );
+    for (fate, _) in FATES {
+        let counter = format!("spantally_spans_{fate}_total");
+        fates = fates.range(&format!("{} > 0", rate(&counter, "")), fate);
+    }
+    let received = format!("sum(increase({}[$__range]))", own("spantally_spans_received_total", ""));
+    let parts = FATES.map(|(fate, _)| grown(&format!("spantally_spans_{fate}_total"))).join(" - ");
+    vec![
+        fates.unit("locale", 1).legend("table", "right").colors(&FATES),
+        Panel::time_series(
+            "Spans received by transport, per second",
+            "By which way do they come?",
+            (6, 9),
+            false,
+        )
+        .range(&rate("spantally_spans_received_total", "transport"), "{{transport}}")
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
+        Panel::stat(
+            "Unaccounted spans",
+            "Received less what became of them. Anything but about zero is a defect.",
+        )
+        .instant(&format!("round({received} - {parts})"), "")
+        .unit("locale", 0)
+        .thresholds(&[(None, "red"), (Some(-5.0), "green"), (Some(5.0), "red")])
+        .size(4, 9),
+    ]
+}
+
+/// An axis of its own, with its unit.
+fn on_the_right(unit: &str) -> serde_json::Value {
+    serde_json::json!([{"id": "unit", "value": unit}, {"id": "custom.axisPlacement", "value": "right"}])
+}
+
+fn intake() -> Vec<Panel> {
+    let requests = rate("spantally_otlp_requests_total", "result");
+    vec![
+        Panel::time_series("OTLP requests by result, per second", "Are senders answered well?", (8, 8), true)
+            .range(&format!("{requests} > 0"), "{{result}}")
+            .unit("locale", 2)
+            .legend("list", "bottom"),
+        Panel::time_series(
+            "OTLP bytes",
+            "How much comes in, a second, and how much is being read?",
+            (8, 8),
+            false,
+        )
+        .range(&rate("spantally_otlp_request_bytes_total", "transport"), "{{transport}}, a second")
+        .range(&format!("sum({})", gauge("spantally_otlp_inflight_bytes")), "in memory now")
+        .unit("bytes", 1)
+        .axis(0.0, 1024.0)
+        .legend("list", "bottom"),
+        Panel::time_series("Connections", "Who is connected, and do connections fail?", (8, 8), false)
+            .range(&format!("sum({})", gauge("spantally_otlp_connections_open")), "open")
+            .range(
+                &format!("{} * 60", rate("spantally_otlp_connections_accepted_total", "")),
+                "new, a minute",
+            )
+            .range(
+                &format!("{} * 60", rate("spantally_otlp_connections_failed_total", "")),
+                "failed, a minute",
+            )
+            .unit("locale", 1)
+            .axis(0.0, 1.0)
+            .legend("list", "bottom"),
+    ]
+}
+
+fn disk() -> Vec<Panel> {
+    vec![
+        Panel::time_series("Time to commit", "How long until a sender has its answer?", (8, 8), false)
+            .range(&quantile("0.5", "spantally_commit_duration_seconds"), "half of the groups")
+            .range(&quantile("0.99", "spantally_commit_duration_seconds"), "99 %")
+            .range(&quantile("0.99", "spantally_checkpoint_duration_seconds"), "checkpoint, 99 %")
+            .unit("s", 1)
+            .axis(0.0, 0.01)
+            .legend("list", "bottom"),
+        Panel::time_series(
+            "Journal",
+            "How much is written, and how many senders share a flush?",
+            (8, 8),
+            false,
+        )
+        .range(&rate("spantally_commit_bytes_total", ""), "bytes, a second")
+        .range(&rate("spantally_commit_batches_total", ""), "batches, a second")
+        .range(&rate("spantally_commit_groups_total", ""), "flushes, a second")
+        .range(
+            &format!("{} * 60", rate("spantally_checkpoints_total", "result")),
+            "checkpoints, a minute: {{result}}",
+        )
+        .field("bytes, a second", &on_the_right("Bps"))
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
+        Panel::time_series(
+            "Queue and refusals",
+            "Does the disk keep up? Refused batches are sent again.",
+            (8, 8),
+            false,
+        )
+        .range(&format!("sum({})", gauge("spantally_commit_queue_batches")), "batches waiting")
+        .range(&format!("sum({})", gauge("spantally_commit_queue_spans")), "spans waiting")
+        .range(
+            &format!("{} * 60 > 0", rate("spantally_commit_refused_batches_total", "reason")),
+            "refused, a minute: {{reason}}",
+        )
+        .range(
+            &format!("{} * 60 > 0", rate("spantally_journal_drop_failures_total", "")),
+            "room not given back, a minute",
+        )
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
+    ]
+}
+
+fn series() -> Vec<Panel> {
+    let joins = "sum by (rule, confidence)";
+    let side = |metric: &str| format!("{joins} (increase({}[$__range]))", own(metric, ""));
+    let joined =
+        format!("({} - {}) > 0", side("spantally_joins_total"), side("spantally_joins_reversed_total"));
+    vec![
+        table(
+            "Joins by rule",
+            "How do spans find their jobs? `exact` is by name, the rest is inferred.",
+            (12, 10),
+            &[("rule", "Rule", 0), ("confidence", "Confidence", 120)],
+            &[column("Joins", &joined, Look::Count)],
+            "Joins",
+        ),
+        Panel::time_series(
+            "Label sets",
+            "Is the limit near? Past it new label sets are counted in one series that overflows.",
+            (6, 10),
+            false,
+        )
+        .range(&format!("sum({})", gauge("spantally_label_sets")), "in use")
+        .range(&format!("sum({})", gauge("spantally_label_sets_limit")), "limit")
+        .range(&format!("{} * 60", rate("spantally_label_sets_overflowed_total", "")), "overflowed, a minute")
+        .unit("locale", 0)
+        .axis(0.0, 1.0)
+        .dashed("limit")
+        .legend("list", "bottom"),
+        Panel::time_series("Scrape", "What does a scrape cost, and how large is the page?", (6, 10), false)
+            .range(&format!("max({})", gauge("scrape_duration_seconds")), "duration")
+            .range(&format!("max({})", gauge("scrape_samples_scraped")), "samples")
+            .field("samples", &on_the_right("short"))
+            .unit("s", 1)
+            .axis(0.0, 0.01)
+            .legend("list", "bottom"),
+    ]
+}
+
+fn process() -> Vec<Panel> {
+    vec![
+        Panel::time_series("Memory", "How much memory does the process hold?", (8, 7), false)
+            .range(&gauge("process_resident_memory_bytes"), "{{instance}}")
+            .unit("bytes", 1)
+            .axis(0.0, 1024.0)
+            .legend("list", "bottom"),
+        Panel::time_series("Processor", "How many cores does it use?", (8, 7), false)
+            .range(
+                &format!("rate({}[$__rate_interval])", own("process_cpu_seconds_total", "")),
+                "{{instance}}",
+            )
+            .unit("locale", 2)
+            .axis(0.0, 0.1)
+            .legend("list", "bottom"),
+        Panel::time_series("Files and threads", "Does anything leak?", (8, 7), false)
+            .range(&gauge("process_open_fds"), "files, {{instance}}")
+            .range(&gauge("process_threads"), "threads, {{instance}}")
+            .unit("locale", 0)
+            .axis(0.0, 1.0)
+            .legend("list", "bottom"),
+    ]
+}
