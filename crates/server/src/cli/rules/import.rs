@@ -1,8 +1,8 @@
 //! `spantally rules import`: prices of models that a provider file has none for, from LiteLLM's price map.
 //!
 //! What comes out is the provider file with the new tariffs in front of its own, each price with its source
-//! and day: a text to read, to correct and to keep in a directory of your own. What the list says of itself is
-//! checked: a media model that costs nothing, two prices for one thing, or a figure that cannot be kept
+//! and day: a text to read, to correct and to keep in a directory of your own. What the list says of itself
+//! is checked: a media model that costs nothing, two prices for one thing, or a figure that cannot be kept
 //! exactly is refused and told.
 
 use std::collections::BTreeMap;
