@@ -106,6 +106,21 @@ fn a_test_file_stands_beside_its_provider_file() {
     assert!(stdout(&output).contains("no test reaches the policy rows other"), "{}", stdout(&output));
 }
 
+/// The pages that explain provider files, their prices and their tests: one example in three parts.
+#[test]
+fn the_example_of_the_documentation_holds() {
+    let example =
+        |page: &str| page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap().to_owned();
+    let provider = example(include_str!("../../../docs/providers.md"));
+    let rates = example(include_str!("../../../docs/pricing.md"));
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("acme.yaml"), provider + &rates).unwrap();
+    let test = example(include_str!("../../../docs/rules-test.md"));
+    std::fs::write(directory.path().join("acme.test.yaml"), test).unwrap();
+    let output = rules_test(&[directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
+
 #[test]
 fn a_test_that_fails_shows_both_sides_and_exits_2() {
     for (from, to, shown) in [

@@ -130,3 +130,18 @@ fn the_documentation_is_true() {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
 }
+
+#[test]
+fn what_is_worth_a_look_is_told_and_stops_nothing() {
+    let text = GOOD.replace("/v1/tasks/{task}", "/v1/tasks/{id}");
+    let text =
+        format!("{text}rates:\n  sources: {{page: {{url: 'https://acme.test', as_of: 2026-11-20}}}}\n");
+    let lints = load("acme.yaml", &text).unwrap().lints();
+    let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
+    assert_eq!(lints.len(), 2, "{lints:?}");
+    assert!(lints[0].contains("acme.yaml:15:13") && lints[0].contains("which task it is about"), "{lints:?}");
+    assert!(lints[1].contains("acme.yaml:21:") && lints[1].contains("`page`"), "{lints:?}");
+    for file in crate::builtin::files().unwrap() {
+        assert!(file.lints().is_empty(), "a built-in file has nothing to look at: {:?}", file.lints());
+    }
+}

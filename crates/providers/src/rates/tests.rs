@@ -230,3 +230,66 @@ fn mistakes_are_found_where_they_are() {
         }
     }
 }
+
+const MONEY: &str = "
+  credits:
+    - {name: pack, pack: small, default: true, price: 0.14, currency: USD, effective_from: 2026-01-01, source: page}
+    - {name: pack, pack: large, price: 0.1, currency: USD, effective_from: 2026-01-01, source: page}
+  discounts:
+    - {name: contract, percent: 12.5, effective_from: 2026-01-01, effective_until: 2026-12-01, source: page}
+  exchange:
+    - {from: CNY, to: EUR, rate: 0.1208, effective_from: 2026-01-01, source: page}
+  tariffs:
+    - models: [fast]
+      meters:
+        - name: seconds
+          unit: second
+          quantity: [{constant: 1}]
+          currency: CNY
+          prices: [{price: 0.5, effective_from: 2026-01-01, source: page}]
+          multipliers:
+            - name: voice
+              factors:
+                - {factor: 2.5, when: {voice: a}, effective_from: 2026-01-01, source: page}
+                - {factor: 3, when: {voice: b}, effective_from: 2026-01-01, source: page}
+";
+
+/// The same for what a price goes through on its way to a charge.
+const MONEY_MISTAKES: &[(&str, &str, &str)] = &[
+    ("pack: large", "pack: small", "line 10 has a price of this credit for the same time"),
+    ("pack: large,", "pack: large, default: true,", "the pack at line 10 is the default at the same time"),
+    ("0.1, currency: USD", "0.1, currency: EUR", "the pack at line 10 is sold in another currency"),
+    ("percent: 12.5", "percent: 0", "more than 0 and at most 100 percent"),
+    ("percent: 12.5", "percent: 101", "more than 0 and at most 100 percent"),
+    ("until: 2026-12-01", "until: 2025-12-01", "not after `effective_from`"),
+    ("to: EUR", "to: CNY", "not exchanged for itself"),
+    ("from: CNY", "from: yuan", "not an ISO 4217 code"),
+    ("rate: 0.1208", "rate: -1", "must be more than 0"),
+    (
+        "0.1208, effective_from: 2026-01-01, source: page}",
+        "0.1208, effective_from: 2026-01-01, source: page}\n    \
+         - {from: CNY, to: USD, rate: 0.14, effective_from: 2026-02-01, source: page}",
+        "line 15 has a rate of this currency for the same time",
+    ),
+    ("factor: 2.5", "factor: -2.5", "a factor is not negative"),
+    ("voice: b", "voice: a", "the factor at line 27 is in force at the same time"),
+    ("when: {voice: a}, ", "", "never used: the factor at line 27 has no `when`"),
+    ("voice: a", "voce: a", "did you mean `voice`?"),
+    ("price: 0.5", "price: 0.55555", "needs 13 decimal places, of at most 10"),
+    (
+        "3, when: {voice: b}, effective_from: 2026-01-01, source: page",
+        "3, when: {voice: b}, source: page",
+        "effective_from",
+    ),
+];
+
+#[test]
+fn mistakes_in_credits_discounts_factors_and_rates_are_found() {
+    let good = format!("{HEAD}{MONEY}{POLICY}");
+    assert_eq!(findings(&good), "");
+    for (from, to, expected) in MONEY_MISTAKES {
+        assert!(good.contains(from), "{from}");
+        let found = findings(&good.replacen(from, to, 1));
+        assert!(found.contains(expected), "{to}: no {expected} in: {found}");
+    }
+}

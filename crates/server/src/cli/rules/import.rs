@@ -240,13 +240,16 @@ fn write_tariff(out: &mut String, model: &Imported, number: usize, as_of: Date) 
     let _ = writeln!(out, "          currency: USD");
     let _ = writeln!(out, "          prices:");
     let any = model.prices.get("");
+    let mut expected = any;
     let rows = model.prices.iter().filter(|(resolution, _)| !resolution.is_empty());
     for (resolution, price) in rows {
-        let upper = resolution.to_ascii_uppercase();
-        let default = if any == Some(price) { "default: true, " } else { "" };
+        let (lower, upper) = (resolution.to_ascii_lowercase(), resolution.to_ascii_uppercase());
+        // The first row that costs what any resolution costs stands for it.
+        let default = if expected == Some(price) { "default: true, " } else { "" };
+        expected = expected.filter(|expected| *expected != price);
         let _ = writeln!(
             out,
-            "            - {{price: {price}, when: {{resolution: [\"{resolution}\", \"{upper}\"]}}, {default}\
+            "            - {{price: {price}, when: {{resolution: [\"{lower}\", \"{upper}\"]}}, {default}\
              effective_from: {as_of}, source: {SOURCE}}}"
         );
     }
@@ -278,7 +281,7 @@ mod tests {
                 json!({
                     "output_cost_per_image": 1,
                     "cache_read_input_token_cost": 2e-6,
-                    "input_cost_per_token": 1e-6
+                    "input_cost_per_token": 1e-6,
                 }),
                 Err("is more than input_cost_per_token"),
             ),
@@ -315,7 +318,7 @@ mod tests {
         let map = json!({
             "fal_ai/new/model": entry(json!({
                 "output_cost_per_second": 0.06, "output_cost_per_second_480p": 0.05,
-                "output_cost_per_second_768p": 0.06,
+                "output_cost_per_second_768p": 0.06, "output_cost_per_second_1080p": 0.06,
             })),
             "fal_ai/fal-ai/veo3": entry(json!({"output_cost_per_second": 9})),
             "fal_ai/broken": entry(json!({"output_cost_per_second": 0})),
@@ -329,7 +332,9 @@ mod tests {
             spantally_providers::load("fal.yaml", &file).unwrap_or_else(|found| panic!("{}", found[0])).card;
         let rows = &card.tariff("new/model", "").unwrap().meters[0].prices;
         let prices: Vec<String> = rows.iter().map(|row| row.unit_price.to_string()).collect();
-        assert_eq!(prices, ["0.05", "0.06", "0.06"]);
-        assert!(rows[1].is_default && rows[0].citation.third_party);
+        assert_eq!(prices, ["0.06", "0.05", "0.06", "0.06"], "1080p, 480p, 768p, any");
+        let defaults: Vec<bool> = rows.iter().map(|row| row.is_default).collect();
+        assert_eq!(defaults, [true, false, false, false]);
+        assert!(rows[0].citation.third_party);
     }
 }
