@@ -12,6 +12,7 @@ mod jobs;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -22,18 +23,33 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 
 use self::error::ApiError;
-use crate::connections::{ConnectionLimits, serve};
+use crate::connections::{Connections, Port, Watch, serve};
 use crate::core::CoreHandle;
 use crate::export::Format;
-use crate::intake::Intake;
+use crate::receivers::Entry;
 
-/// Connections at once: a few Prometheus servers, people, and tools.
-const LIMITS: ConnectionLimits =
-    ConnectionLimits { max_connections: 256, read_header_timeout: Duration::from_secs(10) };
+/// A few Prometheus servers, people, and tools.
+fn connections() -> Connections {
+    Connections {
+        max_connections: 256,
+        read_header_timeout: Duration::from_secs(10),
+        max_connection_idle: Some(Duration::from_mins(10)),
+        drain_timeout: Duration::from_secs(5),
+        ..Connections::default()
+    }
+}
+
+/// The admin server's connections are not counted: those of the receivers are what matters.
+struct Uncounted;
+
+impl Watch for Uncounted {}
 
 /// Questions answered at once. Each may hold a page of metrics; a further one waits.
 const MAX_QUESTIONS: usize = 8;
@@ -64,7 +80,7 @@ impl Readiness {
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) core: CoreHandle,
-    pub(crate) intake: Arc<Intake>,
+    pub(crate) entry: Arc<Entry>,
 }
 
 /// What the handlers share.
@@ -96,8 +112,15 @@ impl Admin {
     }
 
     /// Serves until `stop` turns true.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
-        serve(listener, self.router(), LIMITS, stop).await;
+    pub(crate) async fn serve(self: Arc<Self>, port: Port, stop: watch::Receiver<bool>) {
+        let router = self.router();
+        let handler = move |request: Request<Incoming>| {
+            let answer = TowerToHyperService::new(router.clone()).call(request);
+            async move { answer.await.unwrap_or_else(|never: Infallible| match never {}) }
+        };
+        if let Err(error) = serve(port, stop, connections(), Arc::new(Uncounted), handler).await {
+            tracing::warn!(%error, "the admin server ended badly");
+        }
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -137,8 +160,11 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, ApiError> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::negotiate(accept);
-    let page = admin.ask(move |Sources { core, intake }| {
-        Ok(core.metrics_page_with(format, |registry, created| intake.show(registry, created)))
+    let page = admin.ask(move |Sources { core, entry }| {
+        Ok(core.metrics_page_with(format, |registry, created| {
+            entry.intake.show(registry, created);
+            entry.forwarder.show(registry, created);
+        }))
     });
     let page = page.await?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], page).into_response())

@@ -5,6 +5,9 @@
 //! wants. A counter that a later revision may have to lower has a *twin* for reversals, created in the same
 //! moment, so that `rate(x) - rate(x_reversed)` always finds both sides. Values live in [`super::series`].
 
+#[cfg(test)]
+mod tests;
+
 use spantally_price::{Basis, UnpricedReason};
 use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
 
@@ -286,6 +289,21 @@ inventory! {
         None, "Connections that ended in an error, or brought no request in time.";
     ConnectionsOpen = "spantally_otlp_connections_open", Gauge, None, false, [],
         None, "Connections to the OTLP receivers that are open.";
+    ForwardedSpans = "spantally_forward_spans", Counter, None, false,
+        [open("destination"), known("outcome", span_outcomes)],
+        None, "Spans to be forwarded, by what became of them; not_queued is what a full queue left out.";
+    ForwardRequests = "spantally_forward_requests", Counter, None, false,
+        [open("destination"), known("result", forward_results)],
+        None, "Requests to a destination, by how they ended; retry is one that is sent again.";
+    ForwardQueue = "spantally_forward_queue_bytes", Gauge, Some("bytes"), false, [open("destination")],
+        None, "Bytes that wait on disk for a destination.";
+    ForwardQueueLimit = "spantally_forward_queue_limit_bytes", Gauge, Some("bytes"), false,
+        [open("destination")],
+        None, "Most bytes that may wait for a destination.";
+    ForwardUp = "spantally_forward_up", Gauge, None, false, [open("destination")],
+        None, "1 if the destination took the last request.";
+    ForwardDelay = "spantally_forward_delay_seconds", Gauge, Some("seconds"), false, [open("destination")],
+        None, "Age of the oldest span that is being sent; 0 when none waits.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }
@@ -311,6 +329,14 @@ fn transports() -> Vec<&'static str> {
 
 fn reject_reasons() -> Vec<&'static str> {
     crate::batch::RejectReason::ALL.map(crate::batch::RejectReason::as_str).to_vec()
+}
+
+fn span_outcomes() -> Vec<&'static str> {
+    crate::forward::SPAN_OUTCOMES.to_vec()
+}
+
+fn forward_results() -> Vec<&'static str> {
+    crate::forward::REQUEST_RESULTS.to_vec()
 }
 
 fn results() -> Vec<&'static str> {
@@ -346,51 +372,5 @@ impl MetricId {
     /// The metric of a name without `_total`.
     pub fn named(name: &str) -> Option<Self> {
         INVENTORY.iter().find(|metric| metric.name == name).map(|metric| metric.id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_consistent() {
-        for (position, metric) in INVENTORY.iter().enumerate() {
-            assert_eq!(metric.id as usize, position);
-            assert_eq!(MetricId::named(metric.name), Some(metric.id));
-            assert!(metric.help.ends_with('.'), "{}", metric.name);
-            assert!(!metric.name.ends_with("_total"), "{}", metric.name);
-            if let Some(unit) = metric.unit {
-                assert!(metric.name.ends_with(&format!("_{unit}")), "OpenMetrics: {} / {unit}", metric.name);
-            }
-        }
-    }
-
-    #[test]
-    fn a_twin_is_a_counter_with_the_same_labels() {
-        for metric in INVENTORY {
-            let Some(twin) = metric.twin.map(MetricId::metric) else { continue };
-            assert_eq!((metric.kind, twin.kind, twin.twin), (Counter, Counter, None));
-            assert_eq!(twin.name, format!("{}_reversed", metric.name));
-            assert_eq!(twin.common, metric.common);
-            let names = |metric: &Metric| metric.labels.iter().map(|label| label.name).collect::<Vec<_>>();
-            assert_eq!(names(twin), names(metric));
-        }
-    }
-
-    #[test]
-    fn the_commit_histogram_has_the_bounds_that_the_commit_counts_by() {
-        let Kind::Histogram(bounds) = MetricId::CommitDuration.metric().kind else { panic!("a histogram") };
-        let bounds: Vec<f64> = bounds.iter().map(|bound| bound.parse().unwrap()).collect();
-        assert_eq!(bounds, crate::commit::APPEND_SECONDS_BOUNDS);
-    }
-
-    #[test]
-    fn bucket_bounds_ascend() {
-        for metric in INVENTORY {
-            let Kind::Histogram(bounds) = metric.kind else { continue };
-            let values: Vec<f64> = bounds.iter().map(|bound| bound.parse().unwrap()).collect();
-            assert!(values.is_sorted_by(|a, b| a < b), "{}", metric.name);
-        }
     }
 }
