@@ -83,6 +83,17 @@ pub(crate) struct Sources {
     pub(crate) entry: Arc<Entry>,
 }
 
+impl Sources {
+    /// The whole page of metrics.
+    pub(crate) fn metrics_page(&self, format: Format) -> Vec<u8> {
+        let Self { core, entry } = self;
+        core.metrics_page_with(format, |registry, created| {
+            entry.intake.show(registry, created);
+            entry.forwarder.show(registry, created);
+        })
+    }
+}
+
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -160,12 +171,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, ApiError> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::negotiate(accept);
-    let page = admin.ask(move |Sources { core, entry }| {
-        Ok(core.metrics_page_with(format, |registry, created| {
-            entry.intake.show(registry, created);
-            entry.forwarder.show(registry, created);
-        }))
-    });
+    let page = admin.ask(move |sources| Ok(sources.metrics_page(format)));
     let page = page.await?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], page).into_response())
 }

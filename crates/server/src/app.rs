@@ -27,6 +27,7 @@ use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
 use crate::core::{Clock, Core, CoreHandle, CoreOptions, CoreThread, RecoverError, TurnOptions, recover};
+use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
 use crate::listen::{BindError, Bound, bind, warn_if_open};
@@ -233,7 +234,8 @@ impl App {
         let intake = Arc::new(Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES));
         let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
         let sending = entry.forwarder.start(&sending_stops);
-        admin.answer_from(Sources { core: pipeline.core.handle(), entry: Arc::clone(&entry) });
+        let sources = Sources { core: pipeline.core.handle(), entry: Arc::clone(&entry) };
+        admin.answer_from(sources.clone());
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
             let (entry, stop) = (Arc::clone(&entry), receivers_stop.clone());
@@ -251,6 +253,7 @@ impl App {
         Ok(Running {
             addresses,
             core: pipeline.core.handle(),
+            sources,
             readiness,
             stop_receivers,
             receivers,
@@ -323,6 +326,7 @@ pub struct Running {
     pub addresses: Addresses,
     /// Asks the core.
     pub core: CoreHandle,
+    sources: Sources,
     readiness: watch::Sender<Readiness>,
     stop_receivers: watch::Sender<bool>,
     receivers: JoinSet<std::io::Result<()>>,
@@ -336,6 +340,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// A writer of the page of metrics as it then stands, in Prometheus text.
+    pub fn metrics_page(&self) -> impl Fn() -> Vec<u8> + Send + Sync + use<> {
+        let sources = self.sources.clone();
+        move || sources.metrics_page(Format::Text)
+    }
+
     /// Stops in the order of the data: everything that was acknowledged is in the ledger when this returns.
     pub async fn stop(mut self) -> Result<(), RunError> {
         self.readiness.send_replace(Readiness::Draining);

@@ -13,6 +13,8 @@ pub mod decode;
 pub mod demo;
 pub mod export;
 pub mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod google_rpc;
 pub mod intake;
 pub mod job_calls;

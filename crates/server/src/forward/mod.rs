@@ -13,6 +13,7 @@
 mod backoff;
 mod client;
 mod deliver;
+pub(crate) mod fuzzing;
 mod item;
 mod json;
 mod metrics;

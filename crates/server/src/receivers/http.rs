@@ -50,14 +50,14 @@ pub(crate) async fn serve(
 
 /// How requests and answers are spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Protobuf,
     Json,
 }
 
 impl Format {
     /// The format of a content type. JSON may say that it is UTF-8, and nothing else.
-    fn parse(content_type: &str) -> Option<Self> {
+    pub(super) fn parse(content_type: &str) -> Option<Self> {
         let mut parts = content_type.split(';').map(str::trim);
         let format = match parts.next()? {
             name if name.eq_ignore_ascii_case("application/x-protobuf") => return Some(Self::Protobuf),

@@ -21,6 +21,7 @@ mod answer;
 mod body;
 mod compression;
 mod cors;
+pub(crate) mod fuzzing;
 pub mod grpc;
 pub mod http;
 mod settings;
@@ -34,6 +35,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use self::answer::Failure;
 use self::compression::Coding;
@@ -46,6 +49,7 @@ pub use crate::connections::Connections;
 use crate::connections::Watch;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
+use crate::telemetry::TARGET;
 
 /// Largest plain protobuf body that is read on the thread that serves connections: about half a millisecond.
 const INLINE_BYTES_MAX: usize = 1 << 20;
@@ -98,6 +102,28 @@ struct Taken {
 
 /// Inflates, reads and commits a body, and queues it for those that it is forwarded to.
 async fn take(entry: &Arc<Entry>, received: Received) -> Result<Tally, Failure> {
+    let span = tracing::info_span!(
+        target: TARGET,
+        "otlp.export",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        spantally.transport = received.transport.as_str(),
+        spantally.tenant = &*received.tenant.name,
+        spantally.body_bytes = received.body.len(),
+        spantally.spans = Empty,
+        error.r#type = Empty,
+    );
+    let taken = take_traced(entry, received).instrument(span.clone()).await;
+    match &taken {
+        Ok(tally) => drop(span.record("spantally.spans", tally.received)),
+        Err(failure) => {
+            span.record("otel.status_code", "ERROR").record("error.type", failure.end.as_str());
+        }
+    }
+    taken
+}
+
+async fn take_traced(entry: &Arc<Entry>, received: Received) -> Result<Tally, Failure> {
     let slow = received.coding != Coding::Identity || received.transport == Transport::HttpJson;
     let inline_max = if slow { INLINE_SLOW_BYTES_MAX } else { INLINE_BYTES_MAX };
     let taken = if received.body.len() <= inline_max {
@@ -111,9 +137,11 @@ async fn take(entry: &Arc<Entry>, received: Received) -> Result<Tally, Failure> 
         })?
     };
     let (transport, spans) = (taken.batch.transport, taken.batch.tally.received);
-    let tally = entry.intake.commit(taken.batch).await?;
+    let span = tracing::info_span!(target: TARGET, "journal.commit");
+    let tally = entry.intake.commit(taken.batch).instrument(span).await?;
     if !entry.forwarder.is_empty() && spans > 0 {
-        entry.forwarder.queue(&taken.tenant.name, transport, taken.body, spans).await;
+        let span = tracing::info_span!(target: TARGET, "forward.queue");
+        entry.forwarder.queue(&taken.tenant.name, transport, taken.body, spans).instrument(span).await;
     }
     Ok(tally)
 }
