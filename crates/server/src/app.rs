@@ -157,7 +157,8 @@ impl Store {
     fn open(settings: &Settings) -> Result<Self, StoreError> {
         let directory = DataDir::open(&settings.storage.directory)?;
         let ledger = Ledger::open(&directory)?;
-        let journal = SqliteJournal::open(&directory, ledger.applied(), JournalOptions::default())?;
+        let journal =
+            SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), JournalOptions::default())?;
         Ok(Self { directory, journal, ledger })
     }
 }

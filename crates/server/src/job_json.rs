@@ -6,7 +6,10 @@
 //! A field that only some jobs have (`parent_task`, `leg`, `unpriced`, ...) is left out where it does not
 //! apply.
 //!
-//! The document borrows everything and writes without intermediate strings.
+//! The document borrows everything and writes without intermediate strings. Most documents are alike but for
+//! ids and times; [`form`] takes what is alike out.
+
+pub(crate) mod form;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,9 +45,21 @@ impl JobDocument<'_> {
 
 impl Serialize for JobDocument<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { job, bill, revision } = *self;
-        JobFields {
-            job_id: Text(job.id),
+        JobFields::new(*self, Show::Values).serialize(serializer)
+    }
+}
+
+/// Whether what differs from job to job is shown, or a mark in its place (see [`form`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    Values,
+    Marks,
+}
+
+impl<'a> JobFields<'a> {
+    fn new(JobDocument { job, bill, revision }: JobDocument<'a>, show: Show) -> Self {
+        Self {
+            job_id: Own(job.id, show),
             revision,
             state: job.state.as_str(),
             tenant: &job.tenant,
@@ -54,10 +69,10 @@ impl Serialize for JobDocument<'_> {
             operation: &job.operation,
             outcome: job.outcome.as_str(),
             failure_reason: job.failure_reason.map(FailureReason::as_str),
-            spans: Spans(&job.spans),
-            started_at: Text(Rfc3339(job.started_at)),
-            ended_at: Text(Rfc3339(job.ended_at)),
-            attempts: job.attempts.iter().map(|attempt| AttemptFields::new(job, attempt)).collect(),
+            spans: Spans(&job.spans, show),
+            started_at: Own(Rfc3339(job.started_at), show),
+            ended_at: Own(Rfc3339(job.ended_at), show),
+            attempts: job.attempts.iter().map(|attempt| AttemptFields::new(job, attempt, show)).collect(),
             charges: bill.charges.iter().map(ChargeFields::new).collect(),
             cost: bill
                 .cost()
@@ -66,15 +81,14 @@ impl Serialize for JobDocument<'_> {
                 .collect(),
             unpriced: bill.unpriced.iter().map(UnpricedFields::new).collect(),
             labels: &job.labels,
-            parent_task: job.parent_task.as_ref().map(Text),
+            parent_task: job.parent_task.as_ref().map(|task| Own(task, show)),
         }
-        .serialize(serializer)
     }
 }
 
 #[derive(Serialize)]
 struct JobFields<'a> {
-    job_id: Text<spantally_stitch::JobId>,
+    job_id: Own<spantally_stitch::JobId>,
     revision: u32,
     state: &'static str,
     tenant: &'a str,
@@ -85,8 +99,8 @@ struct JobFields<'a> {
     outcome: &'static str,
     failure_reason: Option<&'static str>,
     spans: Spans<'a>,
-    started_at: Text<Rfc3339>,
-    ended_at: Text<Rfc3339>,
+    started_at: Own<Rfc3339>,
+    ended_at: Own<Rfc3339>,
     attempts: Vec<AttemptFields<'a>>,
     charges: Vec<ChargeFields<'a>>,
     cost: BTreeMap<Arc<str>, BoundFields>,
@@ -95,12 +109,12 @@ struct JobFields<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     labels: &'a [Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_task: Option<Text<&'a spantally_stitch::TaskId>>,
+    parent_task: Option<Own<&'a spantally_stitch::TaskId>>,
 }
 
 #[derive(Serialize)]
 struct AttemptFields<'a> {
-    task_id: Option<Text<&'a spantally_stitch::TaskId>>,
+    task_id: Option<Own<&'a spantally_stitch::TaskId>>,
     accepted: &'static str,
     outcome: &'static str,
     failure_reason: Option<&'static str>,
@@ -119,17 +133,17 @@ struct AttemptFields<'a> {
 }
 
 impl<'a> AttemptFields<'a> {
-    fn new(job: &Job, attempt: &'a Attempt) -> Self {
+    fn new(job: &Job, attempt: &'a Attempt, show: Show) -> Self {
         let other = |own: &'a Arc<str>, jobs: &Arc<str>| (own != jobs).then_some(&**own);
         Self {
-            task_id: attempt.task_id.as_ref().map(Text),
+            task_id: attempt.task_id.as_ref().map(|task| Own(task, show)),
             accepted: attempt.accepted.as_str(),
             outcome: attempt.outcome.as_str(),
             failure_reason: attempt.failure_reason.map(FailureReason::as_str),
             cause: attempt.cause.as_str(),
             polls: attempt.count(Role::Poll),
-            spans: CallSpans(attempt),
-            joins: attempt.joins.iter().map(JoinFields::new).collect(),
+            spans: CallSpans(attempt, show),
+            joins: attempt.joins.iter().map(|join| JoinFields::new(join, show)).collect(),
             leg: attempt.leg.as_deref(),
             provider: other(&attempt.provider, &job.provider),
             model: other(&attempt.model, &job.model),
@@ -143,18 +157,18 @@ struct JoinFields {
     rule: &'static str,
     confidence: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    margin: Option<f64>,
+    margin: Option<Margin>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    span: Option<Text<SpanKey>>,
+    span: Option<SpanText>,
 }
 
 impl JoinFields {
-    fn new(join: &Join) -> Self {
+    fn new(join: &Join, show: Show) -> Self {
         Self {
             rule: join.rule.as_str(),
             confidence: join.confidence.as_str(),
-            margin: join.margin,
-            span: join.span.map(Text),
+            margin: join.margin.map(|margin| Margin(margin, show)),
+            span: join.span.map(|span| SpanText(span, show)),
         }
     }
 }
@@ -221,28 +235,28 @@ impl UnpricedFields {
 }
 
 /// The spans of an attempt's calls, by role, every role named.
-struct CallSpans<'a>(&'a Attempt);
+struct CallSpans<'a>(&'a Attempt, Show);
 
 impl Serialize for CallSpans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(Role::ALL.iter().map(|&role| (role.as_str(), RoleSpans(self.0, role))))
+        serializer.collect_map(Role::ALL.iter().map(|&role| (role.as_str(), RoleSpans(self.0, role, self.1))))
     }
 }
 
-struct RoleSpans<'a>(&'a Attempt, Role);
+struct RoleSpans<'a>(&'a Attempt, Role, Show);
 
 impl Serialize for RoleSpans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let calls = self.0.calls.iter().filter(|call| call.role == self.1);
-        serializer.collect_seq(calls.map(|call| Text(call.span)))
+        serializer.collect_seq(calls.map(|call| SpanText(call.span, self.2)))
     }
 }
 
-struct Spans<'a>(&'a [SpanKey]);
+struct Spans<'a>(&'a [SpanKey], Show);
 
 impl Serialize for Spans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|&span| Text(span)))
+        serializer.collect_seq(self.0.iter().map(|&span| SpanText(span, self.1)))
     }
 }
 
@@ -252,6 +266,42 @@ struct Text<T>(T);
 impl<T: fmt::Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+/// What a job has of its own: its id, its times, its tasks. A mark stands for text.
+struct Own<T>(T, Show);
+
+impl<T: fmt::Display> Serialize for Own<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.1 {
+            Show::Values => serializer.collect_str(&self.0),
+            Show::Marks => serializer.serialize_str(form::TEXT_MARK),
+        }
+    }
+}
+
+/// A span, `trace:span`.
+struct SpanText(SpanKey, Show);
+
+impl Serialize for SpanText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.1 {
+            Show::Values => serializer.collect_str(&self.0),
+            Show::Marks => serializer.serialize_str(form::SPAN_MARK),
+        }
+    }
+}
+
+/// How sure a join is, as a number.
+struct Margin(f64, Show);
+
+impl Serialize for Margin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.1 {
+            Show::Values => serializer.serialize_f64(self.0),
+            Show::Marks => serializer.serialize_str(form::NUMBER_MARK),
+        }
     }
 }
 

@@ -170,6 +170,11 @@ impl Stitcher {
         jobs.into_iter().find(|job| job.id == id)
     }
 
+    /// Whether a job is still in memory.
+    pub fn knows(&self, id: JobId) -> bool {
+        self.homes.contains_key(&id)
+    }
+
     /// Every job still in memory, settled ones too.
     pub fn jobs(&mut self) -> Vec<Job> {
         self.provisional(|_| true)
@@ -185,12 +190,44 @@ impl Stitcher {
         self.index.frames_dropped()
     }
 
-    /// Shows the open state that changed since the last call, by creation number; `None` means gone.
-    pub fn visit_changed(&mut self, visit: impl FnMut(u64, Option<&[Evidence]>)) {
-        self.index.visit_changed(visit);
+    /// The time that it was last told.
+    pub fn now(&self) -> UnixNanos {
+        self.now
     }
 
-    /// Puts back what [`Self::visit_changed`] showed.
+    /// Lets evidence that comes next count as having come at this moment, without telling anything. Time never
+    /// goes back.
+    pub fn set_time(&mut self, now: UnixNanos) {
+        self.now = self.now.max(now);
+    }
+
+    /// A number that is larger than that of everything in memory, and not larger than that of anything that
+    /// comes.
+    pub fn next_number(&self) -> u64 {
+        self.index.next_number()
+    }
+
+    /// Shows, for the caller to keep, the evidence of which some came before [`Self::next_number`] was
+    /// `before`. The caller has a record of arrivals, and wants to drop its older part: what is shown here
+    /// and what it keeps of the record are together what is in memory. Shown by creation number; what is
+    /// shown again under a number replaces what was.
+    pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, &[Evidence])) {
+        self.index.carry(before, visit);
+    }
+
+    /// Numbers that were shown by [`Self::carry`] and whose evidence is forgotten since the last call.
+    pub fn take_gone(&mut self) -> Vec<u64> {
+        self.index.take_gone()
+    }
+
+    /// After a restart from a record of arrivals: forgets, untold, what had been forgotten by `now`. Whatever
+    /// is older than the retention and the idle limit had been settled, and then forgotten.
+    pub fn forget_old(&mut self, now: UnixNanos) {
+        let age = self.settings.retention_ms.max(self.settings.idle_timeout_ms);
+        self.forget_pockets(|last| last.plus_ms(age) <= now);
+    }
+
+    /// Puts back what [`Self::carry`] showed.
     pub fn restore(&mut self, number: u64, evidence: Vec<Evidence>) {
         for evidence in evidence {
             if self.index.remember(&evidence) {

@@ -87,17 +87,21 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
-    /// Rows are missing between the ledger and the journal.
-    #[error("{path}: the journal begins at {first} but the ledger has applied only up to {applied}: the two \
-             files do not belong together; restore both from one copy, or move both away",
-            path = path.display())]
+    /// Rows that the ledger needs are not in the journal.
+    #[error("{path}: the journal has {rows}, but the ledger needs those from {needed} on: the two files do \
+             not belong together; restore both from one copy, or move both away",
+            path = path.display(), rows = rows_between(*first, *last), needed = done.0 + 1)]
     Gap {
         /// The journal's file.
         path: PathBuf,
         /// The first row there is.
-        first: Seq,
+        first: Option<Seq>,
+        /// The last row there is.
+        last: Option<Seq>,
         /// The position that the ledger has.
         applied: Seq,
+        /// The position up to which it needs no rows.
+        done: Seq,
     },
     /// A checkpoint would step back.
     #[error("{path}: a checkpoint at journal position {given} came after one at {applied}; this is a bug, \
@@ -151,4 +155,9 @@ impl StoreError {
             _ => Self::Sqlite { path, action, source },
         }
     }
+}
+
+/// Which rows a journal has, in words.
+fn rows_between(first: Option<Seq>, last: Option<Seq>) -> String {
+    first.zip(last).map_or("no rows".to_owned(), |(first, last)| format!("rows {first} to {last}"))
 }

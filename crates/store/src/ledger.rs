@@ -11,12 +11,12 @@
 //! sum over all rows is right at any time and every number ever shown can be explained from the rows that
 //! were there.
 //!
-//! **What a row costs.** A job that settles is written once for every eight spans or so, so its rows are on
-//! the hot path. A settled job is one row with the job's JSON as its detail plus one row a charge; attempts
-//! and calls are views that unpack the detail when somebody asks. Words that many jobs share stand once in
-//! a table of kinds and cost a number. Job ids are random, and an index over all of them would touch a page
-//! a job once the file is large; the index by job is therefore kept in runs of 65,536 rows, and rows of one
-//! checkpoint are inserted in the order of their ids.
+//! **What a row costs.** A job that settles is written once for every eight spans or so, so its row is on
+//! the hot path, and what counts is its bytes: each is copied three times on its way into the file. Most
+//! documents of jobs are alike but for ids and times, so what they share stands once as a *form*
+//! ([`FormRow`]), and a row has what fills it; the views put the two together when somebody asks. Words that
+//! many jobs share stand once in a table of kinds. Charges are a short array in the row and not rows of a
+//! table. Ids of jobs are random; how they are found nevertheless is told in `runs`.
 //!
 //! `docs/ledger.md` documents the views for those who open the file with their own tools.
 
@@ -25,14 +25,15 @@ mod kinds;
 mod list;
 mod read;
 mod rows;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use crate::sqlite::Schema;
 pub use list::{JobFilter, ListedJob};
-pub use read::{LedgerReader, Published};
-pub use rows::{ChargeRow, Checkpoint, CounterRow, JobRow};
+pub use read::{LedgerReader, Published, SettledRow};
+pub use rows::{ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobRow, TurnRow};
 pub use write::Ledger;
 
 const SCHEMA: Schema = Schema {

@@ -3,9 +3,10 @@
 //! The **journal** ([`Journal`], [`SqliteJournal`]) takes what was received before it is acknowledged: one
 //! row a group of requests, one flush a row, nothing read until the next start. The **ledger** ([`Ledger`])
 //! takes what came of it every few seconds, in one transaction: open state, counters, job and charge rows,
-//! and the [`Seq`] up to which the journal is thereby done with. Only then is the journal behind that
-//! position dropped. A start reads the ledger, then the journal past its position; no transaction ever
-//! spans both files.
+//! and the [`Seq`] up to which the journal is thereby applied. Most evidence is needed for hours, for what may
+//! come late, and never again; so it is not copied from file to file: the journal keeps it, and only what
+//! outlives the journal's rows is carried over into the ledger. A start reads the ledger, then the journal;
+//! no transaction ever spans both files.
 //!
 //! They are two files because a checkpoint in the journal's own file would stop every commit for its
 //! length, and because people open the ledger with their own tools ([`LedgerReader`] is ours), which would
@@ -26,5 +27,6 @@ pub use dir::DataDir;
 pub use error::StoreError;
 pub use journal::{Dropped, Journal, JournalOptions, Seq, SqliteJournal};
 pub use ledger::{
-    ChargeRow, Checkpoint, CounterRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob, Published,
+    ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob,
+    Published, SettledRow, TurnRow,
 };

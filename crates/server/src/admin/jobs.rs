@@ -162,7 +162,7 @@ fn page(core: &CoreHandle, directory: &Path, query: &ListQuery) -> Result<String
         let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
         for listed in ledger.list(&query.filter, ledger_from, room).map_err(ApiError::internal)? {
             last = Some(Cursor::Settled(listed.position));
-            jobs.push(String::from_utf8(listed.job.detail).map_err(ApiError::internal)?);
+            jobs.push(listed.job.detail.into_text());
         }
     }
     // A full page may have more behind it; the next one tells.
@@ -221,5 +221,5 @@ fn find(core: &CoreHandle, directory: &Path, id: JobId) -> Result<Option<String>
     }
     let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
     let published = ledger.published(id.0).map_err(ApiError::internal)?;
-    published.map(|published| String::from_utf8(published.job.detail).map_err(ApiError::internal)).transpose()
+    Ok(published.map(|published| published.job.detail.into_text()))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use spantally_stitch::State;
-use spantally_store::{JobFilter, JobRow, LedgerReader};
+use spantally_store::{JobFilter, LedgerReader};
 
 use super::http::{self, Answer, authority, query_value};
 use super::job_doc::{JobDoc, unix_ms};
@@ -166,7 +166,7 @@ impl Source {
             },
             Self::Ledger(reader) => {
                 let job_id = u128::from_str_radix(id, 16).map_err(failed)?.to_be_bytes();
-                reader.published(job_id).map_err(failed)?.map(|found| text_of(found.job)).transpose()?
+                reader.published(job_id).map_err(failed)?.map(|found| found.job.detail.into_text())
             }
             Self::Recording(jobs) => {
                 let wanted = jobs.iter().find(|settled| settled.job.id.to_string() == id);
@@ -253,12 +253,8 @@ fn ledger_page(
     let before = cursor.map(str::parse).transpose().map_err(failed)?;
     let listed = reader.list(filter, before, limit).map_err(failed)?;
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.position.to_string());
-    let jobs = listed.into_iter().map(|listed| ReadJob::parse(text_of(listed.job)?));
+    let jobs = listed.into_iter().map(|listed| ReadJob::parse(listed.job.detail.into_text()));
     Ok((jobs.collect::<Result<_, Failure>>()?, next))
-}
-
-fn text_of(row: JobRow) -> Result<String, Failure> {
-    String::from_utf8(row.detail).map_err(failed)
 }
 
 fn document(settled: &Settled) -> Result<String, Failure> {

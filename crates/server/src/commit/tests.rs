@@ -236,7 +236,8 @@ async fn a_start_replays_what_was_not_applied() {
     let dir = tempfile::tempdir().unwrap();
     let options = JournalOptions { primed_bytes: 128 << 10, ..JournalOptions::default() };
     let open = |applied| {
-        let journal = SqliteJournal::open(&DataDir::open(dir.path()).unwrap(), applied, options).unwrap();
+        let journal =
+            SqliteJournal::open(&DataDir::open(dir.path()).unwrap(), (applied, applied), options).unwrap();
         Box::new(journal) as Box<dyn Journal>
     };
     let (committer, messages) = start(open(Seq(0)), CommitOptions::default());

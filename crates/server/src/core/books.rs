@@ -8,8 +8,13 @@
 //!
 //! # Revisions
 //! The books number revisions themselves: a job that was superseded and later stands on its own again goes on
-//! with the next number, because the ledger is append-only. What was published is kept until the stitcher
-//! forgets the job ([`super::published`]); what was superseded, as long as the stitcher would have kept it.
+//! with the next number, because the ledger is append-only. That a job was published is remembered until the
+//! stitcher forgets it; what was superseded, as long as the stitcher would have kept it. What it added is
+//! asked of the ledger when it is revised ([`super::published`]).
+//!
+//! # Alike jobs
+//! Most jobs are like many others but for their ids and times. What such a job adds to the counters and is
+//! charged is worked out for the first two of them and then only looked up ([`super::forms`]).
 //!
 //! # Once forgotten
 //! Spans that come again after their job was forgotten may make the same job anew. It must not be counted
@@ -20,22 +25,24 @@
 //! # Histograms
 //! They count a job once, when it first settles: a bucket cannot be taken back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Cards, bill};
 use spantally_stitch::{Cause, FailureReason, Job, JobId, Role, State, UnixNanos};
-use spantally_store::{ChargeRow, Checkpoint, CounterRow, JobRow};
+use spantally_store::{ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Published as LedgerJob};
 
-use super::charges::{charge_deltas, charge_rows, is_priced};
-use super::entries::{difference, entries, job_labels};
-use super::published::Published;
+use super::WINDOW_ROW;
+use super::charges::{charge_deltas, charge_rows, is_priced, sum_of_rows};
+use super::entries::{Entry, difference, entries, job_labels};
+use super::forms::Forms;
+use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
 use super::windows::CostWindows;
-use super::{PUBLISHED, WINDOW_ROW};
 use crate::export::{Exemplar, MetricId, Registry};
 use crate::job_json::JobDocument;
+use crate::job_json::form::parts;
 
 /// A job that was just published, with its bill.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,10 +55,22 @@ pub struct Settled {
     pub revision: u32,
 }
 
-/// Knows which jobs the ledger has. Asked rarely: only of jobs that are as old as forgotten ones.
+/// What was published before. Asked rarely: of jobs that are as old as forgotten ones, and of jobs that are
+/// revised.
 pub trait Archive: std::fmt::Debug + Send {
     /// Whether any revision of the job was ever written.
     fn has(&self, id: JobId) -> bool;
+
+    /// The newest revision of a job with all its charges; none when it cannot be read.
+    fn read(&self, _id: JobId) -> Option<LedgerJob> {
+        None
+    }
+
+    /// Whether [`Self::read`] has every job of the checkpoints that were gathered before time went on: then
+    /// the books need not keep what those jobs added.
+    fn is_ledger(&self) -> bool {
+        false
+    }
 }
 
 /// Counters, ledger rows and windows of everything published.
@@ -60,16 +79,29 @@ pub(super) struct Books {
     pub(super) cards: Arc<Cards>,
     pub(super) registry: Registry,
     pub(super) windows: CostWindows,
+    pub(super) forms: Forms,
     published: HashMap<JobId, Published, foldhash::fast::RandomState>,
-    superseded: VecDeque<(UnixNanos, JobId)>,
+    /// What jobs added that the ledger may not have yet.
+    recent: HashMap<JobId, Booked, foldhash::fast::RandomState>,
+    /// Whether `recent` was gathered for a checkpoint.
+    gathered: bool,
+    series: SeriesByKey,
+    /// Jobs that the stitcher may never tell as forgotten: when to look at them, by time.
+    watched: VecDeque<(UnixNanos, JobId)>,
     /// The latest start of any job that was forgotten.
     pub(super) forgotten_until: UnixNanos,
     pub(super) archive: Option<Box<dyn Archive>>,
     retention_ms: u64,
-    next_number: u64,
     /// What the next checkpoint writes.
     rows: Vec<JobRow>,
-    changed: BTreeMap<u64, Option<JobId>>,
+}
+
+/// What a publication comes to.
+struct Account {
+    entries: Arc<[Entry]>,
+    charges: Arc<[ChargeRow]>,
+    /// Number of the form, when it has one.
+    form: Option<u64>,
 }
 
 impl Books {
@@ -83,30 +115,91 @@ impl Books {
             cards,
             registry,
             windows,
+            forms: Forms::default(),
             published: HashMap::default(),
-            superseded: VecDeque::new(),
+            recent: HashMap::default(),
+            gathered: false,
+            series: SeriesByKey::default(),
+            watched: VecDeque::new(),
             forgotten_until: UnixNanos::default(),
             archive: None,
             retention_ms,
-            next_number: 0,
             rows: Vec::new(),
-            changed: BTreeMap::new(),
+        }
+    }
+
+    /// Time goes on: what was gathered is in the ledger.
+    pub(super) fn go_on(&mut self) {
+        if std::mem::take(&mut self.gathered)
+            && self.archive.as_ref().is_some_and(|archive| archive.is_ledger())
+        {
+            self.recent.clear();
         }
     }
 
     /// Books a publication; none if the job was published before it was forgotten.
     pub(super) fn publish(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Option<Settled> {
-        let before = self.published.remove(&job.id);
-        if before.is_none() && self.is_archived(&job) {
+        match self.published.get(&job.id).copied() {
+            Some(before) => self.revise(job, digest, &before, now),
+            None if self.is_archived(&job) => {
+                self.count_late(&job, now);
+                None
+            }
+            None => Some(self.publish_first(job, digest, now)),
+        }
+    }
+
+    fn publish_first(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Settled {
+        let bill = bill(&job, &self.cards);
+        let Account { entries, charges, form } = self.account(&job, &bill, now);
+        for &(series, amount) in entries.iter().filter(|(_, amount)| !amount.is_zero()) {
+            self.registry.add(series, amount);
+        }
+        self.book_windows(&charges, now);
+        self.observe(&job, &bill, now);
+        let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
+        let mut filled = Vec::with_capacity(256);
+        match form.filter(|_| parts(&job, &mut filled)) {
+            Some(form) => row.detail = Detail::Filled { form, parts: filled },
+            None => {
+                row.detail = whole(&job, &bill, 1);
+                row.booked = save_entries(&entries, &self.registry);
+            }
+        }
+        self.rows.push(row);
+        let (started_at, names) = (job.started_at, names_of(&job));
+        self.recent.insert(job.id, Booked { entries, charges, names });
+        let published = Published { revision: 1, is_superseded: false, at: now, started_at };
+        self.published.insert(job.id, published);
+        Settled { job, bill, revision: 1 }
+    }
+
+    /// What a job comes to: as its form says, or worked out.
+    fn account(&mut self, job: &Job, bill: &Bill, now: UnixNanos) -> Account {
+        let key = self.forms.key(job, bill);
+        if let Some(form) = self.forms.get(&key) {
+            let (entries, charges) = (Arc::clone(&form.entries), Arc::clone(&form.charges));
+            return Account { entries, charges, form: Some(form.id) };
+        }
+        let entries: Arc<[Entry]> = entries(&mut self.registry, job, bill, now).into();
+        let charges: Arc<[ChargeRow]> = charge_deltas(&[], &charge_rows(job, bill)).into();
+        let registry = &self.registry;
+        let form =
+            self.forms.offer(key, job, bill, (&entries, &charges), || save_entries(&entries, registry));
+        let form = form.map(|form| form.id);
+        Account { entries, charges, form }
+    }
+
+    /// Books a later revision, or takes a job back. When what it added cannot be read, nothing changes: the
+    /// counters stay what the ledger's rows add up to.
+    fn revise(&mut self, job: Box<Job>, digest: u64, before: &Published, now: UnixNanos) -> Option<Settled> {
+        let Some(old) = self.booked(job.id) else {
             self.count_late(&job, now);
             return None;
-        }
-        let is_superseded = job.state == State::Superseded;
-        let job = match &before {
-            Some(before) if is_superseded => Box::new(before.superseded_job(job.id)),
-            _ => job,
         };
-        let (bill, new_entries, new_charges) = if is_superseded {
+        let is_superseded = job.state == State::Superseded;
+        let job = if is_superseded { Box::new(old.superseded_job(job.id, before)) } else { job };
+        let (bill, entries, charges) = if is_superseded {
             (Bill::default(), Vec::new(), Vec::new())
         } else {
             let bill = bill(&job, &self.cards);
@@ -114,36 +207,38 @@ impl Books {
             let charges = charge_rows(&job, &bill);
             (bill, added, charges)
         };
-        let (old_entries, old_charges, revision, number) = match &before {
-            Some(before) => (&*before.entries, &*before.charges, before.revision + 1, before.number),
-            None => (&[][..], &[][..], 1, self.take_number()),
-        };
-        for (series, delta) in difference(old_entries, &new_entries) {
+        for (series, delta) in difference(&old.entries, &entries) {
             self.registry.add(series, delta);
         }
-        let deltas = charge_deltas(old_charges, &new_charges);
+        let deltas = charge_deltas(&old.charges, &charges);
         self.book_windows(&deltas, now);
-        if revision == 1 {
-            self.observe(&job, &bill, now);
-        }
-        self.rows.push(job_row(&job, &bill, revision, deltas, now));
+        let revision = before.revision + 1;
+        self.rows.push(JobRow {
+            detail: whole(&job, &bill, revision),
+            charges: deltas.into(),
+            booked: save_entries(&entries, &self.registry),
+            ..job_row(&job, revision, digest, now)
+        });
         if is_superseded {
-            self.superseded.push_back((now, job.id));
+            self.watch(job.id, now);
         }
-        self.changed.insert(number, Some(job.id));
-        let published = Published {
-            number,
-            revision,
-            digest,
-            is_superseded,
-            at: now,
-            started_at: job.started_at,
-            entries: new_entries.into(),
-            charges: new_charges.into(),
-            names: [&job.tenant, &job.service, &job.provider, &job.model, &job.operation].map(Arc::clone),
-        };
+        let published = Published { revision, is_superseded, at: now, started_at: job.started_at };
         self.published.insert(job.id, published);
+        let names = names_of(&job);
+        self.recent.insert(job.id, Booked { entries: entries.into(), charges: charges.into(), names });
         Some(Settled { job, bill, revision })
+    }
+
+    /// What a job added so far.
+    fn booked(&mut self, id: JobId) -> Option<Booked> {
+        if let Some(recent) = self.recent.get(&id) {
+            return Some(recent.clone());
+        }
+        let LedgerJob { job, charges } = self.archive.as_ref()?.read(id)?;
+        let entries = self.series.read(&job.booked, &self.registry)?.into();
+        let charges = sum_of_rows(charges.into_iter().map(|(_, row)| row)).into();
+        let names = [job.tenant, job.service, job.provider, job.model, job.operation];
+        Some(Booked { entries, charges, names })
     }
 
     /// A superseded job that the books do not know has been told as late already.
@@ -163,29 +258,34 @@ impl Books {
         }
     }
 
-    fn take_number(&mut self) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        number
-    }
-
     /// A job can be revised no more.
     pub(super) fn forget(&mut self, id: JobId) {
         if let Some(published) = self.published.remove(&id) {
+            self.recent.remove(&id);
             self.forgotten_until = self.forgotten_until.max(published.started_at);
-            self.changed.insert(published.number, None);
         }
     }
 
-    /// Superseded jobs, of which the stitcher knows nothing any more, go after the retention.
-    pub(super) fn forget_superseded(&mut self, now: UnixNanos) {
-        while let Some(&(at, id)) = self.superseded.front()
-            && at.plus_ms(self.retention_ms) <= now
+    fn watch(&mut self, id: JobId, at: UnixNanos) {
+        self.watched.push_back((at.plus_ms(self.retention_ms), id));
+    }
+
+    /// Forgets jobs past the retention of which the stitcher knows nothing any more: superseded ones, and
+    /// those of an earlier process that was forgetting them when it ended.
+    pub(super) fn forget_old(&mut self, now: UnixNanos, is_alive: impl Fn(JobId) -> bool) {
+        while let Some(&(due, id)) = self.watched.front()
+            && due <= now
         {
-            self.superseded.pop_front();
-            // Published again meanwhile, or superseded again later: then another entry decides.
-            if self.published.get(&id).is_some_and(|known| known.is_superseded && known.at == at) {
+            self.watched.pop_front();
+            let Some(known) = self.published.get(&id) else { continue };
+            let end = known.at.plus_ms(self.retention_ms);
+            if end > now {
+                // Published again meanwhile: in its turn.
+                self.watched.push_back((end, id));
+            } else if !is_alive(id) {
                 self.forget(id);
+            } else if known.is_superseded {
+                self.watch(id, now);
             }
         }
     }
@@ -225,13 +325,8 @@ impl Books {
     /// Adds what changed since the last time to a checkpoint.
     pub(super) fn gather(&mut self, checkpoint: &mut Checkpoint) {
         checkpoint.jobs.append(&mut self.rows);
-        let changed = std::mem::take(&mut self.changed);
-        checkpoint.open.extend(changed.into_iter().map(|(number, id)| {
-            let published = id.and_then(|id| Some((id, self.published.get(&id)?)));
-            // Serialising to memory what has only text keys cannot fail.
-            let bytes = published.and_then(|(id, published)| published.save(id, &self.registry).ok());
-            (number | PUBLISHED, bytes)
-        }));
+        checkpoint.forms.append(&mut self.forms.take_new());
+        self.gathered = true;
         checkpoint.counters.append(&mut self.registry.take_changed());
         let windows = self.windows.take_changed().into_iter();
         checkpoint.counters.extend(windows.map(|(key, value)| CounterRow {
@@ -242,15 +337,10 @@ impl Books {
         }));
     }
 
-    /// Takes a publication of an earlier process back.
+    /// Takes a publication of an earlier process back; they come the newest first.
     pub(super) fn restore(&mut self, id: JobId, published: Published) {
-        self.next_number = self.next_number.max(published.number + 1);
-        if published.is_superseded {
-            // In order of time, so that the front goes first.
-            let place = self.superseded.partition_point(|&(at, _)| at <= published.at);
-            self.superseded.insert(place, (published.at, id));
-        }
         self.published.insert(id, published);
+        self.watched.push_front((published.at.plus_ms(self.retention_ms), id));
     }
 }
 
@@ -261,7 +351,13 @@ fn exemplar(job: &Job, value: Decimal, at: UnixNanos) -> Option<Exemplar> {
     Some(Exemplar { trace_id: span.trace, job_id: job.id, value, at })
 }
 
-fn job_row(job: &Job, bill: &Bill, revision: u32, charges: Vec<ChargeRow>, now: UnixNanos) -> JobRow {
+fn whole(job: &Job, bill: &Bill, revision: u32) -> Detail {
+    // Serialising to memory what has only text keys cannot fail.
+    Detail::Whole(JobDocument { job, bill, revision }.to_json().unwrap_or_default().into())
+}
+
+/// The row of a revision, still without its document and its charges.
+fn job_row(job: &Job, revision: u32, digest: u64, now: UnixNanos) -> JobRow {
     JobRow {
         job_id: job.id.0,
         revision,
@@ -277,8 +373,7 @@ fn job_row(job: &Job, bill: &Bill, revision: u32, charges: Vec<ChargeRow>, now: 
         started_at: job.started_at.0,
         ended_at: job.ended_at.0,
         settled_at: now.0,
-        // Serialising to memory what has only text keys cannot fail.
-        detail: JobDocument { job, bill, revision }.to_json().unwrap_or_default().into(),
-        charges,
+        digest,
+        ..JobRow::default()
     }
 }

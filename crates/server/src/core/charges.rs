@@ -75,6 +75,16 @@ pub(super) fn charge_deltas(old: &[ChargeRow], new: &[ChargeRow]) -> Vec<ChargeR
     deltas.into_values().filter(|(row, is_new)| *is_new || !is_zero(row)).map(|(row, _)| row).collect()
 }
 
+/// The rows of several revisions added up: one of each charge, also of those that came to nothing.
+pub(super) fn sum_of_rows(rows: impl Iterator<Item = ChargeRow>) -> Vec<ChargeRow> {
+    let mut sums = BTreeMap::<_, ChargeRow>::new();
+    for row in rows {
+        let sum = sums.entry(key(&row)).or_insert_with(|| zeroed(&row));
+        add(sum, &row, |amount| amount);
+    }
+    sums.into_values().collect()
+}
+
 /// What makes two rows the same charge at two times.
 fn key(row: &ChargeRow) -> impl Ord + use<> {
     let names =

@@ -9,6 +9,10 @@
 //!   gauge is computed anew (`open`).
 //! - [`Core::checkpoint`] gathers what changed since the last one, to be written in one transaction.
 //!
+//! # What is on disk, and where
+//! Of every job that settled the ledger has rows; of what is not settled yet, and of what may still get late
+//! evidence, the journal has the evidence, for as long as it is young ([`turns`]).
+//!
 //! # A turn, and why counters never fall
 //! The server ([`thread`]) makes *turns*: advance, checkpoint, write, and only then is the page shown. In
 //! between it applies groups, and nothing else. So whatever anyone has seen of jobs and money is in the
@@ -25,11 +29,13 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `published`, `windows`, `open`, `restore`, then [`thread`].
+//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `restore`, then
+//! [`thread`].
 
 mod books;
 mod charges;
 mod entries;
+mod forms;
 mod open;
 mod published;
 mod restore;
@@ -38,6 +44,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 pub mod thread;
+mod turns;
 mod windows;
 
 use std::sync::Arc;
@@ -48,6 +55,7 @@ use spantally_store::{Checkpoint, CounterRow, Seq};
 
 use self::books::Books;
 use self::spans::SpanCounts;
+use self::turns::Turns;
 use self::windows::CostWindows;
 use crate::commit::CommitMessage;
 use crate::export::{LabelSets, Registry};
@@ -104,6 +112,8 @@ pub struct Core {
     /// How many label sets the ledger has, and how many overflows are counted.
     saved_sets: usize,
     counted_overflows: u64,
+    turns: Turns,
+    stitching: Settings,
 }
 
 impl Core {
@@ -124,6 +134,8 @@ impl Core {
             now: UnixNanos::default(),
             saved_sets: 0,
             counted_overflows: 0,
+            turns: Turns::default(),
+            stitching: options.stitching.clone(),
         }
     }
 
@@ -137,6 +149,7 @@ impl Core {
     pub fn apply(&mut self, message: CommitMessage) {
         self.applied = message.seq;
         for batch in message.batches {
+            self.turns.note(batch.evidence.len());
             let mut observed = [0_u64; 3];
             for evidence in batch.evidence {
                 let shard = shard_of(&evidence.client.tenant, self.shards.len());
@@ -161,13 +174,15 @@ impl Core {
     /// due at this moment.
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
         self.now = self.now.max(now);
+        self.books.go_on();
         let (mut settled, mut any) = (Vec::new(), false);
         for shard in &mut self.shards {
             let (changes, more) = shard.advance_some(self.now, limit);
             any |= more;
             book(&mut self.books, changes, self.now, &mut settled);
         }
-        self.books.forget_superseded(self.now);
+        let shards = &self.shards;
+        self.books.forget_old(self.now, |id| shards.iter().any(|shard| shard.knows(id)));
         (settled, any)
     }
 
@@ -198,32 +213,73 @@ impl Core {
         self.shards.iter().filter_map(Stitcher::next_deadline).min()
     }
 
+    /// Takes a group again that the ledger includes already, after a restart: its evidence goes back into
+    /// memory, and nothing is counted. Groups come in the order of the journal, before any that is new.
+    pub fn rehydrate(&mut self, message: CommitMessage) {
+        let arrival = self.turns.arrival(message.seq);
+        self.shards.iter_mut().for_each(|shard| shard.set_time(arrival));
+        for evidence in message.batches.into_iter().flat_map(|batch| batch.evidence) {
+            let shard = shard_of(&evidence.client.tenant, self.shards.len());
+            self.shards[shard].observe(evidence);
+        }
+    }
+
+    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again.
+    pub fn finish_rehydration(&mut self) {
+        for shard in &mut self.shards {
+            shard.set_time(self.now);
+            shard.forget_old(self.now);
+        }
+    }
+
     /// Gathers what changed since the last checkpoint. It must be written before anything newer is shown or
     /// gathered.
     pub fn checkpoint(&mut self) -> Checkpoint {
-        let mut open = Vec::new();
-        for (shard, stitcher) in self.shards.iter_mut().enumerate() {
-            stitcher.visit_changed(|number, evidence| {
-                let bytes = evidence.map(|evidence| {
-                    let mut bytes = Vec::with_capacity(96 * evidence.len());
-                    encode_evidence(evidence, &mut bytes);
-                    bytes
-                });
-                open.push((evidence_number(shard, number), bytes));
-            });
-        }
+        let marks = self.shards.iter().map(Stitcher::next_number).collect();
+        let turn = self.turns.make(self.applied, self.now, marks);
+        let open = self.carry();
+        let done = self.turns.done();
         let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
         let meta = vec![moment(TURN_META, self.now), moment(FORGOTTEN_META, self.books.forgotten_until)];
         let counters = self.take_sets();
         let mut checkpoint =
-            Checkpoint { applied: self.applied, open, counters, meta, ..Checkpoint::default() };
+            Checkpoint { applied: self.applied, open, turn, done, counters, meta, ..Checkpoint::default() };
         self.books.gather(&mut checkpoint);
         checkpoint
+    }
+
+    /// What must be in the ledger before the rows of old turns may go, and what need not be there any more.
+    fn carry(&mut self) -> Vec<(u64, Option<Vec<u8>>)> {
+        let mut open = Vec::new();
+        let Settings { retention_ms, max_spans, .. } = self.stitching;
+        let old = self.turns.take_old(self.now, retention_ms, max_spans as u64);
+        for (shard, stitcher) in self.shards.iter_mut().enumerate() {
+            if let Some(&mark) = old.as_ref().and_then(|turn| turn.marks.get(shard)) {
+                stitcher.carry(mark, |number, evidence| {
+                    let mut bytes = Vec::with_capacity(96 * evidence.len());
+                    encode_evidence(evidence, &mut bytes);
+                    open.push((evidence_number(shard, number), Some(bytes)));
+                });
+            }
+            let gone = stitcher.take_gone().into_iter();
+            open.extend(gone.map(|number| (evidence_number(shard, number), None)));
+        }
+        open
+    }
+
+    /// Everything of the journal up to here is not needed any more once the last checkpoint is written.
+    pub fn done(&self) -> Seq {
+        self.turns.done()
     }
 
     /// The position of the last group that was applied.
     pub fn applied(&self) -> Seq {
         self.applied
+    }
+
+    /// How many spans are in memory.
+    pub fn stitched_spans(&self) -> usize {
+        self.shards.iter().map(Stitcher::span_count).sum()
     }
 
     /// The time that it has been told.
@@ -287,8 +343,7 @@ fn book(books: &mut Books, changes: Vec<Change>, now: UnixNanos, settled: &mut V
     }
 }
 
-/// Open state on disk: 1 bit what, 15 bits which shard, 48 bits the shard's own number.
-const PUBLISHED: u64 = 1 << 63;
+/// Open state on disk: 15 bits which shard, 48 bits the shard's own number.
 const SHARD_SHIFT: u32 = 48;
 const MAX_SHARDS: u16 = 0x7FFF;
 

@@ -1,13 +1,14 @@
 //! Taking back what a checkpoint wrote.
 //!
-//! Counters come first, since what was published of a job names the series it was added to; then the open
-//! state; then, through [`Core::apply`], the journal rows that the checkpoint does not include.
+//! Counters come first; then what was settled within the retention, so that it is not told again; then the
+//! open state; then, through [`Core::rehydrate`], the journal rows that the checkpoint includes and whose
+//! evidence is still needed; then, through [`Core::apply`], those that it does not include.
 
-use spantally_stitch::UnixNanos;
+use spantally_stitch::{JobId, State, UnixNanos};
 use spantally_store::{CounterRow, Ledger, StoreError};
 
-use super::published::{Published, SavedError, SeriesByKey};
-use super::{Core, FORGOTTEN_META, PUBLISHED, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
+use super::published::Published;
+use super::{Core, FORGOTTEN_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
 use crate::export::RestoreError;
 use crate::record::{RecordError, decode_evidence};
 
@@ -34,14 +35,6 @@ pub enum CoreRestoreError {
         /// What is wrong.
         source: RecordError,
     },
-    /// What was published of a job is damaged.
-    #[error("the open state {number:#x} in the ledger is not readable: {source}")]
-    Published {
-        /// Its number.
-        number: u64,
-        /// What is wrong.
-        source: SavedError,
-    },
     /// The state was written with more shards than there are now.
     #[error(
         "the open state in the ledger is of shard {shard}, but there are {shards}: the number must not change"
@@ -65,22 +58,26 @@ impl Core {
     pub fn restore(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
         let mut rows = Vec::new();
         ledger.load_counters(|row| rows.push(row))?;
-        let keys = self.restore_counters(&rows)?;
+        self.restore_counters(&rows)?;
+        ledger.load_forms(|id, key| self.books.forms.restore(id, key))?;
+        self.now = load_moment(ledger, TURN_META)?;
+        if !self.turns.restore(ledger.done(), &ledger.load_turns()?) {
+            return Err(CoreRestoreError::Moment { name: "turn" });
+        }
+        self.restore_settled(ledger)?;
         let mut restored = Ok(());
         ledger.load_state(|number, bytes| {
             if restored.is_ok() {
-                restored = self.restore_state(number, bytes, &keys);
+                restored = self.restore_state(number, bytes);
             }
         })?;
         restored?;
-        self.now = load_moment(ledger, TURN_META)?;
         self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
         self.applied = ledger.applied();
         Ok(())
     }
 
-    fn restore_counters(&mut self, rows: &[CounterRow]) -> Result<SeriesByKey, CoreRestoreError> {
-        let mut keys = SeriesByKey::default();
+    fn restore_counters(&mut self, rows: &[CounterRow]) -> Result<(), CoreRestoreError> {
         for row in rows {
             match &*row.name {
                 SET_ROW => self.books.registry.sets_mut().restore(&row.labels),
@@ -90,33 +87,38 @@ impl Core {
                     }
                 }
                 _ => {
-                    if let Some(series) = self.books.registry.restore(row)? {
-                        keys.insert(self.books.registry.key(series), series);
-                    }
+                    self.books.registry.restore(row)?;
                 }
             }
         }
         self.saved_sets = self.books.registry.sets().len();
         self.books.registry.finish_restore();
-        Ok(keys)
+        Ok(())
     }
 
-    fn restore_state(
-        &mut self,
-        number: u64,
-        bytes: &[u8],
-        keys: &SeriesByKey,
-    ) -> Result<(), CoreRestoreError> {
-        if number & PUBLISHED != 0 {
-            let (id, published) = Published::restore(number & !PUBLISHED, bytes, keys)
-                .map_err(|source| CoreRestoreError::Published { number, source })?;
-            if !published.is_superseded {
-                let shard = self.shard_of_published(&published);
-                self.shards[shard].restore_published(id, published.revision, published.digest);
+    /// What was settled within the retention. What was forgotten already is among it; the books find that out.
+    fn restore_settled(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
+        let reader = ledger.reader()?;
+        let since = self.now.minus_ms(self.stitching.retention_ms);
+        let (books, shards) = (&mut self.books, &mut self.shards);
+        reader.load_settled(since.0, |row| {
+            let id = JobId(row.job_id);
+            if books.revision(id) > 0 {
+                return; // an older revision
             }
-            self.books.restore(id, published);
-            return Ok(());
-        }
+            let is_superseded = row.state == State::Superseded.as_str();
+            if !is_superseded {
+                let shard = super::shard_of(&row.tenant, shards.len());
+                shards[shard].restore_published(id, row.revision, row.digest);
+            }
+            let (at, started_at) = (UnixNanos(row.settled_at), UnixNanos(row.started_at));
+            books.restore(id, Published { revision: row.revision, is_superseded, at, started_at });
+        })?;
+        self.books.archive = Some(Box::new(reader));
+        Ok(())
+    }
+
+    fn restore_state(&mut self, number: u64, bytes: &[u8]) -> Result<(), CoreRestoreError> {
         let (shard, own_number) = (number >> SHARD_SHIFT, number & ((1 << SHARD_SHIFT) - 1));
         let shards = self.shards.len();
         let stitcher =
@@ -125,10 +127,6 @@ impl Core {
             decode_evidence(bytes).map_err(|source| CoreRestoreError::Evidence { number, source })?;
         stitcher.restore(own_number, evidence);
         Ok(())
-    }
-
-    fn shard_of_published(&self, published: &Published) -> usize {
-        super::shard_of(&published.names[0], self.shards.len())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! # A turn
 //! Every [`TurnOptions::interval`]: advance, compute the gauges, gather a checkpoint, write it to the ledger,
-//! tell the commit that its journal may be dropped up to there. The core stays locked until the file is
+//! tell the commit how much of its journal is not needed any more. The core stays locked until the file is
 //! durable, so that nobody sees what a crash could take back. Groups that are committed meanwhile wait in
 //! their channel; senders do not, their answer came from the journal.
 //!
@@ -20,6 +20,7 @@
 //! [`recover`] brings a new core to where the last process was, before anything listens. The thread ends when
 //! the commit has ended and everything is applied, with a last turn.
 
+use std::ops::Not as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Seq, StoreError};
+use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Published, Seq, StoreError};
 
 use super::server_metrics::ServerMetrics;
 use super::{Archive, Core, CoreRestoreError, JobView, OpenJob};
@@ -78,7 +79,7 @@ pub enum RecoverError {
     Checkpoint(#[from] StoreError),
 }
 
-/// Brings a new core to where the last process was: ledger, then the journal past it, then a turn.
+/// Brings a new core to where the last process was: ledger, then the journal, then a turn.
 pub fn recover(
     core: &mut Core,
     ledger: &mut Ledger,
@@ -86,18 +87,38 @@ pub fn recover(
     now: UnixNanos,
 ) -> Result<(), RecoverError> {
     core.restore(ledger)?;
-    core.set_archive(Box::new(ledger.reader()?));
-    commit::replay(journal, ledger.applied(), |message| core.apply(message))?;
+    let mut old = true;
+    commit::replay(journal, ledger.done(), |message| {
+        if message.seq <= ledger.applied() {
+            core.rehydrate(message);
+        } else {
+            if std::mem::take(&mut old) {
+                core.finish_rehydration();
+            }
+            core.apply(message);
+        }
+    })?;
+    if old {
+        core.finish_rehydration();
+    }
     core.advance(now);
     core.refresh();
     ledger.checkpoint(&core.checkpoint())?;
     Ok(())
 }
 
-/// A ledger that cannot be read is taken not to have the job: the file refuses what is in it already.
 impl Archive for LedgerReader {
+    /// A ledger that cannot be read is taken to have the job: counting it late changes no sum.
     fn has(&self, id: JobId) -> bool {
-        self.published(id.0).is_ok_and(|found| found.is_some())
+        self.published(id.0).is_ok_and(|found| found.is_none()).not()
+    }
+
+    fn read(&self, id: JobId) -> Option<Published> {
+        self.published(id.0).ok().flatten()
+    }
+
+    fn is_ledger(&self) -> bool {
+        true
     }
 }
 
@@ -332,7 +353,7 @@ impl Driver {
                     tracing::info!(applied = %checkpoint.applied, "the ledger can be written again");
                 }
                 locked.checkpointed = checkpoint.applied;
-                self.shared.commit.applied(checkpoint.applied);
+                self.shared.commit.applied(checkpoint.done);
                 true
             }
             Err(error) => {

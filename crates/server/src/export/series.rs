@@ -183,6 +183,13 @@ impl Registry {
         })
     }
 
+    /// Every series.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = SeriesId> {
+        let of = |family: &Family| (family.metric.id, family.series.len() as u32);
+        let families = self.families.iter().map(of);
+        families.flat_map(|(metric, len)| (0..len).map(move |index| SeriesId { metric, index }))
+    }
+
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.families.iter().map(|family| family.series.len()).sum()

@@ -9,15 +9,22 @@ use smallvec::SmallVec;
 use crate::call::Evidence;
 use crate::id::TraceId;
 use crate::stitcher::item::{
-    Item, Kept, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, one, task_key,
+    Carried, Item, Kept, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, one, task_key,
 };
 
 /// Frames of a trace and the items that have calls with a parent in it.
 #[derive(Debug, Default)]
 struct Trace {
-    frames: Vec<(u64, Evidence)>,
+    frames: Vec<FrameItem>,
     items: SmallVec<[u32; 4]>,
-    changed: bool,
+}
+
+/// A frame, with its creation number.
+#[derive(Debug)]
+struct FrameItem {
+    number: u64,
+    evidence: Evidence,
+    carried: Carried,
 }
 
 #[derive(Debug)]
@@ -34,8 +41,7 @@ pub(crate) struct Index {
     /// Fingerprints of tasks that were forgotten, oldest first.
     tombstones: HashSet<u64, FixedState>,
     tombstone_order: VecDeque<u64>,
-    changed: Vec<u32>,
-    changed_traces: Vec<TraceId>,
+    /// What was carried and is no more.
     gone: Vec<u64>,
     /// Traces that have frames and no calls, oldest first.
     idle: VecDeque<TraceId>,
@@ -58,8 +64,6 @@ impl Index {
             seen: HashSet::default(),
             tombstones: HashSet::default(),
             tombstone_order: VecDeque::new(),
-            changed: Vec::new(),
-            changed_traces: Vec::new(),
             gone: Vec::new(),
             idle: VecDeque::new(),
             max_idle,
@@ -104,23 +108,26 @@ impl Index {
 
     /// Adds a call to its task or as a new item; tells the slot and whether it is new.
     pub(crate) fn add_call(&mut self, evidence: Evidence) -> (u32, bool) {
-        let (slot, created) = self.place(self.next_number, evidence);
+        let (slot, created) = self.place(self.next_number, Carried::No, evidence);
         self.next_number += u64::from(created);
-        self.mark(slot);
         (slot, created)
     }
 
     pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
         self.next_number = self.next_number.max(number + 1);
-        self.place(number, evidence)
+        let placed = self.place(number, Carried::Whole, evidence);
+        if let Some(item) = self.item_mut(placed.0) {
+            item.carried = Carried::Whole;
+        }
+        placed
     }
 
-    fn place(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
+    fn place(&mut self, number: u64, carried: Carried, evidence: Evidence) -> (u32, bool) {
         let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
         let (slot, created) = if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
-            self.place_task(number, evidence)
+            self.place_task(number, carried, evidence)
         } else {
-            (self.insert(number, Kept::Lone(evidence)), true)
+            (self.insert(number, carried, Kept::Lone(evidence)), true)
         };
         if let Some(trace) = trace {
             let items = &mut self.traces.entry(trace).or_default().items;
@@ -140,19 +147,20 @@ impl Index {
         self.tasks.find(mark, same).map(|&(_, slot)| slot)
     }
 
-    fn place_task(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
+    fn place_task(&mut self, number: u64, carried: Carried, evidence: Evidence) -> (u32, bool) {
         let key = task_key(&evidence);
         let alias = alias_key(&evidence);
         let marks = [key.as_ref().map(hash), alias.as_ref().map(hash)];
         let known = [key, alias].map(|key| key.and_then(|key| self.task(&key)));
         let (slot, created) = match known[0].or(known[1]) {
             Some(slot) => {
-                if let Some(Item { kept: Kept::Task(calls), .. }) = self.item_mut(slot) {
+                if let Some(Item { kept: Kept::Task(calls), carried, .. }) = self.item_mut(slot) {
                     calls.push(evidence);
+                    carried.grow();
                 }
                 (slot, false)
             }
-            None => (self.insert(number, Kept::Task(one(evidence))), true),
+            None => (self.insert(number, carried, Kept::Task(one(evidence))), true),
         };
         for (mark, _) in marks.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
             if let Some(mark) = mark {
@@ -162,8 +170,8 @@ impl Index {
         (slot, created)
     }
 
-    fn insert(&mut self, number: u64, kept: Kept) -> u32 {
-        let item = Item { number, kept, pocket: NO_POCKET, names: SmallVec::new(), changed: false };
+    fn insert(&mut self, number: u64, carried: Carried, kept: Kept) -> u32 {
+        let item = Item { number, kept, pocket: NO_POCKET, names: SmallVec::new(), carried };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.items.push(None);
             self.items.len() as u32 - 1
@@ -172,33 +180,22 @@ impl Index {
         slot
     }
 
-    fn mark(&mut self, slot: u32) {
-        if let Some(item) = self.items.get_mut(slot as usize).and_then(Option::as_mut)
-            && !std::mem::replace(&mut item.changed, true)
-        {
-            self.changed.push(slot);
-        }
-    }
-
     pub(crate) fn add_frame(&mut self, evidence: Evidence) {
-        let number = self.next_number;
-        self.next_number += 1;
-        let trace = evidence.span.trace;
-        self.restore_frame(number, evidence);
-        let entry = self.traces.entry(trace).or_default();
-        if !std::mem::replace(&mut entry.changed, true) {
-            self.changed_traces.push(trace);
-        }
+        self.push_frame(self.next_number, Carried::No, evidence);
     }
 
     pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence) {
+        self.push_frame(number, Carried::Whole, evidence);
+    }
+
+    fn push_frame(&mut self, number: u64, carried: Carried, evidence: Evidence) {
         self.next_number = self.next_number.max(number + 1);
         let trace = evidence.span.trace;
         let entry = self.traces.entry(trace).or_default();
         if entry.frames.is_empty() && entry.items.is_empty() {
             self.idle.push_back(trace);
         }
-        entry.frames.push((number, evidence));
+        entry.frames.push(FrameItem { number, evidence, carried });
         if self.idle.len() > self.max_idle {
             self.drop_idle();
         }
@@ -216,9 +213,11 @@ impl Index {
 
     fn drop_trace(&mut self, trace: TraceId) -> u64 {
         let Some(entry) = self.traces.remove(&trace) else { return 0 };
-        for (number, frame) in &entry.frames {
-            self.seen.remove(&fingerprint(frame));
-            self.gone.push(*number);
+        for frame in &entry.frames {
+            self.seen.remove(&fingerprint(&frame.evidence));
+            if frame.carried != Carried::No {
+                self.gone.push(frame.number);
+            }
         }
         entry.frames.len() as u64
     }
@@ -236,14 +235,16 @@ impl Index {
         traces.sort_unstable();
         traces.dedup();
         let entries = traces.iter().filter_map(|trace| self.traces.get(trace));
-        entries.flat_map(|entry| entry.frames.iter().map(|(_, frame)| frame)).collect()
+        entries.flat_map(|entry| entry.frames.iter().map(|frame| &frame.evidence)).collect()
     }
 
     /// Removes an item for good; its task's later calls are late.
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(item) = self.items.get_mut(slot as usize).and_then(Option::take) else { return };
         self.free.push(slot);
-        self.gone.push(item.number);
+        if item.carried != Carried::No {
+            self.gone.push(item.number);
+        }
         for evidence in item.evidence() {
             self.seen.remove(&fingerprint(evidence));
             for key in task_key(evidence).into_iter().chain(alias_key(evidence)) {
@@ -281,7 +282,8 @@ impl Index {
 
     /// Frames known of a trace.
     pub(crate) fn frames_in(&self, trace: TraceId) -> impl Iterator<Item = &Evidence> {
-        self.traces.get(&trace).into_iter().flat_map(|entry| entry.frames.iter().map(|(_, frame)| frame))
+        let entry = self.traces.get(&trace).into_iter();
+        entry.flat_map(|entry| entry.frames.iter().map(|frame| &frame.evidence))
     }
 
     fn leave_trace(&mut self, trace: TraceId, slot: u32) {
@@ -303,23 +305,32 @@ impl Index {
         }
     }
 
-    /// Shows what changed since the last time, by creation number; `None` means gone.
-    pub(crate) fn visit_changed(&mut self, mut visit: impl FnMut(u64, Option<&[Evidence]>)) {
-        for slot in std::mem::take(&mut self.changed) {
-            if let Some(item) = self.items[slot as usize].as_mut().filter(|item| item.changed) {
-                item.changed = false;
-                visit(item.number, Some(item.evidence()));
+    /// The creation number of what comes next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Shows what was created before a number and is not carried, and all that was carried and grew.
+    pub(crate) fn carry(&mut self, before: u64, mut visit: impl FnMut(u64, &[Evidence])) {
+        let wanted = |number: u64, carried: Carried| match carried {
+            Carried::No => number < before,
+            Carried::Partly => true,
+            Carried::Whole => false,
+        };
+        for item in self.items.iter_mut().flatten().filter(|item| wanted(item.number, item.carried)) {
+            visit(item.number, item.evidence());
+            item.carried = Carried::Whole;
+        }
+        for frame in self.traces.values_mut().flat_map(|entry| &mut entry.frames) {
+            if wanted(frame.number, frame.carried) {
+                visit(frame.number, std::slice::from_ref(&frame.evidence));
+                frame.carried = Carried::Whole;
             }
         }
-        for trace in std::mem::take(&mut self.changed_traces) {
-            let Some(entry) = self.traces.get_mut(&trace) else { continue };
-            entry.changed = false;
-            for (number, frame) in &entry.frames {
-                visit(*number, Some(std::slice::from_ref(frame)));
-            }
-        }
-        for number in std::mem::take(&mut self.gone) {
-            visit(number, None);
-        }
+    }
+
+    /// What was carried and is gone since the last call.
+    pub(crate) fn take_gone(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.gone)
     }
 }

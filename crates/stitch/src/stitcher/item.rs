@@ -24,7 +24,28 @@ pub(crate) struct Item {
     pub(crate) pocket: u32,
     /// Names that it was the first to go by.
     pub(super) names: SmallVec<[u64; 2]>,
-    pub(super) changed: bool,
+    pub(super) carried: Carried,
+}
+
+/// Whether the caller has what is in memory beyond its record of arrivals: see
+/// [`Stitcher::carry`](crate::Stitcher::carry).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// It was never carried.
+    No,
+    /// It was, and more came since.
+    Partly,
+    /// It was.
+    Whole,
+}
+
+impl Carried {
+    /// More came.
+    pub(super) fn grow(&mut self) {
+        if *self == Self::Whole {
+            *self = Self::Partly;
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -28,6 +28,15 @@ impl Stitcher {
         }
     }
 
+    /// Forgets pockets by their last activity, without telling.
+    pub(super) fn forget_pockets(&mut self, is_old: impl Fn(UnixNanos) -> bool) {
+        let old: Vec<u32> =
+            self.pockets.iter().filter(|(_, pocket)| is_old(pocket.last)).map(|(at, _)| at).collect();
+        for at in old {
+            self.forget(at, &mut Vec::new());
+        }
+    }
+
     /// At the bound on spans: settled pockets go, oldest first, then open ones, settled early.
     pub(super) fn shed(&mut self, changes: &mut Vec<Change>) {
         let keep = self.settings.max_spans / 10 * 9;

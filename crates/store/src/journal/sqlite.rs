@@ -50,11 +50,16 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    /// Opens or makes the journal of a directory whose ledger has applied everything up to `applied`.
+    /// Opens or makes the journal of a directory whose ledger has applied everything up to `applied`, and can
+    /// do without everything up to `done`.
     ///
     /// # Errors
-    /// Besides what every file may meet, [`StoreError::Gap`] when rows after `applied` are missing.
-    pub fn open(dir: &DataDir, applied: Seq, options: JournalOptions) -> Result<Self, StoreError> {
+    /// Besides what every file may meet, [`StoreError::Gap`] when rows after `done` are missing.
+    pub fn open(
+        dir: &DataDir,
+        (applied, done): (Seq, Seq),
+        options: JournalOptions,
+    ) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Database::open(&dir.journal_path(), SCHEMA.kind, flags)?;
         let pages = options.max_bytes.max(options.primed_bytes).div_ceil(PAGE_BYTES) + 64;
@@ -77,7 +82,7 @@ impl SqliteJournal {
         // What the last process left in the log.
         journal.copy_log()?;
         journal.prime(options.primed_bytes)?;
-        journal.find_rows(applied)?;
+        journal.find_rows(applied, done)?;
         Ok(journal)
     }
 
@@ -116,7 +121,7 @@ impl SqliteJournal {
     }
 
     /// Reads the numbers and sizes of the rows that are there, and refuses gaps.
-    fn find_rows(&mut self, applied: Seq) -> Result<(), StoreError> {
+    fn find_rows(&mut self, applied: Seq, done: Seq) -> Result<(), StoreError> {
         let read = self.database.failed("read the rows' numbers");
         let rows = (|| {
             let mut select =
@@ -126,13 +131,13 @@ impl SqliteJournal {
                 .collect::<Result<Vec<_>, _>>()
         })()
         .map_err(read)?;
-        let Some(&(first, _)) = rows.first() else {
-            return Ok(());
-        };
-        let first = Seq(first.unsigned_abs());
-        if first.0 > applied.0 + 1 {
-            return Err(StoreError::Gap { path: self.database.path.clone(), first, applied });
+        let seq_at = |row: Option<&(i64, i64)>| row.map(|(seq, _)| Seq(seq.unsigned_abs()));
+        let (first, last) = (seq_at(rows.first()), seq_at(rows.last()));
+        let begins_late = first.is_some_and(|first| first.0 > done.0 + 1);
+        if begins_late || (done < applied && last.is_none_or(|last| last < applied)) {
+            return Err(StoreError::Gap { path: self.database.path.clone(), first, last, applied, done });
         }
+        let Some(first) = first else { return Ok(()) };
         for (expected, (seq, bytes)) in (first.0..).zip(rows) {
             if seq.unsigned_abs() != expected {
                 return Err(self.corrupt(format!("row {expected} is missing before row {seq}")));

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use rusqlite::types::{ToSqlOutput, Type, ValueRef};
-use rusqlite::{Row, ToSql};
+use rusqlite::Row;
+use rusqlite::types::Type;
 use rust_decimal::Decimal;
 
 /// A decimal as text, without an allocation: sign, 29 digits, point.
@@ -34,12 +34,6 @@ impl std::fmt::Write for DecimalText {
         room.copy_from_slice(part.as_bytes());
         self.len += part.len();
         Ok(())
-    }
-}
-
-impl ToSql for DecimalText {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.bytes[..self.len])))
     }
 }
 

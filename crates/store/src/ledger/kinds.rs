@@ -56,9 +56,4 @@ impl<const N: usize> Kinds<N> {
         self.known.insert(words.map(Box::from), id);
         Ok(id)
     }
-
-    /// What was added in a transaction that did not come about is not in the file.
-    pub(super) fn forget(&mut self) {
-        self.known.clear();
-    }
 }

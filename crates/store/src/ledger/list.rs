@@ -55,7 +55,7 @@ impl LedgerReader {
                     ":cause": filter.cause,
                     ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
                 },
-                |row| Ok(ListedJob { position: row.get::<_, i64>(15)?.cast_unsigned(), job: read_job(row)? }),
+                |row| Ok(ListedJob { position: row.get::<_, i64>(16)?.cast_unsigned(), job: read_job(row)? }),
             )?;
             rows.collect::<Result<Vec<_>, _>>()
         })()
@@ -71,16 +71,16 @@ const WHERE: &str = "
       AND (:service IS NULL OR service = :service)
       AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id)
       AND (:cause IS NULL
-           OR EXISTS (SELECT 1 FROM json_each(CAST(detail AS TEXT), '$.attempts') AS attempt
+           OR EXISTS (SELECT 1 FROM json_each(detail, '$.attempts') AS attempt
                       WHERE json_extract(attempt.value, '$.cause') = :cause)
-           OR EXISTS (SELECT 1 FROM json_each(CAST(detail AS TEXT), '$.charges') AS charge
+           OR EXISTS (SELECT 1 FROM json_each(detail, '$.charges') AS charge
                       WHERE json_extract(charge.value, '$.cause') = :cause))
     ORDER BY job.id DESC LIMIT :limit";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Checkpoint, Ledger};
+    use crate::ledger::{Checkpoint, Detail, Ledger};
     use crate::{DataDir, Seq};
 
     /// Job `number`, with the words that filters look at.
@@ -93,7 +93,7 @@ mod tests {
             outcome: outcome.into(),
             provider: provider.into(),
             service: "clips".into(),
-            detail: detail.into_bytes(),
+            detail: Detail::Whole(detail.into_bytes()),
             ..JobRow::default()
         }
     }

@@ -1,12 +1,13 @@
 //! Reading the ledger beside a server that writes it: the command line and the API.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{OpenFlags, Row};
 
 use super::decimal::{parse_decimal, read_decimal};
-use super::rows::{ChargeRow, JobRow};
-use super::{SCHEMA, write};
+use super::rows::{ChargeRow, Detail, JobRow};
+use super::{SCHEMA, runs, write};
 use crate::dir::ledger_path;
 use crate::error::StoreError;
 use crate::journal::Seq;
@@ -50,7 +51,8 @@ impl LedgerReader {
 
     /// The journal position that the ledger includes.
     pub fn applied(&self) -> Result<Seq, StoreError> {
-        write::read_applied(&self.database.connection).map_err(self.database.failed("read the position"))
+        write::read_position(&self.database.connection, "applied")
+            .map_err(self.database.failed("read the position"))
     }
 
     /// The newest revision of a job and all its charges; none when no revision of it was ever settled.
@@ -62,7 +64,7 @@ impl LedgerReader {
         // One transaction, so that rows of a checkpoint that ends meanwhile are seen all or none.
         let moment = self.database.connection.unchecked_transaction()?;
         let last = moment.query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))?;
-        let Some((mut row, _)) = write::find_job(&moment, job_id, last)? else { return Ok(None) };
+        let Some((mut row, _)) = runs::find(&moment, job_id, last)? else { return Ok(None) };
         let job =
             moment.prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?.query_row([row], read_job)?;
         let mut revisions = vec![row];
@@ -81,25 +83,38 @@ impl LedgerReader {
         Ok(Some(Published { job, charges }))
     }
 
-    /// The newest revision of every job whose newest revision was settled at a moment or later, without its
-    /// charges, the latest rows first; at most `limit`. Moments are in nanoseconds since 1970.
-    pub fn load_published(
+    /// Tells of every row that was settled at a moment (in nanoseconds since 1970) or later, the latest first:
+    /// of several revisions of a job the newest comes first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load_settled(
         &self,
         since_unix_nanos: u64,
-        limit: usize,
-        mut visit: impl FnMut(JobRow),
+        mut visit: impl FnMut(SettledRow),
     ) -> Result<(), StoreError> {
         (|| {
-            let mut select = self.database.connection.prepare_cached(&format!(
-                "{SELECT_JOB}
-                 WHERE settled_at >= ?1
-                   AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id)
-                 ORDER BY job.id DESC LIMIT ?2"
-            ))?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query([since_unix_nanos.cast_signed(), limit])?;
+            let mut select = self.database.connection.prepare_cached(
+                "SELECT job_id, revision, digest, started_at, settled_at, kind.state, kind.tenant
+                 FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind ORDER BY job.id DESC",
+            )?;
+            let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
-                visit(read_job(row)?);
+                let moment = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+                let settled = SettledRow {
+                    job_id: row.get(0)?,
+                    revision: row.get(1)?,
+                    digest: moment(2)?,
+                    started_at: moment(3)?,
+                    settled_at: moment(4)?,
+                    state: row.get(5)?,
+                    tenant: row.get(6)?,
+                };
+                // Rows are in the order of time.
+                if settled.settled_at < since_unix_nanos {
+                    break;
+                }
+                visit(settled);
             }
             Ok(())
         })()
@@ -107,20 +122,40 @@ impl LedgerReader {
     }
 }
 
-/// What [`read_job`] reads, then the row's number.
+/// What tells whether a job that is stitched again is the one that was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledRow {
+    /// The job.
+    pub job_id: [u8; 16],
+    /// The revision.
+    pub revision: u32,
+    /// Fingerprint of what its spans said.
+    pub digest: u64,
+    /// Start of its earliest call, in nanoseconds since 1970.
+    pub started_at: u64,
+    /// When the revision was made, in nanoseconds since 1970.
+    pub settled_at: u64,
+    /// Where the job stands.
+    pub state: String,
+    /// Tenant.
+    pub tenant: String,
+}
+
+/// What [`read_job`] reads, with the row's number.
 pub(super) const SELECT_JOB: &str =
     "SELECT job_id, revision, state, tenant, service, provider, model, operation, outcome,
-    nullif(failure_reason, ''), attempts, started_at, ended_at, settled_at, detail, job.id
-    FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind";
+    failure_reason, attempts, started_at, ended_at, settled_at, digest, detail, job.id, booked
+    FROM job_revision AS job";
 
 const SELECT_CHARGES: &str =
-    "SELECT job.revision, charge.attempt, provider, model, operation, unit, quantity,
-    nullif(unit_price, ''), ifnull(cost_min, cost_expected), cost_expected, ifnull(cost_max, cost_expected),
-    currency, cause, basis, rule
-    FROM charge_row AS charge
-    JOIN job_row AS job ON job.id = charge.job_row
-    JOIN charge_kind AS kind ON kind.id = charge.kind
-    WHERE charge.job_row = ?1 ORDER BY charge.number";
+    "SELECT job.revision, charge.value ->> 1, provider, model, operation, unit, charge.value ->> 2,
+    nullif(unit_price, ''), ifnull(charge.value ->> 4, charge.value ->> 3), charge.value ->> 3,
+    ifnull(charge.value ->> 5, charge.value ->> 3), currency, cause, basis, rule
+    FROM job_row AS job
+    LEFT JOIN form ON form.id = job.form
+    JOIN json_each(ifnull(job.charges, form.charges)) AS charge
+    JOIN charge_kind AS kind ON kind.id = charge.value ->> 0
+    WHERE job.id = ?1 ORDER BY charge.key";
 
 pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let moment = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
@@ -139,8 +174,10 @@ pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         started_at: moment(11)?,
         ended_at: moment(12)?,
         settled_at: moment(13)?,
-        detail: row.get(14)?,
-        charges: Vec::new(),
+        digest: moment(14)?,
+        detail: Detail::Whole(row.get::<_, String>(15)?.into_bytes()),
+        charges: Arc::default(),
+        booked: row.get(17)?,
     })
 }
 

@@ -14,12 +14,30 @@ pub struct Checkpoint {
     pub applied: Seq,
     /// Live state by creation number: a new blob, or none when it is gone.
     pub open: Vec<(u64, Option<Vec<u8>>)>,
+    /// The turn that this is, if it applied something.
+    pub turn: Option<TurnRow>,
+    /// Turns up to this position, and the journal's rows, are not needed any more.
+    pub done: Seq,
     /// Counters that changed, as they now stand.
     pub counters: Vec<CounterRow>,
+    /// Forms of documents that the jobs below are the first to use.
+    pub forms: Vec<FormRow>,
     /// Revisions of jobs to append.
     pub jobs: Vec<JobRow>,
-    /// Single values by name, for example a clock or a learned model. The name `applied` is taken.
+    /// Single values by name, for example a clock or a learned model. The names `applied` and `done` are
+    /// taken.
     pub meta: Vec<(String, Vec<u8>)>,
+}
+
+/// When the rows of the journal up to a position had been applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TurnRow {
+    /// The position.
+    pub applied: Seq,
+    /// The moment, in nanoseconds since 1970.
+    pub unix_nanos: u64,
+    /// What the caller wants to know of that moment.
+    pub mark: Vec<u8>,
 }
 
 /// One series of a counter.
@@ -66,10 +84,61 @@ pub struct JobRow {
     pub ended_at: u64,
     /// When this revision was made, in nanoseconds since 1970.
     pub settled_at: u64,
+    /// Fingerprint of what the job's spans say: equal ones need no new revision.
+    pub digest: u64,
     /// The job as JSON, in the form that the API gives out.
-    pub detail: Vec<u8>,
-    /// What this revision adds to, or takes from, the charges of those before it.
-    pub charges: Vec<ChargeRow>,
+    pub detail: Detail,
+    /// What this revision adds to, or takes from, the charges of those before it. Those of a document with a
+    /// form are the form's.
+    pub charges: Arc<[ChargeRow]>,
+    /// What it adds to the counters, in the caller's own encoding; empty when it is the form's.
+    pub booked: Vec<u8>,
+}
+
+/// A job's document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// As it is.
+    Whole(Vec<u8>),
+    /// The parts that fill a form: a JSON array of texts.
+    Filled {
+        /// Number of the form: of the same checkpoint or an earlier one.
+        form: u64,
+        /// The parts.
+        parts: Vec<u8>,
+    },
+}
+
+impl Default for Detail {
+    fn default() -> Self {
+        Self::Whole(Vec::new())
+    }
+}
+
+impl Detail {
+    /// The document, where it is whole: a reader gives no other out.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Whole(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+            Self::Filled { .. } => String::new(),
+        }
+    }
+}
+
+/// What many documents have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FormRow {
+    /// Its number, counted from 1.
+    pub id: u64,
+    /// Fingerprint of what is shared, by which it is found again after a start.
+    pub key: [u8; 16],
+    /// A JSON array of texts and of numbers of parts: 0 to 2 are the job's id, start and end, further ones
+    /// those of [`Detail::Filled`].
+    pub pieces: String,
+    /// The charges that all its jobs have.
+    pub charges: Arc<[ChargeRow]>,
+    /// What each of its jobs adds to the counters, in the caller's own encoding.
+    pub booked: Vec<u8>,
 }
 
 /// A charge, or the difference that a later revision makes to one.

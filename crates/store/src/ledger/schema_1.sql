@@ -1,16 +1,25 @@
 -- Version 1. A released step is never edited: a change is a new step.
 
--- Single values of the server; 'applied' is the journal position that everything here includes.
+-- Single values of the server; 'applied' is the journal position that everything here includes, 'done' the one
+-- up to which nothing of the journal is needed any more.
 CREATE TABLE meta(
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Live state: jobs that are open, and settled ones that may still get late evidence. Numbered by creation and
--- not by job id, so that what changes together lies together.
+-- Live state whose arrival the journal no longer has: spans of jobs that are open, and of settled ones that may
+-- still get late evidence. Numbered by creation and not by job id, so that what changes together lies together.
 CREATE TABLE open_state(
     number INTEGER PRIMARY KEY,
     state BLOB NOT NULL
+) STRICT;
+
+-- When the journal's rows were applied: those up to 'applied', and after that of the turn before, between the
+-- moments of the two turns.
+CREATE TABLE turn(
+    applied INTEGER PRIMARY KEY,
+    unix_nanos INTEGER NOT NULL,
+    mark BLOB NOT NULL
 ) STRICT;
 
 -- The counters as they stand, so that a restart neither resets nor lowers them.
@@ -51,6 +60,19 @@ CREATE TABLE charge_kind(
     UNIQUE (provider, model, operation, unit, unit_price, currency, cause, basis, rule)
 ) STRICT;
 
+-- What many job documents share stands once: the text of the document in pieces, with the numbers of the parts
+-- that stand between them. Parts 0, 1 and 2 are the job's id, start and end; from 3 on they are the row's own.
+CREATE TABLE form(
+    id INTEGER PRIMARY KEY,
+    -- Fingerprint of what is shared.
+    key BLOB NOT NULL,
+    -- A JSON array of texts and of numbers of parts.
+    pieces TEXT NOT NULL,
+    -- As job_row.charges and job_row.booked.
+    charges TEXT NOT NULL,
+    booked BLOB NOT NULL
+) STRICT;
+
 -- One row a revision of a job. Never updated, never deleted.
 CREATE TABLE job_row(
     id INTEGER PRIMARY KEY,
@@ -63,59 +85,86 @@ CREATE TABLE job_row(
     started_at INTEGER NOT NULL,
     ended_at INTEGER NOT NULL,
     settled_at INTEGER NOT NULL,
-    detail BLOB NOT NULL
+    -- Fingerprint of what the job's spans say: equal ones need no new revision.
+    digest INTEGER NOT NULL,
+    -- The form of its document; none when it stands in `parts` as a whole.
+    form INTEGER REFERENCES form(id),
+    -- What fills the form, a JSON array; or the document.
+    parts BLOB NOT NULL,
+    -- What the revision adds to, or takes from, what those before it charged: a JSON array of
+    -- [charge_kind, attempt, quantity, cost_expected, cost_min, cost_max], the last two null when they are
+    -- the expected cost. None: as in the form.
+    charges TEXT,
+    -- What it adds to the counters, for the server. None: as in the form.
+    booked BLOB
 ) STRICT;
--- By job, within runs of 65,536 rows: job ids are random, and this keeps what a checkpoint touches small
--- however large the file is. Who looks a job up asks one run after another, newest first.
-CREATE UNIQUE INDEX job_row_by_job ON job_row(id >> 16, job_id, revision);
 CREATE UNIQUE INDEX job_row_replaced ON job_row(replaces) WHERE replaces IS NOT NULL;
 
--- What a revision adds to, or takes from, what the revisions before it charged.
-CREATE TABLE charge_row(
-    job_row INTEGER NOT NULL REFERENCES job_row(id),
-    number INTEGER NOT NULL,
-    kind INTEGER NOT NULL REFERENCES charge_kind(id),
-    attempt INTEGER NOT NULL,
-    quantity TEXT NOT NULL,
-    cost_expected TEXT NOT NULL,
-    -- None when they are the expected cost.
-    cost_min TEXT,
-    cost_max TEXT,
-    PRIMARY KEY (job_row, number)
-) STRICT, WITHOUT ROWID;
+-- By job, within runs of 16,384 rows: ids are random, and an index over all of them would touch a page a job.
+-- A complete run has the beginnings of its ids with the rows' places in it, sorted; 10 bytes each.
+CREATE TABLE job_run(
+    run INTEGER PRIMARY KEY,
+    ids BLOB NOT NULL
+) STRICT;
 
 CREATE TRIGGER job_row_update BEFORE UPDATE ON job_row
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a revision'); END;
 CREATE TRIGGER job_row_delete BEFORE DELETE ON job_row
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a revision'); END;
-CREATE TRIGGER charge_row_update BEFORE UPDATE ON charge_row
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a revision'); END;
-CREATE TRIGGER charge_row_delete BEFORE DELETE ON charge_row
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a revision'); END;
+CREATE TRIGGER form_update BEFORE UPDATE ON form
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a form'); END;
+CREATE TRIGGER form_delete BEFORE DELETE ON form
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a form'); END;
+
+-- Every revision with its words and its document, for the server and for the views below.
+CREATE VIEW job_revision AS
+SELECT job.id, job.job_id, job.revision, kind.state, kind.tenant, kind.service, kind.provider, kind.model,
+       kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason, job.attempts,
+       job.started_at, job.ended_at, job.settled_at, job.digest, job.replaces,
+       CASE WHEN job.form IS NULL THEN CAST(job.parts AS TEXT) ELSE (
+           SELECT group_concat(
+               CASE
+                   WHEN piece.type = 'text' THEN piece.value
+                   WHEN piece.value = 0 THEN lower(hex(job.job_id))
+                   WHEN piece.value = 1 THEN strftime('%Y-%m-%dT%H:%M:%S', job.started_at / 1000000000, 'unixepoch')
+                       || printf('.%03dZ', job.started_at / 1000000 % 1000)
+                   WHEN piece.value = 2 THEN strftime('%Y-%m-%dT%H:%M:%S', job.ended_at / 1000000000, 'unixepoch')
+                       || printf('.%03dZ', job.ended_at / 1000000 % 1000)
+                   ELSE CAST(job.parts AS TEXT) ->> (piece.value - 3)
+               END, '' ORDER BY piece.key)
+           FROM json_each(form.pieces) AS piece)
+       END AS detail,
+       ifnull(job.charges, form.charges) AS charges, ifnull(job.booked, form.booked) AS booked
+FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind LEFT JOIN form ON form.id = job.form;
 
 -- The views that docs/ledger.md promises to keep.
 CREATE VIEW jobs AS
-SELECT lower(hex(job.job_id)) AS job_id, job.revision, kind.state, kind.tenant, kind.service, kind.provider,
-       kind.model, kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason,
-       job.attempts,
-       strftime('%Y-%m-%dT%H:%M:%fZ', job.started_at / 1e9, 'unixepoch') AS started_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', job.ended_at / 1e9, 'unixepoch') AS ended_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at,
-       CAST(job.detail AS TEXT) AS detail
-FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind
+SELECT lower(hex(job.job_id)) AS job_id, job.revision, job.state, job.tenant, job.service, job.provider,
+       job.model, job.operation, job.outcome, job.failure_reason, job.attempts,
+       strftime('%Y-%m-%dT%H:%M:%S', job.started_at / 1000000000, 'unixepoch')
+           || printf('.%03dZ', job.started_at / 1000000 % 1000) AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%S', job.ended_at / 1000000000, 'unixepoch')
+           || printf('.%03dZ', job.ended_at / 1000000 % 1000) AS ended_at,
+       strftime('%Y-%m-%dT%H:%M:%S', job.settled_at / 1000000000, 'unixepoch')
+           || printf('.%03dZ', job.settled_at / 1000000 % 1000) AS settled_at,
+       job.detail
+FROM job_revision AS job
 WHERE NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id);
 
 CREATE VIEW charges AS
-SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.attempt, owner.tenant, owner.service,
-       kind.provider, kind.model, kind.operation, kind.unit, charge.quantity,
+SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.value ->> 1 AS attempt, owner.tenant,
+       owner.service, kind.provider, kind.model, kind.operation, kind.unit, charge.value ->> 2 AS quantity,
        nullif(kind.unit_price, '') AS unit_price,
-       ifnull(charge.cost_min, charge.cost_expected) AS cost_min, charge.cost_expected,
-       ifnull(charge.cost_max, charge.cost_expected) AS cost_max, kind.currency, kind.cause, kind.basis,
-       kind.rule, strftime('%Y-%m-%dT%H:%M:%fZ', job.settled_at / 1e9, 'unixepoch') AS settled_at
-FROM charge_row AS charge
-JOIN charge_kind AS kind ON kind.id = charge.kind
-JOIN job_row AS job ON job.id = charge.job_row
-JOIN job_kind AS owner ON owner.id = job.kind;
+       ifnull(charge.value ->> 4, charge.value ->> 3) AS cost_min, charge.value ->> 3 AS cost_expected,
+       ifnull(charge.value ->> 5, charge.value ->> 3) AS cost_max, kind.currency, kind.cause, kind.basis,
+       kind.rule,
+       strftime('%Y-%m-%dT%H:%M:%S', job.settled_at / 1000000000, 'unixepoch')
+           || printf('.%03dZ', job.settled_at / 1000000 % 1000) AS settled_at
+FROM job_row AS job
+LEFT JOIN form ON form.id = job.form
+JOIN job_kind AS owner ON owner.id = job.kind
+JOIN json_each(ifnull(job.charges, form.charges)) AS charge
+JOIN charge_kind AS kind ON kind.id = charge.value ->> 0;
 
 CREATE VIEW attempts AS
 SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, jobs.tenant, jobs.service, jobs.provider,

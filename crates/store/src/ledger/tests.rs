@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use rust_decimal::Decimal;
@@ -58,8 +59,10 @@ fn job(id: u8, revision: u32, charges: Vec<ChargeRow>) -> JobRow {
         started_at: 1_794_000_000_000_000_000,
         ended_at: 1_794_000_001_500_000_000,
         settled_at: 1_794_000_031_500_000_000 + u64::from(revision),
-        detail: DETAIL.as_bytes().to_vec(),
-        charges,
+        digest: 77,
+        detail: Detail::Whole(DETAIL.as_bytes().to_vec()),
+        charges: charges.into(),
+        booked: vec![revision as u8],
     }
 }
 
@@ -103,11 +106,15 @@ fn a_checkpoint_is_there_after_a_start() {
         open: vec![(2, Some(b"two".to_vec())), (1, Some(b"one".to_vec()))],
         counters: vec![counter("a", "1.50"), counter("b", "2")],
         jobs: vec![job(9, 1, vec![charge("0.025")])],
+        forms: Vec::new(),
+        turn: Some(TurnRow { applied: Seq(7), unix_nanos: 12, mark: b"mark".to_vec() }),
+        done: Seq(3),
         meta: vec![("clock".to_owned(), b"12".to_vec())],
     };
     ledger.checkpoint(&first).unwrap();
     let second = Checkpoint {
         applied: Seq(8),
+        turn: Some(TurnRow { applied: Seq(8), unix_nanos: 14, mark: vec![] }),
         open: vec![(1, None), (2, Some(b"two, changed".to_vec())), (3, Some(Vec::new()))],
         counters: vec![counter("a", "1.75")],
         ..Checkpoint::default()
@@ -119,6 +126,11 @@ fn a_checkpoint_is_there_after_a_start() {
     assert_eq!(counters(&ledger), [counter("a", "1.75"), counter("b", "2")]);
     assert_eq!(ledger.load_meta("clock").unwrap().as_deref(), Some(&b"12"[..]));
     assert_eq!(ledger.load_meta("nothing").unwrap(), None);
+    let turns = |ledger: &Ledger| ledger.load_turns().unwrap();
+    assert_eq!(turns(&ledger), [first.turn.clone().unwrap(), second.turn.clone().unwrap()]);
+    let mut ledger = ledger;
+    ledger.checkpoint(&Checkpoint { applied: Seq(8), done: Seq(7), ..Checkpoint::default() }).unwrap();
+    assert_eq!(turns(&ledger), [second.turn.unwrap()]);
     let published = ledger.reader().unwrap().published([9; 16]).unwrap().unwrap();
     assert_eq!(published.job, job(9, 1, vec![]));
     assert_eq!(published.charges, [(1, charge("0.025"))]);
@@ -138,27 +150,27 @@ fn a_revision_adds_rows_whose_sum_is_right() {
     assert_eq!(sum.to_string(), "0.0125");
     assert_eq!(reader.published([6; 16]).unwrap(), None);
 
-    let mut newest = Vec::new();
-    reader.load_published(0, 10, |job| newest.push((job.job_id[0], job.revision))).unwrap();
-    assert_eq!(newest, [(5, 2), (4, 1)]);
-    newest.clear();
-    reader
-        .load_published(job(5, 2, vec![]).settled_at, 10, |job| newest.push((job.job_id[0], job.revision)))
-        .unwrap();
-    assert_eq!(newest, [(5, 2)]);
+    let newest = |since| {
+        let mut newest = Vec::new();
+        reader.load_settled(since, |row| newest.push((row.job_id[0], row.revision, row.digest))).unwrap();
+        newest
+    };
+    assert_eq!(newest(0), [(5, 2, 77), (4, 1, 77), (5, 1, 77)]);
+    assert_eq!(newest(job(5, 2, vec![]).settled_at), [(5, 2, 77)]);
 }
 
 #[test]
 fn rows_cannot_be_changed_or_removed() {
     let (dir, mut ledger) = open();
     let jobs = vec![job(5, 1, vec![charge("0.025")])];
-    ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs, ..Checkpoint::default() }).unwrap();
+    let forms = vec![FormRow { id: 1, pieces: "[]".into(), ..FormRow::default() }];
+    ledger.checkpoint(&Checkpoint { applied: Seq(1), forms, jobs, ..Checkpoint::default() }).unwrap();
     let other = Connection::open(dir.path().join("ledger.db")).unwrap();
     for sql in [
         "UPDATE job_row SET attempts = 9",
         "DELETE FROM job_row",
-        "UPDATE charge_row SET cost_expected = '0'",
-        "DELETE FROM charge_row",
+        "UPDATE form SET pieces = '[]'",
+        "DELETE FROM form",
     ] {
         let error = other.execute(sql, []).unwrap_err();
         assert!(error.to_string().contains("append-only"), "{sql}: {error}");
@@ -348,7 +360,7 @@ fn the_queries_of_the_documentation_run_and_find_something() {
     let (dir, mut ledger) = open();
     let failed = JobRow { outcome: "failed".into(), ..job(3, 1, vec![charge("2")]) };
     let duplicate = ChargeRow { cause: "duplicate".into(), ..charge("0.5") };
-    let detail = DETAIL.replace("delivered", "duplicate").into_bytes();
+    let detail = Detail::Whole(DETAIL.replace("delivered", "duplicate").into_bytes());
     let jobs = vec![JobRow { detail, ..job(1, 1, vec![charge("0.025"), duplicate]) }, failed];
     ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs, ..Checkpoint::default() }).unwrap();
     let page = include_str!("../../../../docs/ledger.md");
@@ -387,6 +399,82 @@ fn a_revision_that_does_not_follow_is_refused() {
             ledger.checkpoint(&Checkpoint { applied: Seq(2), jobs, ..Checkpoint::default() }).unwrap_err();
         assert!(matches!(error, StoreError::Revision { .. }), "{error}");
     }
-    let jobs = vec![job(5, 3, vec![]), job(5, 2, vec![])];
+    let jobs = vec![job(5, 2, vec![]), job(5, 3, vec![])];
     ledger.checkpoint(&Checkpoint { applied: Seq(2), jobs, ..Checkpoint::default() }).unwrap();
+}
+
+/// A job whose document is form 3, filled.
+fn filled(id: u8) -> JobRow {
+    let parts = format!(r#"["task-{id}","{id:032x}","{id:016x}"]"#).into_bytes();
+    JobRow {
+        detail: Detail::Filled { form: 3, parts },
+        charges: Arc::default(),
+        booked: vec![],
+        ..job(id, 1, vec![])
+    }
+}
+
+fn form() -> FormRow {
+    FormRow {
+        id: 3,
+        key: [9; 16],
+        pieces: r#"["{\"job_id\":\"",0,"\",\"started_at\":\"",1,"\",\"ended_at\":\"",2,
+            "\",\"attempts\":[{\"task_id\":\"",3,"\",\"cause\":\"delivered\",\"polls\":0,\"spans\":{\"submit\":[\"",4,
+            ":",5,"\"]}}]}"]"#.into(),
+        charges: vec![charge("0.025"), charge("0.5")].into(),
+        booked: vec![1, 2, 3],
+    }
+}
+
+#[test]
+fn a_form_is_filled_by_the_views_and_by_the_reader() {
+    let (dir, mut ledger) = open();
+    let checkpoint = Checkpoint {
+        applied: Seq(1),
+        forms: vec![form()],
+        jobs: vec![filled(0xab), filled(0xcd)],
+        ..Checkpoint::default()
+    };
+    ledger.checkpoint(&checkpoint).unwrap();
+    let document = concat!(
+        r#"{"job_id":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","started_at":"2026-11-06T21:20:00.000Z","#,
+        r#""ended_at":"2026-11-06T21:20:01.500Z","attempts":[{"task_id":"task-205","cause":"delivered","#,
+        r#""polls":0,"spans":{"submit":["000000000000000000000000000000cd:00000000000000cd"]}}]}"#
+    );
+    let published = ledger.reader().unwrap().published([0xcd; 16]).unwrap().unwrap();
+    assert_eq!(published.job.detail, Detail::Whole(document.into()));
+    assert_eq!(published.job.booked, [1, 2, 3]);
+    assert_eq!(published.charges, [(1, charge("0.025")), (1, charge("0.5"))]);
+    let other = Connection::open(dir.path().join("ledger.db")).unwrap();
+    let text = |sql: &str| other.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(text("SELECT detail FROM jobs WHERE job_id LIKE 'cd%'"), document);
+    assert_eq!(text("SELECT SUM(cost_expected) || '' FROM charges"), "1.05");
+    assert_eq!(text("SELECT task_id FROM attempts WHERE job_id LIKE 'ab%'"), "task-171");
+    assert_eq!(text("SELECT span_id FROM calls WHERE job_id LIKE 'ab%'"), "00000000000000ab");
+    let mut forms = Vec::new();
+    ledger.load_forms(|id, key| forms.push((id, key))).unwrap();
+    assert_eq!(forms, [(3, [9; 16])]);
+}
+
+#[test]
+fn a_job_is_found_in_any_run() {
+    let (dir, mut ledger) = open();
+    let id =
+        |number: u64| u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).rotate_left(64).to_be_bytes();
+    let row = |number: u64, revision| JobRow { job_id: id(number), ..job(0, revision, vec![]) };
+    let jobs = (0..40_000).map(|number| row(number, 1)).collect();
+    ledger.checkpoint(&Checkpoint { applied: Seq(1), jobs, ..Checkpoint::default() }).unwrap();
+    let mut ledger = reopen(&dir, ledger);
+    // One job of a complete run, one of the growing one; each then stands in the newest.
+    let jobs = vec![row(7, 2), row(39_999, 2)];
+    ledger.checkpoint(&Checkpoint { applied: Seq(2), jobs, ..Checkpoint::default() }).unwrap();
+    let reader = ledger.reader().unwrap();
+    for (number, revision) in [(7, 2), (8, 1), (16_383, 1), (16_384, 1), (39_998, 1), (39_999, 2)] {
+        let found = reader.published(id(number)).unwrap().map(|published| published.job.revision);
+        assert_eq!(found, Some(revision), "job {number}");
+    }
+    assert_eq!(reader.published(id(40_000)).unwrap(), None);
+    let again = Checkpoint { applied: Seq(3), jobs: vec![row(7, 2)], ..Checkpoint::default() };
+    let error = ledger.checkpoint(&again).unwrap_err();
+    assert!(matches!(error, StoreError::Revision { given: 2, newest: 2, .. }), "{error}");
 }

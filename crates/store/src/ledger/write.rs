@@ -1,13 +1,14 @@
 //! Writing the ledger: one transaction a checkpoint.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
-use rust_decimal::Decimal;
 
 use super::decimal::DecimalText;
 use super::kinds::Kinds;
-use super::rows::{ChargeRow, Checkpoint, CounterRow, JobRow};
+use super::rows::{ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobRow, TurnRow};
+use super::runs::GrowingRun;
 use super::{LedgerReader, SCHEMA};
 use crate::dir::DataDir;
 use crate::error::StoreError;
@@ -24,6 +25,7 @@ pub struct Ledger {
     database: Database,
     _dir: DataDir,
     applied: Seq,
+    done: Seq,
     rows: Rows,
 }
 
@@ -32,6 +34,7 @@ pub struct Ledger {
 struct Rows {
     /// The newest job row.
     last: i64,
+    run: GrowingRun,
     job_kinds: Kinds<8>,
     charge_kinds: Kinds<9>,
 }
@@ -51,12 +54,15 @@ impl Ledger {
              PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
         )?;
         database.migrate(&SCHEMA)?;
-        let applied = read_applied(&database.connection).map_err(database.failed("read the position"))?;
+        let position =
+            |name| read_position(&database.connection, name).map_err(database.failed("read the position"));
+        let (applied, done) = (position("applied")?, position("done")?);
         let last = database
             .connection
             .query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))
             .map_err(database.failed("read the newest row"))?;
-        Ok(Self { database, _dir: dir.clone(), applied, rows: Rows::new(last) })
+        let rows = Rows::new(&database.connection, last).map_err(database.failed("read the newest rows"))?;
+        Ok(Self { database, _dir: dir.clone(), applied, done, rows })
     }
 
     /// The file.
@@ -69,8 +75,13 @@ impl Ledger {
         self.applied
     }
 
-    /// Writes a checkpoint: all of it, durably, or nothing. The journal up to its position may be dropped
-    /// afterwards.
+    /// The journal position up to which the ledger can do without the journal.
+    pub fn done(&self) -> Seq {
+        self.done
+    }
+
+    /// Writes a checkpoint: all of it, durably, or nothing. The journal may be dropped afterwards, up to what
+    /// the checkpoint says is done.
     ///
     /// # Errors
     /// As [`Ledger::open`]; [`StoreError::Backwards`] when it is older than the last one. A revision that
@@ -86,10 +97,14 @@ impl Ledger {
         let last = self.rows.last;
         if let Err(error) = write(&self.database.connection, checkpoint, &mut self.rows) {
             self.database.roll_back();
-            self.rows.forget(last);
+            // What the file has after a transaction that did not come about. If even that cannot be read,
+            // the next checkpoint fails as well, and comes here again.
+            if let Ok(rows) = Rows::new(&self.database.connection, last) {
+                self.rows = rows;
+            }
             return Err(error.describe(&self.database));
         }
-        self.applied = checkpoint.applied;
+        (self.applied, self.done) = (checkpoint.applied, checkpoint.done);
         self.copy_log()
     }
 
@@ -129,6 +144,38 @@ impl Ledger {
         .map_err(self.database.failed("read the counters"))
     }
 
+    /// Reads the turns that are still needed, in order.
+    pub fn load_turns(&self) -> Result<Vec<TurnRow>, StoreError> {
+        (|| {
+            let mut select = self
+                .database
+                .connection
+                .prepare("SELECT applied, unix_nanos, mark FROM turn ORDER BY applied")?;
+            let turn = |row: &rusqlite::Row<'_>| {
+                Ok(TurnRow {
+                    applied: Seq(row.get::<_, i64>(0)?.cast_unsigned()),
+                    unix_nanos: row.get::<_, i64>(1)?.cast_unsigned(),
+                    mark: row.get(2)?,
+                })
+            };
+            select.query_map([], turn)?.collect::<rusqlite::Result<Vec<_>>>()
+        })()
+        .map_err(self.database.failed("read the turns"))
+    }
+
+    /// Reads the number and the key of every form.
+    pub fn load_forms(&self, mut visit: impl FnMut(u64, [u8; 16])) -> Result<(), StoreError> {
+        (|| {
+            let mut select = self.database.connection.prepare("SELECT id, key FROM form ORDER BY id")?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?);
+            }
+            Ok(())
+        })()
+        .map_err(self.database.failed("read the forms"))
+    }
+
     /// Reads the single value of a name.
     pub fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.database
@@ -153,17 +200,18 @@ impl Ledger {
     }
 }
 
-pub(super) fn read_applied(connection: &Connection) -> rusqlite::Result<Seq> {
+pub(super) fn read_position(connection: &Connection, name: &str) -> rusqlite::Result<Seq> {
     let value: Option<i64> = connection
-        .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'applied'", [], |row| row.get(0))
+        .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
     Ok(Seq(value.unwrap_or(0).cast_unsigned()))
 }
 
 impl Rows {
-    fn new(last: i64) -> Self {
-        Self {
+    fn new(connection: &Connection, last: i64) -> rusqlite::Result<Self> {
+        Ok(Self {
             last,
+            run: GrowingRun::load(connection, last)?,
             job_kinds: Kinds::new(
                 "job_kind",
                 ["state", "tenant", "service", "provider", "model", "operation", "outcome", "failure_reason"],
@@ -182,14 +230,7 @@ impl Rows {
                     "rule",
                 ],
             ),
-        }
-    }
-
-    /// Back to what the file has after a transaction that did not come about.
-    fn forget(&mut self, last: i64) {
-        self.last = last;
-        self.job_kinds.forget();
-        self.charge_kinds.forget();
+        })
     }
 }
 
@@ -197,7 +238,11 @@ impl Rows {
 fn write(connection: &Connection, checkpoint: &Checkpoint, rows: &mut Rows) -> Result<(), WriteError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     write_open(connection, &checkpoint.open)?;
+    write_turn(connection, checkpoint)?;
     write_counters(connection, &checkpoint.counters)?;
+    for form in &checkpoint.forms {
+        write_form(connection, form, rows)?;
+    }
     write_jobs(connection, &checkpoint.jobs, rows)?;
     let mut upsert = connection.prepare_cached(
         "INSERT INTO meta(name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -206,6 +251,7 @@ fn write(connection: &Connection, checkpoint: &Checkpoint, rows: &mut Rows) -> R
         upsert.execute(params![name, value])?;
     }
     upsert.execute(params!["applied", checkpoint.applied.to_string().as_bytes()])?;
+    upsert.execute(params!["done", checkpoint.done.to_string().as_bytes()])?;
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
 }
@@ -254,6 +300,18 @@ fn write_open(connection: &Connection, open: &[(u64, Option<Vec<u8>>)]) -> rusql
     Ok(())
 }
 
+fn write_turn(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    if let Some(turn) = &checkpoint.turn {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO turn(applied, unix_nanos, mark) VALUES (?1, ?2, ?3)")?
+            .execute(params![turn.applied.0.cast_signed(), turn.unix_nanos.cast_signed(), turn.mark])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM turn WHERE applied <= ?1")?
+        .execute([checkpoint.done.0.cast_signed()])?;
+    Ok(())
+}
+
 fn write_counters(connection: &Connection, counters: &[CounterRow]) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO counter(name, labels, value, start_unix_nanos) VALUES (?1, ?2, ?3, ?4)
@@ -270,78 +328,85 @@ fn write_counters(connection: &Connection, counters: &[CounterRow]) -> rusqlite:
     Ok(())
 }
 
+const INSERT_FORM: &str = "INSERT INTO form(id, key, pieces, charges, booked) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+fn write_form(connection: &Connection, form: &FormRow, rows: &mut Rows) -> rusqlite::Result<()> {
+    let charges = charges_text(connection, &form.charges, rows)?;
+    connection.prepare_cached(INSERT_FORM)?.execute(params![
+        form.id.cast_signed(),
+        form.key.as_slice(),
+        form.pieces,
+        charges,
+        form.booked
+    ])?;
+    Ok(())
+}
+
 const INSERT_JOB: &str =
     "INSERT INTO job_row(id, job_id, revision, replaces, kind, attempts, started_at, ended_at,
-    settled_at, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    settled_at, digest, form, parts, charges, booked)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
-const INSERT_CHARGE: &str =
-    "INSERT INTO charge_row(job_row, number, kind, attempt, quantity, cost_expected, cost_min,
-    cost_max) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-
-/// In the order of ids, so that the index by job is walked once from left to right.
 fn write_jobs(connection: &Connection, jobs: &[JobRow], rows: &mut Rows) -> Result<(), WriteError> {
-    let mut sorted: Vec<_> = jobs.iter().map(|job| (u128::from_be_bytes(job.job_id), job)).collect();
-    sorted.sort_unstable_by_key(|&(id, job)| (id, job.revision));
-    let mut insert_job = connection.prepare_cached(INSERT_JOB)?;
-    let mut insert_charge = connection.prepare_cached(INSERT_CHARGE)?;
-    for (_, job) in sorted {
-        let replaces = match job.revision {
-            1 => None,
-            _ => Some(row_before(connection, job, rows.last)?),
-        };
-        let kind = job_kind(connection, job, rows)?;
-        rows.last += 1;
-        insert_job.execute(params![
-            rows.last,
-            job.job_id.as_slice(),
-            job.revision,
-            replaces,
-            kind,
-            job.attempts,
-            job.started_at.cast_signed(),
-            job.ended_at.cast_signed(),
-            job.settled_at.cast_signed(),
-            job.detail,
-        ])?;
-        for (number, charge) in (0_u32..).zip(&job.charges) {
-            write_charge(connection, &mut insert_charge, rows, number, charge)?;
-        }
+    let mut insert = connection.prepare_cached(INSERT_JOB)?;
+    for job in jobs {
+        write_job(connection, &mut insert, job, rows)?;
     }
     Ok(())
 }
 
-/// The row that a later revision replaces; an error when it is not the revision right before.
-fn row_before(connection: &Connection, job: &JobRow, last: i64) -> Result<i64, WriteError> {
-    let newest = find_job(connection, job.job_id, last)?;
-    match newest {
-        Some((row, revision)) if revision.checked_add(1) == Some(job.revision) => Ok(row),
-        _ => Err(WriteError::Revision {
-            job_id: job.job_id,
-            given: job.revision,
-            newest: newest.map_or(0, |(_, revision)| revision),
-        }),
-    }
+fn write_job(
+    connection: &Connection,
+    insert: &mut CachedStatement<'_>,
+    job: &JobRow,
+    rows: &mut Rows,
+) -> Result<(), WriteError> {
+    let replaces = row_before(connection, job, rows)?;
+    let kind = job_kind(connection, job, rows)?;
+    rows.last += 1;
+    let (form, parts, charges, booked) = match &job.detail {
+        Detail::Filled { form, parts } => (Some(form.cast_signed()), parts, None, None),
+        Detail::Whole(document) => {
+            let charges = charges_text(connection, &job.charges, rows)?;
+            (None, document, Some(charges), Some(&job.booked))
+        }
+    };
+    insert.execute(params![
+        rows.last,
+        job.job_id.as_slice(),
+        job.revision,
+        replaces,
+        kind,
+        job.attempts,
+        job.started_at.cast_signed(),
+        job.ended_at.cast_signed(),
+        job.settled_at.cast_signed(),
+        job.digest.cast_signed(),
+        form,
+        parts,
+        charges,
+        booked,
+    ])?;
+    rows.run.add(connection, job.job_id, (rows.last, job.revision))?;
+    Ok(())
 }
 
-/// Row and number of a job's newest revision. `last` is the newest row of all; runs are asked from the
-/// newest back.
-pub(super) fn find_job(
-    connection: &Connection,
-    job_id: [u8; 16],
-    last: i64,
-) -> rusqlite::Result<Option<(i64, u32)>> {
-    let mut select = connection.prepare_cached(
-        "SELECT id, revision FROM job_row WHERE id >> 16 = ?1 AND job_id = ?2 ORDER BY revision DESC LIMIT 1",
-    )?;
-    for run in (0..=last >> 16).rev() {
-        let found = select
-            .query_row(params![run, job_id.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        if found.is_some() {
-            return Ok(found);
-        }
+/// The row that a later revision replaces; an error when the revision is not the next one. A first revision
+/// is known to be new by who keeps the open state: only the newest rows are looked through for it.
+fn row_before(connection: &Connection, job: &JobRow, rows: &Rows) -> Result<Option<i64>, WriteError> {
+    let newest = match job.revision {
+        1 => rows.run.get(job.job_id),
+        _ => rows.run.find(connection, job.job_id, rows.last)?,
+    };
+    let newest_revision = newest.map_or(0, |(_, revision)| revision);
+    if newest_revision.checked_add(1) != Some(job.revision) {
+        return Err(WriteError::Revision {
+            job_id: job.job_id,
+            given: job.revision,
+            newest: newest_revision,
+        });
     }
-    Ok(None)
+    Ok(newest.map(|(row, _)| row))
 }
 
 fn job_kind(connection: &Connection, job: &JobRow, rows: &mut Rows) -> rusqlite::Result<i64> {
@@ -358,14 +423,29 @@ fn job_kind(connection: &Connection, job: &JobRow, rows: &mut Rows) -> rusqlite:
     rows.job_kinds.id_of(connection, words)
 }
 
-/// A charge of the newest job row.
-fn write_charge(
-    connection: &Connection,
-    insert: &mut CachedStatement<'_>,
-    rows: &mut Rows,
-    number: u32,
-    charge: &ChargeRow,
-) -> rusqlite::Result<()> {
+/// Charges as the array that the views take apart.
+fn charges_text(connection: &Connection, charges: &[ChargeRow], rows: &mut Rows) -> rusqlite::Result<String> {
+    let mut text = String::from("[");
+    for charge in charges {
+        let kind = charge_kind(connection, charge, rows)?;
+        let separator = if text.len() > 1 { "," } else { "" };
+        let ChargeRow { attempt, quantity, cost_expected, cost_min, cost_max, .. } = charge;
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{separator}[{kind},{attempt},\"{quantity}\",\"{cost_expected}\"");
+        for bound in [cost_min, cost_max] {
+            // 1.0 and 1 are equal and not the same text.
+            let _ = match bound == cost_expected && bound.scale() == cost_expected.scale() {
+                true => write!(text, ",null"),
+                false => write!(text, ",\"{bound}\""),
+            };
+        }
+        text.push(']');
+    }
+    text.push(']');
+    Ok(text)
+}
+
+fn charge_kind(connection: &Connection, charge: &ChargeRow, rows: &mut Rows) -> rusqlite::Result<i64> {
     let unit_price = charge.unit_price.map(DecimalText::new);
     let words = [
         &*charge.provider,
@@ -378,17 +458,5 @@ fn write_charge(
         &*charge.basis,
         &*charge.rule,
     ];
-    let kind = rows.charge_kinds.id_of(connection, words)?;
-    let unless_expected = |cost: Decimal| (cost != charge.cost_expected).then(|| DecimalText::new(cost));
-    insert.execute(params![
-        rows.last,
-        number,
-        kind,
-        charge.attempt,
-        DecimalText::new(charge.quantity),
-        DecimalText::new(charge.cost_expected),
-        unless_expected(charge.cost_min),
-        unless_expected(charge.cost_max),
-    ])?;
-    Ok(())
+    rows.charge_kinds.id_of(connection, words)
 }

@@ -161,7 +161,7 @@ pub(super) fn nets(core: &Core, metric: MetricId) -> BTreeMap<String, Decimal> {
 pub(super) fn assert_counters_are_the_ledger(core: &Core, rows: &[JobRow]) {
     let mut sums = BTreeMap::<(MetricId, String), Decimal>::new();
     for job in rows {
-        for charge in &job.charges {
+        for charge in &*job.charges {
             for (metric, own, amount) in own_labels(charge) {
                 let labels = format!("{}{own}", common(job, charge));
                 *sums.entry((metric, labels)).or_default() += amount;

@@ -1,13 +1,15 @@
 //! A process that was killed comes back to the page that was seen.
 
 use proptest::prelude::*;
-use spantally_stitch::{Evidence, TaskState};
-use spantally_store::{DataDir, Ledger};
+use rust_decimal::Decimal;
+use spantally_stitch::{Evidence, Role, State, TaskState};
+use spantally_store::{DataDir, Ledger, Seq};
 
 use super::fixture::*;
 use crate::commit::CommitMessage;
-use crate::core::Core;
-use crate::export::{INVENTORY, Kind};
+use crate::core::{Core, Settled};
+use crate::export::{INVENTORY, Kind, MetricId};
+use crate::job_json::JobDocument;
 
 /// One turn, as the thread makes it.
 fn turn(core: &mut Core, ledger: &mut Ledger, second: u64) {
@@ -16,13 +18,15 @@ fn turn(core: &mut Core, ledger: &mut Ledger, second: u64) {
     ledger.checkpoint(&core.checkpoint()).unwrap();
 }
 
-/// A new process on the ledger, with the journal past it.
+/// A new process on the ledger and the journal.
 fn restarted(ledger: &Ledger, journal: &[CommitMessage]) -> Core {
     let mut core = core();
     core.restore(ledger).unwrap();
-    for message in journal.iter().filter(|message| message.seq > ledger.applied()) {
-        core.apply(message.clone());
-    }
+    let (old, new): (Vec<_>, Vec<_>) =
+        journal.iter().cloned().partition(|message| message.seq <= ledger.applied());
+    old.into_iter().filter(|message| message.seq > ledger.done()).for_each(|message| core.rehydrate(message));
+    core.finish_rehydration();
+    new.into_iter().for_each(|message| core.apply(message));
     core
 }
 
@@ -48,13 +52,13 @@ fn the_page_after_a_restart_is_the_page_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
     let mut core = core();
-    core.apply(message(1, unfinished("task-001", 0)));
-    core.apply(message(2, groups().remove(1)));
+    let journal = [message(1, unfinished("task-001", 0)), message(2, groups().remove(1))];
+    journal.iter().cloned().for_each(|message| core.apply(message));
     turn(&mut core, &mut ledger, 4000);
     let before = page(&core);
     assert!(before.contains("cause=\"delivered\",basis=\"documented\"} 0.025\n"), "{before}");
 
-    let mut again = restarted(&ledger, &[]);
+    let mut again = restarted(&ledger, &journal);
     again.advance(at(4000));
     again.refresh();
     let without_exemplars = |page: &str| {
@@ -62,6 +66,36 @@ fn the_page_after_a_restart_is_the_page_before_it() {
     };
     // Exemplars live as long as the process.
     assert_eq!(without_exemplars(&page(&again)), without_exemplars(&before));
+}
+
+/// Rows of the journal go when they are old. What they brought and is still in memory is in the ledger then.
+#[test]
+fn what_outlives_the_journal_is_carried_into_the_ledger() {
+    const HOUR: u64 = 3600;
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    let mut core = core();
+    let mut journal = vec![message(1, groups().remove(1)), message(2, unfinished("task-001", 100))];
+    journal.iter().cloned().for_each(|message| core.apply(message));
+    turn(&mut core, &mut ledger, 200);
+    assert_eq!(ledger.done(), Seq(0));
+    // The first job is polled again and again, and is therefore not forgotten with the other one.
+    for hour in 1..8 {
+        let poll = call(Role::Poll, "task-001", hour * HOUR, Some(TaskState::Running));
+        journal.push(message(2 + hour, vec![poll]));
+        core.apply(journal[journal.len() - 1].clone());
+        turn(&mut core, &mut ledger, hour * HOUR + 10);
+    }
+    assert_eq!(ledger.done(), Seq(3), "two jobs and the poll of the first hour are past the retention");
+    let mut again = restarted(&ledger, &journal[3..]);
+    for core in [&mut core, &mut again] {
+        core.apply(message(10, vec![result("task-001", 8 * HOUR, TaskState::Succeeded)]));
+        core.advance(at(9 * HOUR));
+    }
+    let delivered = |core: &Core| net(core, MetricId::Cost, &[r#"cause="delivered""#]);
+    assert_eq!((delivered(&again), delivered(&core)), (Decimal::new(50, 3), Decimal::new(50, 3)));
+    assert_eq!(net(&again, MetricId::Calls, &[r#"call="poll""#]), Decimal::from(2 + 2 + 7));
+    assert_eq!(again.stitched_spans(), core.stitched_spans());
 }
 
 proptest! {
@@ -125,8 +159,54 @@ fn a_damaged_ledger_is_refused_with_what_is_wrong() {
     core.apply(message(1, groups().remove(1)));
     core.advance(at(4000));
     let mut checkpoint = core.checkpoint();
-    checkpoint.counters.retain(|row| &*row.name != "spantally_jobs");
+    let row = checkpoint.counters.iter_mut().find(|row| &*row.name == "spantally_jobs").unwrap();
+    row.value = "many".into();
     ledger.checkpoint(&checkpoint).unwrap();
     let error = super::fixture::core().restore(&ledger).unwrap_err().to_string();
-    assert!(error.contains("which is not among the counters of the ledger"), "{error}");
+    assert!(error.contains("\"many\"; expected a decimal number"), "{error}");
+}
+
+/// Jobs that are alike, settled by two processes: one form, made for the second of them, and the documents of
+/// all are as they would be without one.
+#[test]
+fn alike_jobs_share_a_form_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    let delivered = |task: &str, second| {
+        let mut evidence = unfinished(task, second);
+        evidence.push(result(task, second, TaskState::Succeeded));
+        evidence
+    };
+    let mut settled = Vec::new();
+    let mut run = |core: &mut Core, ledger: &mut Ledger, seq: u64| {
+        for number in 0..3 {
+            let task = format!("task-{}", 100 * seq + number);
+            core.apply(message(3 * seq + number, delivered(&task, 40 * (3 * seq + number))));
+        }
+        settled.extend(core.advance(at(1000 * seq)));
+        let checkpoint = core.checkpoint();
+        ledger.checkpoint(&checkpoint).unwrap();
+        checkpoint.forms.len()
+    };
+    let mut core = core();
+    assert_eq!(run(&mut core, &mut ledger, 1), 1);
+    let mut again = restarted(&ledger, &[]);
+    assert_eq!(run(&mut again, &mut ledger, 2), 0);
+    assert_eq!(settled.len(), 6);
+    let reader = ledger.reader().unwrap();
+    for Settled { job, bill, revision } in &settled {
+        let found = reader.published(job.id.0).unwrap().unwrap();
+        let document = JobDocument { job, bill, revision: *revision }.to_json().unwrap();
+        assert_eq!(found.job.detail.into_text(), document);
+        assert_eq!(found.charges.len(), 1);
+    }
+    assert_eq!(net(&again, MetricId::Cost, &[]), Decimal::new(6 * 25, 3));
+
+    // The third process takes one of them back: what it added is read from the form.
+    let mut last = restarted(&ledger, &[]);
+    let id = settled[5].job.id;
+    let gone = spantally_stitch::Job { id, state: State::Superseded, ..Default::default() };
+    assert_eq!(last.books.publish(Box::new(gone), 0, at(3000)).unwrap().revision, 2);
+    assert_eq!(net(&last, MetricId::Cost, &[]), Decimal::new(5 * 25, 3));
+    assert_eq!(net(&last, MetricId::Jobs, &[]), Decimal::from(5));
 }

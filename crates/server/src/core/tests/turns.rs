@@ -19,7 +19,7 @@ fn later() -> UnixNanos {
 
 fn journal(dir: &DataDir, applied: Seq) -> Box<SqliteJournal> {
     let options = JournalOptions { primed_bytes: 1 << 20, ..JournalOptions::default() };
-    Box::new(SqliteJournal::open(dir, applied, options).unwrap())
+    Box::new(SqliteJournal::open(dir, (applied, applied), options).unwrap())
 }
 
 /// Waits until something is so; a test must not wait for ever.

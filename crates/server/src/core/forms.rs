@@ -1,0 +1,112 @@
+//! Jobs that are alike: what they add to the counters, what they are charged, and the form of their document
+//! is worked out once.
+//!
+//! Nearly every job is one of some hundred *forms*: the same calls with the same answers, joined by the same
+//! rules, at the same price. [`crate::job_json::form`] says what makes two jobs alike, and how a document
+//! is put together from its form and its parts. A form is made when its second job comes, so that what
+//! is never alike (a bill by the character) makes none; and no more than [`FORMS_MAX`] are made.
+//!
+//! Only first revisions have a form. Later ones are seldom, and each is a difference to what was before.
+
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+use hashbrown::{HashMap, HashSet};
+use spantally_price::Bill;
+use spantally_stitch::Job;
+use spantally_store::{ChargeRow, FormRow};
+use std::hash::BuildHasher as _;
+
+use super::entries::Entry;
+use crate::job_json::JobDocument;
+use crate::job_json::form::{content, pieces};
+
+/// Most forms in a ledger: about 3 KB each.
+const FORMS_MAX: usize = 65_536;
+/// Most contents of which one job was seen.
+const SEEN_MAX: usize = 65_536;
+
+/// Fingerprint of a content.
+pub(super) type FormKey = [u8; 16];
+
+/// What the jobs of a form have in common beside their document.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    /// Its number in the ledger.
+    pub(super) id: u64,
+    /// What a job adds to the counters.
+    pub(super) entries: Arc<[Entry]>,
+    /// What a job is charged.
+    pub(super) charges: Arc<[ChargeRow]>,
+}
+
+/// Every form that is known.
+#[derive(Debug, Default)]
+pub(super) struct Forms {
+    ready: HashMap<FormKey, Form, foldhash::fast::FixedState>,
+    /// In the ledger since an earlier process; made ready when the first job comes.
+    saved: HashMap<FormKey, u64, foldhash::fast::FixedState>,
+    seen: HashSet<FormKey, foldhash::fast::FixedState>,
+    last: u64,
+    scratch: Vec<u8>,
+    new: Vec<FormRow>,
+}
+
+impl Forms {
+    /// The fingerprint of a job's content. 128 bits, so that two contents with one are not to be expected.
+    pub(super) fn key(&mut self, job: &Job, bill: &Bill) -> FormKey {
+        self.scratch.clear();
+        content(job, bill, &mut self.scratch);
+        let half = |seed| FixedState::with_seed(seed).hash_one(self.scratch.as_slice());
+        (u128::from(half(0x5350_414e)) << 64 | u128::from(half(0x5441_4c59))).to_le_bytes()
+    }
+
+    /// The form with a key.
+    pub(super) fn get(&self, key: &FormKey) -> Option<&Form> {
+        self.ready.get(key)
+    }
+
+    /// Takes what was worked out for a job that has no form yet; gives it one when it is not the first of its
+    /// kind.
+    pub(super) fn offer(
+        &mut self,
+        key: FormKey,
+        job: &Job,
+        bill: &Bill,
+        (entries, charges): (&Arc<[Entry]>, &Arc<[ChargeRow]>),
+        booked: impl FnOnce() -> Vec<u8>,
+    ) -> Option<&Form> {
+        let id = match self.saved.remove(&key) {
+            Some(id) => id,
+            None if self.is_new(&key) || self.ready.len() + self.saved.len() >= FORMS_MAX => return None,
+            None => {
+                let pieces = pieces(JobDocument { job, bill, revision: 1 })?;
+                self.last += 1;
+                let (id, charges, booked) = (self.last, Arc::clone(charges), booked());
+                self.new.push(FormRow { id, key, pieces, charges, booked });
+                id
+            }
+        };
+        let form = Form { id, entries: Arc::clone(entries), charges: Arc::clone(charges) };
+        Some(self.ready.entry(key).insert(form).into_mut())
+    }
+
+    /// Notes that a job of some content came; whether it was the first.
+    fn is_new(&mut self, key: &FormKey) -> bool {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        self.seen.insert(*key)
+    }
+
+    /// Takes back a form of the ledger.
+    pub(super) fn restore(&mut self, id: u64, key: FormKey) {
+        self.last = self.last.max(id);
+        self.saved.insert(key, id);
+    }
+
+    /// Forms made since the last call, to be written.
+    pub(super) fn take_new(&mut self) -> Vec<FormRow> {
+        std::mem::take(&mut self.new)
+    }
+}

@@ -1,0 +1,161 @@
+//! Which rows of the journal are still needed, and when they came.
+//!
+//! Evidence is needed for hours after it was applied: late evidence may revise its job. It is not copied into
+//! the ledger for that, since most of it is never asked for again: the journal keeps its rows. A start
+//! reads them once more, and gives each to the stitcher with the time at which it first came
+//! ([`Core::rehydrate`](super::Core::rehydrate)), which gives the stitcher that there was.
+//!
+//! Rows are given back when their evidence is past the retention, or when there are more spans in the journal
+//! than memory may hold. What then is still in memory and came with those rows (a job of a day, a task that
+//! is polled for hours) is *carried* over into the ledger's open state first. This is looked at once in a
+//! while ([`CARRY_EVERY_MS`]), since it goes through everything in memory.
+
+use std::collections::VecDeque;
+
+use spantally_stitch::UnixNanos;
+use spantally_store::{Seq, TurnRow};
+
+/// Time between two looks at what may be given back.
+const CARRY_EVERY_MS: u64 = 5 * 60_000;
+/// It is looked at earlier when the journal holds more spans than it may by one part in this many.
+const CROWDED: u64 = 8;
+
+/// A turn that applied something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The last row that it includes.
+    pub(super) applied: Seq,
+    /// When it was made.
+    pub(super) at: UnixNanos,
+    /// The next creation number of each shard.
+    pub(super) marks: Vec<u64>,
+    /// Spans of its rows.
+    spans: u64,
+}
+
+/// Turns whose rows the journal still has, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    kept: VecDeque<Turn>,
+    /// Spans of all their rows.
+    spans: u64,
+    /// Spans applied since the last turn.
+    applied_spans: u64,
+    done: Seq,
+    looked: UnixNanos,
+}
+
+impl Turns {
+    /// Notes spans that were applied.
+    pub(super) fn note(&mut self, spans: usize) {
+        self.applied_spans += spans as u64;
+    }
+
+    /// Makes a turn of what was applied since the last one; none if nothing was.
+    pub(super) fn make(&mut self, applied: Seq, at: UnixNanos, marks: Vec<u64>) -> Option<TurnRow> {
+        if self.kept.back().map_or(self.done, |last| last.applied) >= applied {
+            return None;
+        }
+        let spans = std::mem::take(&mut self.applied_spans);
+        self.spans += spans;
+        let numbers = std::iter::once(spans).chain(marks.iter().copied());
+        let mark = numbers.flat_map(u64::to_le_bytes).collect();
+        self.kept.push_back(Turn { applied, at, marks, spans });
+        Some(TurnRow { applied, unix_nanos: at.0, mark })
+    }
+
+    /// Takes back what [`Self::make`] gave; false when it is not readable.
+    pub(super) fn restore(&mut self, done: Seq, rows: &[TurnRow]) -> bool {
+        self.done = done;
+        for row in rows {
+            let (numbers, rest) = row.mark.as_chunks::<8>();
+            let mut numbers = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes));
+            let Some(spans) = numbers.next().filter(|_| rest.is_empty()) else { return false };
+            self.spans += spans;
+            let at = UnixNanos(row.unix_nanos);
+            self.kept.push_back(Turn { applied: row.applied, at, marks: numbers.collect(), spans });
+        }
+        true
+    }
+
+    /// The moment at which the rows up to a position were applied: that of the turn before theirs.
+    pub(super) fn arrival(&self, seq: Seq) -> UnixNanos {
+        let later = self.kept.partition_point(|turn| turn.applied < seq);
+        later.checked_sub(1).map(|before| self.kept[before].at).unwrap_or_default()
+    }
+
+    /// Everything up to here is not needed.
+    pub(super) fn done(&self) -> Seq {
+        self.done
+    }
+
+    /// Whether rows can be given back now, and if so, the newest turn of them. It is taken to be carried.
+    pub(super) fn take_old(&mut self, now: UnixNanos, retention_ms: u64, max_spans: u64) -> Option<Turn> {
+        let crowded = self.spans > max_spans + max_spans / CROWDED;
+        if !crowded && self.looked.plus_ms(CARRY_EVERY_MS) > now {
+            return None;
+        }
+        self.looked = now;
+        let mut last = None;
+        while let Some(turn) = self.kept.front()
+            && (turn.at.plus_ms(retention_ms) <= now || self.spans > max_spans)
+        {
+            self.spans -= turn.spans;
+            self.done = turn.applied;
+            last = self.kept.pop_front();
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: u64) -> UnixNanos {
+        UnixNanos(minute * 60_000_000_000)
+    }
+
+    fn made() -> (Turns, Vec<TurnRow>) {
+        let mut turns = Turns::default();
+        let mut rows = Vec::new();
+        for turn in 1..=4 {
+            turns.note(100);
+            rows.extend(turns.make(Seq(turn * 10), at(turn * 10), vec![turn * 7]));
+            assert_eq!(turns.make(Seq(turn * 10), at(turn * 10 + 1), vec![0]), None, "nothing came");
+        }
+        (turns, rows)
+    }
+
+    #[test]
+    fn rows_came_with_the_turn_before() {
+        let (turns, rows) = made();
+        let mut again = Turns::default();
+        assert!(again.restore(Seq(0), &rows));
+        for turns in [turns, again] {
+            for (seq, minute) in [(1, 0), (10, 0), (11, 10), (20, 10), (40, 30), (41, 40)] {
+                assert_eq!(turns.arrival(Seq(seq)), at(minute), "{seq}");
+            }
+        }
+        assert!(!Turns::default().restore(Seq(0), &[TurnRow { mark: vec![1, 2], ..TurnRow::default() }]));
+    }
+
+    #[test]
+    fn what_is_past_the_retention_is_given_back_now_and_then() {
+        let (mut turns, _) = made();
+        let old = turns.take_old(at(35), 15 * 60_000, 1000).unwrap();
+        assert_eq!((old.applied, old.marks, turns.done()), (Seq(20), vec![14], Seq(20)));
+        assert_eq!(turns.take_old(at(36), 0, 1000), None, "looked at a minute ago");
+        assert_eq!(turns.take_old(at(45), 6 * 3_600_000, 1000), None);
+        assert_eq!(turns.take_old(at(50), 20 * 60_000, 1000).map(|turn| turn.applied), Some(Seq(30)));
+    }
+
+    #[test]
+    fn more_spans_than_memory_holds_are_not_kept() {
+        let (mut turns, _) = made();
+        assert_eq!(turns.take_old(at(40), 6 * 3_600_000, 400), None);
+        turns.looked = at(40);
+        assert_eq!(turns.take_old(at(41), 6 * 3_600_000, 390), None, "not worth a look yet");
+        assert_eq!(turns.take_old(at(41), 6 * 3_600_000, 250).map(|turn| turn.applied), Some(Seq(20)));
+    }
+}

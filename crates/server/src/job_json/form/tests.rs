@@ -1,0 +1,165 @@
+use spantally_price::{Basis, Charge};
+use spantally_stitch::{
+    Accepted, Cause, Confidence, JobId, Join, JoinRule, Outcome, SpanId, State, UnixNanos,
+};
+
+use super::*;
+use crate::job_json::Rfc3339;
+
+fn span(trace: u8, number: u8) -> SpanKey {
+    SpanKey { trace: TraceId([trace; 16]), span: SpanId([number; 8]) }
+}
+
+fn call(trace: u8, number: u8, role: Role) -> CallRef {
+    let (start, end) = (UnixNanos(5), UnixNanos(9));
+    CallRef { span: span(trace, number), role, start, end, status: Some(200), failure: None }
+}
+
+/// A job whose first attempt timed out, and whose calls lie in two traces.
+fn job(trace: u8, task: &str, margin: f64) -> Job {
+    let join =
+        |margin, span| Join { rule: JoinRule::TraceOrder, confidence: Confidence::Likely, margin, span };
+    let attempt = |task_id, calls, joins| Attempt {
+        task_id,
+        provider: "fal".into(),
+        model: "fal-ai/flux/dev".into(),
+        operation: "text_to_image".into(),
+        rule: "queue_submit".into(),
+        leg: None,
+        accepted: Accepted::Yes,
+        outcome: Outcome::Succeeded,
+        failure_reason: None,
+        canceled_before_start: false,
+        cause: Cause::Delivered,
+        started_at: UnixNanos(0),
+        ended_at: UnixNanos(0),
+        calls,
+        joins,
+        facts: Vec::new(),
+    };
+    let first = attempt(None, vec![call(trace, 1, Role::Submit)], vec![]);
+    let calls = vec![
+        call(trace, 2, Role::Submit),
+        call(trace, 3, Role::Download),
+        call(trace.wrapping_add(1), 4, Role::Poll),
+        call(trace.wrapping_add(1), 5, Role::Poll),
+    ];
+    let joins = vec![join(None, Some(span(trace, 4))), join(Some(margin), None)];
+    let second = attempt(Some(TaskId::new(task)), calls, joins);
+    Job {
+        id: JobId([trace; 16]),
+        state: State::Settled,
+        service: "clips \"beta\"".into(),
+        provider: "fal".into(),
+        model: "fal-ai/flux/dev".into(),
+        operation: "text_to_image".into(),
+        outcome: Outcome::Succeeded,
+        spans: vec![span(trace, 9)],
+        started_at: UnixNanos(1_795_168_800_123_456_789 + u64::from(trace)),
+        ended_at: UnixNanos(1_795_168_801_000_000_000),
+        attempts: vec![first, second],
+        parent_task: Some(TaskId::new("parent")),
+        ..Job::default()
+    }
+}
+
+fn bill(price: i64) -> Bill {
+    let charge = Charge {
+        attempt: 1,
+        unit: "image".into(),
+        quantity: Bound::exactly(Decimal::ONE),
+        unit_price: Some(Decimal::new(price, 3)),
+        cost: Bound::exactly(Decimal::new(price, 3)),
+        currency: "USD".into(),
+        cause: Cause::Delivered,
+        basis: Basis::Documented,
+        rule: "fal/image".into(),
+        policy: "fal/success".into(),
+        consumed: None,
+    };
+    Bill { charges: vec![charge], unpriced: Vec::new() }
+}
+
+/// What the ledger's view does.
+fn fill(pieces: &str, job: &Job, parts: &[u8]) -> String {
+    let pieces: Vec<serde_json::Value> = serde_json::from_str(pieces).unwrap();
+    let mut all =
+        vec![job.id.to_string(), Rfc3339(job.started_at).to_string(), Rfc3339(job.ended_at).to_string()];
+    all.extend(serde_json::from_slice::<Vec<String>>(parts).unwrap());
+    let text = |piece: &serde_json::Value| match piece {
+        serde_json::Value::String(text) => text.clone(),
+        number => all[number.as_u64().unwrap() as usize].clone(),
+    };
+    pieces.iter().map(text).collect()
+}
+
+fn content_of(job: &Job, bill: &Bill) -> Vec<u8> {
+    let mut out = Vec::new();
+    content(job, bill, &mut out);
+    out
+}
+
+fn parts_of(job: &Job) -> Vec<u8> {
+    let mut out = Vec::new();
+    assert!(parts(job, &mut out));
+    out
+}
+
+#[test]
+fn a_form_filled_with_the_parts_of_any_alike_job_is_its_document() {
+    let bill = bill(25);
+    let first = job(0x10, "task-1", 3.5);
+    let pieces = pieces(JobDocument { job: &first, bill: &bill, revision: 1 }).unwrap();
+    for other in [first.clone(), job(0x90, "a task of another length", 12.034), job(0, "", 1e-9)] {
+        assert_eq!(content_of(&other, &bill), content_of(&first, &bill));
+        let document = JobDocument { job: &other, bill: &bill, revision: 1 }.to_json().unwrap();
+        assert_eq!(fill(&pieces, &other, &parts_of(&other)), document);
+    }
+}
+
+#[test]
+fn what_shows_in_the_document_or_counts_is_in_the_content() {
+    let (job, bill) = (job(0x10, "task-1", 3.5), bill(25));
+    let same = content_of(&job, &bill);
+    let changes: Vec<(&str, fn(&mut Job))> = vec![
+        ("tenant", |job| job.tenant = "a".into()),
+        ("label", |job| job.labels = vec!["a".into()]),
+        ("outcome", |job| job.outcome = Outcome::Partial),
+        ("reason", |job| job.failure_reason = Some(spantally_stitch::FailureReason::Capacity)),
+        ("own spans", |job| job.spans.clear()),
+        ("traces", |job| job.attempts[1].calls[0].span.trace = TraceId([1; 16])),
+        ("task", |job| job.attempts[1].task_id = None),
+        ("parent", |job| job.parent_task = None),
+        ("accepted", |job| job.attempts[0].accepted = Accepted::No),
+        ("cause", |job| job.attempts[0].cause = Cause::Retry),
+        ("leg", |job| job.attempts[0].leg = Some("stt".into())),
+        ("model of an attempt", |job| job.attempts[0].model = "b".into()),
+        ("status class", |job| job.attempts[1].calls[3].status = Some(404)),
+        ("no status", |job| job.attempts[1].calls[3].status = None),
+        ("failure of a call", |job| {
+            job.attempts[1].calls[3].failure = Some(spantally_stitch::FailureReason::NotReady);
+        }),
+        ("one poll less", |job| job.attempts[1].calls.truncate(3)),
+        ("role", |job| job.attempts[1].calls[3].role = Role::Result),
+        ("join", |job| job.attempts[1].joins[0].rule = JoinRule::Redelivery),
+        ("margin", |job| job.attempts[1].joins[1].margin = None),
+        ("no attempt", |job| drop(job.attempts.remove(0))),
+    ];
+    for (what, change) in changes {
+        let mut other = job.clone();
+        change(&mut other);
+        assert_ne!(content_of(&other, &bill), same, "{what}");
+    }
+    assert_ne!(content_of(&job, &tests::bill(26)), same, "price");
+    assert_ne!(content_of(&job, &Bill::default()), same, "no charge");
+}
+
+#[test]
+fn what_json_would_escape_has_no_parts() {
+    for task in ["a\"b", "a\\b", "a\nb"] {
+        assert!(!parts(&job(1, task, 1.0), &mut Vec::new()), "{task:?}");
+    }
+    let mut marked = job(1, "task", 1.0);
+    marked.service = "\u{1}".into();
+    assert_eq!(pieces(JobDocument { job: &marked, bill: &bill(1), revision: 1 }), None);
+}

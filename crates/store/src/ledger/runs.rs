@@ -1,0 +1,132 @@
+//! Where a job's rows are: an index in runs, since ids of jobs are random.
+//!
+//! An index over all ids would touch a page a job once the file is large. So ids are indexed in *runs* of
+//! 16,384 rows: of the run that grows the writer knows every job in memory, and a run that is complete gets
+//! one sorted list of the beginnings of its ids. Who looks a job up asks one run after another, the newest
+//! first; that is seldom done, and mostly for a job of the newest runs.
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// A run has 2 to this many rows.
+const RUN_BITS: u32 = 14;
+/// In a list: eight bytes of the id, two for the place in the run.
+const ENTRY_BYTES: usize = 10;
+
+/// A row and its revision.
+pub(super) type Found = (i64, u32);
+
+/// The run that grows.
+#[derive(Debug, Default)]
+pub(super) struct GrowingRun {
+    /// The newest row of each of its jobs.
+    jobs: HashMap<[u8; 16], Found, foldhash::fast::RandomState>,
+}
+
+fn run_of(row: i64) -> i64 {
+    row >> RUN_BITS
+}
+
+impl GrowingRun {
+    /// The run that a file ends with.
+    pub(super) fn load(connection: &Connection, last: i64) -> rusqlite::Result<Self> {
+        let mut run = Self::default();
+        let mut select = connection
+            .prepare_cached("SELECT job_id, id, revision FROM job_row WHERE id >= ?1 ORDER BY id")?;
+        // The row after the last one may begin a run.
+        let mut rows = select.query([run_of(last + 1) << RUN_BITS])?;
+        while let Some(row) = rows.next()? {
+            run.jobs.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
+        }
+        Ok(run)
+    }
+
+    /// Takes a row that was just inserted; writes the list of a run that it completes.
+    pub(super) fn add(
+        &mut self,
+        connection: &Connection,
+        job_id: [u8; 16],
+        (row, revision): Found,
+    ) -> rusqlite::Result<()> {
+        self.jobs.insert(job_id, (row, revision));
+        if run_of(row + 1) == run_of(row) {
+            return Ok(());
+        }
+        let place = |row: i64| (row & ((1 << RUN_BITS) - 1)) as u16;
+        let mut entries: Vec<[u8; ENTRY_BYTES]> =
+            self.jobs.drain().map(|(id, (row, _))| entry(id, place(row))).collect();
+        entries.sort_unstable();
+        connection
+            .prepare_cached("INSERT INTO job_run(run, ids) VALUES (?1, ?2)")?
+            .execute(params![run_of(row), entries.as_flattened()])?;
+        Ok(())
+    }
+
+    /// The newest row of a job. `last` is the newest row of all.
+    pub(super) fn find(
+        &self,
+        connection: &Connection,
+        job_id: [u8; 16],
+        last: i64,
+    ) -> rusqlite::Result<Option<Found>> {
+        match self.jobs.get(&job_id) {
+            Some(&found) => Ok(Some(found)),
+            None => find_in_complete(connection, job_id, last),
+        }
+    }
+
+    /// The newest row of a job in the run that grows.
+    pub(super) fn get(&self, job_id: [u8; 16]) -> Option<Found> {
+        self.jobs.get(&job_id).copied()
+    }
+}
+
+fn entry(id: [u8; 16], place: u16) -> [u8; ENTRY_BYTES] {
+    let mut entry = [0; ENTRY_BYTES];
+    entry[..8].copy_from_slice(&id[..8]);
+    entry[8..].copy_from_slice(&place.to_be_bytes());
+    entry
+}
+
+/// The newest row of a job, for who has no run in memory.
+pub(super) fn find(connection: &Connection, job_id: [u8; 16], last: i64) -> rusqlite::Result<Option<Found>> {
+    let growing = connection
+        .prepare_cached(
+            "SELECT id, revision FROM job_row WHERE id >= ?1 AND job_id = ?2 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![run_of(last + 1) << RUN_BITS, job_id.as_slice()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    match growing {
+        Some(found) => Ok(Some(found)),
+        None => find_in_complete(connection, job_id, last),
+    }
+}
+
+fn find_in_complete(connection: &Connection, job_id: [u8; 16], last: i64) -> rusqlite::Result<Option<Found>> {
+    let mut lists =
+        connection.prepare_cached("SELECT run, ids FROM job_run WHERE run < ?1 ORDER BY run DESC")?;
+    let mut check =
+        connection.prepare_cached("SELECT id, revision FROM job_row WHERE id = ?1 AND job_id = ?2")?;
+    let mut rows = lists.query([run_of(last + 1)])?;
+    while let Some(row) = rows.next()? {
+        let run: i64 = row.get(0)?;
+        let (entries, _) = row.get_ref(1)?.as_blob()?.as_chunks::<ENTRY_BYTES>();
+        let from = entries.partition_point(|entry| entry[..8] < job_id[..8]);
+        // Ids with an equal beginning are next to each other, the newest row last.
+        let alike = entries[from..].partition_point(|entry| entry[..8] == job_id[..8]);
+        for entry in entries[from..from + alike].iter().rev() {
+            let place = i64::from(u16::from_be_bytes([entry[8], entry[9]]));
+            let found = check
+                .query_row(params![run << RUN_BITS | place, job_id.as_slice()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(None)
+}
