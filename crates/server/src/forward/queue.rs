@@ -135,9 +135,10 @@ impl Disk {
         let sent = Seq(text.trim().parse().unwrap_or_default());
         let options = JournalOptions { primed_bytes: 0, max_bytes: max_bytes + SLACK_BYTES };
         // Without the file `sent` (it was lost, or never written) everything that is there is sent.
-        let journal = match SqliteJournal::open(&data, sent, options) {
-            Err(StoreError::Gap { first, .. }) => {
-                SqliteJournal::open(&data, Seq(first.0.saturating_sub(1)), options)?
+        let journal = match SqliteJournal::open(&data, (sent, sent), options) {
+            Err(StoreError::Gap { first: Some(first), .. }) => {
+                let before = Seq(first.0.saturating_sub(1));
+                SqliteJournal::open(&data, (before, before), options)?
             }
             opened => opened?,
         };

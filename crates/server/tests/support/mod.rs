@@ -52,7 +52,16 @@ impl Server {
         config: Option<&str>,
         environment: &[(&str, &str)],
     ) -> Self {
-        let (grpc, http) = (free_address(), free_address());
+        Self::start_on(directory, [free_address(), free_address(), admin], config, environment)
+    }
+
+    /// The same, with all its addresses: OTLP/gRPC, OTLP/HTTP, metrics.
+    pub fn start_on(
+        directory: &Path,
+        [grpc, http, admin]: [SocketAddr; 3],
+        config: Option<&str>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = directory.join("serve.log");
         std::fs::create_dir_all(directory).unwrap();
         let output = File::options().append(true).create(true).open(&log).unwrap();
