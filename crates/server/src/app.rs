@@ -35,8 +35,7 @@ use crate::provider_files::{ProviderFiles, ProviderFilesError};
 use crate::receivers::{self, Entry, Tenants, TokenFileError};
 use crate::tls::TlsError;
 
-/// Groups that are durable and wait for the core. The journal holds them already, so a short queue loses
-/// nothing.
+/// Groups that are durable and wait for the core: in the journal already, so a short queue loses nothing.
 const CORE_QUEUE: usize = 64;
 
 /// Request bytes in memory at once, over all connections: four of the largest requests.
