@@ -2,6 +2,7 @@
 
     python send_jobs.py grpc|http ENDPOINT FIRST_JOB
 
+Certificates and headers (tokens) are given as the SDK reads them: OTEL_EXPORTER_OTLP_CERTIFICATE and so on.
 The spans are what the instrumentation of an HTTP client records, under the span of a web request. Their times are set,
 so nothing waits; ids of tasks follow from FIRST_JOB. Exits with 1 when the exporter did not get everything accepted.
 """
@@ -23,7 +24,7 @@ TASKS = "https://queue.fal.run/fal-ai/flux/requests"
 def exporter(protocol, endpoint):
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-        return OTLPSpanExporter(endpoint=endpoint, insecure=True, timeout=10)
+        return OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https"), timeout=10)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     return OTLPSpanExporter(endpoint=endpoint + "/v1/traces", timeout=10)
 

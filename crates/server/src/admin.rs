@@ -12,6 +12,7 @@ mod jobs;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,19 +26,34 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::net::TcpListener;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 
 use self::error::ApiError;
-use crate::connections::{ConnectionLimits, serve};
+use crate::connections::{Connections, Port, Watch, serve};
 use crate::core::CoreHandle;
 use crate::export::Format;
 use crate::export::accept::takes_gzip;
-use crate::intake::Intake;
+use crate::receivers::Entry;
 
-/// Connections at once: a few Prometheus servers, people, and tools.
-const LIMITS: ConnectionLimits =
-    ConnectionLimits { max_connections: 256, read_header_timeout: Duration::from_secs(10) };
+/// A few Prometheus servers, people, and tools.
+fn connections() -> Connections {
+    Connections {
+        max_connections: 256,
+        read_header_timeout: Duration::from_secs(10),
+        max_connection_idle: Some(Duration::from_mins(10)),
+        drain_timeout: Duration::from_secs(5),
+        ..Connections::default()
+    }
+}
+
+/// The admin server's connections are not counted: those of the receivers are what matters.
+struct Uncounted;
+
+impl Watch for Uncounted {}
 
 /// Questions answered at once. Each may hold a page of metrics; a further one waits.
 const MAX_QUESTIONS: usize = 8;
@@ -68,7 +84,18 @@ impl Readiness {
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) core: CoreHandle,
-    pub(crate) intake: Arc<Intake>,
+    pub(crate) entry: Arc<Entry>,
+}
+
+impl Sources {
+    /// The whole page of metrics.
+    pub(crate) fn metrics_page(&self, format: Format) -> Vec<u8> {
+        let Self { core, entry } = self;
+        core.metrics_page_with(format, |registry, created| {
+            entry.intake.show(registry, created);
+            entry.forwarder.show(registry, created);
+        })
+    }
 }
 
 /// What the handlers share.
@@ -100,8 +127,15 @@ impl Admin {
     }
 
     /// Serves until `stop` turns true.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
-        serve(listener, self.router(), LIMITS, stop).await;
+    pub(crate) async fn serve(self: Arc<Self>, port: Port, stop: watch::Receiver<bool>) {
+        let router = self.router();
+        let handler = move |request: Request<Incoming>| {
+            let answer = TowerToHyperService::new(router.clone()).call(request);
+            async move { answer.await.unwrap_or_else(|never: Infallible| match never {}) }
+        };
+        if let Err(error) = serve(port, stop, connections(), Arc::new(Uncounted), handler).await {
+            tracing::warn!(%error, "the admin server ended badly");
+        }
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -143,8 +177,8 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<
     let format = Format::negotiate(accept);
     let encoding = headers.get(header::ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let is_zipped = takes_gzip(encoding);
-    let page = admin.ask(move |Sources { core, intake }| {
-        let page = core.metrics_page_with(format, |registry, created| intake.show(registry, created));
+    let page = admin.ask(move |sources| {
+        let page = sources.metrics_page(format);
         if is_zipped { gzip(&page).map_err(ApiError::internal) } else { Ok(page) }
     });
     let page = page.await?;

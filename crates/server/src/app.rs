@@ -7,8 +7,8 @@
 //! starts the commit and the core, and opens the receivers.
 //!
 //! **Stopping** goes the way of the data, so that nothing that was taken is left behind: receivers answer
-//! what is under way and take no more, the commit empties its queue, the core makes its last checkpoint, the
-//! admin server goes last.
+//! what is under way and take no more, the commit empties its queue, the core makes its last checkpoint while
+//! forwarding sends what it can for a few seconds more, the admin server goes last.
 //!
 //! Next in the flow: [`crate::receivers`].
 
@@ -26,14 +26,17 @@ use crate::budgets::Budgets;
 use crate::clock;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::{Config, Settings};
+use crate::connections::Versions;
 use crate::core::{Clock, Core, CoreHandle, CoreOptions, CoreThread, RecoverError, TurnOptions, recover};
+use crate::export::Format;
+use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
-use crate::listen::{BindError, Bound, bind};
+use crate::listen::{BindError, Bound, bind, warn_if_open};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
-use crate::receivers;
+use crate::receivers::{self, Entry, Tenants, TokenFileError};
+use crate::tls::TlsError;
 
-/// Groups that are durable and wait for the core. The journal holds them already, so a short queue loses
-/// nothing.
+/// Groups that are durable and wait for the core: in the journal already, so a short queue loses nothing.
 const CORE_QUEUE: usize = 64;
 
 /// Request bytes in memory at once, over all connections: four of the largest requests.
@@ -56,6 +59,23 @@ pub enum BuildError {
     /// The data directory.
     #[error("storage.directory: {0}")]
     Store(#[from] StoreError),
+    /// A certificate, key or authority.
+    #[error("{section}: {source}")]
+    #[diagnostic(help("the files are those of the section `tls` there"))]
+    Tls {
+        /// Where in the configuration.
+        section: &'static str,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// A tenant's token.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Token(#[from] TokenFileError),
+    /// A destination.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Forward(#[from] ForwardError),
 }
 
 /// Why a server stopped by itself.
@@ -117,8 +137,14 @@ pub struct App {
     grpc: Option<Bound>,
     http: Option<Bound>,
     admin: Bound,
+    tenants: Tenants,
     store: Store,
+    forwarder: Forwarder,
 }
+
+/// Protocols offered by ALPN.
+const GRPC_PROTOCOLS: &[&[u8]] = &[b"h2"];
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 #[derive(Debug)]
 struct Store {
@@ -143,21 +169,39 @@ impl App {
         let settings = config.settings.clone();
         let directory = settings.providers.directory.as_deref();
         let providers = ProviderFiles::load(directory, &settings.correlation)?;
-        let mut grpc = None;
+        let tenants = Tenants::new(&settings.receivers.auth)?;
+        let (mut grpc, mut http) = (None, None);
         if let Some(receiver) = &settings.receivers.grpc {
-            grpc = Some(bind(config, "receivers.otlp.protocols.grpc.endpoint", &receiver.endpoint).await?);
+            let key = "receivers.otlp.protocols.grpc.endpoint";
+            grpc = Some(bind(config, key, &receiver.endpoint).await?.with_tls(
+                "receivers.otlp.protocols.grpc",
+                receiver.tls.as_ref(),
+                GRPC_PROTOCOLS,
+            )?);
         }
-        let mut http = None;
         if let Some(receiver) = &settings.receivers.http {
-            http = Some(bind(config, "receivers.otlp.protocols.http.endpoint", &receiver.endpoint).await?);
+            let key = "receivers.otlp.protocols.http.endpoint";
+            http = Some(bind(config, key, &receiver.endpoint).await?.with_tls(
+                "receivers.otlp.protocols.http",
+                receiver.tls.as_ref(),
+                HTTP_PROTOCOLS,
+            )?);
         }
-        let admin = bind(config, "exporters.prometheus.endpoint", &settings.admin.endpoint).await?;
+        let admin = bind(config, "exporters.prometheus.endpoint", &settings.admin.endpoint).await?.with_tls(
+            "exporters.prometheus",
+            settings.admin.tls.as_ref(),
+            HTTP_PROTOCOLS,
+        )?;
         let store = blocking({
             let settings = settings.clone();
-            move || Store::open(&settings)
+            move || {
+                let store = Store::open(&settings)?;
+                let forwarder = Forwarder::open(&settings.forward, store.directory.path())?;
+                Ok::<_, BuildError>((store, forwarder))
+            }
         });
-        let store = store.await?;
-        Ok(Self { settings, providers, grpc, http, admin, store })
+        let (store, forwarder) = store.await?;
+        Ok(Self { settings, providers, grpc, http, admin, tenants, store, forwarder })
     }
 
     /// Where it listens.
@@ -176,9 +220,12 @@ impl App {
         let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
         let (stop_admin, admin_stops) = watch::channel(false);
         let (stop_receivers, receivers_stop) = watch::channel(false);
+        let (stop_sending, sending_stops) = watch::channel(false);
         let Store { directory, journal, ledger } = self.store;
+        warn_if_open(&addresses, &self.settings);
         let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
-        let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin.listener, admin_stops));
+        let port = self.admin.port(Versions::Both, &admin_stops);
+        let admin_task = tokio::spawn(Arc::clone(&admin).serve(port, admin_stops));
 
         let cards = Arc::new(self.providers.cards(&self.settings.pricing));
         let mut core = Core::new(&core_options(&self.settings), cards, clock::now());
@@ -190,14 +237,19 @@ impl App {
         let intake = Arc::new(
             Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES).with_spares(spares),
         );
-        admin.answer_from(Sources { core: pipeline.core.handle(), intake: Arc::clone(&intake) });
+        let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
+        let sending = entry.forwarder.start(&sending_stops);
+        let sources = Sources { core: pipeline.core.handle(), entry: Arc::clone(&entry) };
+        admin.answer_from(sources.clone());
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
-            let (intake, stop) = (Arc::clone(&intake), receivers_stop.clone());
-            receivers.spawn(receivers::grpc::serve(bound.listener, settings.into(), intake, stop));
+            let (entry, stop) = (Arc::clone(&entry), receivers_stop.clone());
+            let port = bound.port(Versions::Http2, &stop);
+            receivers.spawn(receivers::grpc::serve(port, settings.into(), entry, stop));
         }
         if let (Some(bound), Some(settings)) = (self.http, &self.settings.receivers.http) {
-            receivers.spawn(receivers::http::serve(bound.listener, settings.into(), intake, receivers_stop));
+            let port = bound.port(Versions::Both, &receivers_stop);
+            receivers.spawn(receivers::http::serve(port, settings.into(), entry, receivers_stop));
         }
         readiness.send_replace(Readiness::Ready);
         for (name, address) in addresses.named() {
@@ -206,10 +258,13 @@ impl App {
         Ok(Running {
             addresses,
             core: pipeline.core.handle(),
+            sources,
             readiness,
             stop_receivers,
             receivers,
             pipeline,
+            stop_sending,
+            sending,
             stop_admin,
             admin_task,
             _directory: directory,
@@ -281,10 +336,13 @@ pub struct Running {
     pub addresses: Addresses,
     /// Asks the core.
     pub core: CoreHandle,
+    sources: Sources,
     readiness: watch::Sender<Readiness>,
     stop_receivers: watch::Sender<bool>,
     receivers: JoinSet<std::io::Result<()>>,
     pipeline: Pipeline,
+    stop_sending: watch::Sender<bool>,
+    sending: Sending,
     stop_admin: watch::Sender<bool>,
     admin_task: tokio::task::JoinHandle<()>,
     /// Keeps other processes out of the data directory.
@@ -292,6 +350,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// A writer of the page of metrics as it then stands, in Prometheus text.
+    pub fn metrics_page(&self) -> impl Fn() -> Vec<u8> + Send + Sync + use<> {
+        let sources = self.sources.clone();
+        move || sources.metrics_page(Format::Text)
+    }
+
     /// Stops in the order of the data: everything that was acknowledged is in the ledger when this returns.
     pub async fn stop(mut self) -> Result<(), RunError> {
         self.readiness.send_replace(Readiness::Draining);
@@ -301,7 +365,8 @@ impl Running {
                 tracing::warn!(%error, "a receiver ended badly");
             }
         }
-        let stopped = blocking(move || self.pipeline.stop()).await;
+        self.stop_sending.send_replace(true);
+        let (stopped, ()) = tokio::join!(blocking(move || self.pipeline.stop()), self.sending.ended());
         self.stop_admin.send_replace(true);
         drop(self.admin_task.await);
         stopped

@@ -1,106 +1,211 @@
-//! Serves HTTP connections within limits, until told to stop: what the admin server stands on.
+//! Connections, of the receivers and of the admin server alike: accepted up to a limit, with TLS where it is
+//! configured, served, and let go in order when the server stops.
 //!
-//! A client that is slow to send its headers is disconnected, and connections beyond the limit wait in the
-//! system's own queue. On a stop no connection is accepted any more; requests under way are answered first.
+//! What a client that means harm can hold is bounded here: how many connections there are, how long one may
+//! be silent, idle or old, how many requests one may have under way, and how many it may begin and reset.
+//! [`one`] is the life of a single connection, [`stream`] its bytes with and without TLS.
 
+mod one;
+mod stream;
+
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Limits on connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionLimits {
-    /// Most connections at once.
-    pub(crate) max_connections: usize,
-    /// A client that has not sent its request headers within this is disconnected.
-    pub(crate) read_header_timeout: Duration,
+use self::one::Connection;
+use crate::tls::ServerTls;
+
+/// How connections are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Most connections at a time; further ones wait in the listener's backlog.
+    pub max_connections: usize,
+    /// A connection that brings no request head within this is closed (the TLS handshake has as long again);
+    /// HTTP/1 connections also between requests.
+    pub read_header_timeout: Duration,
+    /// A connection without a request for this long is closed in order, so that connections that only answer
+    /// pings do not use up the limit.
+    pub max_connection_idle: Option<Duration>,
+    /// Connections older than this are closed in order, so that clients behind a balancer spread again.
+    pub max_connection_age: Option<Duration>,
+    /// How long requests may go on after their connection was told to end for its age.
+    pub max_connection_age_grace: Duration,
+    /// How long requests may go on after the server was told to stop.
+    pub drain_timeout: Duration,
+    /// Most requests under way on one HTTP/2 connection.
+    pub max_concurrent_streams: u32,
+    /// An HTTP/2 connection without traffic is pinged after this long.
+    pub keepalive_time: Duration,
+    /// An HTTP/2 connection that does not answer a ping within this is closed.
+    pub keepalive_timeout: Duration,
+    /// HTTP/2 flow-control window of a request, in bytes. With the protocol's default of 64 KiB a large
+    /// request is many round trips: 2.2 times the CPU of this.
+    pub stream_window_bytes: u32,
+    /// HTTP/2 flow-control window of a connection, in bytes.
+    pub connection_window_bytes: u32,
+    /// Largest HTTP/2 frame, in bytes: a request that fits one frame is never copied.
+    pub max_frame_bytes: u32,
 }
 
-/// How long a client may take to read its last answer.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            read_header_timeout: Duration::from_mins(1),
+            max_connection_idle: None,
+            max_connection_age: None,
+            max_connection_age_grace: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            max_concurrent_streams: 256,
+            keepalive_time: Duration::from_mins(1),
+            keepalive_timeout: Duration::from_secs(20),
+            stream_window_bytes: 8 << 20,
+            connection_window_bytes: 32 << 20,
+            max_frame_bytes: 1 << 20,
+        }
+    }
+}
 
-/// How long to wait after `accept` fails for want of file descriptors or memory: closing connections cures
-/// it.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Largest request head, in bytes: a bearer token and a few headers of proxies are a tenth of it.
+const MAX_HEADER_BYTES: u32 = 32 << 10;
 
-/// Serves until `stop` turns true, then until every request under way is answered.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    limits: ConnectionLimits,
+/// Most streams that a client has reset before they were looked at; one more and its connection is closed.
+/// Clients that mean no harm reset a few when they give up waiting.
+const MAX_RESET_STREAMS: usize = 64;
+
+/// Most streams that were reset for the client's own errors, over a connection's life.
+const MAX_ERROR_STREAMS: usize = 1024;
+
+/// How long to wait when the operating system gives no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Which versions of HTTP a port speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// HTTP/1.1 and HTTP/2.
+    Both,
+    /// HTTP/2 only, which is what gRPC is.
+    Http2,
+}
+
+/// Is told of connections, to count them.
+pub(crate) trait Watch: Send + Sync + 'static {
+    /// One was accepted.
+    fn opened(&self) {}
+    /// One is gone; not well if it ended in an error, in silence or by being cut off.
+    fn ended(&self, _well: bool) {}
+}
+
+/// A bound port and what it speaks.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) versions: Versions,
+}
+
+/// Serves connections until `stop` is true or its sender is gone, then lets requests end for the drain time.
+///
+/// # Errors
+/// The listener has no address any more; failures of single connections are told to `watched`, not returned.
+pub(crate) async fn serve<H, F, B>(
+    port: Port,
     mut stop: watch::Receiver<bool>,
-) {
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    settings: Connections,
+    watched: Arc<dyn Watch>,
+    handler: H,
+) -> io::Result<()>
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let Port { listener, tls, versions } = port;
+    let address = listener.local_addr()?;
+    let slots = Arc::new(Semaphore::new(settings.max_connections));
+    let connection = Connection {
+        builder: Arc::new(builder(&settings, versions)),
+        stop: stop.clone(),
+        watched,
+        tls,
+        settings: Arc::new(settings),
+    };
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
+        // Those that have ended are let go here, so that the set holds open ones only.
+        while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, slot)) => {
-                let connection = connection(stream, router.clone(), limits.read_header_timeout, stop.clone());
+                let (connection, handler) = (connection.clone(), handler.clone());
                 connections.spawn(async move {
-                    connection.await;
+                    connection.serve(stream, handler).await;
                     drop(slot);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%address, %error, "no connection could be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
-        tracing::warn!(open = connections.len(), "connections did not end in time and are cut off");
+    let drained = tokio::time::timeout(connection.settings.drain_timeout, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(%address, open = connections.len(), "connections did not end in time and are cut off");
+        connections.shutdown().await;
     }
+    Ok(())
 }
 
 /// A slot first, then a connection: without a slot the connection stays in the system's queue.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    // Answers are small and whole; waiting to fill a packet only delays them.
+    stream.set_nodelay(true)?;
     Ok((stream, slot))
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    read_header_timeout: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    // Answers are small and whole; waiting to fill a packet only delays them.
-    drop(stream.set_nodelay(true));
+fn builder(settings: &Connections, versions: Versions) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(read_header_timeout);
-    let service = TowerToHyperService::new(router);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let stopped = async {
-        // What it returns holds a lock, so it is let go here; an error means that nobody is left to say stop.
-        drop(stop.wait_for(|stop| *stop).await);
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+    if versions == Versions::Http2 {
+        builder = builder.http2_only();
     }
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.read_header_timeout)
+        .max_buf_size(MAX_HEADER_BYTES as usize * 4);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.connection_window_bytes)
+        .max_frame_size(settings.max_frame_bytes)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_ERROR_STREAMS)
+        .keep_alive_interval(settings.keepalive_time)
+        .keep_alive_timeout(settings.keepalive_timeout);
+    builder
 }

@@ -13,6 +13,10 @@ pub mod core;
 pub mod decode;
 pub mod demo;
 pub mod export;
+pub mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
+mod google_rpc;
 pub mod intake;
 pub mod job_calls;
 pub mod job_json;
@@ -22,3 +26,4 @@ pub mod receivers;
 pub mod record;
 pub mod replay;
 pub mod telemetry;
+mod tls;

@@ -1,10 +1,15 @@
 //! Binding an address, and the error that says which field gave it and what to do.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::config::{Config, Endpoint, Place};
+use crate::app::{Addresses, BuildError};
+use crate::config::{Config, Endpoint, Place, ServerTlsFiles, Settings};
+use crate::connections::{Port, Versions};
+use crate::tls::ServerTls;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -23,6 +28,53 @@ pub struct BindError {
 pub(crate) struct Bound {
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+}
+
+impl Bound {
+    /// Loads the certificate of a section of the configuration, if it names one.
+    pub(crate) fn with_tls(
+        self,
+        section: &'static str,
+        files: Option<&ServerTlsFiles>,
+        protocols: &'static [&'static [u8]],
+    ) -> Result<Self, BuildError> {
+        let tls = files.map(|files| ServerTls::load(files.clone(), protocols)).transpose();
+        Ok(Self { tls: tls.map_err(|source| BuildError::Tls { section, source })?, ..self })
+    }
+
+    /// The port to serve; its certificate is looked at until `stop` is true.
+    pub(crate) fn port(self, versions: Versions, stop: &watch::Receiver<bool>) -> Port {
+        if let Some(tls) = &self.tls {
+            tokio::spawn(tls.clone().watch(stop.clone()));
+        }
+        Port { listener: self.listener, tls: self.tls, versions }
+    }
+}
+
+/// Warns of ports that others can reach and that ask nobody who they are.
+pub(crate) fn warn_if_open(addresses: &Addresses, settings: &Settings) {
+    let receivers = &settings.receivers;
+    let asks = |tls: Option<&ServerTlsFiles>| tls.is_some_and(|tls| tls.client_ca_file.is_some());
+    let grpc_tls = receivers.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref());
+    let http_tls = receivers.http.as_ref().and_then(|http| http.tls.as_ref());
+    let admin_tls = settings.admin.tls.as_ref();
+    for (name, address, tls, has_tokens, what) in [
+        ("OTLP/gRPC", addresses.grpc, grpc_tls, receivers.auth.has_tokens(), "send spans"),
+        ("OTLP/HTTP", addresses.http, http_tls, receivers.auth.has_tokens(), "send spans"),
+        ("metrics and API", Some(addresses.admin), admin_tls, false, "read what is spent"),
+    ] {
+        let Some(address) = address.filter(|address| !address.ip().is_loopback()) else { continue };
+        if !has_tokens && !asks(tls) {
+            tracing::warn!(
+                %address,
+                "{name}: everyone who can reach this address can {what}; docs/security.md shows tokens and mTLS"
+            );
+        }
+        if has_tokens && tls.is_none() {
+            tracing::warn!(%address, "{name}: tokens are sent in the clear here; give it a section `tls`");
+        }
+    }
 }
 
 /// Binds the endpoint that a key of the configuration gives.
@@ -34,7 +86,7 @@ pub(crate) async fn bind(
     let listen = async {
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port)).await?;
         let address = listener.local_addr()?;
-        Ok(Bound { listener, address })
+        Ok(Bound { listener, address, tls: None })
     };
     listen.await.map_err(|source: std::io::Error| BindError {
         help: help(key, endpoint, source.kind()),

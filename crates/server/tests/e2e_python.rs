@@ -6,52 +6,7 @@ mod support;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use support::{Sent, Server, send_with_python};
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_else(|| panic!("{field} is no text: {value}"))
-}
-
-/// Every task that was sent is one settled job with its submits and polls, delivered and priced.
-#[track_caller]
-fn assert_found(server: &Server, sent: &Sent, jobs: &[Value]) {
-    let (mut submits, mut polls) = (0, 0);
-    for task in &sent.tasks {
-        let of_task: Vec<&Value> =
-            jobs.iter().filter(|job| job.to_string().contains(task.as_str())).collect();
-        let [job] = of_task[..] else { panic!("task {task} is in {} jobs\n{}", of_task.len(), server.log()) };
-        assert_eq!(text(job, "outcome"), "succeeded", "{job}");
-        assert_eq!((text(job, "provider"), text(job, "model")), ("fal", "fal-ai/flux/dev"), "{job}");
-        assert_eq!(text(job, "service"), "clips", "{job}");
-        let cost: Decimal = text(&job["cost"]["USD"], "expected").parse().unwrap();
-        assert!(cost > Decimal::ZERO, "{job}");
-        for attempt in job["attempts"].as_array().unwrap() {
-            submits += attempt["spans"]["submit"].as_array().unwrap().len();
-            polls += attempt["spans"]["poll"].as_array().unwrap().len();
-        }
-    }
-    assert_eq!((submits, polls), (sent.attempts, sent.polls));
-}
-
-#[track_caller]
-fn assert_counted(server: &Server, transport: &str, sent: &Sent) {
-    let transport = format!("transport=\"{transport}\"");
-    let of = |name: &str| server.metric(&format!("spantally_spans_{name}_total"), &[&transport]);
-    assert_eq!(of("received"), Decimal::from(sent.spans));
-    let accounted: Decimal =
-        ["accepted", "duplicate", "late", "ignored", "rejected"].into_iter().map(of).sum();
-    assert_eq!(accounted, of("received"), "every span is accounted for");
-}
-
-#[track_caller]
-fn assert_ledger_equals_metrics(server: &Server, jobs: &[Value]) {
-    let charges = jobs.iter().flat_map(|job| job["charges"].as_array().unwrap());
-    let charged: Decimal = charges.map(|charge| text(charge, "cost").parse::<Decimal>().unwrap()).sum();
-    let counted = server.metric("spantally_cost_total", &["currency=\"USD\""])
-        - server.metric("spantally_cost_reversed_total", &["currency=\"USD\""]);
-    assert_eq!(counted, charged, "the counter is the sum of the charges, to the last unit");
-    assert!(counted > Decimal::ZERO);
-}
+use support::{Server, assert_counted, assert_found, assert_ledger_equals_metrics, send_with_python, text};
 
 #[test]
 fn the_python_sdk_exports_over_grpc_and_over_http() {

@@ -94,7 +94,7 @@ fn panels_show_the_demo_and_equal_the_ledger() {
     let text = Prometheus::start(&directory.path().join("text"), admin, &text);
     let protobuf = Prometheus::start(&directory.path().join("protobuf"), admin, &protobuf);
     let said = demo(directory.path(), admin, DEMO_SECONDS, &config);
-    let server = Server::start_configured(directory.path(), admin, &config);
+    let server = Server::start_with(directory.path(), admin, Some(CONFIG), &[]);
     wait_for_scrapes(&text, 5);
     wait_for_scrapes(&protobuf, 5);
     // Longer than since the beginning: the first scrape is within it however slowly queries are answered.

@@ -55,8 +55,8 @@ fn all_settled(server: &Server) -> Vec<serde_json::Value> {
 fn live(capture: &str) -> Score {
     let directory = std::env::temp_dir().join(format!("spantally-live-{capture}-{}", std::process::id()));
     // The recording is older than the absolute limit: it would settle everything at once.
-    let settings = ["processors.spantally.idle_timeout=3s", "processors.spantally.absolute_timeout=87600h"];
-    let server = Server::start_with(&directory, &settings);
+    let config = "processors: {spantally: {idle_timeout: 3s, absolute_timeout: 87600h}}";
+    let server = Server::start_with(&directory, free_address(), Some(config), &[]);
     let began = Instant::now();
     for request in read_capture(&capture_dir(capture)).unwrap() {
         let at = Duration::from_millis(u64::from(request.at_ms / HASTE));

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::app::{App, Running};
 use crate::config::Config;
+use crate::connections::Versions;
 
 struct Answer {
     status: u16,
@@ -60,7 +61,8 @@ async fn while_starting_only_health_answers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let admin = Admin::new(seen, "nowhere".into(), vec![("metrics and API", address)]);
-    let served = tokio::spawn(Arc::clone(&admin).serve(listener, stops));
+    let port = Port { listener, tls: None, versions: Versions::Both };
+    let served = tokio::spawn(Arc::clone(&admin).serve(port, stops));
 
     assert_eq!(get(address, "/healthz").await.status, 200);
     let ready = get(address, "/readyz").await;

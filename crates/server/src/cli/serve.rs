@@ -14,13 +14,15 @@ pub(super) struct Args {
 /// Builds the server and runs it until a signal.
 pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
-    telemetry::init(config.settings.logs);
     runtime()?.block_on(async {
+        let mut exporters = telemetry::init_with_exporters(&config.settings);
         let signals = Signals::catch()?;
         let app = App::build(&config).await.map_err(Failure::usage)?;
         let running = app.start().await?;
+        exporters.export_metrics(running.metrics_page());
         signals.first().await;
         running.stop().await?;
+        exporters.shutdown().await;
         Ok(Exit::Success)
     })
 }

@@ -8,15 +8,20 @@ use serde_saphyr::{Error as YamlError, Location};
 use super::resolve::known_keys;
 
 /// Keys that the Collector has and Spantally has not, each with what to do instead.
-const COLLECTOR_KEYS: [(&str, &str); 9] = [
+const COLLECTOR_KEYS: [(&str, &str); 10] = [
     ("pipelines", "Spantally has one fixed pipeline from the receivers to the ledger; remove this section"),
-    ("extensions", "health is always served at `exporters.prometheus.endpoint`, storage is `storage`"),
+    (
+        "extensions",
+        "tokens are `receivers.otlp.auth`, health is always served at `exporters.prometheus.endpoint`, storage is \
+         `storage`",
+    ),
     ("connectors", "Spantally has one fixed pipeline; remove this section"),
-    ("tls", "TLS is not supported yet; keep the endpoint on loopback, or put a proxy in front"),
-    ("auth", "authentication is not supported yet; keep the endpoint on loopback, or put a proxy in front"),
-    ("cors", "cross-origin requests are not supported"),
-    ("include_metadata", "request headers are not read"),
-    ("sending_queue", "a batch is acknowledged once it is in the journal; there is no queue to set"),
+    ("auth", "tokens and tenants are in `receivers.otlp.auth`, for both protocols"),
+    ("include_metadata", "of request headers only that of `receivers.otlp.auth.tenant_header` is read"),
+    ("sizer", "the size of a queue is in bytes of spans"),
+    ("num_consumers", "a destination is sent one request at a time, in order"),
+    ("block_on_overflow", "a full queue never blocks: what comes then is counted and not forwarded"),
+    ("insecure_skip_verify", "certificates are always checked; name the authority in `ca_file`"),
     ("batch", "the server batches by itself; remove this section"),
 ];
 

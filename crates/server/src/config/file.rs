@@ -4,7 +4,9 @@
 //! the text must be is decided by [`super::resolve`]. A key that is not here is an error.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
@@ -35,7 +37,7 @@ sections! {
         service: Option<Service>,
     }
     Receivers { otlp: Option<Otlp> }
-    Otlp { protocols: Option<Protocols> }
+    Otlp { protocols: Option<Protocols>, auth: Option<Auth> }
     // As in the Collector, `grpc:` with nothing after it switches the protocol on with its defaults.
     Protocols {
         #[serde(deserialize_with = "mentioned")]
@@ -48,14 +50,47 @@ sections! {
         max_recv_msg_size_mib: Leaf,
         max_concurrent_streams: Leaf,
         keepalive: Option<Keepalive>,
+        tls: Option<ServerTls>,
     }
     Keepalive { server_parameters: Option<ServerParameters> }
-    ServerParameters { max_connection_age: Leaf, time: Leaf, timeout: Leaf }
+    ServerParameters {
+        max_connection_idle: Leaf,
+        max_connection_age: Leaf,
+        max_connection_age_grace: Leaf,
+        time: Leaf,
+        timeout: Leaf,
+    }
     Http {
         endpoint: Leaf,
         max_request_body_size: Leaf,
         traces_url_path: Leaf,
         read_header_timeout: Leaf,
+        cors: Option<Cors>,
+        tls: Option<ServerTls>,
+    }
+    Cors { allowed_origins: List, allowed_headers: List, exposed_headers: List, max_age: Leaf }
+    ServerTls {
+        cert_file: Leaf,
+        key_file: Leaf,
+        client_ca_file: Leaf,
+        min_version: Leaf,
+        reload_interval: Leaf,
+    }
+    Auth {
+        tenant_header: Leaf,
+        max_tenants: Leaf,
+        rate_limit_bytes: Leaf,
+        burst_size_bytes: Leaf,
+        max_inflight_bytes: Leaf,
+        tenants: Option<Spanned<Vec<Tenant>>>,
+    }
+    Tenant {
+        name: Leaf,
+        token: Leaf,
+        token_file: Leaf,
+        rate_limit_bytes: Leaf,
+        burst_size_bytes: Leaf,
+        max_inflight_bytes: Leaf,
     }
     Processors { spantally: Option<Spantally> }
     Spantally {
@@ -79,8 +114,33 @@ sections! {
     }
     Webhook { provider: Leaf, path: Leaf }
     Limits { max_spans: Leaf, max_idle_frames: Leaf, max_assignment: Leaf }
-    Exporters { prometheus: Option<Prometheus> }
-    Prometheus { endpoint: Leaf, max_label_sets: Leaf }
+    Prometheus { endpoint: Leaf, max_label_sets: Leaf, tls: Option<ServerTls> }
+    OtlpExporter {
+        endpoint: Leaf,
+        traces_endpoint: Leaf,
+        headers: Option<BTreeMap<String, Spanned<String>>>,
+        compression: Leaf,
+        timeout: Leaf,
+        tls: Option<ClientTls>,
+        sending_queue: Option<SendingQueue>,
+        retry_on_failure: Option<RetryOnFailure>,
+    }
+    ClientTls {
+        insecure: Leaf,
+        ca_file: Leaf,
+        cert_file: Leaf,
+        key_file: Leaf,
+        server_name_override: Leaf,
+        min_version: Leaf,
+    }
+    SendingQueue { queue_size: Leaf, batch: Option<QueueBatch> }
+    QueueBatch { flush_timeout: Leaf, max_size: Leaf }
+    RetryOnFailure {
+        enabled: Leaf,
+        initial_interval: Leaf,
+        max_interval: Leaf,
+        max_elapsed_time: Leaf,
+    }
     Storage { directory: Leaf }
     Providers { directory: Leaf }
     Budget {
@@ -115,4 +175,48 @@ where
     T: Deserialize<'de> + Default,
 {
     Option::<T>::deserialize(deserializer).map(|section| Some(section.unwrap_or_default()))
+}
+
+/// The section of exporters: one page of metrics, and destinations that the user names (`otlp/tempo`).
+#[derive(Debug, Default)]
+pub(super) struct Exporters {
+    pub(super) prometheus: Option<Prometheus>,
+    /// By name, in the order of the file.
+    pub(super) otlp: Vec<(String, OtlpExporter)>,
+}
+
+/// Kinds of destinations: the Collector's names, old and new.
+const OTLP_KINDS: [&str; 4] = ["otlp", "otlp_grpc", "otlphttp", "otlp_http"];
+
+impl<'de> Deserialize<'de> for Exporters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ExportersVisitor)
+    }
+}
+
+struct ExportersVisitor;
+
+impl<'de> Visitor<'de> for ExportersVisitor {
+    type Value = Exporters;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a section of exporters")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Exporters, A::Error> {
+        let mut exporters = Exporters::default();
+        while let Some(key) = map.next_key::<String>()? {
+            let (kind, name) = key.split_once('/').unwrap_or((&key, "-"));
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+            if key == "prometheus" {
+                exporters.prometheus = map.next_value()?;
+            } else if OTLP_KINDS.contains(&kind) && !name.is_empty() && name.bytes().all(is_name) {
+                let exporter = map.next_value::<Option<OtlpExporter>>()?.unwrap_or_default();
+                exporters.otlp.push((key, exporter));
+            } else {
+                return Err(A::Error::unknown_field(&key, &["prometheus", "otlp", "otlphttp"]));
+            }
+        }
+        Ok(exporters)
+    }
 }

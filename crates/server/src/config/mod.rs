@@ -11,11 +11,14 @@
 mod budgets;
 mod env;
 mod error;
+mod exporters;
 mod file;
 mod leaf;
+mod receivers;
 mod resolve;
 pub(crate) mod settings;
 mod text;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,11 @@ pub use settings::{
     ProviderFiles, Receivers, Settings, Storage,
 };
 pub use text::Endpoint;
+pub(crate) use text::is_tenant_name;
+pub use wire::{
+    Auth, ClientTls, Compression, Cors, Destination, Protocol, Queue, Retry, Secret, ServerTlsFiles, Tenant,
+    TenantLimits, TlsVersion,
+};
 
 use error::Source;
 

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_saphyr::Spanned;
 use spantally_providers::{CorrelationConfig, WebhookPath};
@@ -14,7 +13,8 @@ use spantally_providers::{CorrelationConfig, WebhookPath};
 use super::error::{ConfigError, Source};
 use super::file::File;
 use super::leaf::Resolver;
-use super::settings::{GrpcReceiver, HttpReceiver, Receivers, Settings};
+use super::receivers::ADMIN_TLS;
+use super::settings::Settings;
 use super::text::{AttributeName, Endpoint, Millis, Probability, UrlPath, Whole};
 use super::{Config, file};
 
@@ -72,11 +72,12 @@ impl Resolver<'_> {
     fn settings(&mut self, file: File) -> Result<Settings, ConfigError> {
         let mut settings = Settings::default();
         let otlp = file.receivers.and_then(|section| section.otlp);
-        self.receivers(otlp.and_then(|section| section.protocols), &mut settings)?;
+        self.receivers(otlp, &mut settings)?;
         let processor = file.processors.and_then(|section| section.spantally);
         self.processor(processor.unwrap_or_default(), &mut settings)?;
-        let exporter = file.exporters.and_then(|section| section.prometheus);
-        self.exporter(&exporter.unwrap_or_default(), &mut settings)?;
+        let exporters = file.exporters.unwrap_or_default();
+        self.exporter(&exporters.prometheus.unwrap_or_default(), &mut settings)?;
+        settings.forward = self.destinations(&exporters.otlp)?;
         self.directories(
             &file.storage.unwrap_or_default(),
             &file.providers.unwrap_or_default(),
@@ -86,84 +87,6 @@ impl Resolver<'_> {
         let telemetry = file.service.and_then(|section| section.telemetry);
         self.logs(&telemetry.and_then(|section| section.logs).unwrap_or_default(), &mut settings)?;
         Ok(settings)
-    }
-
-    fn receivers(
-        &mut self,
-        protocols: Option<file::Protocols>,
-        settings: &mut Settings,
-    ) -> Result<(), ConfigError> {
-        // Without a list of protocols both listen; with one, those in it.
-        let protocols = protocols.unwrap_or_else(|| file::Protocols {
-            grpc: Some(file::Grpc::default()),
-            http: Some(file::Http::default()),
-        });
-        let (grpc_given, http_given) = (protocols.grpc.is_some(), protocols.http.is_some());
-        let mut grpc = GrpcReceiver::default();
-        self.grpc(protocols.grpc.unwrap_or_default(), &mut grpc)?;
-        let mut http = HttpReceiver::default();
-        self.http(&protocols.http.unwrap_or_default(), &mut http)?;
-        let set_has = |prefix: &str| self.set.keys().any(|key| key.starts_with(prefix));
-        settings.receivers = Receivers {
-            grpc: (grpc_given || set_has("receivers.otlp.protocols.grpc.")).then_some(grpc),
-            http: (http_given || set_has("receivers.otlp.protocols.http.")).then_some(http),
-        };
-        Ok(())
-    }
-
-    fn grpc(&mut self, written: file::Grpc, grpc: &mut GrpcReceiver) -> Result<(), ConfigError> {
-        let keepalive = written.keepalive.and_then(|section| section.server_parameters).unwrap_or_default();
-        self.read("receivers.otlp.protocols.grpc.endpoint", &written.endpoint, |v: Endpoint| {
-            grpc.endpoint = v;
-        })?;
-        self.read(
-            "receivers.otlp.protocols.grpc.max_recv_msg_size_mib",
-            &written.max_recv_msg_size_mib,
-            |v: Whole<1, 1024>| grpc.max_message_bytes = (v.0 as usize) << 20,
-        )?;
-        self.read(
-            "receivers.otlp.protocols.grpc.max_concurrent_streams",
-            &written.max_concurrent_streams,
-            |v: Whole<1, 65_535>| grpc.max_concurrent_streams = v.0 as u32,
-        )?;
-        self.read(
-            "receivers.otlp.protocols.grpc.keepalive.server_parameters.max_connection_age",
-            &keepalive.max_connection_age,
-            |v: Duration| grpc.max_connection_age = (!v.is_zero()).then_some(v),
-        )?;
-        self.read(
-            "receivers.otlp.protocols.grpc.keepalive.server_parameters.time",
-            &keepalive.time,
-            |v: Millis| grpc.keepalive_time = Duration::from_millis(v.0),
-        )?;
-        self.read(
-            "receivers.otlp.protocols.grpc.keepalive.server_parameters.timeout",
-            &keepalive.timeout,
-            |v: Millis| grpc.keepalive_timeout = Duration::from_millis(v.0),
-        )
-    }
-
-    fn http(&mut self, written: &file::Http, http: &mut HttpReceiver) -> Result<(), ConfigError> {
-        self.read("receivers.otlp.protocols.http.endpoint", &written.endpoint, |v: Endpoint| {
-            http.endpoint = v;
-        })?;
-        self.read(
-            "receivers.otlp.protocols.http.max_request_body_size",
-            &written.max_request_body_size,
-            |v: Whole<1024, 1_073_741_824>| http.max_body_bytes = v.0 as usize,
-        )?;
-        self.read(
-            "receivers.otlp.protocols.http.traces_url_path",
-            &written.traces_url_path,
-            |v: UrlPath| {
-                http.traces_url_path = v.0;
-            },
-        )?;
-        self.read(
-            "receivers.otlp.protocols.http.read_header_timeout",
-            &written.read_header_timeout,
-            |v: Millis| http.read_header_timeout = Duration::from_millis(v.0),
-        )
     }
 
     fn processor(&mut self, written: file::Spantally, settings: &mut Settings) -> Result<(), ConfigError> {
@@ -290,7 +213,10 @@ impl Resolver<'_> {
             |v: Whole<10, 1_000_000>| {
                 settings.prometheus.max_label_sets = v.0 as usize;
             },
-        )
+        )?;
+        settings.admin.tls =
+            self.server_tls(&ADMIN_TLS, written.tls.as_ref().unwrap_or(&file::ServerTls::default()))?;
+        Ok(())
     }
 
     fn directories(

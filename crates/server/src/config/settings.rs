@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use spantally_providers::CorrelationConfig;
 
 use super::text::Endpoint;
+use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
 use crate::budgets::{AccountDefinition, BudgetDefinition};
 
 /// The resolved configuration. Its default is the server without a file.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub budgets: Vec<BudgetDefinition>,
     /// Prepaid balances.
     pub prepaid: Vec<AccountDefinition>,
+    /// Where received spans are sent on to.
+    pub forward: Vec<Destination>,
     /// Our own log.
     pub logs: Logs,
 }
@@ -46,11 +49,17 @@ pub struct Receivers {
     pub grpc: Option<GrpcReceiver>,
     /// OTLP/HTTP, protobuf and JSON.
     pub http: Option<HttpReceiver>,
+    /// Who may send, and how much.
+    pub auth: Auth,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
-        Self { grpc: Some(GrpcReceiver::default()), http: Some(HttpReceiver::default()) }
+        Self {
+            grpc: Some(GrpcReceiver::default()),
+            http: Some(HttpReceiver::default()),
+            auth: Auth::default(),
+        }
     }
 }
 
@@ -63,12 +72,18 @@ pub struct GrpcReceiver {
     pub max_message_bytes: usize,
     /// Most requests under way on one connection.
     pub max_concurrent_streams: u32,
+    /// A connection without a request for this long is closed in order.
+    pub max_connection_idle: Option<Duration>,
     /// Connections older than this are closed in order, so that clients behind a balancer spread again.
     pub max_connection_age: Option<Duration>,
+    /// How long requests may go on after their connection was told to end.
+    pub max_connection_age_grace: Duration,
     /// A connection without traffic is pinged after this long.
     pub keepalive_time: Duration,
     /// A connection that does not answer a ping within this is closed.
     pub keepalive_timeout: Duration,
+    /// TLS, if it is on.
+    pub tls: Option<ServerTlsFiles>,
 }
 
 impl Default for GrpcReceiver {
@@ -77,9 +92,12 @@ impl Default for GrpcReceiver {
             endpoint: Endpoint::loopback(4317),
             max_message_bytes: 64 << 20,
             max_concurrent_streams: 256,
+            max_connection_idle: Some(Duration::from_mins(10)),
             max_connection_age: None,
+            max_connection_age_grace: Duration::from_secs(30),
             keepalive_time: Duration::from_mins(1),
             keepalive_timeout: Duration::from_secs(20),
+            tls: None,
         }
     }
 }
@@ -95,6 +113,10 @@ pub struct HttpReceiver {
     pub traces_url_path: String,
     /// A connection that brings no request headers within this is closed, also between requests.
     pub read_header_timeout: Duration,
+    /// What pages of other origins may do.
+    pub cors: Cors,
+    /// TLS, if it is on.
+    pub tls: Option<ServerTlsFiles>,
 }
 
 impl Default for HttpReceiver {
@@ -104,6 +126,8 @@ impl Default for HttpReceiver {
             max_body_bytes: 64 << 20,
             traces_url_path: "/v1/traces".to_owned(),
             read_header_timeout: Duration::from_mins(1),
+            cors: Cors::default(),
+            tls: None,
         }
     }
 }
@@ -141,11 +165,13 @@ impl Default for PrometheusExporter {
 pub struct AdminServer {
     /// Where to listen (`exporters.prometheus.endpoint`).
     pub endpoint: Endpoint,
+    /// TLS, if it is on.
+    pub tls: Option<ServerTlsFiles>,
 }
 
 impl Default for AdminServer {
     fn default() -> Self {
-        Self { endpoint: Endpoint::loopback(9464) }
+        Self { endpoint: Endpoint::loopback(9464), tls: None }
     }
 }
 

@@ -41,8 +41,10 @@ fn the_shipped_file_is_the_defaults() {
 fn the_shipped_file_names_every_field() {
     let config = read(SHIPPED);
     for key in known_keys() {
-        if key == "providers.directory" {
-            assert!(SHIPPED.contains("# directory: /etc/spantally/providers"), "it has no default to show");
+        let name = key.rsplit('.').next().unwrap();
+        // What has no default to show stands there as a comment.
+        if key == "providers.directory" || name.ends_with("_file") {
+            assert!(SHIPPED.contains(&format!("# {name}: /etc/spantally/")), "{key}");
             continue;
         }
         assert!(matches!(config.place(key), Place::File { .. }), "config/spantally.yaml does not name {key}");
@@ -52,11 +54,23 @@ fn the_shipped_file_names_every_field() {
 #[test]
 fn every_field_can_be_changed() {
     for key in known_keys() {
+        // A `tls` section counts only as a whole, which a test of its own changes.
+        if key.contains(".tls.") {
+            continue;
+        }
         let value = match key.rsplit('.').next().unwrap() {
             "endpoint" => "127.0.0.1:1",
             "max_recv_msg_size_mib" => "7",
             "max_concurrent_streams" | "max_label_sets" | "max_assignment" => "77",
-            "max_request_body_size" | "max_spans" | "max_idle_frames" => "7777",
+            "max_request_body_size"
+            | "max_spans"
+            | "max_idle_frames"
+            | "max_tenants"
+            | "max_age"
+            | "rate_limit_bytes"
+            | "burst_size_bytes"
+            | "max_inflight_bytes" => "7777",
+            "allowed_origins" | "allowed_headers" | "exposed_headers" => "x-one,x-two",
             "ambiguous_probability" => "0.25",
             name if name.ends_with("attributes") || name == "labels" => "team,region",
             "traces_url_path" => "/otlp/v1/traces",
@@ -127,6 +141,47 @@ fn budgets_and_accounts_are_read() {
     assert_eq!((account.measure.name(), seconds(account.as_of)), ("credit", 1_793_491_200));
     assert_eq!(seconds(account.top_ups[0].at), 1_793_491_200 + 86_400 + 8 * 3600);
     assert_eq!(account.top_ups[0].expires.map(seconds), Some(1_825_113_600));
+}
+
+#[test]
+fn tls_of_a_port_is_a_certificate_and_a_key() {
+    let text = "receivers: {otlp: {protocols: {grpc: {tls: {cert_file: c.pem, key_file: k.pem, min_version: '1.3', \
+                reload_interval: 0}}}}}";
+    let tls = read(text).settings.receivers.grpc.unwrap().tls.unwrap();
+    assert_eq!((tls.cert_file.to_str(), tls.key_file.to_str()), (Some("c.pem"), Some("k.pem")));
+    assert_eq!((tls.min_version, tls.reload_interval, tls.client_ca_file), (TlsVersion::V1_3, None, None));
+    let admin = read("exporters: {prometheus: {tls: {cert_file: c, key_file: k, client_ca_file: a}}}");
+    assert!(admin.settings.admin.tls.unwrap().client_ca_file.is_some());
+}
+
+#[test]
+fn tenants_have_their_token_and_their_limits() {
+    let text = "receivers: {otlp: {auth: {rate_limit_bytes: 5, tenants: [{name: a, token: '${env:SPANTALLY_TEST_WORD}'}, \
+                {name: b, token_file: t, rate_limit_bytes: 7}]}}}";
+    let auth = read(text).settings.receivers.auth;
+    assert!(auth.has_tokens());
+    assert_eq!(auth.tenants[0].token, Some(Secret("four".to_owned())));
+    assert_eq!(auth.tenants.iter().map(|one| one.limits.rate_limit_bytes).collect::<Vec<_>>(), [5, 7]);
+    assert_eq!(format!("{:?}", auth.tenants[0].token), "Some(Secret(..))");
+}
+
+#[test]
+fn destinations_are_named_by_their_key() {
+    let text = "exporters:\n  otlp/tempo: {endpoint: 'tempo:4317', tls: {insecure: true}, compression: zstd, \
+                headers: {X-Key: k}, sending_queue: {queue_size: 2000000, batch: {max_size: 2048}}}\n  \
+                otlphttp: {endpoint: 'https://c.example.com/otlp/', \
+                retry_on_failure: {initial_interval: 1s}}\n";
+    let found = read(text).settings.forward;
+    let [grpc, http] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((grpc.name.as_str(), grpc.protocol), ("otlp/tempo", Protocol::Grpc));
+    assert_eq!(grpc.url.to_string(), "http://tempo:4317/");
+    assert_eq!((grpc.compression, grpc.queue.max_bytes), (Compression::Zstd, 2_000_000));
+    assert_eq!(grpc.queue.batch_max_bytes, 2048);
+    assert_eq!(grpc.headers, [("x-key".to_owned(), Secret("k".to_owned()))]);
+    assert_eq!((http.name.as_str(), http.protocol), ("otlphttp", Protocol::Http));
+    assert_eq!(http.url.to_string(), "https://c.example.com/otlp/v1/traces");
+    assert_eq!(http.retry.initial_interval, Duration::from_secs(1));
+    assert_eq!((http.compression, http.timeout), (Compression::Gzip, Duration::from_secs(30)));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{LogEncoding, LogLevel};
+use super::wire::{Compression, Secret, TlsVersion};
 
 /// A type that a leaf can have.
 pub(super) trait FromText: Sized {
@@ -180,6 +181,114 @@ impl FromText for UrlPath {
     }
 }
 
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FilePath(pub(super) PathBuf);
+
+impl FromText for FilePath {
+    fn expected() -> String {
+        "a file".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+}
+
+impl FromText for Secret {
+    fn expected() -> String {
+        "a secret: visible ASCII characters, best by `${env:NAME}`".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty() && text.bytes().all(|byte| (b' '..0x7f).contains(&byte)))
+            .then(|| Self(text.to_owned()))
+    }
+}
+
+impl FromText for bool {
+    fn expected() -> String {
+        "`true` or `false`".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.to_ascii_lowercase().parse().ok()
+    }
+}
+
+/// The name of an HTTP header; empty is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HeaderText(pub(super) Option<String>);
+
+impl FromText for HeaderText {
+    fn expected() -> String {
+        "the name of an HTTP header, for example `X-Scope-OrgID`".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self(None));
+        }
+        let name = hyper::header::HeaderName::try_from(text).ok()?;
+        Some(Self(Some(name.as_str().to_owned())))
+    }
+}
+
+/// The name of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TenantName(pub(super) String);
+
+impl FromText for TenantName {
+    fn expected() -> String {
+        "the name of a tenant: up to 128 letters, digits and `-_.!*'()`".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        is_tenant_name(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Whether a text can name a tenant: it becomes a label and a header.
+pub(crate) fn is_tenant_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!*'()".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(is_allowed) && text != "." && text != ".."
+}
+
+/// Where spans are sent on to: `host:port`, or a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DestinationUrl {
+    scheme: Option<&'static str>,
+    rest: String,
+}
+
+impl DestinationUrl {
+    /// The whole URL. A scheme that is not written is `https`, or `http` when TLS is off.
+    pub(super) fn url(&self, insecure: bool, suffix: &str) -> Option<hyper::Uri> {
+        let scheme = self.scheme.unwrap_or(if insecure { "http" } else { "https" });
+        format!("{scheme}://{}{suffix}", self.rest).parse().ok()
+    }
+}
+
+impl FromText for DestinationUrl {
+    fn expected() -> String {
+        "`host:port` or a URL, for example `tempo:4317` or `https://collector.example.com:4318`".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some("http"), rest),
+            Some(("https", rest)) => (Some("https"), rest),
+            Some(_) => return None,
+            None => (None, text),
+        };
+        let url = Self { scheme, rest: rest.trim_end_matches('/').to_owned() };
+        let parsed = url.url(false, "")?;
+        let is_usable = parsed.host().is_some_and(|host| !host.is_empty()) && parsed.query().is_none();
+        is_usable.then_some(url)
+    }
+}
+
 /// A leaf that is one word of a few.
 macro_rules! one_word_of {
     ($type:ty) => {
@@ -199,6 +308,8 @@ pub(super) use one_word_of;
 
 one_word_of!(LogLevel);
 one_word_of!(LogEncoding);
+one_word_of!(Compression);
+one_word_of!(TlsVersion);
 
 #[cfg(test)]
 mod tests {

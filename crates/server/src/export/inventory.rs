@@ -10,8 +10,8 @@ mod page;
 
 use known::{
     ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
-    bases, bounds, causes, money_bases, outcomes, reasons, refusals, reject_reasons, request_ends, results,
-    sockets, transports, unpriced_reasons,
+    bases, bounds, causes, forward_results, money_bases, outcomes, reasons, refusals, reject_reasons,
+    request_ends, results, sockets, span_outcomes, transports, unpriced_reasons,
 };
 pub use page::markdown;
 
@@ -243,6 +243,21 @@ inventory! {
         None, "Connections that ended in an error, or brought no request in time.";
     ConnectionsOpen = "spantally_otlp_connections_open", Gauge, None, false, [],
         None, "Connections to the OTLP receivers that are open.";
+    ForwardedSpans = "spantally_forward_spans", Counter, None, false,
+        [open("destination"), known("outcome", span_outcomes)],
+        None, "Spans to be forwarded, by what became of them; not_queued is what a full queue left out.";
+    ForwardRequests = "spantally_forward_requests", Counter, None, false,
+        [open("destination"), known("result", forward_results)],
+        None, "Requests to a destination, by how they ended; retry is one that is sent again.";
+    ForwardQueue = "spantally_forward_queue_bytes", Gauge, Some("bytes"), false, [open("destination")],
+        None, "Bytes that wait on disk for a destination.";
+    ForwardQueueLimit = "spantally_forward_queue_limit_bytes", Gauge, Some("bytes"), false,
+        [open("destination")],
+        None, "Most bytes that may wait for a destination.";
+    ForwardUp = "spantally_forward_up", Gauge, None, false, [open("destination")],
+        None, "1 if the destination took the last request.";
+    ForwardDelay = "spantally_forward_delay_seconds", Gauge, Some("seconds"), false, [open("destination")],
+        None, "Age of the oldest span that is being sent; 0 when none waits.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }

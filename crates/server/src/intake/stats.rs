@@ -34,11 +34,17 @@ pub enum RequestEnd {
     Storage,
     /// The server is stopping.
     Stopping,
+    /// It names no tenant, or brings no token that is known.
+    Unauthenticated,
+    /// Its tenant is not one that may send here.
+    Forbidden,
+    /// Its tenant sends more than it may.
+    RateLimited,
 }
 
 impl RequestEnd {
     /// Every value; the position is the index of its counter.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Partial,
         Self::BadData,
@@ -52,6 +58,9 @@ impl RequestEnd {
         Self::Overloaded,
         Self::Storage,
         Self::Stopping,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::RateLimited,
     ];
 
     /// The word used in metrics.
@@ -70,6 +79,9 @@ impl RequestEnd {
             Self::Overloaded => "overloaded",
             Self::Storage => "storage",
             Self::Stopping => "stopping",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate_limited",
         }
     }
 }

@@ -13,10 +13,16 @@ use tonic::Code;
 
 use crate::batch::{Refusal, RejectReason, Tally};
 use crate::decode::DecodeError;
+use crate::google_rpc::{
+    Any, BAD_REQUEST, BadRequest, Duration, FieldViolation, RETRY_INFO, RetryInfo, Status,
+};
 use crate::intake::RequestEnd;
 
 /// How long a client is told to wait when the journal cannot be written or the server stops.
 const RETRY_AFTER_MS: u64 = 1000;
+
+/// Longest message of a refusal, in bytes.
+const MESSAGE_BYTES_MAX: usize = 600;
 
 /// A request that was not taken.
 #[derive(Debug)]
@@ -28,8 +34,20 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// A refusal for good. A long message is cut: it goes into response headers, which clients limit.
     pub(super) fn new(end: RequestEnd, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { end, message: message.into(), retry_after_ms: None }
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+            message = format!("{}...", &message[..cut]).into();
+        }
+        Self { end, message, retry_after_ms: None }
+    }
+
+    /// A refusal of a tenant that sends too much, and when to come back.
+    pub(super) fn rate_limited(tenant: &str, retry_after_ms: u64) -> Self {
+        let message = format!("the tenant `{tenant}` sends more than its limit; send the batch again later");
+        Self { retry_after_ms: Some(retry_after_ms), ..Self::new(RequestEnd::RateLimited, message) }
     }
 
     pub(super) fn too_large(limit: usize, what: &str) -> Self {
@@ -55,6 +73,10 @@ impl Failure {
             RequestEnd::Overloaded | RequestEnd::Storage | RequestEnd::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
+            RequestEnd::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
+            RequestEnd::Forbidden => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+            // With RetryInfo, which alone makes this code one that clients send again.
+            RequestEnd::RateLimited => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
         }
     }
 
@@ -150,65 +172,4 @@ pub(super) fn response_json(tally: &Tally) -> Bytes {
         "errorMessage": rejections(tally),
     });
     json!({ "partialSuccess": partial }).to_string().into()
-}
-
-const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
-const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
-
-/// `google.rpc.Status`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
-    #[prost(int32, tag = "1")]
-    pub(super) code: i32,
-    #[prost(string, tag = "2")]
-    pub(super) message: String,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) details: Vec<Any>,
-}
-
-/// `google.protobuf.Any`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Any {
-    #[prost(string, tag = "1")]
-    pub(super) type_url: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) value: Vec<u8>,
-}
-
-impl Any {
-    fn of(type_url: &str, message: &impl Message) -> Self {
-        Self { type_url: type_url.to_owned(), value: message.encode_to_vec() }
-    }
-}
-
-/// `google.rpc.RetryInfo`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    pub(super) retry_delay: Option<Duration>,
-}
-
-/// `google.protobuf.Duration`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Duration {
-    #[prost(int64, tag = "1")]
-    pub(super) seconds: i64,
-    #[prost(int32, tag = "2")]
-    pub(super) nanos: i32,
-}
-
-/// `google.rpc.BadRequest`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct BadRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) field_violations: Vec<FieldViolation>,
-}
-
-/// `google.rpc.BadRequest.FieldViolation`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct FieldViolation {
-    #[prost(string, tag = "1")]
-    pub(super) field: String,
-    #[prost(string, tag = "2")]
-    pub(super) description: String,
 }

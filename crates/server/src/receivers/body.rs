@@ -8,7 +8,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::answer::Failure;
-use crate::intake::{Admission, RequestEnd};
+use super::tenant::Room;
+use crate::intake::RequestEnd;
 
 /// Bytes before a gRPC message: whether it is compressed, and its length.
 const GRPC_PREFIX_BYTES: usize = 5;
@@ -17,17 +18,13 @@ const GRPC_PREFIX_BYTES: usize = 5;
 const CAPACITY_MAX: usize = 4 << 20;
 
 /// Reads an HTTP body of at most `limit` bytes.
-pub(super) async fn whole(
-    body: &mut Incoming,
-    limit: usize,
-    admission: &mut Admission,
-) -> Result<Bytes, Failure> {
+pub(super) async fn whole(body: &mut Incoming, limit: usize, room: &mut Room) -> Result<Bytes, Failure> {
     let announced = body.size_hint().exact().unwrap_or(0);
     if announced > limit as u64 {
         return Err(Failure::too_large(limit, "request"));
     }
     let mut admitted = announced as usize;
-    admission.grow(admitted)?;
+    room.grow(admitted)?;
     let mut whole = Joined::default();
     while let Some(chunk) = next(body).await? {
         let len = whole.len() + chunk.len();
@@ -35,7 +32,7 @@ pub(super) async fn whole(
             return Err(Failure::too_large(limit, "request"));
         }
         if len > admitted {
-            admission.grow(len - admitted)?;
+            room.grow(len - admitted)?;
             admitted = len;
         }
         whole.push(chunk, admitted);
@@ -47,7 +44,7 @@ pub(super) async fn whole(
 pub(super) async fn message(
     body: &mut Incoming,
     limit: usize,
-    admission: &mut Admission,
+    room: &mut Room,
 ) -> Result<(bool, Bytes), Failure> {
     let mut whole = Joined::default();
     let mut expected = None;
@@ -61,7 +58,7 @@ pub(super) async fn message(
             if length > limit {
                 return Err(Failure::too_large(limit, "request"));
             }
-            admission.grow(length)?;
+            room.grow(length)?;
             expected = Some(GRPC_PREFIX_BYTES + length);
         }
         if expected.is_some_and(|expected| whole.len() > expected) {

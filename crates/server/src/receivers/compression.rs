@@ -6,7 +6,8 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::answer::Failure;
-use crate::intake::{Admission, RequestEnd};
+use super::tenant::Room;
+use crate::intake::RequestEnd;
 
 /// Bytes that a body grows by while it inflates, at least.
 const STEP_BYTES: usize = 64 << 10;
@@ -45,13 +46,8 @@ impl Coding {
     }
 
     /// The body inflated, of at most `limit` bytes.
-    pub(super) fn inflate(
-        self,
-        body: Bytes,
-        limit: usize,
-        admission: &mut Admission,
-    ) -> Result<Bytes, Failure> {
-        let mut output = Output { bytes: Vec::new(), limit, admission };
+    pub(super) fn inflate(self, body: Bytes, limit: usize, room: &mut Room) -> Result<Bytes, Failure> {
+        let mut output = Output { bytes: Vec::new(), limit, room };
         match self {
             Self::Identity => return Ok(body),
             Self::Gzip => output.read(flate2::bufread::MultiGzDecoder::new(&*body), "gzip")?,
@@ -75,7 +71,7 @@ fn broken(coding: &str, error: &dyn std::fmt::Display) -> Failure {
 struct Output<'a> {
     bytes: Vec<u8>,
     limit: usize,
-    admission: &'a mut Admission,
+    room: &'a mut Room,
 }
 
 impl Output<'_> {
@@ -86,7 +82,7 @@ impl Output<'_> {
             return Err(Failure::too_large(self.limit, "inflated"));
         }
         let step = len.max(STEP_BYTES).min(self.limit + 1 - len);
-        self.admission.grow(step)?;
+        self.room.grow(step)?;
         self.bytes.reserve_exact(step);
         Ok(step)
     }
@@ -152,7 +148,7 @@ mod tests {
 
     fn inflated(coding: Coding, body: Vec<u8>) -> Result<Bytes, RequestEnd> {
         let inflight = Arc::new(inflight(1 << 30));
-        coding.inflate(body.into(), LIMIT, &mut inflight.admission()).map_err(|failure| failure.end)
+        coding.inflate(body.into(), LIMIT, &mut Room::of(&inflight)).map_err(|failure| failure.end)
     }
 
     /// Bytes that do not compress to nothing.
@@ -194,7 +190,7 @@ mod tests {
             let inflight = Arc::new(inflight(100_000));
             let mut other = inflight.admission();
             other.grow(1).unwrap();
-            let refused = coding.inflate(bomb.into(), LIMIT, &mut inflight.admission()).unwrap_err();
+            let refused = coding.inflate(bomb.into(), LIMIT, &mut Room::of(&inflight)).unwrap_err();
             assert_eq!(refused.end, RequestEnd::Overloaded, "{coding:?}");
             assert_eq!(inflight.used_bytes(), 1);
         }

@@ -17,15 +17,15 @@ use http_body_util::{BodyExt, Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::answer::{Failure, end_of, response_protobuf};
 use super::compression::Coding;
-use super::listen::{Versions, serve as serve_connections};
-use super::{GrpcSettings, Received, body, take};
+use super::tenant::Room;
+use super::{Entry, GrpcSettings, Received, body, take};
 use crate::batch::{Tally, Transport};
-use crate::intake::{Intake, RequestEnd};
+use crate::connections::{Port, serve as serve_connections};
+use crate::intake::RequestEnd;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const GRPC: &str = "application/grpc";
@@ -34,30 +34,30 @@ const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 type GrpcBody = Either<Empty<Bytes>, WithTrailers<Full<Bytes>, Ready<Option<Result<HeaderMap, Infallible>>>>>;
 
-/// Serves OTLP/gRPC on a bound listener until `stop` is true, then drains.
+/// Serves OTLP/gRPC on a bound port until `stop` is true, then drains.
 ///
 /// # Errors
 /// The listener has no address.
-pub async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve(
+    port: Port,
     settings: GrpcSettings,
-    intake: Arc<Intake>,
+    entry: Arc<Entry>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let connections = settings.connections.clone();
-    let (settings, shared) = (Arc::new(settings), intake.clone());
-    let handler = move |request| respond(request, settings.clone(), intake.clone());
-    serve_connections(listener, stop, connections, Versions::Http2, shared, handler).await
+    let (settings, watched) = (Arc::new(settings), entry.clone());
+    let handler = move |request| respond(request, settings.clone(), entry.clone());
+    serve_connections(port, stop, connections, watched, handler).await
 }
 
 async fn respond(
     request: Request<Incoming>,
     settings: Arc<GrpcSettings>,
-    intake: Arc<Intake>,
+    entry: Arc<Entry>,
 ) -> Response<GrpcBody> {
-    let taken = export(request, &settings, &intake).await;
+    let taken = export(request, &settings, &entry).await;
     let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
-    intake.stats().ended(Transport::Grpc, end);
+    entry.intake.stats().ended(Transport::Grpc, end);
     match taken {
         Ok(tally) => success(&tally),
         Err(failure) => refusal(&failure),
@@ -67,7 +67,7 @@ async fn respond(
 async fn export(
     request: Request<Incoming>,
     settings: &GrpcSettings,
-    intake: &Arc<Intake>,
+    entry: &Arc<Entry>,
 ) -> Result<Tally, Failure> {
     let (head, mut incoming) = request.into_parts();
     check_type(&head.method, &head.headers)?;
@@ -75,10 +75,12 @@ async fn export(
         let message = format!("there is no {}; this server takes {EXPORT}", head.uri.path());
         return Err(Failure::new(RequestEnd::NotFound, message));
     }
+    let tenant = entry.tenants.of(&head.headers)?;
+    tenant.check()?;
     let coding = coding(&head.headers)?;
     let limit = settings.max_message_bytes;
-    let mut admission = intake.inflight().admission();
-    let message = body::message(&mut incoming, limit, &mut admission);
+    let mut room = Room::new(&entry.intake, &tenant);
+    let message = body::message(&mut incoming, limit, &mut room);
     let message = tokio::time::timeout(settings.read_timeout, message).await;
     let (compressed, body) = message.unwrap_or_else(|_| {
         Err(Failure::new(RequestEnd::TimedOut, format!("no message within {:?}", settings.read_timeout)))
@@ -91,7 +93,7 @@ async fn export(
         (true, coding) => coding,
         (false, _) => Coding::Identity,
     };
-    take(intake, Received { transport: Transport::Grpc, coding, body, limit, admission }).await
+    take(entry, Received { transport: Transport::Grpc, coding, body, limit, tenant, room }).await
 }
 
 /// What does not speak gRPC is told so in HTTP.

@@ -12,17 +12,19 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::answer::{Failure, end_of, response_json, response_protobuf};
 use super::compression::Coding;
-use super::listen::{Versions, serve as serve_connections};
-use super::{HttpSettings, Received, body, take};
+use super::tenant::Room;
+use super::{Entry, HttpSettings, Received, body, cors, take};
 use crate::batch::{Tally, Transport};
-use crate::intake::{Intake, RequestEnd};
+use crate::connections::{Port, serve as serve_connections};
+use crate::intake::RequestEnd;
 
 /// How much of a refused request is read and thrown away, so that its sender gets to read the answer.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
@@ -30,32 +32,32 @@ const DISCARD_BYTES_MAX: usize = 64 << 20;
 /// How long that may take.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves OTLP/HTTP on a bound listener until `stop` is true, then drains.
+/// Serves OTLP/HTTP on a bound port until `stop` is true, then drains.
 ///
 /// # Errors
 /// The listener has no address.
-pub async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve(
+    port: Port,
     settings: HttpSettings,
-    intake: Arc<Intake>,
+    entry: Arc<Entry>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let connections = settings.connections.clone();
-    let (settings, shared) = (Arc::new(settings), intake.clone());
-    let handler = move |request| respond(request, settings.clone(), intake.clone());
-    serve_connections(listener, stop, connections, Versions::Both, shared, handler).await
+    let (settings, watched) = (Arc::new(settings), entry.clone());
+    let handler = move |request| respond(request, settings.clone(), entry.clone());
+    serve_connections(port, stop, connections, watched, handler).await
 }
 
 /// How requests and answers are spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Protobuf,
     Json,
 }
 
 impl Format {
     /// The format of a content type. JSON may say that it is UTF-8, and nothing else.
-    fn parse(content_type: &str) -> Option<Self> {
+    pub(super) fn parse(content_type: &str) -> Option<Self> {
         let mut parts = content_type.split(';').map(str::trim);
         let format = match parts.next()? {
             name if name.eq_ignore_ascii_case("application/x-protobuf") => return Some(Self::Protobuf),
@@ -86,41 +88,55 @@ impl Format {
 async fn respond(
     request: Request<Incoming>,
     settings: Arc<HttpSettings>,
-    intake: Arc<Intake>,
+    entry: Arc<Entry>,
 ) -> Response<Full<Bytes>> {
     let (head, mut incoming) = request.into_parts();
-    let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = Format::parse(given);
-    let taken = match (head.uri.path() == settings.traces_url_path, &head.method, format) {
-        (false, ..) => {
-            let message =
-                format!("there is no {}; traces go to {}", head.uri.path(), settings.traces_url_path);
-            Err(Failure::new(RequestEnd::NotFound, message))
-        }
-        (_, method, _) if method != Method::POST => {
-            Err(Failure::new(RequestEnd::WrongMethod, format!("{method} is not POST")))
-        }
-        (.., None) => {
-            let message = format!(
-                "content-type `{given}` is neither application/x-protobuf nor application/json in UTF-8"
-            );
-            Err(Failure::new(RequestEnd::UnsupportedType, message))
-        }
-        (.., Some(format)) => export(format, &head.headers, &mut incoming, &settings, &intake).await,
-    };
-    let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
-    intake.stats().ended(format.map_or(Transport::HttpProtobuf, Format::transport), end);
-    match taken {
-        Ok(tally) => success(format.unwrap_or(Format::Protobuf), &tally),
-        Err(failure) => {
-            // The answer goes out at once; what is still being sent is read meanwhile, for a while.
-            if !incoming.is_end_stream() {
-                let discard = async move { body::discard(&mut incoming, DISCARD_BYTES_MAX).await };
-                tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard));
+    let origin = cors::allowed(&settings.cors, &head.headers).cloned();
+    let is_ours = head.uri.path() == settings.traces_url_path;
+    let mut response = if is_ours && cors::is_preflight(&head.method, &head.headers) {
+        cors::preflight(&settings.cors, origin.is_some())
+    } else {
+        let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let format = Format::parse(given);
+        let checked = check(&head, is_ours, &settings).and_then(|()| {
+            format.ok_or_else(|| {
+                let message = format!(
+                    "content-type `{given}` is neither application/x-protobuf nor application/json in UTF-8"
+                );
+                Failure::new(RequestEnd::UnsupportedType, message)
+            })
+        });
+        let taken = match checked {
+            Ok(format) => export(format, &head.headers, &mut incoming, &settings, &entry).await,
+            Err(failure) => Err(failure),
+        };
+        let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
+        entry.intake.stats().ended(format.map_or(Transport::HttpProtobuf, Format::transport), end);
+        match taken {
+            Ok(tally) => success(format.unwrap_or(Format::Protobuf), &tally),
+            Err(failure) => {
+                // The answer goes out at once; what is still being sent is read meanwhile, for a while.
+                if !incoming.is_end_stream() {
+                    let discard = async move { body::discard(&mut incoming, DISCARD_BYTES_MAX).await };
+                    tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard));
+                }
+                refusal(format, &failure)
             }
-            refusal(format, &failure)
         }
+    };
+    cors::tell(&settings.cors, origin, response.headers_mut());
+    response
+}
+
+fn check(head: &Parts, is_ours: bool, settings: &HttpSettings) -> Result<(), Failure> {
+    if !is_ours {
+        let message = format!("there is no {}; traces go to {}", head.uri.path(), settings.traces_url_path);
+        return Err(Failure::new(RequestEnd::NotFound, message));
     }
+    if head.method != Method::POST {
+        return Err(Failure::new(RequestEnd::WrongMethod, format!("{} is not POST", head.method)));
+    }
+    Ok(())
 }
 
 async fn export(
@@ -128,17 +144,19 @@ async fn export(
     headers: &HeaderMap,
     incoming: &mut Incoming,
     settings: &HttpSettings,
-    intake: &Arc<Intake>,
+    entry: &Arc<Entry>,
 ) -> Result<Tally, Failure> {
+    let tenant = entry.tenants.of(headers)?;
+    tenant.check()?;
     let coding = coding(headers)?;
     let limit = settings.max_body_bytes;
-    let mut admission = intake.inflight().admission();
-    let whole = body::whole(incoming, limit, &mut admission);
+    let mut room = Room::new(&entry.intake, &tenant);
+    let whole = body::whole(incoming, limit, &mut room);
     let whole = tokio::time::timeout(settings.read_timeout, whole).await;
     let body = whole.unwrap_or_else(|_| {
         Err(Failure::new(RequestEnd::TimedOut, format!("no whole body within {:?}", settings.read_timeout)))
     })?;
-    take(intake, Received { transport: format.transport(), coding, body, limit, admission }).await
+    take(entry, Received { transport: format.transport(), coding, body, limit, tenant, room }).await
 }
 
 fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
@@ -162,8 +180,7 @@ fn success(format: Format, tally: &Tally) -> Response<Full<Bytes>> {
 }
 
 fn refusal(format: Option<Format>, failure: &Failure) -> Response<Full<Bytes>> {
-    let plain = matches!(failure.end, RequestEnd::NotFound | RequestEnd::WrongMethod);
-    let (content_type, body) = match format.filter(|_| !plain) {
+    let (content_type, body) = match format {
         Some(Format::Protobuf) => (Format::Protobuf.content_type(), failure.status_protobuf()),
         Some(Format::Json) => (Format::Json.content_type(), failure.status_json()),
         None => ("text/plain; charset=utf-8", format!("{}\n", failure.message).into()),
@@ -173,6 +190,9 @@ fn refusal(format: Option<Format>, failure: &Failure) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     match failure.end {
+        RequestEnd::Unauthenticated => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         RequestEnd::WrongMethod => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
         RequestEnd::UnsupportedEncoding => {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::ACCEPTED));

@@ -1,15 +1,18 @@
 //! OTLP over sockets: where a span comes in.
 //!
 //! [`grpc`] and [`http`] differ in framing and in how an answer is spelled. What they share is one file each:
-//! connections (`listen`), reading a body within its limits (`body`), inflating it (`compression`), and what
-//! is answered to which outcome (`answer`). Between them stands [`take`]: inflate, read, commit.
+//! who sends and what it may use (`tenant`), reading a body within its limits (`body`), inflating it
+//! (`compression`), and what is answered to which outcome (`answer`). Between them stands [`take`]: inflate,
+//! read, commit, queue for those that it is forwarded to. Connections are [`crate::connections`].
 //!
 //! | outcome | HTTP | gRPC | client sends again |
 //! |---|---|---|---|
 //! | durable | 200, `partial_success` unset | OK | |
 //! | durable but for unusable spans | 200, `rejected_spans` | OK | no |
 //! | unreadable, does not inflate | 400 + `BadRequest` | `INVALID_ARGUMENT` + `BadRequest` | no |
+//! | no token, an unknown tenant | 401, 403 | `UNAUTHENTICATED`, `PERMISSION_DENIED` | no |
 //! | over the limit, as sent or inflated | 413 | `RESOURCE_EXHAUSTED` without `RetryInfo` | no |
+//! | its tenant's rate is used up | 429 + `Retry-After` | `RESOURCE_EXHAUSTED` + `RetryInfo` | yes |
 //! | queues full, disk full, stopping | 503 + `Retry-After` | `UNAVAILABLE` + `RetryInfo` | yes |
 //!
 //! Next in the flow: [`crate::intake`].
@@ -17,30 +20,64 @@
 mod answer;
 mod body;
 mod compression;
+mod cors;
+pub(crate) mod fuzzing;
 pub mod grpc;
 pub mod http;
-mod listen;
 mod settings;
+mod tenant;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use self::answer::Failure;
 use self::compression::Coding;
-pub use self::settings::{Connections, GrpcSettings, HttpSettings};
+pub use self::settings::{GrpcSettings, HttpSettings};
+use self::tenant::Room;
+pub use self::tenant::TokenFileError;
+pub(crate) use self::tenant::{Tenant, Tenants};
 use crate::batch::{Batch, Refusal, Tally, Transport};
-use crate::intake::{Admission, Intake};
+pub use crate::connections::Connections;
+use crate::connections::Watch;
+use crate::forward::Forwarder;
+use crate::intake::Intake;
+use crate::telemetry::TARGET;
 
 /// Largest plain protobuf body that is read on the thread that serves connections: about half a millisecond.
 const INLINE_BYTES_MAX: usize = 1 << 20;
 
 /// The same for bodies that are inflated or rewritten first.
 const INLINE_SLOW_BYTES_MAX: usize = 128 << 10;
+
+/// What the receivers share, and hand requests to.
+#[derive(Debug)]
+pub struct Entry {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) tenants: Tenants,
+    pub(crate) forwarder: Forwarder,
+}
+
+impl Watch for Entry {
+    fn opened(&self) {
+        self.intake.stats().connections_accepted.fetch_add(1, Ordering::Relaxed);
+        self.intake.stats().connections_open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ended(&self, well: bool) {
+        if !well {
+            self.intake.stats().connections_failed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.intake.stats().connections_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A body as it came.
 struct Received {
@@ -49,34 +86,75 @@ struct Received {
     body: Bytes,
     /// Most bytes that it may inflate to.
     limit: usize,
+    tenant: Arc<Tenant>,
     /// What it may use of the bytes in flight, held until it is durable.
-    admission: Admission,
+    room: Room,
 }
 
-/// Inflates, reads and commits a body.
-async fn take(intake: &Arc<Intake>, received: Received) -> Result<Tally, Failure> {
+/// A body that was read.
+struct Taken {
+    batch: Batch,
+    /// The request, inflated, as protobuf or JSON.
+    body: Bytes,
+    tenant: Arc<Tenant>,
+    _room: Room,
+}
+
+/// Inflates, reads and commits a body, and queues it for those that it is forwarded to.
+async fn take(entry: &Arc<Entry>, received: Received) -> Result<Tally, Failure> {
+    let span = tracing::info_span!(
+        target: TARGET,
+        "otlp.export",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        spantally.transport = received.transport.as_str(),
+        spantally.tenant = &*received.tenant.name,
+        spantally.body_bytes = received.body.len(),
+        spantally.spans = Empty,
+        error.r#type = Empty,
+    );
+    let taken = take_traced(entry, received).instrument(span.clone()).await;
+    match &taken {
+        Ok(tally) => drop(span.record("spantally.spans", tally.received)),
+        Err(failure) => {
+            span.record("otel.status_code", "ERROR").record("error.type", failure.end.as_str());
+        }
+    }
+    taken
+}
+
+async fn take_traced(entry: &Arc<Entry>, received: Received) -> Result<Tally, Failure> {
     let slow = received.coding != Coding::Identity || received.transport == Transport::HttpJson;
     let inline_max = if slow { INLINE_SLOW_BYTES_MAX } else { INLINE_BYTES_MAX };
-    let (batch, _admission) = if received.body.len() <= inline_max {
-        read(intake, received)?
+    let taken = if received.body.len() <= inline_max {
+        read(&entry.intake, received)?
     } else {
-        let intake = intake.clone();
-        let read = tokio::task::spawn_blocking(move || read(&intake, received)).await;
+        let entry = entry.clone();
+        let read = tokio::task::spawn_blocking(move || read(&entry.intake, received)).await;
         read.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Refusal::Stopping.into()),
         })?
     };
-    Ok(intake.commit(batch).await?)
+    let (transport, spans) = (taken.batch.transport, taken.batch.tally.received);
+    let span = tracing::info_span!(target: TARGET, "journal.commit");
+    let tally = entry.intake.commit(taken.batch).instrument(span).await?;
+    if !entry.forwarder.is_empty() && spans > 0 {
+        let span = tracing::info_span!(target: TARGET, "forward.queue");
+        entry.forwarder.queue(&taken.tenant.name, transport, taken.body, spans).instrument(span).await;
+    }
+    Ok(tally)
 }
 
-fn read(intake: &Intake, received: Received) -> Result<(Batch, Admission), Failure> {
-    let Received { transport, coding, body, limit, mut admission } = received;
-    let body = coding.inflate(body, limit, &mut admission)?;
+fn read(intake: &Intake, received: Received) -> Result<Taken, Failure> {
+    let Received { transport, coding, body, limit, tenant, mut room } = received;
+    let body = coding.inflate(body, limit, &mut room)?;
+    tenant.spend(body.len())?;
     if transport == Transport::HttpJson {
         // JSON is rewritten as protobuf, which is about as large.
-        admission.grow(body.len())?;
+        room.grow(body.len())?;
     }
     intake.stats().read(transport, body.len());
-    Ok((intake.read(transport, "", &body)?, admission))
+    let batch = intake.read(transport, &tenant.name, &body)?;
+    Ok(Taken { batch, body, tenant, _room: room })
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::config::Cors;
 use crate::config::settings::{GrpcReceiver, HttpReceiver};
+use crate::connections::Connections;
 
 /// Settings of the OTLP/gRPC receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,35 +26,10 @@ pub struct HttpSettings {
     pub read_timeout: Duration,
     /// The path of trace requests.
     pub traces_url_path: String,
+    /// What pages of other origins may do.
+    pub cors: Cors,
     /// The connections.
     pub connections: Connections,
-}
-
-/// How connections are served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connections {
-    /// Most connections at a time; further ones wait in the listener's backlog.
-    pub max_connections: usize,
-    /// A connection that brings no request head within this is closed; HTTP/1 connections also between
-    /// requests.
-    pub read_header_timeout: Duration,
-    /// Connections older than this are closed in order, so that clients behind a balancer spread again.
-    pub max_connection_age: Option<Duration>,
-    /// How long requests may go on after the server was told to stop.
-    pub drain_timeout: Duration,
-    /// Most requests under way on one HTTP/2 connection.
-    pub max_concurrent_streams: u32,
-    /// An HTTP/2 connection without traffic is pinged after this long.
-    pub keepalive_time: Duration,
-    /// An HTTP/2 connection that does not answer a ping within this is closed.
-    pub keepalive_timeout: Duration,
-    /// HTTP/2 flow-control window of a request, in bytes. With the protocol's default of 64 KiB a large
-    /// request is many round trips: 2.2 times the CPU of this.
-    pub stream_window_bytes: u32,
-    /// HTTP/2 flow-control window of a connection, in bytes.
-    pub connection_window_bytes: u32,
-    /// Largest HTTP/2 frame, in bytes: a request that fits one frame is never copied.
-    pub max_frame_bytes: u32,
 }
 
 /// How long a request may take to arrive, unless told otherwise.
@@ -73,24 +50,8 @@ impl Default for HttpSettings {
             max_body_bytes: MAX_BYTES,
             read_timeout: READ_TIMEOUT,
             traces_url_path: "/v1/traces".to_owned(),
+            cors: Cors::default(),
             connections: Connections::default(),
-        }
-    }
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self {
-            max_connections: 1024,
-            read_header_timeout: Duration::from_mins(1),
-            max_connection_age: None,
-            drain_timeout: Duration::from_secs(10),
-            max_concurrent_streams: 256,
-            keepalive_time: Duration::from_mins(1),
-            keepalive_timeout: Duration::from_secs(20),
-            stream_window_bytes: 8 << 20,
-            connection_window_bytes: 32 << 20,
-            max_frame_bytes: 1 << 20,
         }
     }
 }
@@ -98,7 +59,9 @@ impl Default for Connections {
 impl From<&GrpcReceiver> for GrpcSettings {
     fn from(receiver: &GrpcReceiver) -> Self {
         let connections = Connections {
+            max_connection_idle: receiver.max_connection_idle,
             max_connection_age: receiver.max_connection_age,
+            max_connection_age_grace: receiver.max_connection_age_grace,
             max_concurrent_streams: receiver.max_concurrent_streams,
             keepalive_time: receiver.keepalive_time,
             keepalive_timeout: receiver.keepalive_timeout,
@@ -110,11 +73,16 @@ impl From<&GrpcReceiver> for GrpcSettings {
 
 impl From<&HttpReceiver> for HttpSettings {
     fn from(receiver: &HttpReceiver) -> Self {
-        let connections =
-            Connections { read_header_timeout: receiver.read_header_timeout, ..Connections::default() };
+        let connections = Connections {
+            read_header_timeout: receiver.read_header_timeout,
+            // As for gRPC by default: HTTP/2 is spoken on this port too.
+            max_connection_idle: GrpcReceiver::default().max_connection_idle,
+            ..Connections::default()
+        };
         Self {
             max_body_bytes: receiver.max_body_bytes,
             traces_url_path: receiver.traces_url_path.clone(),
+            cors: receiver.cors.clone(),
             connections,
             ..Self::default()
         }

@@ -18,10 +18,14 @@ use spantally_store::{Dropped, Journal, Seq, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{GrpcSettings, HttpSettings, grpc, http};
+use super::{Entry, GrpcSettings, HttpSettings, Tenants, grpc, http};
 use crate::batch::Transport;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
+use crate::config::Auth;
+use crate::connections::{Port, Versions};
+use crate::forward::Forwarder;
 use crate::intake::{Inflight, Intake, RequestEnd};
+use crate::tls::ServerTls;
 
 /// The built-in rules.
 pub(crate) fn recogniser() -> Arc<Recogniser> {
@@ -115,18 +119,32 @@ impl Server {
     }
 
     pub(super) async fn start_with(grpc: GrpcSettings, http: HttpSettings, inflight_bytes: u64) -> Self {
+        Self::start_for(grpc, http, inflight_bytes, &Auth::default(), None).await
+    }
+
+    pub(super) async fn start_for(
+        grpc: GrpcSettings,
+        http: HttpSettings,
+        inflight_bytes: u64,
+        auth: &Auth,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Self {
         let disk_full = Arc::new(AtomicBool::new(false));
         let journal = Box::new(Memory { rows: 0, full: disk_full.clone() });
         let (core, messages) = sync_channel(1024);
         let committer = Committer::start(journal, CommitOptions::default(), core).unwrap();
         let intake = Arc::new(Intake::new(recogniser(), committer.handle(), inflight_bytes));
+        let tenants = Tenants::new(auth).unwrap();
+        let entry = Arc::new(Entry { intake: intake.clone(), tenants, forwarder: Forwarder::default() });
         let (stop, stopped) = watch::channel(false);
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (grpc_at, http_at) = (grpc_listener.local_addr().unwrap(), http_listener.local_addr().unwrap());
+        let grpc_port = Port { listener: grpc_listener, tls: tls.clone(), versions: Versions::Http2 };
+        let http_port = Port { listener: http_listener, tls, versions: Versions::Both };
         let tasks = vec![
-            tokio::spawn(grpc::serve(grpc_listener, grpc, intake.clone(), stopped.clone())),
-            tokio::spawn(http::serve(http_listener, http, intake.clone(), stopped)),
+            tokio::spawn(grpc::serve(grpc_port, grpc, entry.clone(), stopped.clone())),
+            tokio::spawn(http::serve(http_port, http, entry, stopped)),
         ];
         Self { grpc: grpc_at, http: http_at, intake, disk_full, stop, tasks, messages, _committer: committer }
     }
@@ -144,6 +162,17 @@ impl Server {
         }
         assert_eq!(seen, expected);
         assert!(self.messages.try_recv().is_err(), "more was committed");
+    }
+
+    /// The tenants of the next batches that were committed.
+    pub(super) fn tenants_committed(&self, batches: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        while found.len() < batches {
+            let message = self.messages.recv_timeout(SOON).unwrap();
+            let tenants = message.batches.iter().map(|batch| batch.evidence[0].client.tenant.to_string());
+            found.extend(tenants);
+        }
+        found
     }
 
     /// How requests ended, those that came at all.

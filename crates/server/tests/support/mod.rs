@@ -42,34 +42,45 @@ impl Server {
 
     /// The same, with its metrics at a given address.
     pub fn start_at(directory: &Path, admin: SocketAddr) -> Self {
-        Self::launch(directory, admin, None, &[])
+        Self::start_with(directory, admin, None, &[])
     }
 
-    /// The same with further settings, `key=value`.
-    pub fn start_with(directory: &Path, settings: &[&str]) -> Self {
-        Self::launch(directory, free_address(), None, settings)
+    /// The same, with a configuration file's text and environment variables.
+    pub fn start_with(
+        directory: &Path,
+        admin: SocketAddr,
+        config: Option<&str>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::start_on(directory, [free_address(), free_address(), admin], config, environment)
     }
 
-    /// The same, with its metrics at a given address and a configuration file.
-    pub fn start_configured(directory: &Path, admin: SocketAddr, config: &Path) -> Self {
-        Self::launch(directory, admin, Some(config), &[])
-    }
-
-    fn launch(directory: &Path, admin: SocketAddr, config: Option<&Path>, settings: &[&str]) -> Self {
-        let (grpc, http) = (free_address(), free_address());
+    /// The same, with all its addresses: OTLP/gRPC, OTLP/HTTP, metrics.
+    pub fn start_on(
+        directory: &Path,
+        [grpc, http, admin]: [SocketAddr; 3],
+        config: Option<&str>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = directory.join("serve.log");
         std::fs::create_dir_all(directory).unwrap();
         let output = File::options().append(true).create(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_spantally"))
-            .arg("serve")
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spantally"));
+        command.arg("serve");
+        if let Some(text) = config {
+            let file = directory.join("spantally.yaml");
+            std::fs::write(&file, text).unwrap();
+            command.arg("--config").arg(file);
+        }
+        let child = command
             .args(["--set", &format!("receivers.otlp.protocols.grpc.endpoint={grpc}")])
             .args(["--set", &format!("receivers.otlp.protocols.http.endpoint={http}")])
             .args(["--set", &format!("exporters.prometheus.endpoint={admin}")])
             .args(["--set", &format!("storage.directory={}", directory.join("data").display())])
             .args(["--set", "processors.spantally.settle_delay=1s"])
-            .args(settings.iter().flat_map(|setting| ["--set", setting]))
-            .args(config.iter().flat_map(|path| ["--config".to_owned(), path.display().to_string()]))
             .env_remove("SPANTALLY_CONFIG")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -199,23 +210,93 @@ pub struct Sent {
 /// Sends a few jobs with the official Python SDK; `first` tells one sending from another.
 #[track_caller]
 pub fn send_with_python(server: &Server, protocol: &str, first: u32) -> Sent {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = root.join("target/python/bin/python");
-    assert!(
-        python.exists(),
-        "target/python is missing: scripts/test makes it (python3 -m venv target/python, then pip install -r \
-         tests/python/requirements.txt)"
-    );
     let endpoint = match protocol {
         "grpc" => server.grpc.to_string(),
         _ => format!("http://{}", server.http),
     };
-    let output = Command::new(python)
-        .arg(root.join("tests/python/send_jobs.py"))
-        .args([protocol, &endpoint, &first.to_string()])
+    send_with("python", protocol, &endpoint, first, &[])
+        .unwrap_or_else(|said| panic!("{said}\n{}", server.log()))
+}
+
+/// Sends the same jobs with the official SDK of a language, and tells what its script said.
+///
+/// # Errors
+/// Not everything was accepted: what the SDK wrote.
+pub fn send_with(
+    language: &str,
+    protocol: &str,
+    endpoint: &str,
+    first: u32,
+    environment: &[(&str, &str)],
+) -> Result<Sent, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (program, script, needed) = match language {
+        "python" => ("target/python/bin/python", "tests/python/send_jobs.py", "target/python/bin/python"),
+        _ => ("node", "tests/node/send_jobs.cjs", "target/node/node_modules"),
+    };
+    assert!(root.join(needed).exists(), "{needed} is missing: scripts/test makes it");
+    let program = if program.contains('/') { root.join(program) } else { program.into() };
+    let output = Command::new(program)
+        .arg(root.join(script))
+        .args([protocol, endpoint, &first.to_string()])
+        .env("NODE_PATH", root.join("target/node/node_modules"))
+        // Python's HTTP client prefers these to what the SDK tells it.
+        .env_remove("REQUESTS_CA_BUNDLE")
+        .env_remove("CURL_CA_BUNDLE")
+        .envs(environment.iter().copied())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "send_jobs.py {protocol}: {said}\n{}", server.log());
-    serde_json::from_slice(&output.stdout).unwrap()
+    if !output.status.success() {
+        return Err(format!("{script} {protocol}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// A text of a job document.
+#[track_caller]
+pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("{field} is no text: {value}"))
+}
+
+/// Every task that was sent is one settled job with its submits and polls, delivered and priced.
+#[track_caller]
+pub fn assert_found(server: &Server, sent: &Sent, jobs: &[Value]) {
+    let (mut submits, mut polls) = (0, 0);
+    for task in &sent.tasks {
+        let of_task: Vec<&Value> =
+            jobs.iter().filter(|job| job.to_string().contains(task.as_str())).collect();
+        let [job] = of_task[..] else { panic!("task {task} is in {} jobs\n{}", of_task.len(), server.log()) };
+        assert_eq!(text(job, "outcome"), "succeeded", "{job}");
+        assert_eq!((text(job, "provider"), text(job, "model")), ("fal", "fal-ai/flux/dev"), "{job}");
+        assert_eq!(text(job, "service"), "clips", "{job}");
+        let cost: Decimal = text(&job["cost"]["USD"], "expected").parse().unwrap();
+        assert!(cost > Decimal::ZERO, "{job}");
+        for attempt in job["attempts"].as_array().unwrap() {
+            submits += attempt["spans"]["submit"].as_array().unwrap().len();
+            polls += attempt["spans"]["poll"].as_array().unwrap().len();
+        }
+    }
+    assert_eq!((submits, polls), (sent.attempts, sent.polls));
+}
+
+/// Every span that was sent is counted once.
+#[track_caller]
+pub fn assert_counted(server: &Server, transport: &str, sent: &Sent) {
+    let transport = format!("transport=\"{transport}\"");
+    let of = |name: &str| server.metric(&format!("spantally_spans_{name}_total"), &[&transport]);
+    assert_eq!(of("received"), Decimal::from(sent.spans));
+    let accounted: Decimal =
+        ["accepted", "duplicate", "late", "ignored", "rejected"].into_iter().map(of).sum();
+    assert_eq!(accounted, of("received"), "every span is accounted for");
+}
+
+/// The cost counter is the sum of the jobs' charges.
+#[track_caller]
+pub fn assert_ledger_equals_metrics(server: &Server, jobs: &[Value]) {
+    let charges = jobs.iter().flat_map(|job| job["charges"].as_array().unwrap());
+    let charged: Decimal = charges.map(|charge| text(charge, "cost").parse::<Decimal>().unwrap()).sum();
+    let counted = server.metric("spantally_cost_total", &["currency=\"USD\""])
+        - server.metric("spantally_cost_reversed_total", &["currency=\"USD\""]);
+    assert_eq!(counted, charged, "the counter is the sum of the charges, to the last unit");
+    assert!(counted > Decimal::ZERO);
 }

@@ -85,6 +85,14 @@ pub(super) fn refusals() -> Vec<&'static str> {
     vec!["overloaded", "storage", "stopping"]
 }
 
+pub(super) fn span_outcomes() -> Vec<&'static str> {
+    crate::forward::SPAN_OUTCOMES.to_vec()
+}
+
+pub(super) fn forward_results() -> Vec<&'static str> {
+    crate::forward::REQUEST_RESULTS.to_vec()
+}
+
 pub(super) fn transports() -> Vec<&'static str> {
     Transport::ALL.map(Transport::as_str).to_vec()
 }

@@ -1,6 +1,5 @@
 //! OTLP/gRPC through tonic's channel, which sends whatever bytes it is given.
 
-use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,29 +16,35 @@ use tonic::codegen::Service;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::receivers::answer::{self, BadRequest, RetryInfo};
+use super::raw::{good, gzip};
+use crate::google_rpc::{self, BadRequest, RetryInfo};
 use crate::receivers::testing::{Server, call_span, request};
 use crate::receivers::{GrpcSettings, HttpSettings};
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(super) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-async fn connect(server: &Server) -> Channel {
+pub(super) async fn connect(server: &Server) -> Channel {
     Channel::from_shared(format!("http://{}", server.grpc)).unwrap().connect().await.unwrap()
 }
 
 /// Request headers besides those that gRPC demands.
-type Headers<'a> = &'a [(&'static str, &'a str)];
+pub(super) type Headers<'a> = &'a [(&'static str, &'a str)];
 
 /// A refusal: status, details, response headers.
-type Refused = Box<(Status, answer::Status, HeaderMap)>;
+pub(super) type Refused = Box<(Status, google_rpc::Status, HeaderMap)>;
 
 /// A message behind its prefix.
-fn framed(compressed: u8, message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(compressed: u8, message: &[u8]) -> Vec<u8> {
     [&[compressed], &(message.len() as u32).to_be_bytes()[..], message].concat()
 }
 
 /// Calls `path` and gives the response message, or the status with its details.
-async fn call(channel: &mut Channel, path: &str, headers: Headers<'_>, body: Body) -> Result<Bytes, Refused> {
+pub(super) async fn call(
+    channel: &mut Channel,
+    path: &str,
+    headers: Headers<'_>,
+    body: Body,
+) -> Result<Bytes, Refused> {
     let mut request = Request::post(path)
         .version(Version::HTTP_2)
         .header("content-type", "application/grpc")
@@ -56,26 +61,16 @@ async fn call(channel: &mut Channel, path: &str, headers: Headers<'_>, body: Bod
     if status.code() == Code::Ok {
         return Ok(collected.to_bytes().slice(5..));
     }
-    let details = answer::Status::decode(status.details()).unwrap();
+    let details = google_rpc::Status::decode(status.details()).unwrap();
     Err(Box::new((status, details, headers)))
 }
 
-fn whole(bytes: Vec<u8>) -> Body {
+pub(super) fn whole(bytes: Vec<u8>) -> Body {
     Body::new(Full::new(Bytes::from(bytes)))
 }
 
-async fn export(channel: &mut Channel, message: &[u8]) -> Result<Bytes, Refused> {
+pub(super) async fn export(channel: &mut Channel, message: &[u8]) -> Result<Bytes, Refused> {
     call(channel, EXPORT, &[], whole(framed(0, message))).await
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn good() -> Vec<u8> {
-    request("clips", vec![call_span(1), call_span(2)]).encode_to_vec()
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! OTLP/HTTP by hand-written HTTP/1.1, so that nothing but the bytes below is sent.
 
-use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,67 +9,10 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::receivers::answer::{BadRequest, RetryInfo, Status};
+use super::raw::{JSON, PROTOBUF, good, gzip, post, raw, read, send};
+use crate::google_rpc::{BadRequest, RetryInfo};
 use crate::receivers::testing::{Server, call_span, request};
 use crate::receivers::{Connections, GrpcSettings, HttpSettings};
-
-const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
-const JSON: &str = "Content-Type: application/json\r\n";
-
-struct Answer {
-    code: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-
-    fn status(&self) -> Status {
-        Status::decode(&*self.body).unwrap()
-    }
-}
-
-/// Sends bytes and reads the answer until the server closes.
-async fn send(to: SocketAddr, bytes: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(to).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    read(&mut stream).await
-}
-
-async fn read(stream: &mut TcpStream) -> Answer {
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let split = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(answer[..split].to_vec()).unwrap();
-    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { code, head, body: answer[split + 4..].to_vec() }
-}
-
-fn post(headers: &str, body: &[u8]) -> Vec<u8> {
-    raw("POST /v1/traces", headers, body)
-}
-
-fn raw(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let len = body.len();
-    let head = format!(
-        "{line} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n"
-    );
-    [head.as_bytes(), body].concat()
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn good() -> Vec<u8> {
-    request("clips", vec![call_span(1), call_span(2)]).encode_to_vec()
-}
 
 async fn small() -> Server {
     let http = HttpSettings { max_body_bytes: 10_000, ..HttpSettings::default() };

@@ -1,0 +1,148 @@
+//! The sections under `exporters` that forward spans. Their names are the user's, so they have no `--set`.
+
+use std::time::Duration;
+
+use serde_saphyr::{Location, Spanned};
+
+use super::error::ConfigError;
+use super::file;
+use super::leaf::Resolver;
+use super::text::{DestinationUrl, FilePath, FromText, HeaderText, Millis, Whole};
+use super::wire::{ClientTls, Compression, Destination, Protocol, Queue, Retry, Secret};
+
+/// Most destinations: each has a queue, a thread and a connection.
+const MAX_DESTINATIONS: usize = 16;
+/// Where OTLP/HTTP takes traces, under the endpoint's path.
+const TRACES_PATH: &str = "/v1/traces";
+
+impl Resolver<'_> {
+    pub(super) fn destinations(
+        &self,
+        written: &[(String, file::OtlpExporter)],
+    ) -> Result<Vec<Destination>, ConfigError> {
+        if written.len() > MAX_DESTINATIONS {
+            return Err(ConfigError::plain(
+                format!("exporters: {} destinations, expected at most {MAX_DESTINATIONS}", written.len()),
+                Some("send to a Collector that fans out".to_owned()),
+            ));
+        }
+        written.iter().map(|(name, exporter)| self.destination(name, exporter)).collect()
+    }
+
+    /// A leaf of a destination, if it is given.
+    fn leaf<T: FromText>(&self, name: &str, key: &str, leaf: &file::Leaf) -> Result<Option<T>, ConfigError> {
+        let read = |leaf: &Spanned<String>| {
+            self.parse_leaf(&format!("exporters.{name}.{key}"), &leaf.value, leaf.referenced)
+        };
+        leaf.as_ref().map(read).transpose()
+    }
+
+    fn destination(&self, name: &str, written: &file::OtlpExporter) -> Result<Destination, ConfigError> {
+        let kind = name.split('/').next().unwrap_or(name);
+        let protocol = if kind.contains("http") { Protocol::Http } else { Protocol::Grpc };
+        let tls = self.client_tls(name, written.tls.as_ref())?;
+        let given = |leaf: &file::Leaf| leaf.as_ref().map(|leaf| leaf.referenced);
+        let (key, leaf) = match (protocol, &written.traces_endpoint) {
+            (Protocol::Http, Some(_)) => ("traces_endpoint", &written.traces_endpoint),
+            _ => ("endpoint", &written.endpoint),
+        };
+        let Some(endpoint) = self.leaf::<DestinationUrl>(name, key, leaf)? else {
+            let message = format!("exporters.{name}.endpoint is missing");
+            let help = "for example `endpoint: tempo.example.com:4317`, or a URL".to_owned();
+            return Err(ConfigError::plain(message, Some(help)));
+        };
+        let suffix = if protocol == Protocol::Http && key == "endpoint" { TRACES_PATH } else { "" };
+        let Some(url) = endpoint.url(tls.insecure, suffix) else {
+            let at = given(leaf).unwrap_or(Location::UNKNOWN);
+            return Err(self.source.error(at, &format!("exporters.{name}.{key}: no URL"), "this", None));
+        };
+        let default_timeout = Duration::from_secs(if protocol == Protocol::Http { 30 } else { 5 });
+        let timeout = self.leaf::<Millis>(name, "timeout", &written.timeout)?;
+        let mut headers = Vec::new();
+        for (header, value) in written.headers.iter().flatten() {
+            let value = self.parse_leaf::<Secret>(
+                &format!("exporters.{name}.headers.{header}"),
+                &value.value,
+                value.referenced,
+            )?;
+            if HeaderText::from_text(header).is_none() {
+                let message = format!("exporters.{name}.headers: `{header}` is no name of a header");
+                return Err(ConfigError::plain(message, None));
+            }
+            headers.push((header.to_ascii_lowercase(), value));
+        }
+        Ok(Destination {
+            name: name.to_owned(),
+            protocol,
+            url,
+            headers,
+            compression: self
+                .leaf::<Compression>(name, "compression", &written.compression)?
+                .unwrap_or_default(),
+            timeout: timeout.map_or(default_timeout, |timeout| Duration::from_millis(timeout.0)),
+            tls,
+            queue: self.queue(name, written.sending_queue.as_ref())?,
+            retry: self.retry(name, written.retry_on_failure.as_ref())?,
+        })
+    }
+
+    fn client_tls(&self, name: &str, written: Option<&file::ClientTls>) -> Result<ClientTls, ConfigError> {
+        let Some(written) = written else { return Ok(ClientTls::default()) };
+        let file = |key: &str, leaf: &file::Leaf| {
+            Ok::<_, ConfigError>(self.leaf::<FilePath>(name, key, leaf)?.map(|path| path.0))
+        };
+        let tls = ClientTls {
+            insecure: self.leaf(name, "tls.insecure", &written.insecure)?.unwrap_or_default(),
+            ca_file: file("tls.ca_file", &written.ca_file)?,
+            cert_file: file("tls.cert_file", &written.cert_file)?,
+            key_file: file("tls.key_file", &written.key_file)?,
+            server_name_override: written.server_name_override.as_ref().map(|leaf| leaf.value.clone()),
+            min_version: self.leaf(name, "tls.min_version", &written.min_version)?.unwrap_or_default(),
+        };
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
+            let message = format!("exporters.{name}.tls: cert_file and key_file are needed both");
+            return Err(ConfigError::plain(message, Some("give the two files, or neither".to_owned())));
+        }
+        Ok(tls)
+    }
+
+    fn queue(&self, name: &str, written: Option<&file::SendingQueue>) -> Result<Queue, ConfigError> {
+        let (mut queue, Some(written)) = (Queue::default(), written) else { return Ok(Queue::default()) };
+        if let Some(bytes) =
+            self.leaf::<Whole<1_048_576, { 1 << 40 }>>(name, "sending_queue.queue_size", &written.queue_size)?
+        {
+            queue.max_bytes = bytes.0;
+        }
+        let Some(batch) = &written.batch else { return Ok(queue) };
+        if let Some(bytes) =
+            self.leaf::<Whole<1024, 67_108_864>>(name, "sending_queue.batch.max_size", &batch.max_size)?
+        {
+            queue.batch_max_bytes = bytes.0 as usize;
+        }
+        let key = "sending_queue.batch.flush_timeout";
+        if let Some(timeout) = self.leaf::<Duration>(name, key, &batch.flush_timeout)? {
+            queue.flush_timeout = timeout;
+        }
+        Ok(queue)
+    }
+
+    fn retry(&self, name: &str, written: Option<&file::RetryOnFailure>) -> Result<Retry, ConfigError> {
+        let (mut retry, Some(written)) = (Retry::default(), written) else { return Ok(Retry::default()) };
+        if let Some(enabled) = self.leaf(name, "retry_on_failure.enabled", &written.enabled)? {
+            retry.enabled = enabled;
+        }
+        for (key, leaf, value) in [
+            ("retry_on_failure.initial_interval", &written.initial_interval, &mut retry.initial_interval),
+            ("retry_on_failure.max_interval", &written.max_interval, &mut retry.max_interval),
+        ] {
+            if let Some(time) = self.leaf::<Millis>(name, key, leaf)? {
+                *value = Duration::from_millis(time.0);
+            }
+        }
+        let key = "retry_on_failure.max_elapsed_time";
+        if let Some(time) = self.leaf::<Duration>(name, key, &written.max_elapsed_time)? {
+            retry.max_elapsed_time = (!time.is_zero()).then_some(time);
+        }
+        Ok(retry)
+    }
+}

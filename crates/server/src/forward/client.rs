@@ -1,0 +1,294 @@
+//! One attempt: a request by OTLP/gRPC or OTLP/HTTP, and what its answer means.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_rustls::{ConfigBuilderExt, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+use rustls::pki_types::ServerName;
+use tonic::Code;
+
+use super::ForwardError;
+use super::backoff::retry_after;
+use crate::config::{Compression, Destination, Protocol};
+use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
+use crate::tls::{identity, server_authorities, versions_from};
+
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// A connection that is silent is pinged after this long.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The header that names the tenant, as Tempo and Mimir read it.
+const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+
+/// What to do with a request that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Send it again.
+    Again,
+    /// Send it in smaller parts.
+    TooLarge,
+    /// Give it up.
+    Never,
+}
+
+/// A request that was not taken.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) verdict: Verdict,
+    pub(super) message: String,
+    /// When the server asked to be asked again.
+    pub(super) after: Option<Duration>,
+}
+
+impl Refused {
+    pub(super) fn again(message: String) -> Self {
+        Self { verdict: Verdict::Again, message, after: None }
+    }
+
+    fn broken(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            message = format!("{message}: {error}");
+            source = error.source();
+        }
+        Self::again(message)
+    }
+}
+
+/// Speaks to one destination.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    protocol: Protocol,
+    compression: Compression,
+    url: Uri,
+    headers: HeaderMap,
+}
+
+impl Client {
+    pub(super) fn new(settings: &Destination) -> Result<Self, ForwardError> {
+        let trust = |problem: &dyn Display| ForwardError::Trust {
+            name: settings.name.clone(),
+            problem: problem.to_string(),
+        };
+        let mut builder = HttpClient::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_only(settings.protocol == Protocol::Grpc)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .http2_keep_alive_timeout(KEEPALIVE);
+        let path = match settings.protocol {
+            Protocol::Grpc => EXPORT,
+            Protocol::Http => settings.url.path(),
+        };
+        let mut parts = settings.url.clone().into_parts();
+        parts.path_and_query = path.parse().ok();
+        let url = Uri::from_parts(parts).map_err(|error| trust(&error))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &settings.headers {
+            let name = HeaderName::try_from(name).map_err(|error| trust(&error))?;
+            let mut value = HeaderValue::try_from(&value.0).map_err(|error| trust(&error))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let http = builder.build(connector(settings)?);
+        Ok(Self { http, protocol: settings.protocol, compression: settings.compression, url, headers })
+    }
+
+    /// The body of a request, compressed and framed; away from the threads that serve connections.
+    pub(super) async fn pack(&self, message: Bytes) -> Bytes {
+        let (compression, protocol) = (self.compression, self.protocol);
+        let plain = message.clone();
+        let packed = tokio::task::spawn_blocking(move || pack(&message, compression, protocol)).await;
+        // Writing to memory does not fail; only the end of the runtime does, and of this task with it.
+        packed.ok().flatten().unwrap_or(plain)
+    }
+
+    /// Sends once, and tells how many spans the destination rejected.
+    pub(super) async fn send(&self, tenant: &str, packed: &Bytes) -> Result<u64, Refused> {
+        let mut request = Request::new(Full::new(packed.clone()));
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = self.url.clone();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("spantally/", env!("CARGO_PKG_VERSION"))));
+        if !tenant.is_empty()
+            && let Ok(tenant) = HeaderValue::try_from(tenant)
+        {
+            headers.entry(TENANT).or_insert(tenant);
+        }
+        let encoding = HeaderValue::from_static(self.compression.as_str());
+        let is_packed = self.compression != Compression::None;
+        match self.protocol {
+            Protocol::Grpc => {
+                *request.version_mut() = hyper::Version::HTTP_2;
+                let headers = request.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+                if is_packed {
+                    headers.insert("grpc-encoding", encoding);
+                }
+            }
+            Protocol::Http => {
+                let headers = request.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+                if is_packed {
+                    headers.insert(CONTENT_ENCODING, encoding);
+                }
+            }
+        }
+        let response = self.http.request(request).await.map_err(|error| Refused::broken(&error))?;
+        match self.protocol {
+            Protocol::Grpc => grpc_answer(response).await,
+            Protocol::Http => http_answer(response).await,
+        }
+    }
+}
+
+/// Connects with TLS where the URL says `https`.
+fn connector(settings: &Destination) -> Result<HttpsConnector<HttpConnector>, ForwardError> {
+    let tls = &settings.tls;
+    let of_tls = |source| ForwardError::Tls { name: settings.name.clone(), source };
+    let trust = |problem: &dyn Display| ForwardError::Trust {
+        name: settings.name.clone(),
+        problem: problem.to_string(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions_from(tls.min_version))
+        .map_err(|error| trust(&error))?;
+    let config = match &tls.ca_file {
+        Some(path) => config.with_root_certificates(server_authorities(path).map_err(of_tls)?),
+        None if settings.url.scheme_str() == Some("https") => {
+            config.with_native_roots().map_err(|error| trust(&error))?
+        }
+        None => config.with_root_certificates(rustls::RootCertStore::empty()),
+    };
+    let config = match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => {
+            let (chain, key) = identity(cert, key).map_err(of_tls)?;
+            config.with_client_auth_cert(chain, key).map_err(|error| trust(&error))?
+        }
+        _ => config.with_no_client_auth(),
+    };
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    let builder = match &tls.server_name_override {
+        Some(name) => {
+            let name = ServerName::try_from(name.clone()).map_err(|error| trust(&error))?;
+            builder.with_server_name_resolver(FixedServerNameResolver::new(name))
+        }
+        None => builder,
+    };
+    Ok(match settings.protocol {
+        Protocol::Grpc => builder.enable_http2().build(),
+        Protocol::Http => builder.enable_http1().enable_http2().build(),
+    })
+}
+
+fn pack(message: &[u8], compression: Compression, protocol: Protocol) -> Option<Bytes> {
+    let packed = match compression {
+        Compression::None => message.to_vec(),
+        Compression::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(message).ok()?;
+            encoder.finish().ok()?
+        }
+        Compression::Zstd => zstd::encode_all(message, 1).ok()?,
+    };
+    if protocol == Protocol::Http {
+        return Some(packed.into());
+    }
+    let mut frame = BytesMut::with_capacity(5 + packed.len());
+    frame.put_u8(u8::from(compression != Compression::None));
+    frame.put_u32(packed.len() as u32);
+    frame.put_slice(&packed);
+    Some(frame.freeze())
+}
+
+type Answer = Response<hyper::body::Incoming>;
+
+async fn http_answer(response: Answer) -> Result<u64, Refused> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
+    if head.status.is_success() {
+        // It is taken, even if the answer cannot be read.
+        return Ok(rejected(&body.unwrap_or_default()));
+    }
+    let verdict = match head.status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Verdict::Again,
+        StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge,
+        _ => Verdict::Never,
+    };
+    let status = body.ok().and_then(|body| Status::decode(body).ok()).unwrap_or_default();
+    let message = format!("HTTP {}: {}", head.status, status.message);
+    Err(Refused { verdict, message, after: retry_after(&head.headers).or_else(|| retry_info(&status)) })
+}
+
+async fn grpc_answer(response: Answer) -> Result<u64, Refused> {
+    let (head, body) = response.into_parts();
+    if !head.status.is_success() {
+        let verdict = match head.status.as_u16() {
+            429 | 502 | 503 | 504 => Verdict::Again,
+            _ => Verdict::Never,
+        };
+        let message = format!("HTTP {} instead of gRPC", head.status);
+        return Err(Refused { verdict, message, after: retry_after(&head.headers) });
+    }
+    let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+    let collected = collected.map_err(|error| Refused::again(format!("the answer was cut off: {error}")))?;
+    let status = collected.trailers().and_then(tonic::Status::from_header_map);
+    let Some(status) = status.or_else(|| tonic::Status::from_header_map(&head.headers)) else {
+        return Err(Refused::again("the answer has no grpc-status".to_owned()));
+    };
+    if status.code() == Code::Ok {
+        let message = collected.to_bytes();
+        return Ok(rejected(message.get(5..).unwrap_or_default()));
+    }
+    let after = Status::decode(status.details()).ok().and_then(|status| retry_info(&status));
+    let verdict = match status.code() {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Verdict::Again,
+        Code::ResourceExhausted if after.is_some() => Verdict::Again,
+        Code::ResourceExhausted => Verdict::TooLarge,
+        _ => Verdict::Never,
+    };
+    Err(Refused { verdict, message: format!("gRPC {:?}: {}", status.code(), status.message()), after })
+}
+
+/// Spans that an `ExportTraceServiceResponse` says were rejected.
+fn rejected(message: &[u8]) -> u64 {
+    let response = ExportTraceServiceResponse::decode(message).unwrap_or_default();
+    response.partial_success.map_or(0, |partial| partial.rejected_spans.try_into().unwrap_or(0))
+}
+
+fn retry_info(status: &Status) -> Option<Duration> {
+    let info = status.details.iter().find(|detail| detail.type_url == RETRY_INFO)?;
+    let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay.unwrap_or_default();
+    let nanos = u32::try_from(delay.nanos).ok()?;
+    Some(Duration::from_secs(u64::try_from(delay.seconds).ok()?) + Duration::from_nanos(nanos.into()))
+}

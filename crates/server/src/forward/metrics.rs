@@ -1,0 +1,95 @@
+//! What forwarding counts, as series. The counts are of this process; the queue's size is what is on disk.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use spantally_stitch::UnixNanos;
+
+use super::Forwarder;
+use crate::clock;
+use crate::export::{MetricId, Registry, SetId};
+
+/// What became of spans that were to be forwarded.
+pub(crate) const SPAN_OUTCOMES: [&str; 4] = ["sent", "rejected", "failed", "not_queued"];
+
+/// How requests to a destination ended.
+pub(crate) const REQUEST_RESULTS: [&str; 3] = ["ok", "retry", "failed"];
+
+/// Counts of one destination.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    sent: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    not_queued: AtomicU64,
+    requests: [AtomicU64; REQUEST_RESULTS.len()],
+    /// Whether the last request was answered well.
+    is_up: AtomicBool,
+    /// When the oldest span that is being sent was received, in nanoseconds; 0 if none is.
+    oldest: AtomicU64,
+}
+
+impl Counts {
+    /// Taken by the destination, but for those that it rejected.
+    pub(super) fn delivered(&self, spans: u64, rejected: u64) {
+        self.requests[0].fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(spans.saturating_sub(rejected), Ordering::Relaxed);
+        self.rejected.fetch_add(rejected.min(spans), Ordering::Relaxed);
+        self.is_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Not taken, and sent again later.
+    pub(super) fn retried(&self) {
+        self.requests[1].fetch_add(1, Ordering::Relaxed);
+        self.is_up.store(false, Ordering::Relaxed);
+    }
+
+    /// Not taken, and given up.
+    pub(super) fn failed(&self, spans: u64) {
+        self.requests[2].fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// Never in the queue: it was full, or could not be written.
+    pub(super) fn not_queued(&self, spans: u64) {
+        self.not_queued.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// From when the oldest span is that is being sent.
+    pub(super) fn sending_from(&self, oldest: Option<UnixNanos>) {
+        self.oldest.store(oldest.map_or(0, |oldest| oldest.0), Ordering::Relaxed);
+    }
+
+    fn delay(&self) -> Duration {
+        match self.oldest.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            oldest => Duration::from_nanos(clock::now().0.saturating_sub(oldest)),
+        }
+    }
+}
+
+impl Forwarder {
+    /// Shows the counts as they stand. `created` is when the process started.
+    pub(crate) fn show(&self, registry: &mut Registry, created: UnixNanos) {
+        for route in &self.routes {
+            let (name, counts) = (route.settings.name.as_str(), &route.counts);
+            let mut set = |metric, own: &[&str], value: Decimal| {
+                let series = registry.series(metric, SetId::NONE, own, created);
+                registry.set(series, value);
+            };
+            let spans = [&counts.sent, &counts.rejected, &counts.failed, &counts.not_queued];
+            for (outcome, count) in SPAN_OUTCOMES.into_iter().zip(spans) {
+                set(MetricId::ForwardedSpans, &[name, outcome], count.load(Ordering::Relaxed).into());
+            }
+            for (result, count) in REQUEST_RESULTS.into_iter().zip(&counts.requests) {
+                set(MetricId::ForwardRequests, &[name, result], count.load(Ordering::Relaxed).into());
+            }
+            set(MetricId::ForwardQueue, &[name], route.queue.bytes().into());
+            set(MetricId::ForwardQueueLimit, &[name], route.queue.max_bytes().into());
+            set(MetricId::ForwardUp, &[name], u64::from(counts.is_up.load(Ordering::Relaxed)).into());
+            let millis = i64::try_from(counts.delay().as_millis()).unwrap_or(i64::MAX);
+            set(MetricId::ForwardDelay, &[name], Decimal::new(millis, 3));
+        }
+    }
+}

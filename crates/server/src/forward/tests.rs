@@ -1,0 +1,265 @@
+//! Forwarding over real sockets, with queues on disk.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
+
+use super::testing::Destination;
+use super::*;
+use crate::config::{ClientTls, Compression, Protocol, Queue as QueueSettings, Retry, ServerTlsFiles};
+use crate::receivers::tests::tls::Authority;
+use crate::tls::ServerTls;
+
+fn settings(destination: &Destination, protocol: Protocol, compression: Compression) -> super::Destination {
+    let path = if protocol == Protocol::Http { "/v1/traces" } else { "" };
+    super::Destination {
+        name: "otlp/test".to_owned(),
+        protocol,
+        url: format!("http://{}{path}", destination.address).parse().unwrap(),
+        headers: vec![("x-key".to_owned(), crate::config::Secret("secret".to_owned()))],
+        compression,
+        timeout: Duration::from_secs(5),
+        tls: ClientTls::default(),
+        queue: QueueSettings { flush_timeout: Duration::from_millis(1), ..QueueSettings::default() },
+        retry: Retry { initial_interval: Duration::from_millis(20), ..Retry::default() },
+    }
+}
+
+/// A queue whose last owner is gone is let go by its thread a moment later.
+async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
+    for _ in 0..200 {
+        match Forwarder::open(std::slice::from_ref(settings), directory) {
+            Ok(forwarder) => return forwarder,
+            Err(ForwardError::Queue { source, .. }) if matches!(*source, StoreError::InUse { .. }) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the queue stays in use");
+}
+
+async fn put(forwarder: &Forwarder, tenant: &str, body: &'static [u8]) {
+    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), 1).await;
+}
+
+fn counted(forwarder: &Forwarder) -> String {
+    format!("{:?}", forwarder.routes[0].counts)
+}
+
+#[tokio::test]
+async fn bytes_arrive_as_they_came_by_both_protocols_and_every_compression() {
+    let destination = Destination::start(|_| 200).await;
+    let mut count = 0;
+    for protocol in [Protocol::Grpc, Protocol::Http] {
+        for compression in Compression::ALL {
+            let directory = tempfile::tempdir().unwrap();
+            let settings = settings(&destination, protocol, compression);
+            let forwarder = open(&settings, directory.path()).await;
+            let (_stop, stops) = watch::channel(false);
+            put(&forwarder, "clips", b"one").await;
+            let _sending = forwarder.start(&stops);
+            count += 1;
+            let got = destination.wait_for(count).await.pop().unwrap();
+            assert_eq!(&*got.body, b"one", "{protocol:?} {compression:?}");
+            assert_eq!(got.headers["x-scope-orgid"], "clips");
+            assert_eq!(got.headers["x-key"], "secret");
+            let path = match protocol {
+                Protocol::Grpc => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                Protocol::Http => "/v1/traces",
+            };
+            assert_eq!(got.path, path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_merged_by_tenant() {
+    let destination = Destination::start(|_| 200).await;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&destination, Protocol::Http, Compression::Gzip);
+    let forwarder = open(&settings, directory.path()).await;
+    for (tenant, body) in [("a", &b"1"[..]), ("b", b"2"), ("a", b"3")] {
+        put(&forwarder, tenant, body).await;
+    }
+    let (_stop, stops) = watch::channel(false);
+    let _sending = forwarder.start(&stops);
+    let got = destination.wait_for(2).await;
+    let found: Vec<_> = got.iter().map(|got| (got.headers["x-scope-orgid"].clone(), &*got.body)).collect();
+    assert_eq!(found, [("a".parse().unwrap(), &b"13"[..]), ("b".parse().unwrap(), b"2")]);
+}
+
+#[tokio::test]
+async fn a_crash_loses_nothing_that_waits() {
+    let answer = Arc::new(AtomicU16::new(503));
+    let told = answer.clone();
+    let destination = Destination::start(move |_| told.load(Ordering::Relaxed)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&destination, Protocol::Http, Compression::None);
+    let forwarder = open(&settings, directory.path()).await;
+    let (stop, stops) = watch::channel(false);
+    let mut sending = forwarder.start(&stops);
+    for body in [&b"one "[..], b"two ", b"three "] {
+        put(&forwarder, "", body).await;
+    }
+    destination.wait_for(1).await;
+    // As by a signal that cannot be caught: nothing is told to end.
+    sending.tasks.abort_all();
+    while sending.tasks.join_next().await.is_some() {}
+    drop((forwarder, stop));
+
+    answer.store(200, Ordering::Relaxed);
+    let forwarder = open(&settings, directory.path()).await;
+    assert!(forwarder.routes[0].queue.bytes() > 0);
+    let (_stop, stops) = watch::channel(false);
+    let sending = forwarder.start(&stops);
+    for _ in 0..500 {
+        if forwarder.routes[0].queue.bytes() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(destination.bytes(), b"one two three ");
+    drop((sending, forwarder));
+    // And what was sent is not sent again.
+    let forwarder = open(&settings, directory.path()).await;
+    assert_eq!(forwarder.routes[0].queue.bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_is_sent_again_and_one_for_good_is_not() {
+    for (protocol, now, good) in [(Protocol::Http, 503, 400), (Protocol::Grpc, 14, 3)] {
+        let answers = Arc::new(AtomicU16::new(0));
+        let count = answers.clone();
+        let destination =
+            Destination::start(move |got| match (&*got.body, count.fetch_add(1, Ordering::Relaxed)) {
+                (b"bad", _) => good,
+                (_, 0) => now,
+                _ => 200,
+            })
+            .await;
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&destination, protocol, Compression::Gzip);
+        let forwarder = open(&settings, directory.path()).await;
+        let (_stop, stops) = watch::channel(false);
+        let _sending = forwarder.start(&stops);
+        let began = Instant::now();
+        put(&forwarder, "", b"first").await;
+        destination.wait_for(2).await;
+        if protocol == Protocol::Http {
+            assert!(began.elapsed() >= Duration::from_secs(1), "Retry-After is kept");
+        }
+        put(&forwarder, "", b"bad").await;
+        destination.wait_for(3).await;
+        put(&forwarder, "", b"last").await;
+        destination.wait_for(4).await;
+        assert_eq!(destination.bytes(), b"firstlast");
+        let mut waited = 0;
+        while !counted(&forwarder).contains("sent: 2, rejected: 0, failed: 1, not_queued: 0") {
+            assert!(waited < 100, "{}", counted(&forwarder));
+            waited += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_too_large_for_the_destination_is_sent_in_parts() {
+    for (protocol, too_large) in [(Protocol::Http, 413), (Protocol::Grpc, 8)] {
+        let destination =
+            Destination::start(move |got| if got.body.len() > 3 { too_large } else { 200 }).await;
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&destination, protocol, Compression::None);
+        let forwarder = open(&settings, directory.path()).await;
+        for body in [&b"11"[..], b"22", b"4444", b"3"] {
+            put(&forwarder, "", body).await;
+        }
+        let (_stop, stops) = watch::channel(false);
+        let _sending = forwarder.start(&stops);
+        for _ in 0..500 {
+            if forwarder.routes[0].queue.bytes() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(destination.bytes(), b"11223", "{protocol:?}");
+        assert!(counted(&forwarder).contains("failed: 1"), "{}", counted(&forwarder));
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_counts_what_it_leaves_out_and_waits_for_nobody() {
+    let destination = Destination::start(|_| 200).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&destination, Protocol::Http, Compression::None);
+    settings.queue.max_bytes = 100;
+    let forwarder = open(&settings, directory.path()).await;
+    for _ in 0..5 {
+        put(&forwarder, "", &[7; 20]).await;
+    }
+    assert!(counted(&forwarder).contains("not_queued: 3"), "{}", counted(&forwarder));
+    let (stop, stops) = watch::channel(false);
+    let sending = forwarder.start(&stops);
+    // What waits is sent before a stop.
+    stop.send_replace(true);
+    sending.ended().await;
+    assert_eq!(destination.bytes(), [7; 40]);
+    put(&forwarder, "", &[7; 20]).await;
+    assert!(counted(&forwarder).contains("not_queued: 3"), "there is room again");
+}
+
+#[tokio::test]
+async fn json_is_forwarded_as_protobuf() {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message;
+
+    let destination = Destination::start(|_| 200).await;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&destination, Protocol::Grpc, Compression::Gzip);
+    let forwarder = open(&settings, directory.path()).await;
+    let request = crate::receivers::testing::request("clips", vec![crate::receivers::testing::call_span(1)]);
+    let json = serde_json::to_vec(&request).unwrap();
+    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), 1).await;
+    let (_stop, stops) = watch::channel(false);
+    let _sending = forwarder.start(&stops);
+    let got = destination.wait_for(1).await.remove(0);
+    assert_eq!(ExportTraceServiceRequest::decode(got.body).unwrap(), request);
+    assert!(!got.headers.contains_key("x-scope-orgid"));
+}
+
+#[tokio::test]
+async fn a_destination_is_reached_by_tls_with_our_certificate() {
+    let authority = Authority::new();
+    authority.issue("server");
+    authority.issue("client");
+    let files = ServerTlsFiles {
+        cert_file: authority.path("server.crt"),
+        key_file: authority.path("server.key"),
+        client_ca_file: Some(authority.path("ca.pem")),
+        min_version: crate::config::TlsVersion::V1_3,
+        reload_interval: None,
+    };
+    let tls = ServerTls::load(files, &[b"h2", b"http/1.1"]).unwrap();
+    let destination = Destination::start_with(|_| 200, Some(tls)).await;
+    for (count, protocol) in [Protocol::Grpc, Protocol::Http].into_iter().enumerate() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = settings(&destination, protocol, Compression::Gzip);
+        settings.url = settings.url.to_string().replace("http:", "https:").parse().unwrap();
+        settings.tls = ClientTls {
+            ca_file: Some(authority.path("ca.pem")),
+            cert_file: Some(authority.path("client.crt")),
+            key_file: Some(authority.path("client.key")),
+            ..ClientTls::default()
+        };
+        let forwarder = open(&settings, directory.path()).await;
+        put(&forwarder, "", b"sealed").await;
+        let (_stop, stops) = watch::channel(false);
+        let _sending = forwarder.start(&stops);
+        assert_eq!(&*destination.wait_for(count + 1).await[count].body, b"sealed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&destination, Protocol::Grpc, Compression::None);
+    settings.tls.ca_file = Some(authority.path("server.key"));
+    let error = Forwarder::open(&[settings], directory.path()).unwrap_err().to_string();
+    assert!(error.contains("exporters.otlp/test") && error.contains("tls.ca_file"), "{error}");
+}

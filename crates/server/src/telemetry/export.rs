@@ -1,0 +1,268 @@
+//! Which signals are exported, where to, and by which protocol: the standard variables, with one difference.
+//!
+//! The SDK's default is to export to this machine's port 4317 or 4318, which is where Spantally itself
+//! listens. So a signal is exported only if an endpoint is given (`OTEL_EXPORTER_OTLP_ENDPOINT`, or the
+//! signal's own), or `OTEL_TRACES_EXPORTER=otlp` and so on; and never to a port of ours, for each export
+//! would then make spans for the next.
+//!
+//! - `OTEL_SDK_DISABLED=true`: nothing is exported.
+//! - `OTEL_{TRACES,METRICS,LOGS}_EXPORTER`: `otlp` or `none`.
+//! - `OTEL_EXPORTER_OTLP_[SIGNAL_]{ENDPOINT,PROTOCOL,HEADERS,TIMEOUT,COMPRESSION}`: as specified; the
+//!   protocols are `grpc` and `http/protobuf`.
+//! - `OTEL_EXPORTER_OTLP_CERTIFICATE`: authorities of the server's certificate, for `http/protobuf`.
+//! - `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`: the resource; the name is `spantally` by default.
+//! - `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_BLRP_*`, `OTEL_METRIC_EXPORT_INTERVAL`: read by the SDK.
+
+use std::time::Duration;
+
+use hyper::Uri;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_otlp::{
+    ExporterBuildError, LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+
+use super::metrics;
+use super::transport::Transport;
+use crate::config::{Endpoint, Settings};
+
+/// How long a stopping server waits for its last exports.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Looks a variable up.
+type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// A signal.
+#[derive(Clone, Copy)]
+struct Signal {
+    /// In the names of variables.
+    name: &'static str,
+    /// The path of OTLP/HTTP.
+    path: &'static str,
+}
+
+const TRACES: Signal = Signal { name: "TRACES", path: "/v1/traces" };
+const METRICS: Signal = Signal { name: "METRICS", path: "/v1/metrics" };
+const LOGS: Signal = Signal { name: "LOGS", path: "/v1/logs" };
+
+/// Where a signal goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    url: String,
+    protocol: Protocol,
+}
+
+impl Signal {
+    /// Where it goes; none if it is not exported.
+    ///
+    /// # Errors
+    /// What is wrong with the variables, for the log.
+    fn target(self, environment: Environment<'_>, ours: &[Endpoint]) -> Result<Option<Target>, String> {
+        let Self { name, path } = self;
+        let own = |rest: &str| environment(&format!("OTEL_EXPORTER_OTLP_{name}_{rest}"));
+        let exporter = environment(&format!("OTEL_{name}_EXPORTER"));
+        let base = environment("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let is_on = match exporter.as_deref() {
+            Some("none") => false,
+            Some("otlp") => true,
+            Some(other) => return Err(format!("OTEL_{name}_EXPORTER={other}: expected `otlp` or `none`")),
+            None => own("ENDPOINT").is_some() || base.is_some(),
+        };
+        if !is_on {
+            return Ok(None);
+        }
+        let given = own("PROTOCOL").or_else(|| environment("OTEL_EXPORTER_OTLP_PROTOCOL"));
+        let (protocol, default) = match given.as_deref() {
+            Some("grpc") => (Protocol::Grpc, "http://localhost:4317"),
+            None | Some("http/protobuf") => (Protocol::HttpBinary, "http://localhost:4318"),
+            Some(other) => {
+                let expected = "expected `grpc` or `http/protobuf`";
+                return Err(format!(
+                    "OTEL_EXPORTER_OTLP_PROTOCOL={other}: {expected}; {name} are not exported"
+                ));
+            }
+        };
+        let of_base = |base: &str| match protocol {
+            Protocol::Grpc => base.to_owned(),
+            _ => format!("{}{path}", base.trim_end_matches('/')),
+        };
+        let url = own("ENDPOINT").unwrap_or_else(|| of_base(base.as_deref().unwrap_or(default)));
+        let Ok(parsed) = url.parse::<Uri>() else {
+            return Err(format!("{url} is no URL; {name} are not exported"));
+        };
+        if ours.iter().any(|endpoint| is_same(&parsed, endpoint)) {
+            let why = "is a port of this server, and each export would make spans for the next";
+            return Err(format!("{url} {why}; {name} are not exported"));
+        }
+        Ok(Some(Target { url, protocol }))
+    }
+}
+
+/// Whether a URL leads to a port that we listen on: the same port, on this machine.
+fn is_same(url: &Uri, endpoint: &Endpoint) -> bool {
+    let is_here =
+        |host: &str| ["localhost", "127.0.0.1", "[::1]", "::1", "0.0.0.0", "[::]", "::"].contains(&host);
+    let host = url.host().unwrap_or_default();
+    url.port_u16() == Some(endpoint.port) && (host == endpoint.host || is_here(host))
+}
+
+/// Builds an exporter of a signal; returns the error of what cannot be built.
+macro_rules! exporter {
+    ($signal:ident, $target:expr, $environment:expr) => {
+        match $target.protocol {
+            Protocol::Grpc => $signal::builder().with_tonic().with_endpoint($target.url).build()?,
+            _ => {
+                let http = $signal::builder().with_http().with_http_client(Transport::new($environment)?);
+                http.with_endpoint($target.url).build()?
+            }
+        }
+    };
+}
+
+/// The exporters of this process.
+#[derive(Debug, Default)]
+pub struct Exporters {
+    spans: Option<SdkTracerProvider>,
+    logs: Option<SdkLoggerProvider>,
+    metrics: Option<(MetricExporter, Resource)>,
+    meters: Option<SdkMeterProvider>,
+}
+
+impl Exporters {
+    /// Those that the environment asks for, and what is wrong with it.
+    pub(super) fn new(settings: &Settings, environment: Environment<'_>) -> (Self, Vec<String>) {
+        if environment("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return (Self::default(), Vec::new());
+        }
+        let receivers = &settings.receivers;
+        let grpc = receivers.grpc.iter().map(|grpc| grpc.endpoint.clone());
+        let ours: Vec<_> = grpc.chain(receivers.http.iter().map(|http| http.endpoint.clone())).collect();
+        let mut problems = Vec::new();
+        let mut target = |signal: Signal| {
+            signal.target(environment, &ours).unwrap_or_else(|problem| {
+                problems.push(problem);
+                None
+            })
+        };
+        let [spans, logs, metrics] = [target(TRACES), target(LOGS), target(METRICS)];
+        let resource = resource(environment);
+        let mut exporters = Self::default();
+        let build = || -> Result<(), ExporterBuildError> {
+            if let Some(target) = spans {
+                let provider = SdkTracerProvider::builder().with_batch_exporter(exporter!(
+                    SpanExporter,
+                    target,
+                    environment
+                ));
+                exporters.spans = Some(provider.with_resource(resource.clone()).build());
+            }
+            if let Some(target) = logs {
+                let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter!(
+                    LogExporter,
+                    target,
+                    environment
+                ));
+                exporters.logs = Some(provider.with_resource(resource.clone()).build());
+            }
+            if let Some(target) = metrics {
+                exporters.metrics = Some((exporter!(MetricExporter, target, environment), resource.clone()));
+            }
+            Ok(())
+        };
+        if let Err(error) = build() {
+            problems.push(format!("our own telemetry is not exported: {error}"));
+        }
+        (exporters, problems)
+    }
+
+    pub(super) fn tracer(&self) -> Option<SdkTracer> {
+        self.spans.as_ref().map(|provider| provider.tracer("spantally"))
+    }
+
+    pub(super) fn log_bridge(&self) -> Option<OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>> {
+        self.logs.as_ref().map(OpenTelemetryTracingBridge::new)
+    }
+
+    /// Begins to export the metrics of a server, if they are to be.
+    /// `page` writes them as Prometheus text.
+    pub fn export_metrics(&mut self, page: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+        if let Some((exporter, resource)) = self.metrics.take() {
+            self.meters = Some(metrics::provider(exporter, resource, Box::new(page)));
+        }
+    }
+
+    /// Sends what is left, for a few seconds at most.
+    pub async fn shutdown(self) {
+        let shutdown = tokio::task::spawn_blocking(move || {
+            let spans = self.spans.map(|spans| spans.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
+            let meters = self.meters.map(|meters| meters.shutdown());
+            let logs = self.logs.map(|logs| logs.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
+            [spans, meters, logs].into_iter().flatten().filter_map(Result::err).count()
+        });
+        let failed = tokio::time::timeout(3 * SHUTDOWN_TIMEOUT, shutdown).await;
+        if !matches!(failed, Ok(Ok(0))) {
+            tracing::warn!("the last of our own telemetry could not be exported");
+        }
+    }
+}
+
+/// Who we are. What the environment says wins.
+fn resource(environment: Environment<'_>) -> Resource {
+    let names = environment("OTEL_SERVICE_NAME").is_some()
+        || environment("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| text.contains("service.name="));
+    let builder =
+        if names { Resource::builder() } else { Resource::builder().with_service_name("spantally") };
+    builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(signal: Signal, variables: &[(&str, &str)]) -> Result<Option<Target>, String> {
+        let environment = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        signal.target(&environment, &[Endpoint::loopback(4317), Endpoint::loopback(4318)])
+    }
+
+    #[test]
+    fn a_signal_goes_where_the_standard_variables_say() {
+        let to = |url: &str, protocol| Ok(Some(Target { url: url.to_owned(), protocol }));
+        let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/");
+        assert_eq!(target(TRACES, &[]), Ok(None), "nothing is exported unless asked for");
+        assert_eq!(target(TRACES, &[base]), to("http://c:4318/v1/traces", Protocol::HttpBinary));
+        assert_eq!(target(LOGS, &[base]), to("http://c:4318/v1/logs", Protocol::HttpBinary));
+        assert_eq!(target(METRICS, &[base, ("OTEL_METRICS_EXPORTER", "none")]), Ok(None));
+        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        assert_eq!(target(TRACES, &[base, grpc]), to("http://c:4318/", Protocol::Grpc));
+        let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://t/x");
+        assert_eq!(target(TRACES, &[base, own]), to("https://t/x", Protocol::HttpBinary));
+        for (name, value, said) in [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf"),
+            ("OTEL_TRACES_EXPORTER", "zipkin", "expected `otlp`"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "a b", "no URL"),
+        ] {
+            let error = target(TRACES, &[base, (name, value)]).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_exported_to_ourselves() {
+        for url in ["http://localhost:4318", "http://127.0.0.1:4317", "http://[::1]:4318"] {
+            let error = target(TRACES, &[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err();
+            assert!(error.contains("port of this server"), "{error}");
+        }
+        assert!(
+            target(TRACES, &[("OTEL_TRACES_EXPORTER", "otlp")]).is_err(),
+            "the SDK's default is a port of ours"
+        );
+        let elsewhere = target(TRACES, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:14318")]);
+        assert!(elsewhere.unwrap().is_some());
+    }
+}
