@@ -74,6 +74,7 @@ fn essence(line: &str) -> Value {
         for join in attempt["joins"].as_array_mut().unwrap() {
             join["confidence"] = Value::Null;
             join["margin"] = Value::Null;
+            join["instead"] = Value::Null;
         }
     }
     job

@@ -78,7 +78,8 @@ fn the_oracle_sees_a_missing_retry() {
     assert_ne!(naive::jobs(&scenario), before);
 }
 
-/// The spans of a workload in any order, some of them again, in batches of any size, with time passing between.
+/// The spans of a workload in any order, some of them again, in batches of any size, with time passing
+/// between.
 fn arrivals(scenario: &Scenario, seed: u64) -> Vec<Arrival<'_>> {
     let mut random = Random::new(seed);
     let mut spans: Vec<&Span> = scenario.spans().collect();

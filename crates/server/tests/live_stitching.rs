@@ -26,7 +26,8 @@ const HASTE: u32 = 30;
 fn export(address: SocketAddr, body: &[u8]) {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!(
-        "POST /v1/traces HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/traces HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/x-protobuf\r\n\
+         Content-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

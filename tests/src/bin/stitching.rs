@@ -11,7 +11,8 @@ use spantally_tests::traffic::variant::VARIANTS;
 
 const USAGE: &str = "usage: stitching report             all that is measured: docs/stitching-measured.md
        stitching misses [PART]      jobs that are not found exactly, of the captures and changed captures whose name has PART
-       stitching show NAME JOB      the found jobs that hold calls of a true one, of a capture, or `CAPTURE, CHANGE`";
+       stitching show NAME JOB      the found jobs that hold calls of a true one;
+                                    NAME is a capture, or `CAPTURE, CHANGE`";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool answers on its streams")]
 fn main() -> ExitCode {

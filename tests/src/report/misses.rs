@@ -165,7 +165,8 @@ fn missing(owners: &Owners<'_>, intent: &str, touched: &[&Job]) -> String {
 /// Misses as a table, a line each.
 pub fn table(misses: &[Miss<'_>]) -> String {
     let mut text = String::from(
-        "| job | played | provider, who waits | where its calls are | why it is open |\n|---|---|---|---|---|\n",
+        "| job | played | provider, who waits | where its calls are | why it is open |\n\
+         |---|---|---|---|---|\n",
     );
     for miss in misses {
         let Intent { intent, scenario, op, wait, .. } = miss.intent;
@@ -176,7 +177,8 @@ pub fn table(misses: &[Miss<'_>]) -> String {
     text
 }
 
-/// The found jobs that hold calls of a true job: each call with its time and the job that it is of, each join.
+/// The found jobs that hold calls of a true job: each call with its time and the job that it is of, and each
+/// join.
 pub fn show(truth: &Truth, jobs: &[&Job], intent: &str) -> String {
     let owners = Owners::new(truth);
     let touching = jobs.iter().filter(|job| calls(job).any(|call| owners.of(call.span) == Some(intent)));

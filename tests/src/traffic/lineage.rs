@@ -12,8 +12,8 @@ use super::{Traffic, hex, scramble};
 use crate::truth::{self, Role};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
-/// Plain HTTP spans: each a trace of its own, and no span above any. What the handler of a delivery asks stays
-/// below the delivery, as in every capture of such spans.
+/// Plain HTTP spans: each a trace of its own, and no span above any. What the handler of a delivery asks
+/// stays below the delivery, as in every capture of such spans.
 pub(super) fn bare(mut traffic: Traffic) -> Traffic {
     let labels = traffic.labels();
     let hook = |span: &Span| labels.get(&hex(&span.span_id)).is_some_and(|label| label.role == Role::Webhook);

@@ -189,7 +189,8 @@ fn next_wait(gap: f64, previous: f64, stays: f64) -> f64 {
     (1.0 - stays) * double + stays * lognormal(gap, previous.ln(), 0.2)
 }
 
-/// The share of further waits that are as long as the one before, as found in the last round: rare until seen.
+/// The share of further waits that are as long as the one before, as found in the last round: rare until
+/// seen.
 fn share_that_stays(pool: &Pool<'_>, pairs: &[assign::Pair], before: &BTreeMap<usize, f64>) -> f64 {
     let (mut stays, mut doubles) = (0.05, 2.0);
     for pair in pairs {

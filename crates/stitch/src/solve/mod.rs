@@ -98,7 +98,8 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
 /// Step 5, with the fallback polls of step 4 between a first and a second run.
 fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     let open = open(pool, solution);
-    // Deliveries that were refused to the last may name their submit, and not the task that was then asked for.
+    // Deliveries that were refused to the last may name their submit, and not the task that was then asked
+    // for.
     let dead = || solution.groups.iter().any(|group| group.task.is_none() && group.is_dead(pool));
     let pairs = !open.shots.is_empty() && !(open.tasks.is_empty() && open.groups.is_empty());
     if !pairs && (open.tasks.is_empty() || !dead()) {
