@@ -18,7 +18,7 @@ use spantally_tests::score::found::parse_jobs;
 use spantally_tests::score::{Score, score};
 use spantally_tests::truth::read_truth;
 
-use self::support::{PATIENCE, Server};
+use self::support::{PATIENCE, Server, free_address};
 
 /// Recorded milliseconds in one millisecond of the test.
 const HASTE: u32 = 30;

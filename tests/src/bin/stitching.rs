@@ -10,8 +10,9 @@ use spantally_tests::traffic::Traffic;
 use spantally_tests::traffic::variant::VARIANTS;
 
 const USAGE: &str = "usage: stitching report             all that is measured: docs/stitching-measured.md
-       stitching misses [PART]      jobs not found exactly, of captures and changed ones whose name has PART
-       stitching show NAME JOB      found jobs with calls of a true one, of a capture or `CAPTURE, CHANGE`";
+       stitching misses [PART]      jobs that are not found exactly, of the captures and changed captures whose name has PART
+       stitching show NAME JOB      the found jobs that hold calls of a true one;
+                                    NAME is a capture, or `CAPTURE, CHANGE`";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool answers on its streams")]
 fn main() -> ExitCode {

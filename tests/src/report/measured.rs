@@ -38,7 +38,7 @@ the job document. A margin is how much worse the best assignment without the joi
 ";
 
 const CHANGED_CALIBRATION: &str = "
-The same over all changed captures below, on which nothing was chosen:
+The same over all changed captures below. The waits that retries and redeliveries may have were widened after looking at them:
 
 ";
 

@@ -177,7 +177,7 @@ pub fn table(misses: &[Miss<'_>]) -> String {
     text
 }
 
-/// The found jobs that hold calls of a true job: each call with its time and the job that it is of, each
+/// The found jobs that hold calls of a true job: each call with its time and the job that it is of, and each
 /// join.
 pub fn show(truth: &Truth, jobs: &[&Job], intent: &str) -> String {
     let owners = Owners::new(truth);

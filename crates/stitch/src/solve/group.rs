@@ -63,7 +63,7 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
     tie_names(pool, &mut drafts, &mut jobs);
     tie_sessions(pool, &mut drafts, &mut jobs);
     download::attach(pool, &mut drafts);
-    collect(pool, retry_joins(pool, solution, &resubmitted), drafts, &mut jobs)
+    collect(pool, &retry_joins(pool, solution, &resubmitted), drafts, &mut jobs)
 }
 
 fn tie_attempts(pool: &Pool<'_>, solution: &Solution, units: &Units, attempts: &mut Union) {
@@ -311,7 +311,7 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
 
 fn collect<'a>(
     pool: &Pool<'a>,
-    retried: BTreeMap<usize, Join>,
+    retried: &BTreeMap<usize, Join>,
     drafts: BTreeMap<usize, AttemptDraft<'a>>,
     jobs: &mut Union,
 ) -> Vec<JobDraft<'a>> {

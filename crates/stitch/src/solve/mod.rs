@@ -101,8 +101,8 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     // Deliveries that were refused to the last may name their submit, and not the task that was then asked
     // for.
     let dead = || solution.groups.iter().any(|group| group.task.is_none() && group.is_dead(pool));
-    let pairs = !open.shots.is_empty() && !(open.tasks.is_empty() && open.groups.is_empty());
-    if !pairs && (open.tasks.is_empty() || !dead()) {
+    let pairs = !(open.shots.is_empty() || open.tasks.is_empty() && open.groups.is_empty());
+    if !(pairs || !open.tasks.is_empty() && dead()) {
         return;
     }
     if let ([shot], [task], []) = (&*open.shots, &*open.tasks, &*open.groups)
