@@ -10,12 +10,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
 use prost::Message;
-use spantally_providers::{SpanKind, SpanStatus, Value};
+use spantally_providers::{Attributes, SpanKind, SpanStatus, Value};
 use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
-use crate::decode::{
-    AttributeKeys, Attributes, DecodeError, RejectReason, ResourceView, SpanView, Visitor, read,
-};
+use crate::decode::{AttributeKeys, DecodeError, RejectReason, ResourceView, SpanView, Visitor, read};
 
 const WANTED: [&str; 3] = ["service.name", "url.full", "n"];
 
