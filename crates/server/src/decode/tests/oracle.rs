@@ -1,5 +1,6 @@
-//! prost as the oracle: requests with fields in any order, repeated, split, unknown and grouped, with padded
-//! varints, and the same with bytes changed. Both accept with equal values, or both refuse.
+//! prost as the oracle: generated requests with fields in any order, repeated, split, unknown and grouped,
+//! with padded varints, and the same with bytes changed. Either both accept with equal values, or both
+//! refuse.
 //!
 //! Where we may accept more is stated in [`may_differ`], and nowhere else.
 
@@ -9,11 +10,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
 use prost::Message;
-use spantally_providers::{SpanKind, SpanStatus, Value};
+use spantally_providers::{Attributes, SpanKind, SpanStatus, Value};
 use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
-use crate::decode::{AttributeKeys, Attributes, DecodeError, RejectReason};
-use crate::decode::{ResourceView, SpanView, Visitor, read};
+use crate::decode::{AttributeKeys, DecodeError, RejectReason, ResourceView, SpanView, Visitor, read};
 
 const WANTED: [&str; 3] = ["service.name", "url.full", "n"];
 
