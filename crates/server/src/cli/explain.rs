@@ -41,11 +41,11 @@ fn id(text: &str) -> Result<String, String> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some((trace, span)) = id.split_once(':') {
         let is_span = trace.len() == ID_DIGITS && span.len() == SPAN_DIGITS && is_hex(trace) && is_hex(span);
-        return match is_span {
-            true => Ok(id),
-            false => Err(format!(
-                "expected a span as {ID_DIGITS} digits of its trace, `:`, and {SPAN_DIGITS} of its own"
-            )),
+        let wrong = "digits of its trace, `:`, and";
+        return if is_span {
+            Ok(id)
+        } else {
+            Err(format!("expected a span as {ID_DIGITS} {wrong} {SPAN_DIGITS} of its own"))
         };
     }
     let is_hex = is_hex(&id);

@@ -151,12 +151,11 @@ impl Books {
         self.observe(&job, &observations, now);
         let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
         let mut filled = Vec::with_capacity(256);
-        match form.filter(|_| parts(&job, &mut filled)) {
-            Some(form) => row.detail = Detail::Filled { form, parts: filled },
-            None => {
-                row.detail = whole(&job, &bill, 1);
-                row.booked = save_entries(&entries, &self.registry);
-            }
+        if let Some(form) = form.filter(|_| parts(&job, &mut filled)) {
+            row.detail = Detail::Filled { form, parts: filled };
+        } else {
+            row.detail = whole(&job, &bill, 1);
+            row.booked = save_entries(&entries, &self.registry);
         }
         self.rows.push(row);
         let (started_at, names) = (job.started_at, names_of(&job));

@@ -79,13 +79,11 @@ struct Traces(SmallVec<[TraceId; 4]>);
 impl Traces {
     /// The place of a trace, and whether it is new.
     fn place(&mut self, trace: TraceId) -> (usize, bool) {
-        match self.0.iter().position(|&known| known == trace) {
-            Some(place) => (place, false),
-            None => {
-                self.0.push(trace);
-                (self.0.len() - 1, true)
-            }
+        if let Some(place) = self.0.iter().position(|&known| known == trace) {
+            return (place, false);
         }
+        self.0.push(trace);
+        (self.0.len() - 1, true)
     }
 }
 
@@ -236,7 +234,9 @@ impl Content<'_> {
 
     fn list<T>(&mut self, values: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.number(values.len());
-        values.iter().for_each(|value| write(self, value));
+        for value in values {
+            write(self, value);
+        }
     }
 
     /// Which spans share a trace.

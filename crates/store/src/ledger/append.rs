@@ -193,10 +193,8 @@ fn charges_text(connection: &Connection, charges: &[ChargeRow], rows: &mut Rows)
         let _ = write!(text, "{separator}[{kind},{attempt},\"{quantity}\",\"{cost_expected}\"");
         for bound in [cost_min, cost_max] {
             // 1.0 and 1 are equal and not the same text.
-            let _ = match bound == cost_expected && bound.scale() == cost_expected.scale() {
-                true => write!(text, ",null"),
-                false => write!(text, ",\"{bound}\""),
-            };
+            let is_same = bound == cost_expected && bound.scale() == cost_expected.scale();
+            let _ = if is_same { write!(text, ",null") } else { write!(text, ",\"{bound}\"") };
         }
         text.push(']');
     }

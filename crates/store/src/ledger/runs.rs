@@ -52,7 +52,7 @@ impl GrowingRun {
         if run_of(row + 1) == run_of(row) {
             return Ok(());
         }
-        let place = |row: i64| (row & ((1 << RUN_BITS) - 1)) as u16;
+        let place = |row: i64| (row.cast_unsigned() & ((1 << RUN_BITS) - 1)) as u16;
         let mut entries: Vec<[u8; ENTRY_BYTES]> =
             self.jobs.drain().map(|(id, (row, _))| entry(id, place(row))).collect();
         entries.sort_unstable();
