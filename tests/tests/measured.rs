@@ -21,8 +21,8 @@ fn hold(what: &str, calibration: &Calibration, classes: [(Confidence, f64); 4]) 
 
 #[test]
 fn the_page_shows_what_is_measured_and_joins_are_as_sure_as_they_say() {
-    let measured = measured().unwrap();
     use Confidence::{Exact, Guess, Likely, Strong};
+    let measured = measured().unwrap();
     hold("captures", &measured.recorded, [(Exact, 1.0), (Strong, 0.99), (Likely, 0.9), (Guess, 0.5)]);
     hold(
         "changed captures",

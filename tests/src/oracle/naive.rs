@@ -181,12 +181,15 @@ fn wishes(attempts: &mut [Attempt<'_>]) {
 /// What one call tells of the end.
 fn ended(request: &Request<'_>) -> Option<&'static str> {
     let word = attribute(request.span, "spantally.task.status").map(str::to_lowercase);
-    match (word.as_deref(), request.does, request.span.answer) {
-        (Some("succeeded" | "ok"), ..) => Some("succeeded"),
-        (Some("failed" | "error"), ..) => Some("failed"),
-        (_, Does::Result, Answer::Status(200)) => Some("succeeded"),
-        (_, Does::Result, Answer::Status(500)) => Some("failed"),
-        (_, Does::Cancel, Answer::Status(200..=299)) => Some("canceled"),
+    match word.as_deref() {
+        Some("succeeded" | "ok") => return Some("succeeded"),
+        Some("failed" | "error") => return Some("failed"),
+        _ => {}
+    }
+    match (request.does, request.span.answer) {
+        (Does::Result, Answer::Status(200)) => Some("succeeded"),
+        (Does::Result, Answer::Status(500)) => Some("failed"),
+        (Does::Cancel, Answer::Status(200..=299)) => Some("canceled"),
         _ => None,
     }
 }

@@ -124,7 +124,7 @@ impl Maker {
             let what = Subject::Http { method: "POST".into(), url: "/api/generations".into() };
             let took = plan.at + 2 * MILLI - at + 2 * MILLI;
             let mut request =
-                self.span(&plan, format!("r{number}"), at - 2 * MILLI, took, what, Answer::Status(200));
+                Self::span(&plan, format!("r{number}"), at - 2 * MILLI, took, what, Answer::Status(200));
             request.kind = Kind::Server;
             request.parent = None;
             self.scenario.steps.push(Step::Span(request));
@@ -155,7 +155,7 @@ impl Maker {
                 return;
             }
             Fate::GivenUp => {
-                for _ in 0..1 + self.random.below(3) {
+                for _ in 0..=self.random.below(3) {
                     self.submit(plan, Answer::Status(429), None);
                     plan.at += self.random.below(100) * MILLI + 400 * MILLI;
                 }
@@ -191,7 +191,7 @@ impl Maker {
         let drawn = self.random.below(12) as usize;
         let Some(&answer) = answers.get(drawn) else { return };
         let mut wait = 380 * MILLI + self.random.below(80) * MILLI;
-        for _ in 0..1 + self.random.below(2) {
+        for _ in 0..=self.random.below(2) {
             self.submit(plan, answer, None);
             plan.at += wait;
             wait *= 2;
@@ -214,7 +214,7 @@ impl Maker {
         let took =
             if answer == Answer::Timeout { 8 * SECOND } else { (100 + self.random.below(200)) * MILLI };
         let what = Subject::Http { method: "POST".into(), url };
-        let mut span = self.span(plan, label, plan.at, took, what, answer);
+        let mut span = Self::span(plan, label, plan.at, took, what, answer);
         if let (Style::Named, Some(task)) = (plan.style, task) {
             span.attributes.push(("gen_ai.response.id".to_owned(), task.to_owned()));
         }
@@ -245,20 +245,20 @@ impl Maker {
         }
         match (fate, plan.provider) {
             (Fate::Canceled, "fal") => {
-                self.call(plan, 'c', "PUT", &format!("{base}/cancel"), 202, worker.as_deref(), None)
+                self.call(plan, 'c', "PUT", &format!("{base}/cancel"), 202, worker.as_deref(), None);
             }
             (Fate::Canceled, "runway") => self.call(plan, 'c', "DELETE", &base, 204, worker.as_deref(), None),
             (Fate::Canceled, _) => {
-                self.call(plan, 'c', "POST", &format!("{base}/cancel"), 200, worker.as_deref(), None)
+                self.call(plan, 'c', "POST", &format!("{base}/cancel"), 200, worker.as_deref(), None);
             }
             (Fate::Fails | Fate::FailsAndAgain, "fal") => {
-                self.call(plan, 'g', "GET", &base, 500, worker.as_deref(), None)
+                self.call(plan, 'g', "GET", &base, 500, worker.as_deref(), None);
             }
             (_, "fal") => {
                 plan.at += 3 * MILLI;
                 self.call(plan, 'g', "GET", &base, 200, worker.as_deref(), None);
                 if plan.style == Style::Request {
-                    let file = format!("https://v3.fal.media/files/{}.png", self.random.next());
+                    let file = format!("https://v3.fal.media/files/{}.png", self.random.draw());
                     self.call(plan, 'd', "GET", &file, 200, None, None);
                 }
             }
@@ -270,7 +270,7 @@ impl Maker {
     fn worker(&mut self, plan: &mut Plan) -> String {
         let label = format!("k{}", plan.number);
         let what = Subject::Named("worker.check".to_owned());
-        let mut span = self.span(plan, label.clone(), plan.at + MILLI, 60 * SECOND, what, Answer::Silent);
+        let mut span = Self::span(plan, label.clone(), plan.at + MILLI, 60 * SECOND, what, Answer::Silent);
         span.kind = Kind::Consumer;
         span.process = WORKER;
         span.parent = None;
@@ -295,11 +295,11 @@ impl Maker {
         let took = (8 + self.random.below(12)) * MILLI;
         plan.at += MILLI;
         let what = Subject::Http { method: method.to_owned(), url: url.to_owned() };
-        let mut span = self.span(plan, label, plan.at, took, what, Answer::Status(status));
+        let mut span = Self::span(plan, label, plan.at, took, what, Answer::Status(status));
         span.process = plan.poller;
         if let Some(below) = below {
             span.parent = Some(below.to_owned());
-            span.trace = below.to_owned();
+            below.clone_into(&mut span.trace);
         }
         if let Some(told) = told {
             span.attributes.push(("spantally.task.status".to_owned(), told.to_owned()));
@@ -317,7 +317,7 @@ impl Maker {
             let what = Subject::Http { method: "POST".to_owned(), url };
             let status = if delivery == refused { 200 } else { 503 };
             let label = plan.label('w');
-            let mut span = self.span(plan, label, plan.at, 5 * MILLI, what, Answer::Status(status));
+            let mut span = Self::span(plan, label, plan.at, 5 * MILLI, what, Answer::Status(status));
             span.kind = Kind::Server;
             if delivery == refused {
                 span.attributes.push(("spantally.task.status".to_owned(), "OK".to_owned()));
@@ -349,7 +349,7 @@ impl Maker {
         }));
     }
 
-    fn span(&self, plan: &Plan, label: String, start: u64, took: u64, what: Subject, answer: Answer) -> Span {
+    fn span(plan: &Plan, label: String, start: u64, took: u64, what: Subject, answer: Answer) -> Span {
         let own = format!("trace of {label}");
         Span {
             process: plan.process,

@@ -69,7 +69,7 @@ pub(super) fn old_names(mut traffic: Traffic) -> Traffic {
                 if client && !clients.contains(old) {
                     continue;
                 }
-                attribute.key = (*old).to_owned();
+                (*old).clone_into(&mut attribute.key);
                 if *old == "http.target"
                     && let (Some(query), Some(AnyValue { value: Some(Value::StringValue(path)) })) =
                         (&query, &mut attribute.value)
@@ -92,7 +92,7 @@ pub(super) fn other_network(mut traffic: Traffic) -> Traffic {
                 continue;
             };
             match (&*attribute.key, value) {
-                ("network.peer.address", Value::StringValue(address)) => *address = "198.51.100.7".to_owned(),
+                ("network.peer.address", Value::StringValue(address)) => "198.51.100.7".clone_into(address),
                 ("network.peer.port" | "server.port", Value::IntValue(port)) => *port = 443,
                 _ => {}
             }

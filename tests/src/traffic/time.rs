@@ -152,7 +152,7 @@ pub(super) fn late_polls(mut traffic: Traffic, mean_ms: f64) -> Traffic {
             continue;
         }
         let drawn = ((scramble(6, &span.span_id) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-        let late = (-drawn.ln() * mean_ms * 1e6) as u64;
+        let late = ((-drawn.ln() * mean_ms * 1e6) as i64).unsigned_abs();
         span.start_time_unix_nano += late;
         span.end_time_unix_nano += late;
     }
