@@ -24,9 +24,13 @@ fn restarted(ledger: &Ledger, journal: &[CommitMessage]) -> Core {
     core.restore(ledger).unwrap();
     let (old, new): (Vec<_>, Vec<_>) =
         journal.iter().cloned().partition(|message| message.seq <= ledger.applied());
-    old.into_iter().filter(|message| message.seq > ledger.done()).for_each(|message| core.rehydrate(message));
+    for message in old.into_iter().filter(|message| message.seq > ledger.done()) {
+        core.rehydrate(message);
+    }
     core.finish_rehydration();
-    new.into_iter().for_each(|message| core.apply(message));
+    for message in new {
+        core.apply(message);
+    }
     core
 }
 

@@ -124,9 +124,10 @@ fn a_form_filled_with_the_parts_of_any_alike_job_is_its_document() {
 
 #[test]
 fn what_shows_in_the_document_or_counts_is_in_the_content() {
+    type Change = (&'static str, fn(&mut Job));
     let (job, bill) = (job(0x10, "task-1", 3.5), bill(25));
     let same = content_of(&job, &bill);
-    let changes: Vec<(&str, fn(&mut Job))> = vec![
+    let changes: Vec<Change> = vec![
         ("tenant", |job| job.tenant = "a".into()),
         ("label", |job| job.labels = vec!["a".into()]),
         ("outcome", |job| job.outcome = Outcome::Partial),
