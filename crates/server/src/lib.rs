@@ -25,5 +25,6 @@ pub mod provider_files;
 pub mod receivers;
 pub mod record;
 pub mod replay;
+pub mod signals;
 pub mod telemetry;
 mod tls;

@@ -36,7 +36,10 @@ prepaid:
 
 /// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a
 /// budget's period: their queries must answer, not hold anything.
-const MAY_BE_EMPTY: [&str; 6] = [
+const MAY_BE_EMPTY: [&str; 9] = [
+    "Forwarded spans, per second",
+    "Forwarding queues",
+    "Forwarding destinations",
     "What changed, $currency",
     "Queue and refusals",
     "Revised and late jobs, per hour",

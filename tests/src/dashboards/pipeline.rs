@@ -20,6 +20,8 @@ pub fn dashboard() -> Dashboard {
             vec![Panel::row("From the socket to the disk")],
             intake(),
             disk(),
+            vec![Panel::row("To other backends")],
+            forwarding(),
             vec![Panel::row("Stitching, series and the process")],
             series(),
             process(),
@@ -228,6 +230,53 @@ fn disk() -> Vec<Panel> {
             &format!("{} * 60 > 0", rate("spantally_journal_drop_failures_total", "")),
             "room not given back, a minute",
         )
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
+    ]
+}
+
+/// Empty where nothing is forwarded.
+fn forwarding() -> Vec<Panel> {
+    let requests = format!("{} > 0", rate("spantally_forward_requests_total", "destination, result"));
+    vec![
+        Panel::time_series(
+            "Forwarded spans, per second",
+            "Does each backend get its spans? What a full queue left out is not queued.",
+            (8, 8),
+            false,
+        )
+        .range(&rate("spantally_forward_spans_total", "destination, outcome"), "{{destination}}: {{outcome}}")
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
+        Panel::time_series("Forwarding queues", "How much waits on disk, and how much may?", (8, 8), false)
+            .range(
+                &format!("max by (destination) ({})", gauge("spantally_forward_queue_bytes")),
+                "{{destination}}",
+            )
+            .range(
+                &format!("max by (destination) ({})", gauge("spantally_forward_queue_limit_bytes")),
+                "limit, {{destination}}",
+            )
+            .unit("bytes", 1)
+            .axis(0.0, 1024.0)
+            .legend("list", "bottom"),
+        Panel::time_series(
+            "Forwarding destinations",
+            "Does a backend take its spans (1), how late are they, and how do requests end?",
+            (8, 8),
+            false,
+        )
+        .range(
+            &format!("max by (destination) ({})", gauge("spantally_forward_up")),
+            "{{destination}} takes spans",
+        )
+        .range(
+            &format!("max by (destination) ({})", gauge("spantally_forward_delay_seconds")),
+            "seconds behind, {{destination}}",
+        )
+        .range(&requests, "requests a second, {{destination}}: {{result}}")
         .unit("locale", 1)
         .axis(0.0, 1.0)
         .legend("list", "bottom"),

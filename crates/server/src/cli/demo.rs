@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Exit, Failure, Outcome, runtime};
-use crate::app::{Addresses, App, Signals};
+use crate::app::{Addresses, App};
 use crate::clock;
 use crate::config::Config;
 use crate::demo::play::Pace;
 use crate::demo::show::{self, Plan, ShowError};
 use crate::demo::summary::Screen;
 use crate::demo::traffic::Settings;
+use crate::signals::Signals;
 use crate::telemetry;
 
 /// Start the server and send it realistic traffic: jobs with retries, time-outs, duplicates and failures.

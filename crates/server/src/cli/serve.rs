@@ -1,7 +1,8 @@
 //! `spantally serve`: the server, until it is told to stop.
 
 use super::{ConfigArgs, Exit, Failure, Outcome, runtime};
-use crate::app::{App, RunError, Signals};
+use crate::app::{App, RunError};
+use crate::signals::Signals;
 use crate::telemetry;
 
 /// Receive spans, keep the ledger, serve metrics and the API, until ctrl-c or SIGTERM.

@@ -76,6 +76,12 @@ impl Books {
             self.registry.zero(metric);
         }
         self.registry.show_settled_exposure(now);
+        // Nothing open is zero, and not nothing.
+        for set in self.registry.sets().of_jobs() {
+            for metric in [MetricId::OpenJobs, MetricId::OpenJobAge] {
+                self.registry.series(metric, set, &[], now);
+            }
+        }
         for (set, sum) in sums {
             let age = sum.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0) / 1_000_000);
             let jobs = self.registry.series(MetricId::OpenJobs, set, &[], now);

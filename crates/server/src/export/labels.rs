@@ -97,6 +97,11 @@ impl LabelSets {
         set
     }
 
+    /// Every set of labels that a job has or had.
+    pub fn of_jobs(&self) -> impl Iterator<Item = SetId> + use<> {
+        (SetId::OVERFLOW.0 + 1..self.texts.len() as u32).map(SetId)
+    }
+
     /// The rendered labels of a set, without braces.
     pub fn text(&self, set: SetId) -> &str {
         &self.texts[set.0 as usize]

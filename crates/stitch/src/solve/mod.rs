@@ -180,11 +180,14 @@ pub(crate) fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
     }
 }
 
-/// Which shots something follows: a task, a delivery, a retry.
+/// Which shots something follows: a call that asks for their task, a delivery, a retry. That a submit names
+/// the task that it made is no follower: nobody may ever have asked for it.
 fn followed(pool: &Pool<'_>, solution: &Solution) -> Vec<bool> {
+    let asked = |task: usize| pool.tasks[task].first().is_some();
     let mut followed: Vec<bool> =
-        pool.shots.iter().map(|shot| shot.task.is_some() || !shot.is_async()).collect();
-    for bound in solution.task_shot.iter().chain(&solution.group_shot).flatten() {
+        pool.shots.iter().map(|shot| !shot.is_async() || shot.task.is_some_and(asked)).collect();
+    let bound = solution.task_shot.iter().enumerate().filter(|(task, _)| asked(*task));
+    for bound in bound.map(|(_, bound)| bound).chain(&solution.group_shot).flatten() {
         followed[bound.shot] = true;
     }
     for retry in &solution.retries {

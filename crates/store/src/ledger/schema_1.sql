@@ -122,6 +122,7 @@ SELECT job.id, job.job_id, job.revision, kind.state, kind.tenant, kind.service, 
        kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason, job.attempts,
        job.started_at, job.ended_at, job.settled_at, job.digest, job.replaces,
        CASE WHEN job.form IS NULL THEN CAST(job.parts AS TEXT) ELSE (
+           -- Pieces come in the order of the array; to say so inside the aggregate takes SQLite 3.44.
            SELECT group_concat(
                CASE
                    WHEN piece.type = 'text' THEN piece.value
@@ -131,7 +132,7 @@ SELECT job.id, job.job_id, job.revision, kind.state, kind.tenant, kind.service, 
                    WHEN piece.value = 2 THEN strftime('%Y-%m-%dT%H:%M:%S', job.ended_at / 1000000000, 'unixepoch')
                        || printf('.%03dZ', job.ended_at / 1000000 % 1000)
                    ELSE CAST(job.parts AS TEXT) ->> (piece.value - 3)
-               END, '' ORDER BY piece.key)
+               END, '')
            FROM json_each(form.pieces) AS piece)
        END AS detail,
        ifnull(job.charges, form.charges) AS charges, ifnull(job.booked, form.booked) AS booked

@@ -1,0 +1,41 @@
+//! The signals that stop a server: the first one gently, the second one at once.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::RunError;
+
+/// Ctrl-c and SIGTERM, caught from the moment this is made.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches the signals from now on.
+    pub fn catch() -> Result<Self, RunError> {
+        let failed = || RunError::system("cannot catch signals");
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed())?,
+            terminate: signal(SignalKind::terminate()).map_err(failed())?,
+        })
+    }
+
+    /// Waits for the first one. From then on a second one ends the process at once.
+    pub async fn first(mut self) {
+        let name = self.next().await.0;
+        tracing::info!(signal = name, "stopping; a second signal ends the process at once");
+        tokio::spawn(async move {
+            let (name, number) = self.next().await;
+            tracing::warn!(signal = name, "ended at once; what was acknowledged is in the journal");
+            std::process::exit(128 + number);
+        });
+    }
+
+    async fn next(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
+        }
+    }
+}
