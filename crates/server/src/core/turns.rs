@@ -27,6 +27,8 @@ pub(super) struct Turn {
     pub(super) applied: Seq,
     /// When it was made.
     pub(super) at: UnixNanos,
+    /// What time it was for the core when the turn's rows came: that of the turn before.
+    arrival: UnixNanos,
     /// The next creation number of each shard.
     pub(super) marks: Vec<u64>,
     /// Spans of its rows.
@@ -45,6 +47,8 @@ pub(super) struct Turns {
     total_spans: u64,
     done: Seq,
     looked: UnixNanos,
+    /// When the last turn was made, also one that applied nothing.
+    turned: UnixNanos,
 }
 
 impl Turns {
@@ -61,14 +65,15 @@ impl Turns {
 
     /// Makes a turn of what was applied since the last one; none if nothing was.
     pub(super) fn make(&mut self, applied: Seq, at: UnixNanos, marks: Vec<u64>) -> Option<TurnRow> {
+        let arrival = std::mem::replace(&mut self.turned, at);
         if self.kept.back().map_or(self.done, |last| last.applied) >= applied {
             return None;
         }
         let spans = std::mem::take(&mut self.applied_spans);
         self.spans += spans;
-        let numbers = std::iter::once(spans).chain(marks.iter().copied());
+        let numbers = [spans, arrival.0].into_iter().chain(marks.iter().copied());
         let mark = numbers.flat_map(u64::to_le_bytes).collect();
-        self.kept.push_back(Turn { applied, at, marks, spans });
+        self.kept.push_back(Turn { applied, at, arrival, marks, spans });
         Some(TurnRow { applied, unix_nanos: at.0, mark })
     }
 
@@ -78,18 +83,20 @@ impl Turns {
         for row in rows {
             let (numbers, rest) = row.mark.as_chunks::<8>();
             let mut numbers = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes));
-            let Some(spans) = numbers.next().filter(|_| rest.is_empty()) else { return false };
+            let (Some(spans), Some(arrival), []) = (numbers.next(), numbers.next(), rest) else {
+                return false;
+            };
             self.spans += spans;
-            let at = UnixNanos(row.unix_nanos);
-            self.kept.push_back(Turn { applied: row.applied, at, marks: numbers.collect(), spans });
+            let (at, arrival) = (UnixNanos(row.unix_nanos), UnixNanos(arrival));
+            self.kept.push_back(Turn { applied: row.applied, at, arrival, marks: numbers.collect(), spans });
         }
         true
     }
 
-    /// The moment at which the rows up to a position were applied: that of the turn before theirs.
+    /// What time it was for the core when a row that some turn includes came.
     pub(super) fn arrival(&self, seq: Seq) -> UnixNanos {
-        let later = self.kept.partition_point(|turn| turn.applied < seq);
-        later.checked_sub(1).map(|before| self.kept[before].at).unwrap_or_default()
+        let turn = self.kept.partition_point(|turn| turn.applied < seq);
+        self.kept.get(turn).map_or(self.turned, |turn| turn.arrival)
     }
 
     /// Everything up to here is not needed.
@@ -127,6 +134,7 @@ mod tests {
     fn made() -> (Turns, Vec<TurnRow>) {
         let mut turns = Turns::default();
         let mut rows = Vec::new();
+        assert_eq!(turns.make(Seq(0), at(2), vec![0]), None, "the first turn of a process");
         for turn in 1..=4 {
             turns.note(100);
             rows.extend(turns.make(Seq(turn * 10), at(turn * 10), vec![turn * 7]));
@@ -141,7 +149,7 @@ mod tests {
         let mut again = Turns::default();
         assert!(again.restore(Seq(0), &rows));
         for turns in [turns, again] {
-            for (seq, minute) in [(1, 0), (10, 0), (11, 10), (20, 10), (40, 30), (41, 40)] {
+            for (seq, minute) in [(1, 2), (10, 2), (11, 11), (20, 11), (40, 31)] {
                 assert_eq!(turns.arrival(Seq(seq)), at(minute), "{seq}");
             }
         }
