@@ -1,7 +1,6 @@
 //! The ledger is opened by a tool that is not ours, while the server has it open: the queries of
 //! `docs/ledger.md`, by the `sqlite3` of the system. It is older than the SQLite in this crate, and a view
-//! that
-//! it cannot read would keep it from opening the file at all.
+//! that it cannot read would keep it from opening the file at all.
 
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
