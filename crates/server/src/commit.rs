@@ -16,8 +16,9 @@
 //! returns by itself when space does. The senders send again; what was on disk after all is told apart by
 //! span identity.
 //!
-//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`]; the thread
-//! drops the journal up to there, one slice after each group and all of it when idle.
+//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`] with the
+//! position up to which nothing is needed any more; the thread drops the journal up to there, one slice
+//! after each group and all of it when idle.
 //!
 //! **Start and end.** [`replay`] gives the core what it has not applied, before the thread starts.
 //! [`Committer::stop`] refuses what is new, commits what waits, and gives the journal back.
@@ -210,8 +211,8 @@ impl CommitHandle {
         sent.map(|()| Acknowledgement { receiver, shared: self.shared.clone() })
     }
 
-    /// Says that a checkpoint which includes everything up to a position is durable: the journal up to
-    /// there may go.
+    /// Says that a checkpoint is durable with which nothing up to a position is needed any more: the journal
+    /// up to there may go.
     pub fn applied(&self, seq: Seq) {
         self.shared.applied.fetch_max(seq.0, Ordering::AcqRel);
         // A full queue wakes the thread as well, and a thread that has ended has nothing to drop.

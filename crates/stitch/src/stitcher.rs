@@ -243,6 +243,11 @@ impl Stitcher {
         }
     }
 
+    /// Takes back [`Self::restore_published`], for a job whose evidence did not come back with it.
+    pub fn forget_published(&mut self, id: JobId) {
+        self.published.remove(&id);
+    }
+
     /// Tells what had been published before a restart, so that it is told again only if it changed.
     pub fn restore_published(&mut self, id: JobId, revision: u32, digest: u64) {
         self.published.insert(id, Published { revision, digest });

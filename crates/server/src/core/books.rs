@@ -262,8 +262,9 @@ impl Books {
     }
 
     /// Forgets jobs past the retention of which the stitcher knows nothing any more: superseded ones, and
-    /// those of an earlier process that was forgetting them when it ended.
-    pub(super) fn forget_old(&mut self, now: UnixNanos, is_alive: impl Fn(JobId) -> bool) {
+    /// those of an earlier process that was forgetting them when it ended. Tells which.
+    pub(super) fn forget_old(&mut self, now: UnixNanos, is_alive: impl Fn(JobId) -> bool) -> Vec<JobId> {
+        let mut forgotten = Vec::new();
         while let Some(&(due, id)) = self.watched.front()
             && due <= now
         {
@@ -275,10 +276,12 @@ impl Books {
                 self.watched.push_back((end, id));
             } else if !is_alive(id) {
                 self.forget(id);
+                forgotten.push(id);
             } else if known.is_superseded {
                 self.watch(id, now);
             }
         }
+        forgotten
     }
 
     /// The newest revision of a job; 0 if it was never published, or is forgotten.

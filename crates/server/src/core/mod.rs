@@ -200,7 +200,10 @@ impl Core {
             book(&mut self.books, changes, self.now, &mut settled);
         }
         let shards = &self.shards;
-        self.books.forget_old(self.now, |id| shards.iter().any(|shard| shard.knows(id)));
+        let forgotten = self.books.forget_old(self.now, |id| shards.iter().any(|shard| shard.knows(id)));
+        for id in forgotten {
+            self.shards.iter_mut().for_each(|shard| shard.forget_published(id));
+        }
         (settled, any)
     }
 

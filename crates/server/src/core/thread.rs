@@ -114,7 +114,10 @@ impl Archive for LedgerReader {
     }
 
     fn read(&self, id: JobId) -> Option<Published> {
-        self.published(id.0).ok().flatten()
+        self.published(id.0).unwrap_or_else(|error| {
+            tracing::error!(job = %id, %error, "a job cannot be revised: what it added cannot be read");
+            None
+        })
     }
 
     fn is_ledger(&self) -> bool {
