@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use crate::call::{Accepted, Client};
 use crate::frame::FrameKind;
-use crate::id::UnixNanos;
+use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
-use crate::solve::habit::{Habits, Sample, WINDOW_SECONDS, median};
+use crate::solve::habit::{Cadence, Habits, Sample, WINDOW_SECONDS};
 use crate::solve::hint::{self, Kinship};
 use crate::solve::hooks::{HookGroup, callback_value};
 use crate::solve::pool::{Pool, Shot, call_of};
@@ -25,6 +25,8 @@ const ROUNDS: usize = 4;
 const MAX_CANDIDATES: usize = 64;
 /// Most submits gone through to find them.
 const MAX_LOOKED_AT: usize = 4096;
+/// Most tasks and deliveries from which habits are learned: more of them teach nothing new.
+const MAX_LESSON: usize = 2048;
 /// A request that takes longer than this waits for its result (`Prefer: wait`).
 const BLOCKING_SECONDS: f64 = 1.0;
 
@@ -36,7 +38,7 @@ pub(crate) struct Entity {
     first: UnixNanos,
     hooked: bool,
     class: usize,
-    intervals: Vec<f64>,
+    cadence: Cadence,
 }
 
 /// A submit and what it made.
@@ -76,6 +78,10 @@ pub(crate) struct Binder<'p, 'a> {
     doubled: Vec<bool>,
     /// Services that submit to a provider themselves.
     submitters: BTreeSet<Submitter<'a>>,
+    /// Providers of which submits show their callback URL.
+    callers: BTreeSet<&'a str>,
+    /// Traces that links of some task's first call name.
+    linked: BTreeSet<TraceId>,
     /// By entity: how often entities of its provider come, per second.
     rates: Vec<f64>,
 }
@@ -89,9 +95,18 @@ fn submitter<'a>(client: &'a Client, shot: &Shot<'a>) -> Submitter<'a> {
     (&client.service, &shot.call.endpoint.provider)
 }
 
+/// What habits are learned from: the candidates of all entities, or of those in the middle of a crowd.
+fn lesson(candidates: &[(usize, usize)], entities: usize) -> &[(usize, usize)] {
+    let from = entities.saturating_sub(MAX_LESSON) / 2;
+    let begin = candidates.partition_point(|&(_, at)| at < from);
+    let end = candidates.partition_point(|&(_, at)| at < from + MAX_LESSON);
+    &candidates[begin..end]
+}
+
 impl<'p, 'a> Binder<'p, 'a> {
     /// `merged` ties delivery groups to tasks found by fallback polls.
     pub(crate) fn new(pool: &'p Pool<'a>, groups: &'p [HookGroup], open: &Open) -> Self {
+        let shows = pool.shots.iter().filter(|shot| shot.call.rare.callback.is_some());
         let mut binder = Self {
             pool,
             groups,
@@ -100,9 +115,13 @@ impl<'p, 'a> Binder<'p, 'a> {
             shots: open.shots.clone(),
             doubled: Vec::new(),
             submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
+            callers: shows.map(|shot| &*shot.call.endpoint.provider).collect(),
+            linked: BTreeSet::new(),
             rates: Vec::new(),
         };
         binder.collect(open);
+        let firsts = binder.entities.iter().filter_map(|entity| binder.first_call(entity));
+        binder.linked = firsts.flat_map(|first| hint::linked(pool, first)).map(|link| link.trace).collect();
         binder.doubled = open.shots.iter().map(|&shot| binder.has_double(shot)).collect();
         let span = match (pool.shots.first(), pool.shots.last()) {
             (Some(first), Some(last)) => last.evidence.start.seconds_since(first.evidence.start),
@@ -146,15 +165,21 @@ impl<'p, 'a> Binder<'p, 'a> {
             };
             let start = delivered.filter(|_| hooked).unwrap_or_else(|| followup.unwrap_or(first).start);
             let class = self.class_of(&mut keys, followup.unwrap_or(first));
-            let intervals = known.intervals();
-            self.entities.push(Entity { task: Some(task), group, first: start, hooked, class, intervals });
+            let cadence = Cadence::new(&known.intervals());
+            self.entities.push(Entity { task: Some(task), group, first: start, hooked, class, cadence });
         }
         for &group in open.groups.iter().filter(|&&group| self.groups[group].task.is_none()) {
             let hook = self.groups[group].first(self.pool).evidence;
             let class = self.class_of(&mut keys, hook);
             let first = hook.start;
-            let entity =
-                Entity { task: None, group: Some(group), first, hooked: true, class, intervals: vec![] };
+            let entity = Entity {
+                task: None,
+                group: Some(group),
+                first,
+                hooked: true,
+                class,
+                cadence: Cadence::default(),
+            };
             self.entities.push(entity);
         }
         self.start_habits(&keys);
@@ -178,7 +203,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         }
         let mut intervals = vec![Vec::new(); keys.len()];
         for entity in &self.entities {
-            intervals[entity.class].extend(median(&entity.intervals));
+            intervals[entity.class].extend(entity.cadence.usual);
         }
         self.habits = Habits::new(intervals, &providers);
     }
@@ -187,13 +212,12 @@ impl<'p, 'a> Binder<'p, 'a> {
     pub(crate) fn solve(&mut self, limit: usize) -> Vec<Binding> {
         let candidates = self.candidates();
         let mut pairs: Vec<Pair> = Vec::new();
-        for round in 0..ROUNDS {
-            let edges = self.edges(&candidates, &pairs);
-            pairs = assign::assign(&edges, limit, round + 1 == ROUNDS);
-            if round + 1 < ROUNDS {
-                self.learn(&pairs);
-            }
+        for _ in 1..ROUNDS {
+            let edges = self.edges(lesson(&candidates, self.entities.len()), &pairs);
+            pairs = assign::assign(&edges, limit, false);
+            self.learn(&pairs);
         }
+        pairs = assign::assign(&self.edges(&candidates, &pairs), limit, true);
         pairs
             .iter()
             .map(|pair| {
@@ -260,14 +284,9 @@ impl<'p, 'a> Binder<'p, 'a> {
             (Some(asked), Some(came)) => {
                 asked == came && callback_value(shot.call) == callback_value(hook.call)
             }
-            (None, Some(_)) => !self.shows_callbacks(&shot.call.endpoint.provider),
+            (None, Some(_)) => !self.callers.contains(&*shot.call.endpoint.provider),
             _ => true,
         }
-    }
-
-    fn shows_callbacks(&self, provider: &Arc<str>) -> bool {
-        let mut shots = self.pool.shots.iter();
-        shots.any(|shot| shot.call.rare.callback.is_some() && shot.call.endpoint.provider == *provider)
     }
 
     fn edges(&self, candidates: &[(usize, usize)], pairs: &[Pair]) -> Vec<Edge> {
@@ -304,7 +323,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         } else if entity.hooked {
             self.habits.delivery(gap)
         } else {
-            self.habits.density(entity.class, &entity.intervals, gap, own)
+            self.habits.density(entity.class, entity.cadence, gap, own)
         }
     }
 
@@ -314,7 +333,11 @@ impl<'p, 'a> Binder<'p, 'a> {
         let delivered = entity.hooked.then_some(entity.first);
         let follows_own = || self.submitters.contains(&submitter(&first.client, shot));
         let away = if !entity.hooked && follows_own() { hint::away(shot, first) } else { 0.0 };
-        away + hint::worth(self.pool, shot, first, delivered, entity.group.is_some())
+        let unlinked = !entity.hooked
+            && self.linked.contains(&shot.evidence.span.trace)
+            && hint::links(self.pool, shot, first).is_none();
+        let unlinked = if unlinked { hint::UNLINKED } else { 0.0 };
+        away + unlinked + hint::worth(self.pool, shot, first, delivered, entity.group.is_some())
     }
 
     fn has_double(&self, at: usize) -> bool {
@@ -335,9 +358,9 @@ impl<'p, 'a> Binder<'p, 'a> {
         let mut samples = Vec::with_capacity(pairs.len());
         for pair in pairs {
             let gap = self.gap(pair.left, pair.right);
-            let Entity { class, hooked, intervals, .. } = &self.entities[pair.right];
+            let Entity { class, hooked, cadence, .. } = self.entities[pair.right];
             if gap >= 0.0 {
-                samples.push(Sample { class: *class, intervals, gap, hooked: *hooked });
+                samples.push(Sample { class, cadence, gap, hooked });
             }
         }
         self.habits.learn(&samples);

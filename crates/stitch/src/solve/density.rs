@@ -27,8 +27,8 @@ pub(crate) fn exponential(x: f64, mean: f64) -> f64 {
 /// A kernel density over observed gaps; a gap being judged is left out of its own density.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernels {
-    /// Sorted gap and kernel width.
-    kernels: Vec<(f64, f64)>,
+    /// Gap, kernel width, and the kernel's height; sorted.
+    kernels: Vec<(f64, f64, f64)>,
 }
 
 impl Kernels {
@@ -47,25 +47,26 @@ impl Kernels {
             let second = distances.get(2).copied().unwrap_or(f64::INFINITY);
             second.clamp(MIN_WIDTH, (MAX_SHARE * gap.abs()).max(MIN_WIDTH))
         };
-        let kernels = (0..gaps.len()).map(|at| (gaps[at], width(at))).collect();
-        Self { kernels }
+        let kernels = (0..gaps.len()).map(|at| {
+            let width = width(at);
+            (gaps[at], width, 1.0 / (width * (2.0 * std::f64::consts::PI).sqrt()))
+        });
+        Self { kernels: kernels.collect() }
     }
 
     /// Density at a gap and the number of gaps it rests on, without `own`.
     pub(crate) fn density(&self, gap: f64, own: Option<f64>) -> (f64, f64) {
-        let mut skip = own;
-        let (mut sum, mut count) = (0.0, 0.0);
-        for &(center, width) in &self.kernels {
-            if skip.is_some_and(|own| own.total_cmp(&center).is_eq()) {
-                skip = None;
-                continue;
-            }
-            count += 1.0;
-            let z = (gap - center) / width;
-            if z.abs() < 8.0 {
-                sum += (-0.5 * z * z).exp() / (width * (2.0 * std::f64::consts::PI).sqrt());
+        let skip =
+            own.and_then(|own| self.kernels.iter().position(|kernel| own.total_cmp(&kernel.0).is_eq()));
+        let mut sum = 0.0;
+        for (at, &(center, width, height)) in self.kernels.iter().enumerate() {
+            let away = gap - center;
+            if away.abs() < 8.0 * width && skip != Some(at) {
+                let z = away / width;
+                sum += (-0.5 * z * z).exp() * height;
             }
         }
+        let count = self.kernels.len() as f64 - f64::from(u8::from(skip.is_some()));
         if count > 0.0 { (sum / count, count) } else { (0.0, 0.0) }
     }
 }

@@ -3,7 +3,7 @@
 //! A dead group of deliveries without a task is matched with a task that was seen in one moment only and that
 //! starts after it. A task whose normal gap already explains it well is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::{Binder, Binding};
@@ -30,7 +30,7 @@ pub(crate) fn polls(
             Some((task, binder.explained(binding)))
         })
         .collect();
-    let delivered: Vec<usize> = groups.iter().filter_map(|group| Some(group.task?.0)).collect();
+    let delivered: BTreeSet<usize> = groups.iter().filter_map(|group| Some(group.task?.0)).collect();
     let open_tasks: Vec<usize> =
         open_tasks.iter().copied().filter(|task| !delivered.contains(task)).collect();
     let mut candidates = Vec::new();

@@ -21,10 +21,24 @@ const LATENCY: (f64, f64) = (2.996, 1.3);
 const MIN_LATENCIES: usize = 3;
 const MIN_SPREAD: f64 = 0.35;
 
+/// How a task was polled: the usual gap between two polls and the first one, in seconds; none of a task that
+/// was polled once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Cadence {
+    pub(crate) usual: Option<f64>,
+    pub(crate) first: Option<f64>,
+}
+
+impl Cadence {
+    pub(crate) fn new(intervals: &[f64]) -> Self {
+        Self { usual: median(intervals), first: intervals.first().copied() }
+    }
+}
+
 /// One gap as matched in the last round.
-pub(crate) struct Sample<'e> {
+pub(crate) struct Sample {
     pub(crate) class: usize,
-    pub(crate) intervals: &'e [f64],
+    pub(crate) cadence: Cadence,
     pub(crate) gap: f64,
     /// It is the latency of a delivery.
     pub(crate) hooked: bool,
@@ -65,10 +79,10 @@ impl Habits {
 
     /// Density of a gap, per second; `own` is this pair's gap of the last round, which must not speak for
     /// itself.
-    pub(crate) fn density(&self, class: usize, intervals: &[f64], gap: f64, own: Option<f64>) -> f64 {
+    pub(crate) fn density(&self, class: usize, cadence: Cadence, gap: f64, own: Option<f64>) -> f64 {
         let Some(class) = self.classes.get(class) else { return 0.0 };
-        let parts = class.parts(intervals, gap, own);
-        parts.iter().zip(class.weights(intervals)).map(|(part, weight)| part * weight).sum()
+        let parts = class.parts(cadence, gap, own);
+        parts.iter().zip(class.weights(cadence)).map(|(part, weight)| part * weight).sum()
     }
 
     /// Density of the latency of a delivery, per second.
@@ -77,13 +91,13 @@ impl Habits {
     }
 
     /// One step of expectation-maximisation.
-    pub(crate) fn learn(&mut self, samples: &[Sample<'_>]) {
+    pub(crate) fn learn(&mut self, samples: &[Sample]) {
         let mut counts = vec![PRIOR; self.classes.len()];
         let mut gaps = vec![Vec::new(); self.classes.len()];
         for sample in samples.iter().filter(|sample| !sample.hooked) {
             let class = &self.classes[sample.class];
-            let parts = class.parts(sample.intervals, sample.gap, Some(sample.gap));
-            let weights = class.weights(sample.intervals);
+            let parts = class.parts(sample.cadence, sample.gap, Some(sample.gap));
+            let weights = class.weights(sample.cadence);
             let total: f64 = parts.iter().zip(weights).map(|(part, weight)| part * weight).sum();
             if total > 0.0 {
                 for (at, count) in counts[sample.class].iter_mut().enumerate() {
@@ -107,7 +121,7 @@ impl Habits {
         self.learn_latency(samples);
     }
 
-    fn learn_latency(&mut self, samples: &[Sample<'_>]) {
+    fn learn_latency(&mut self, samples: &[Sample]) {
         let hooked = samples.iter().filter(|sample| sample.hooked);
         let logs: Vec<f64> = hooked.map(|sample| sample.gap.max(1e-6).ln()).collect();
         if logs.len() < MIN_LATENCIES {
@@ -122,9 +136,9 @@ impl Habits {
 
 impl Class {
     /// The weights for a task; one that was polled once has no cadence, and the rest shares its weight.
-    fn weights(&self, intervals: &[f64]) -> [f64; 5] {
+    fn weights(&self, cadence: Cadence) -> [f64; 5] {
         let mut weights = self.weights;
-        if intervals.is_empty() {
+        if cadence.usual.is_none() {
             weights[0] = 0.0;
             let rest: f64 = weights.iter().sum();
             weights = weights.map(|weight| weight / rest);
@@ -132,11 +146,10 @@ impl Class {
         weights
     }
 
-    fn parts(&self, intervals: &[f64], gap: f64, own: Option<f64>) -> [f64; 5] {
+    fn parts(&self, cadence: Cadence, gap: f64, own: Option<f64>) -> [f64; 5] {
         let steady =
             |interval: f64| 0.8 * laplace(gap - interval, 0.0012) + 0.2 * laplace(gap - interval, 0.02);
-        let usual = median(intervals);
-        let first = intervals.first().copied();
+        let Cadence { usual, first } = cadence;
         let cadence = usual.into_iter().chain(first).map(steady).fold(0.0, f64::max);
         let immediate = 0.8 * exponential(gap, 0.002) + 0.2 * exponential(gap, 0.02);
         let (habit, count) = self.own.density(gap, own);
@@ -160,7 +173,7 @@ fn pool(gaps: &[Vec<f64>], providers: &[usize]) -> Vec<Vec<f64>> {
 }
 
 /// The middle value; of an even number, the upper of the two.
-pub(crate) fn median(values: &[f64]) -> Option<f64> {
+fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
@@ -173,7 +186,7 @@ mod tests {
     #[test]
     fn a_loop_that_sleeps_first_is_known_by_its_own_interval() {
         let habits = Habits::new(vec![vec![0.7]], &[0]);
-        let density = |gap| habits.density(0, &[0.7, 0.7], gap, None);
+        let density = |gap| habits.density(0, Cadence::new(&[0.7, 0.7]), gap, None);
         assert!(density(0.7005) > 50.0 * density(0.75), "{} {}", density(0.7005), density(0.75));
     }
 
@@ -181,13 +194,19 @@ mod tests {
     fn a_small_class_leans_on_its_provider() {
         let habits = Habits::new(vec![vec![6.0, 6.2, 5.8, 6.1], vec![]], &[0, 0]);
         let strange = Habits::new(vec![vec![6.0, 6.2, 5.8, 6.1], vec![]], &[0, 1]);
-        assert!(habits.density(1, &[], 6.05, None) > 5.0 * strange.density(1, &[], 6.05, None));
+        assert!(
+            habits.density(1, Cadence::default(), 6.05, None)
+                > 5.0 * strange.density(1, Cadence::default(), 6.05, None)
+        );
     }
 
     #[test]
     fn a_gap_does_not_speak_for_itself() {
         let mut habits = Habits::new(vec![vec![]], &[0]);
-        habits.learn(&[Sample { class: 0, intervals: &[], gap: 33.0, hooked: false }]);
-        assert!(habits.density(0, &[], 33.0, None) > 2.0 * habits.density(0, &[], 33.0, Some(33.0)));
+        habits.learn(&[Sample { class: 0, cadence: Cadence::default(), gap: 33.0, hooked: false }]);
+        assert!(
+            habits.density(0, Cadence::default(), 33.0, None)
+                > 2.0 * habits.density(0, Cadence::default(), 33.0, Some(33.0))
+        );
     }
 }

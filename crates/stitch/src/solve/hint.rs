@@ -2,7 +2,7 @@
 
 use crate::call::{Accepted, Evidence};
 use crate::frame::FrameKind;
-use crate::id::UnixNanos;
+use crate::id::{SpanKey, UnixNanos};
 use crate::job::JoinRule;
 use crate::solve::pool::{Pool, Shot, call_of};
 use crate::solve::{Bound, confidence};
@@ -12,6 +12,9 @@ pub(crate) const BLOCKING_SECONDS: f64 = 1.0;
 /// What a common parent, or a common trace, is worth in nats.
 const PARENT: f64 = 7.0;
 const TRACE: f64 = 5.0;
+/// What it speaks against a submit that a first call shows no link, when another task links to the submit's
+/// trace: who follows one task of a request by a link does so for the others as a rule.
+pub(crate) const UNLINKED: f64 = -0.7;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kinship {
@@ -76,10 +79,14 @@ pub(crate) fn away(shot: &Shot<'_>, first: &Evidence) -> f64 {
 
 /// Whether links of the first call or of a span above it name the submit's trace; none without links.
 pub(crate) fn links<'a>(pool: &Pool<'a>, shot: &Shot<'_>, first: &'a Evidence) -> Option<bool> {
-    let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
-    let mut links = above.flat_map(Evidence::links).peekable();
+    let mut links = linked(pool, first).peekable();
     links.peek()?;
     Some(links.any(|link| link.trace == shot.evidence.span.trace))
+}
+
+/// Links of a first call and of the spans above it.
+pub(crate) fn linked<'a>(pool: &Pool<'a>, first: &'a Evidence) -> impl Iterator<Item = &'a SpanKey> {
+    std::iter::once(first).chain(pool.lineage.ancestors(first)).flat_map(Evidence::links)
 }
 
 /// A request that waited for its job ends right after the delivery; one that ended before did not.

@@ -60,7 +60,7 @@ struct Lane {
 }
 
 /// A lane is solved again after a second, and a second more for so many pockets.
-const POCKETS_A_SECOND: u64 = 500;
+const POCKETS_A_SECOND: u64 = 2000;
 
 /// Not in the wheel.
 const NEVER: u64 = u64::MAX;
