@@ -19,6 +19,7 @@
 //! settles at the idle or the absolute limit. At the bound on spans what is settled goes first, then the
 //! oldest, settled early.
 
+mod crowd;
 mod gather;
 mod index;
 mod item;
@@ -28,6 +29,7 @@ mod retire;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod view;
 
 use hashbrown::HashMap;

@@ -34,6 +34,9 @@ impl Stitcher {
             Some(number) => self.index.restore_call(number, evidence),
             None => self.index.add_call(evidence),
         };
+        if let Some(item) = self.index.item_mut(slot) {
+            item.last = item.last.max(last);
+        }
         if let Some(pocket) = self.pocket_mut(slot).filter(|_| !created) {
             pocket.last = pocket.last.max(last);
             pocket.started = pocket.started.min(start);
@@ -80,9 +83,11 @@ impl Stitcher {
     }
 
     fn open_pocket(&mut self, slot: u32, brief: &Brief) {
-        let pocket = self.pockets.create(slot, brief.start, brief.start.max(self.now), brief.last);
+        let opened = brief.start.max(self.now);
+        let pocket = self.pockets.create(slot, brief.start, opened, brief.last);
         if let Some(item) = self.index.item_mut(slot) {
             item.pocket = pocket;
+            item.opened = opened;
         }
         if brief.role == Role::Webhook && brief.lane.is_some() {
             self.pockets.mark_hook(pocket);
@@ -139,7 +144,8 @@ impl Stitcher {
     fn tie_frames(&mut self, trace: TraceId, slot: u32) {
         let mut names = vec![];
         let mut links = vec![];
-        for frame in self.index.frames_in(trace) {
+        let call = self.index.item(slot).and_then(|item| item.evidence().last());
+        for frame in call.into_iter().flat_map(|call| self.index.frames_near(call)) {
             names.extend(frame_names(frame));
             links.extend_from_slice(frame.links());
         }

@@ -7,26 +7,12 @@ use hashbrown::{HashMap, HashSet, HashTable};
 use smallvec::SmallVec;
 
 use crate::call::Evidence;
-use crate::id::TraceId;
+use crate::id::{TraceId, UnixNanos};
 use crate::stitcher::item::{
     Carried, Item, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key,
 };
 use crate::stitcher::slab::Slab;
-
-/// Frames of a trace and the items that have calls with a parent in it.
-#[derive(Debug, Default)]
-struct Trace {
-    frames: Vec<FrameItem>,
-    items: SmallVec<[u32; 4]>,
-}
-
-/// A frame, with its creation number.
-#[derive(Debug)]
-struct FrameItem {
-    number: u64,
-    evidence: Evidence,
-    carried: Carried,
-}
+use crate::stitcher::trace::{FrameItem, Trace};
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -133,10 +119,7 @@ impl Index {
 
     fn join_trace(&mut self, trace: Option<TraceId>, slot: u32) {
         let Some(trace) = trace else { return };
-        let items = &mut self.traces.entry(trace).or_default().items;
-        if items.last() != Some(&slot) && !items.contains(&slot) {
-            items.push(slot);
-        }
+        self.traces.entry(trace).or_default().join(slot);
     }
 
     /// The slot of a task.
@@ -189,7 +172,9 @@ impl Index {
         // A task is seldom seen once.
         let mut calls = Vec::with_capacity(if is_task { 4 } else { 1 });
         calls.push(evidence);
-        self.items.insert(Item { number, is_task, calls, pocket: NO_POCKET, names: SmallVec::new(), carried })
+        let names = SmallVec::new();
+        let (last, opened) = (UnixNanos(0), UnixNanos(0));
+        self.items.insert(Item { number, is_task, calls, pocket: NO_POCKET, names, carried, last, opened })
     }
 
     pub(crate) fn add_frame(&mut self, evidence: Evidence) {
@@ -204,14 +189,10 @@ impl Index {
         self.next_number = self.next_number.max(number + 1);
         let trace = evidence.span.trace;
         let entry = self.traces.entry(trace).or_default();
-        if entry.frames.is_empty() && entry.items.is_empty() {
+        if entry.is_empty() {
             self.idle.push_back(trace);
         }
-        // Most traces have one frame, and no calls.
-        if entry.frames.is_empty() {
-            entry.frames.reserve_exact(1);
-        }
-        entry.frames.push(FrameItem { number, evidence, carried });
+        entry.push(FrameItem { number, evidence, carried });
         if self.idle.len() > self.max_idle {
             self.drop_idle();
         }
@@ -220,7 +201,7 @@ impl Index {
     /// The oldest trace without calls goes.
     fn drop_idle(&mut self) {
         while let Some(trace) = self.idle.pop_front() {
-            if self.traces.get(&trace).is_some_and(|entry| entry.items.is_empty()) {
+            if self.traces.get(&trace).is_some_and(|entry| !entry.has_items()) {
                 self.frames_dropped += self.drop_trace(trace);
                 return;
             }
@@ -229,29 +210,55 @@ impl Index {
 
     fn drop_trace(&mut self, trace: TraceId) -> u64 {
         let Some(entry) = self.traces.remove(&trace) else { return 0 };
-        for frame in &entry.frames {
-            self.seen.remove(&fingerprint(&frame.evidence));
-            if frame.carried != Carried::No {
-                self.gone.push(frame.number);
-            }
+        for frame in entry.frames() {
+            self.forget_frame(frame);
         }
-        entry.frames.len() as u64
+        entry.frames().len() as u64
+    }
+
+    fn forget_frame(&mut self, frame: &FrameItem) {
+        self.seen.remove(&fingerprint(&frame.evidence));
+        if frame.carried != Carried::No {
+            self.gone.push(frame.number);
+        }
+    }
+
+    /// A trace that lives for days loses the frames of jobs that are forgotten.
+    fn prune(&mut self, trace: TraceId, items: &[u32], until: UnixNanos) {
+        let Some(mut entry) = self.traces.remove(&trace) else { return };
+        let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
+        let calls = calls.filter(|call| call.span.trace == trace);
+        let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
+        let gone = entry.prune(&needed, until);
+        for frame in &gone {
+            self.forget_frame(frame);
+        }
+        self.traces.insert(trace, entry);
     }
 
     /// Items that have calls with a parent in a trace.
     pub(crate) fn in_trace(&self, trace: TraceId) -> &[u32] {
-        self.traces.get(&trace).map(|entry| &*entry.items).unwrap_or_default()
+        self.traces.get(&trace).map(Trace::items).unwrap_or_default()
     }
 
-    /// Frames of the traces in which some of these items have calls with a parent.
+    /// Frames that may say something of calls of these items.
     pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
         let calls = slots.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
-        let mut traces: Vec<TraceId> =
-            calls.filter(|call| has_neighbours(call)).map(|call| call.span.trace).collect();
-        traces.sort_unstable();
-        traces.dedup();
-        let entries = traces.iter().filter_map(|trace| self.traces.get(trace));
-        entries.flat_map(|entry| entry.frames.iter().map(|frame| &frame.evidence)).collect()
+        let mut calls: Vec<&Evidence> = calls.filter(|call| has_neighbours(call)).collect();
+        calls.sort_unstable_by_key(|call| (call.span.trace, call.parent));
+        calls.dedup_by_key(|call| (call.span.trace, call.parent));
+        let mut frames = Vec::new();
+        for calls in calls.chunk_by(|a, b| a.span.trace == b.span.trace) {
+            let Some(trace) = self.traces.get(&calls[0].span.trace) else { continue };
+            let calls = if trace.is_small() { &calls[..1] } else { calls };
+            let from = frames.len();
+            frames.extend(calls.iter().flat_map(|call| trace.frames_near(call)));
+            if calls.len() > 1 {
+                frames[from..].sort_unstable_by_key(|frame| frame.span);
+                frames.dedup_by_key(|frame| frame.span);
+            }
+        }
+        frames
     }
 
     /// Removes an item for good; its task's later calls are late.
@@ -270,7 +277,7 @@ impl Index {
                 }
             }
             if has_neighbours(evidence) {
-                self.leave_trace(evidence.span.trace, slot);
+                self.leave_trace(evidence.span.trace, slot, item.last);
             }
         }
         for name in item.names {
@@ -295,17 +302,28 @@ impl Index {
         self.names.get(&name).copied()
     }
 
-    /// Frames known of a trace.
-    pub(crate) fn frames_in(&self, trace: TraceId) -> impl Iterator<Item = &Evidence> {
-        let entry = self.traces.get(&trace).into_iter();
-        entry.flat_map(|entry| entry.frames.iter().map(|frame| &frame.evidence))
+    /// Frames of its trace that may say something of a call.
+    pub(crate) fn frames_near(&self, call: &Evidence) -> impl Iterator<Item = &Evidence> {
+        self.traces.get(&call.span.trace).into_iter().flat_map(|trace| trace.frames_near(call))
     }
 
-    fn leave_trace(&mut self, trace: TraceId, slot: u32) {
+    /// The job of an item is over: what comes in its traces has nothing to do with it.
+    pub(crate) fn set_apart(&mut self, slot: u32) {
+        let Some(item) = self.items.get(slot) else { return };
+        for evidence in item.evidence().iter().filter(|evidence| has_neighbours(evidence)) {
+            if let Some(trace) = self.traces.get_mut(&evidence.span.trace) {
+                trace.set_apart(slot);
+            }
+        }
+    }
+
+    fn leave_trace(&mut self, trace: TraceId, slot: u32, last: UnixNanos) {
         let Some(entry) = self.traces.get_mut(&trace) else { return };
-        entry.items.retain(|held| *held != slot);
-        if entry.items.is_empty() {
+        entry.leave(slot);
+        if !entry.has_items() {
             self.drop_trace(trace);
+        } else if let Some(items) = entry.due_for_pruning() {
+            self.prune(trace, &items, last);
         }
     }
 
@@ -336,7 +354,7 @@ impl Index {
             visit(item.number, item.evidence());
             item.carried = Carried::Whole;
         }
-        for frame in self.traces.values_mut().flat_map(|entry| &mut entry.frames) {
+        for frame in self.traces.values_mut().flat_map(Trace::frames_mut) {
             if wanted(frame.number, frame.carried) {
                 visit(frame.number, std::slice::from_ref(&frame.evidence));
                 frame.carried = Carried::Whole;

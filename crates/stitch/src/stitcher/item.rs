@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use crate::call::{Answer, Evidence, Role, What};
-use crate::id::TaskId;
+use crate::id::{TaskId, UnixNanos};
 use crate::solve::pool::call_of;
 
 /// Not yet in a pocket.
@@ -28,6 +28,10 @@ pub(crate) struct Item {
     /// Names that it was the first to go by.
     pub(super) names: SmallVec<[u64; 2]>,
     pub(super) carried: Carried,
+    /// The later of its newest call's end and arrival.
+    pub(crate) last: UnixNanos,
+    /// When it came to be known: the later of its first call's start and arrival.
+    pub(crate) opened: UnixNanos,
 }
 
 /// Whether the caller has what is in memory beyond its record of arrivals: see

@@ -28,6 +28,8 @@ pub(crate) struct Pocket {
     /// When its newest part came to be known: the later of that part's start and its arrival. Spans that come
     /// hours late wait for one another as fresh ones do.
     pub(crate) opened: UnixNanos,
+    /// When it was last solved, or made.
+    pub(crate) looked: UnixNanos,
     /// Second of the wheel at which it is looked at next.
     scheduled: u64,
     /// The lanes that it waits in.
@@ -83,6 +85,7 @@ impl Pockets {
             last,
             started,
             opened,
+            looked: opened,
             scheduled: NEVER,
             lanes: SmallVec::new(),
             hook: false,
@@ -238,6 +241,7 @@ impl Pockets {
             pocket.last = pocket.last.max(gone.last);
             pocket.started = pocket.started.min(gone.started);
             pocket.opened = pocket.opened.max(gone.opened);
+            pocket.looked = pocket.looked.min(gone.looked);
             pocket.settled &= gone.settled;
             pocket.jobs.extend(gone.jobs);
             again = (gone.scheduled != NEVER).then_some(gone.scheduled);

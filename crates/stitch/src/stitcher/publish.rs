@@ -9,7 +9,8 @@ use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
-use crate::stitcher::pocket::LaneKey;
+use crate::stitcher::crowd::Times;
+use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
@@ -17,9 +18,9 @@ const UNBOUND_MS: u64 = 1_800_000;
 
 /// One job as solved, with what is needed to go on with its pockets.
 pub(super) struct Found {
-    id: JobId,
-    members: Vec<u32>,
-    pins: Vec<Pin>,
+    pub(super) id: JobId,
+    pub(super) members: Vec<u32>,
+    pub(super) pins: Vec<Pin>,
     /// To be published now.
     job: Option<Job>,
     /// When to look again, if it is not finished.
@@ -37,9 +38,9 @@ impl Stitcher {
         let mut due = self.pockets.due(self.now).into_iter();
         for at in due.by_ref() {
             let Some(pocket) = self.pockets.get(at) else { continue };
-            let settle = pocket.last.plus_ms(self.settings.settle_delay_ms);
-            if settle > self.now {
-                self.pockets.schedule(at, settle);
+            let look = self.look_at_moment(pocket);
+            if look > self.now {
+                self.pockets.schedule(at, look);
             } else if pocket.settled {
                 self.retire(at, &mut changes);
             } else if pocket.lanes.is_empty() {
@@ -160,13 +161,7 @@ impl Stitcher {
     fn examine(&self, pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>, all: bool) -> Found {
         let settings = &self.settings;
         let (members, pins) = members_of(pool, solution, draft);
-        let homes = members.iter().filter_map(|&slot| self.pockets.get(self.pocket_of(slot)?));
-        let (mut last, mut opened, mut started) = (UnixNanos(0), UnixNanos(0), UnixNanos(u64::MAX));
-        for pocket in homes {
-            last = last.max(pocket.last);
-            opened = opened.max(pocket.opened);
-            started = started.min(pocket.started);
-        }
+        let Times { last, opened, started } = self.times(&members);
         let id = judge::job_id(pool, solution, draft);
         let settle = last.plus_ms(settings.settle_delay_ms);
         let mut firm_at = opened.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
@@ -200,13 +195,14 @@ impl Stitcher {
         for &at in pockets {
             if let Some(pocket) = self.pockets.get_mut(at) {
                 pocket.jobs.clear();
+                pocket.looked = self.now;
             }
         }
         let mut unfinished: BTreeMap<u32, UnixNanos> = BTreeMap::new();
         for found in found {
             before.remove(&found.id);
             let Some(home) = self.settle_in(&found) else { continue };
-            let waits = found.job.is_none() || !self.pockets.get(home).is_some_and(|at| at.lanes.is_empty());
+            let waits = found.job.is_none() || self.pockets.get(home).is_none_or(Pocket::holds_more);
             if waits {
                 let wake = unfinished.entry(home).or_insert(found.wake);
                 *wake = (*wake).min(found.wake);
@@ -218,14 +214,21 @@ impl Stitcher {
             changes.extend(self.supersede(id));
         }
         for &at in pockets {
+            self.close_ranks(at);
             self.plan(at, unfinished.get(&at).copied());
         }
     }
 
-    /// Gives a found job a home: one pocket if it is firm, else the pocket of its first member.
+    /// Gives a found job a home: one pocket if it is firm, else the pocket of its first member. In a crowd it
+    /// gets one of its own once it is over.
     fn settle_in(&mut self, found: &Found) -> Option<u32> {
         let (&first, rest) = found.members.split_first()?;
-        if found.firm {
+        let crowded = found.members.iter().any(|&slot| self.in_crowd(slot));
+        if crowded && found.firm && found.job.is_some() {
+            return self.move_out(found);
+        }
+        let firm = found.firm && !crowded;
+        if firm {
             for &other in rest {
                 self.merge(first, other);
             }
@@ -233,7 +236,7 @@ impl Stitcher {
         let home = self.pocket_of(first)?;
         let pocket = self.pockets.get_mut(home)?;
         pocket.jobs.push(found.id);
-        if found.firm {
+        if firm {
             pocket.pins.retain(|pin| !found.members.contains(&pin.shot));
             pocket.pins.extend_from_slice(&found.pins);
             self.pockets.leave_lanes(home);
@@ -243,7 +246,7 @@ impl Stitcher {
     }
 
     /// When a pocket is looked at next: what is unfinished at its time, what is settled when it is forgotten.
-    fn plan(&mut self, at: u32, wake: Option<UnixNanos>) {
+    pub(super) fn plan(&mut self, at: u32, wake: Option<UnixNanos>) {
         let retention = self.settings.retention_ms;
         let Some(pocket) = self.pockets.get_mut(at) else { return };
         let old = pocket.last.plus_ms(UNBOUND_MS.max(self.settings.idle_timeout_ms)) <= self.now;

@@ -1,0 +1,158 @@
+//! One trace: its frames, and the items that have calls in it.
+//!
+//! Most traces are a request: a frame or two and a few calls, gone through as a list. A trace may also be the
+//! life of a worker, with a frame for each of a hundred thousand jobs. Then a call has to do only with the
+//! frames above it, which are found by span id; and jobs that are over are *apart*: their calls are of the
+//! trace, and tie nothing to it any more.
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use crate::call::Evidence;
+use crate::id::{SpanId, UnixNanos};
+use crate::stitcher::item::Carried;
+
+/// A trace with more frames than this is crowded.
+const CROWD: usize = 32;
+/// No real call tree is this deep; a cycle of parents is.
+const MAX_DEPTH: usize = 64;
+
+/// A frame, with its creation number.
+#[derive(Debug)]
+pub(super) struct FrameItem {
+    pub(super) number: u64,
+    pub(super) evidence: Evidence,
+    pub(super) carried: Carried,
+}
+
+/// Frames of a trace and the items that have calls with a parent in it.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    frames: Vec<FrameItem>,
+    items: SmallVec<[u32; 4]>,
+    crowd: Option<Box<Crowd>>,
+}
+
+/// What a crowded trace needs besides.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// Where each frame stands.
+    places: HashMap<SpanId, u32, FixedState>,
+    /// Items of jobs that are over.
+    apart: HashSet<u32, FixedState>,
+    /// How many of them were forgotten since frames were.
+    forgotten: usize,
+}
+
+impl Trace {
+    /// Nothing is known of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && !self.has_items()
+    }
+
+    /// Some item has calls in it.
+    pub(super) fn has_items(&self) -> bool {
+        !self.items.is_empty() || self.crowd.as_ref().is_some_and(|crowd| !crowd.apart.is_empty())
+    }
+
+    pub(super) fn frames(&self) -> &[FrameItem] {
+        &self.frames
+    }
+
+    pub(super) fn frames_mut(&mut self) -> &mut [FrameItem] {
+        &mut self.frames
+    }
+
+    pub(super) fn push(&mut self, frame: FrameItem) {
+        // Most traces have one frame, and no calls.
+        if self.frames.is_empty() {
+            self.frames.reserve_exact(1);
+        }
+        let place = self.frames.len() as u32;
+        let span = frame.evidence.span.span;
+        self.frames.push(frame);
+        if self.frames.len() == CROWD + 1 {
+            self.count_places();
+        } else if self.frames.len() > CROWD {
+            self.crowd.get_or_insert_default().places.insert(span, place);
+        }
+    }
+
+    fn count_places(&mut self) {
+        let frames = self.frames.iter().zip(0..);
+        let places = frames.map(|(frame, place)| (frame.evidence.span.span, place)).collect();
+        self.crowd.get_or_insert_default().places = places;
+    }
+
+    /// The items that a new call of the trace may have to do with.
+    pub(super) fn items(&self) -> &[u32] {
+        &self.items
+    }
+
+    pub(super) fn join(&mut self, slot: u32) {
+        if self.items.last() != Some(&slot) && !self.items.contains(&slot) && !self.is_apart(slot) {
+            self.items.push(slot);
+        }
+    }
+
+    pub(super) fn leave(&mut self, slot: u32) {
+        self.items.retain(|held| *held != slot);
+        if let Some(crowd) = &mut self.crowd {
+            crowd.forgotten += usize::from(crowd.apart.remove(&slot));
+        }
+    }
+
+    /// All items, if so many were forgotten that it is worth to look for frames that nothing needs any more.
+    pub(super) fn due_for_pruning(&self) -> Option<Vec<u32>> {
+        let crowd = self.crowd.as_ref()?;
+        let count = self.items.len() + crowd.apart.len();
+        let due = crowd.forgotten > CROWD + count / 2;
+        due.then(|| self.items.iter().chain(&crowd.apart).copied().collect())
+    }
+
+    /// Takes out the frames that ended by a moment and are not among the needed ones.
+    pub(super) fn prune(&mut self, needed: &HashSet<SpanId, FixedState>, until: UnixNanos) -> Vec<FrameItem> {
+        let frames = std::mem::take(&mut self.frames);
+        let stays =
+            |frame: &FrameItem| frame.evidence.end > until || needed.contains(&frame.evidence.span.span);
+        let (kept, gone) = frames.into_iter().partition(stays);
+        self.frames = kept;
+        self.count_places();
+        self.crowd.get_or_insert_default().forgotten = 0;
+        gone
+    }
+
+    /// The item's job is over: what comes in the trace has nothing to do with it.
+    pub(super) fn set_apart(&mut self, slot: u32) {
+        let before = self.items.len();
+        self.items.retain(|held| *held != slot);
+        if self.items.len() < before {
+            self.crowd.get_or_insert_default().apart.insert(slot);
+        }
+    }
+
+    fn is_apart(&self, slot: u32) -> bool {
+        self.crowd.as_ref().is_some_and(|crowd| crowd.apart.contains(&slot))
+    }
+
+    /// The frames that may say something of a call: all of them, or in a crowd those above it.
+    pub(super) fn frames_near<'a>(&'a self, call: &Evidence) -> Box<dyn Iterator<Item = &'a Evidence> + 'a> {
+        if self.frames.len() <= CROWD {
+            return Box::new(self.frames.iter().map(|frame| &frame.evidence));
+        }
+        let mut parent = call.parent;
+        let above = std::iter::from_fn(move || {
+            let place = *self.crowd.as_ref()?.places.get(&parent)?;
+            let frame = &self.frames.get(place as usize)?.evidence;
+            parent = frame.parent;
+            Some(frame)
+        });
+        Box::new(above.take(MAX_DEPTH))
+    }
+
+    /// Whether [`Self::frames_near`] gives the same for each call.
+    pub(super) fn is_small(&self) -> bool {
+        self.frames.len() <= CROWD
+    }
+}
