@@ -1,19 +1,27 @@
 //! The state machine: evidence in, settled jobs out.
 //!
-//! # Why it looks like this Which calls belong together can be said only when enough of them is known, and
+//! # Why it looks like this
+//!
+//! Which calls belong together can be said only when enough of them is known, and
 //! must not depend on the order in which they came. So the machine keeps evidence as a set, solves a part
 //! of it anew when something may be due ([`crate::solve`]), and says only what changed. What a trace or a
 //! name ties is a *pocket* ([`pocket`]); a pocket is complete in itself or waits in a *lane* with others of
 //! its tenant and provider.
 //!
-//! # States A job is *open*, *settled* (published with revision 1) or revised (published again with the
+//! # States
+//!
+//! A job is *open*, *settled* (published with revision 1) or revised (published again with the
 //! next revision); a job whose evidence turned out to belong to another one is *superseded*; a job past the
 //! retention is *forgotten*.
 //!
-//! # Start Empty, or restored: evidence by [`Stitcher::restore`], what was published by
+//! # Start
+//!
+//! Empty, or restored: evidence by [`Stitcher::restore`], what was published by
 //! [`Stitcher::restore_published`].
 //!
-//! # Late, twice, never A span that was seen is a duplicate; the same span with another end or answer is
+//! # Late, twice, never
+//!
+//! A span that was seen is a duplicate; the same span with another end or answer is
 //! another call. Evidence of a settled job makes its pocket due again, and the job is published again if it
 //! changed. Evidence of a forgotten task is late: it is counted, and changes nothing. What never ends
 //! settles at the idle or the absolute limit. At the bound on spans what is settled goes first, then the

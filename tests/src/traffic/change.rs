@@ -48,6 +48,23 @@ fn string<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
     }
 }
 
+/// The status code of an answer, by its new or its old name.
+pub(super) fn status(span: &Span) -> Option<i64> {
+    let mut codes = span
+        .attributes
+        .iter()
+        .filter(|attribute| matches!(&*attribute.key, "http.response.status_code" | "http.status_code"));
+    match codes.next()?.value.as_ref()?.value {
+        Some(Value::IntValue(code)) => Some(code),
+        _ => None,
+    }
+}
+
+/// The URL of a request, by its new or its old name.
+pub(super) fn url(span: &Span) -> Option<&str> {
+    string(span, "url.full").or_else(|| string(span, "http.url"))
+}
+
 pub(super) fn is_client(span: &Span) -> bool {
     span.kind == i32::from(SpanKind::Client)
 }

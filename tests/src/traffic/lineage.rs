@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 
-use super::change::{key_value, text};
+use super::change::{key_value, status, text, url};
 use super::{Traffic, hex, scramble};
 use crate::truth::{self, Role};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -80,6 +80,60 @@ pub(super) fn under_requests(mut traffic: Traffic) -> Traffic {
         append(&mut traffic.requests, span);
     }
     traffic
+}
+
+/// The GenAI instrumentations of two SDKs are on: each request of a video at OpenAI, polls too, and each
+/// prediction that is made at Replicate has a span above it, which holds the SDK's own retries. They show no
+/// id of the answer, though OpenLIT's do.
+pub(super) fn under_sdk_spans(mut traffic: Traffic) -> Traffic {
+    let labels = traffic.labels();
+    let mut calls: BTreeMap<SdkCall, Vec<(Vec<u8>, bool)>> = BTreeMap::new();
+    let mut in_order: Vec<&mut Span> =
+        traffic.spans_mut().filter(|span| span.parent_span_id.is_empty()).collect();
+    in_order.sort_unstable_by_key(|span| span.start_time_unix_nano);
+    let mut above: BTreeMap<Vec<u8>, (Span, Option<String>)> = BTreeMap::new();
+    for span in in_order {
+        let Some(label) = labels.get(&hex(&span.span_id)) else { continue };
+        let url = url(span).unwrap_or_default();
+        let name = match label.role {
+            Role::Submit | Role::Poll if url.contains("api.openai.com/v1/videos") => "video sora-2",
+            Role::Submit if url.contains("api.replicate.com/v1/") => "replicate.predictions.create",
+            _ => continue,
+        };
+        // The SDK tries again what it was told to try again.
+        let tries = calls.entry((label.intent.clone(), label.role, url.to_owned())).or_default();
+        let again = tries.last().filter(|(_, refused)| *refused).map(|(id, _)| id.clone());
+        let id = again.unwrap_or_else(|| scramble(4, &span.span_id).to_be_bytes().to_vec());
+        tries.push((id.clone(), status(span).is_some_and(|status| status == 429 || status >= 500)));
+        let (wrapper, _) = above
+            .entry(id.clone())
+            .or_insert_with(|| (sdk_span(span, id.clone(), name), label.intent.clone()));
+        wrapper.end_time_unix_nano = wrapper.end_time_unix_nano.max(span.end_time_unix_nano + 1_000_000);
+        span.trace_id.clone_from(&wrapper.trace_id);
+        span.parent_span_id = id;
+    }
+    for (id, (span, intent)) in above {
+        traffic.truth.spans.push(truth::Span { span_id: hex(&id), intent, role: Role::User });
+        append(&mut traffic.requests, span);
+    }
+    traffic
+}
+
+/// Who calls an SDK for what.
+type SdkCall = (Option<String>, Role, String);
+
+fn sdk_span(call: &Span, id: Vec<u8>, name: &str) -> Span {
+    let of = [("operation.name", "video"), ("provider.name", "openai"), ("request.model", "sora-2")];
+    let of = of.into_iter().filter(|_| name.starts_with("video"));
+    Span {
+        trace_id: call.trace_id.clone(),
+        span_id: id,
+        name: name.to_owned(),
+        kind: SpanKind::Client.into(),
+        start_time_unix_nano: call.start_time_unix_nano - 1_000_000,
+        attributes: of.map(|(key, value)| text(&format!("gen_ai.{key}"), value)).collect(),
+        ..Default::default()
+    }
 }
 
 /// Puts a span of the application into the first request that comes after its end, as a process does that

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Traffic;
 use super::change::{old_names, other_codes, other_network, some_jobs, without_ids};
-use super::lineage::{bare, under_requests};
+use super::lineage::{bare, under_requests, under_sdk_spans};
 use super::time::{late_polls, long_jobs, stretch};
 use crate::score::Score;
 
@@ -24,10 +24,11 @@ const fn variant(capture: &'static str, change: &'static str, make: fn(Traffic) 
 }
 
 /// Every variant, in the order of reports.
-pub const VARIANTS: [Variant; 34] = [
+pub const VARIANTS: [Variant; 38] = [
     variant("bare-new", "old attribute names", old_names),
     variant("rich-new", "old attribute names", old_names),
     variant("cross-trace-new", "old attribute names", old_names),
+    variant("node-bare", "old attribute names", old_names),
     variant("bare-new", "other network", other_network),
     variant("node-bare", "other network", other_network),
     variant("bare-new", "other status codes", other_codes),
@@ -47,6 +48,9 @@ pub const VARIANTS: [Variant; 34] = [
     variant("cross-trace-new", "no lineage", bare),
     variant("node-bare", "under requests", under_requests),
     variant("bare-new", "under requests", under_requests),
+    variant("bare-new", "spans of two SDKs", under_sdk_spans),
+    variant("node-bare", "spans of two SDKs", under_sdk_spans),
+    variant("bare-headers", "spans of two SDKs", under_sdk_spans),
     variant("bare-new", "5 times slower", |it| stretch(it, 5)),
     variant("bare-new", "20 times slower", |it| stretch(it, 20)),
     variant("node-bare", "20 times slower", |it| stretch(it, 20)),

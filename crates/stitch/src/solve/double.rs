@@ -85,13 +85,12 @@ fn may_be_lost(shot: &Shot<'_>) -> bool {
 
 fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
     let overlap = a.evidence.start < b.evidence.end && b.evidence.start < a.evidence.end;
-    let apart = pool.lineage.tells(a.evidence) && pool.lineage.tells(b.evidence) && kin(a, b) == 0;
     b.call.accepted == Accepted::Yes
         && a.call.request == b.call.request
         && a.call.agent == b.call.agent
         && a.evidence.client == b.evidence.client
         && !overlap
-        && !apart
+        && !pool.lineage.apart(a.evidence, b.evidence)
 }
 
 fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {

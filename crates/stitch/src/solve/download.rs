@@ -45,7 +45,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
             let fits = place.provider == provider
                 && place.last.client.tenant == download.client.tenant
                 && gap <= if kin { TRACE_SECONDS } else { BARE_SECONDS }
-                && (kin || !pool.lineage.tells(download) || !pool.lineage.tells(place.last));
+                && !pool.lineage.apart(download, place.last);
             let near = (kin, place.last.client.service == download.client.service);
             let better = best.is_none_or(|(_, held, held_near)| (near, -gap) > (held_near, -held));
             if fits && better {

@@ -177,10 +177,11 @@ fn resubmissions(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>) ->
         let other = &pool.shots[to];
         let gap = other.evidence.start.seconds_since(failed_at);
         let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
-        let kin = shot.evidence.span.trace == other.evidence.span.trace
-            && shot.evidence.parent == other.evidence.parent;
+        let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
+        let kin = same_trace && shot.evidence.parent == other.evidence.parent;
+        let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
         // Who cancels does not want it again; a program that sees a failure may.
-        let rare = !tells
+        let rare = silent
             && gap < 2.0
             && !judge::was_canceled(draft)
             && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;

@@ -34,6 +34,29 @@ impl<'a> Lineage<'a> {
         evidence.parent.is_some() || self.sizes.get(&evidence.span.trace).is_some_and(|&size| size > 1)
     }
 
+    /// Whether two spans are known to be of different pieces of work: they are in two traces, and not only
+    /// because each call of an SDK begins one.
+    pub(crate) fn apart(&self, a: &'a Evidence, b: &'a Evidence) -> bool {
+        a.span.trace != b.span.trace
+            && self.tells(a)
+            && self.tells(b)
+            && !(self.is_sdk_call(a) && self.is_sdk_call(b))
+    }
+
+    /// Whether a span has nothing above it but spans that a GenAI instrumentation puts around a call of an
+    /// SDK: an application that begins no span of its own.
+    pub(crate) fn is_sdk_call(&self, evidence: &'a Evidence) -> bool {
+        let sdk = |kind| matches!(kind, FrameKind::Wrapper | FrameKind::Operation | FrameKind::Chat);
+        let mut top = None;
+        for (above, frame) in self.frames(evidence) {
+            if !sdk(frame.kind) {
+                return false;
+            }
+            top = Some(above);
+        }
+        top.is_some_and(|top| !top.parent.is_some())
+    }
+
     /// The known spans above one, nearest first.
     pub(crate) fn ancestors(&self, evidence: &'a Evidence) -> impl Iterator<Item = &'a Evidence> {
         let mut at = evidence;

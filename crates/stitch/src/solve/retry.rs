@@ -98,9 +98,7 @@ fn candidates(pool: &Pool<'_>) -> Vec<(usize, usize)> {
 
 fn compatible(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
     let same_client = a.evidence.client == b.evidence.client && a.call.agent == b.call.agent;
-    let same_trace = a.evidence.span.trace == b.evidence.span.trace;
-    let apart = pool.lineage.tells(a.evidence) && pool.lineage.tells(b.evidence) && !same_trace;
-    same_client && !apart && marks(a, b) != Mark::Contradicts
+    same_client && !pool.lineage.apart(a.evidence, b.evidence) && marks(a, b) != Mark::Contradicts
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,22 +1,31 @@
 //! Pockets that never rest: a trace that is the life of a worker, or of a batch.
 //!
-//! # Why A trace ties its calls, so that they are solved together once it has been quiet for the settle delay.
-//! The trace of a program that submits one job after another for days is never quiet, and would hold a
-//! hundred thousand jobs that never settle. So a pocket with many members is *crowded*, and goes by rules of
-//! its own.
+//! # Why
 //!
-//! # Start It becomes crowded by its number of members, and again an ordinary one when enough have left.
+//! A trace ties its calls, so that they are solved together once it has been quiet for the settle delay. The
+//! trace of a program that submits one job after another for days is never quiet, and would hold a hundred
+//! thousand jobs that never settle. So a pocket with many members is *crowded*, and has rules of its own.
 //!
-//! # Due It is looked at after the settle delay, quiet or not, and the more members the later. Each job in it
+//! # Start
+//!
+//! It becomes crowded by its number of members, and is an ordinary one again when enough have left.
+//!
+//! # Due
+//!
+//! It is looked at after the settle delay, quiet or not, and the more members the later. Each job in it
 //! settles by its own last call, not by that of the pocket.
 //!
-//! # Leaving A job that is over, and past the time in which it takes part in matching its neighbours' calls,
-//! moves out into a pocket of its own, and its items are apart in their traces: a new call of the trace does
-//! not tie to them.
+//! # Leaving
 //!
-//! # Late, never A later call of its task finds the job where it moved to. A span above it that comes after it
-//! has moved out (the root, at the end of the batch) says nothing of it any more. What never ends stays in
-//! the crowd until the idle or the absolute limit.
+//! A job that is over, and past the time in which it takes part in matching its neighbours' calls, moves out
+//! into a pocket of its own, and its items are apart in their traces: a new call of the trace does not tie to
+//! them.
+//!
+//! # Late, never
+//!
+//! A later call of its task finds the job where it moved to. A span above it that comes after it has moved out
+//! (the root, at the end of the batch) says nothing of it any more. What never ends stays in the crowd until
+//! the idle or the absolute limit.
 
 use crate::id::UnixNanos;
 use crate::stitcher::Stitcher;

@@ -289,17 +289,19 @@ pub(super) fn solved<'a>(
     (solution, drafts)
 }
 
-/// The lanes in which a submit waits for a task, or a task or a delivery for a submit.
+/// The lanes in which a submit waits for a task, or a task or a delivery for a submit. Where each call of an
+/// SDK is a trace, any submit may be a retry of another.
 pub(super) fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
     let open = solve::open(pool, solution);
     let shots = open.shots.iter().map(|&shot| pool.shots[shot].evidence);
+    let of_sdk = pool.shots.iter().map(|shot| shot.evidence).filter(|shot| pool.lineage.is_sdk_call(shot));
     let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
     let hooks = open.groups.iter().map(|&group| solution.groups[group].first(pool).evidence);
     let key = |evidence: &crate::Evidence| {
         let call = solve::pool::call_of(evidence)?;
         Some((evidence.client.tenant.clone(), call.endpoint.provider.clone()))
     };
-    let mut lanes: Vec<LaneKey> = shots.chain(tasks).chain(hooks).filter_map(key).collect();
+    let mut lanes: Vec<LaneKey> = shots.chain(of_sdk).chain(tasks).chain(hooks).filter_map(key).collect();
     lanes.sort_unstable();
     lanes.dedup();
     lanes
