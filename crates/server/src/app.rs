@@ -26,7 +26,9 @@ use crate::clock;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{Clock, Core, CoreHandle, CoreOptions, CoreThread, RecoverError, TurnOptions, recover};
+use crate::core::{
+    Clock, Core, CoreHandle, CoreOptions, CoreThread, Listener, RecoverError, Settled, TurnOptions, recover,
+};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
@@ -138,7 +140,7 @@ pub struct App {
     admin: Bound,
     tenants: Tenants,
     store: Store,
-    forwarder: Forwarder,
+    forwarder: Arc<Forwarder>,
 }
 
 /// Protocols offered by ALPN.
@@ -200,6 +202,7 @@ impl App {
             }
         });
         let (store, forwarder) = store.await?;
+        let forwarder = Arc::new(forwarder);
         Ok(Self { settings, providers, grpc, http, admin, tenants, store, forwarder })
     }
 
@@ -230,7 +233,11 @@ impl App {
         let mut core = Core::new(&core_options(&self.settings), cards, clock::now());
         core.set_budgets(budgets(&self.settings));
         let spares = core.spares();
-        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal))).await?;
+        let forwarder = Arc::clone(&self.forwarder);
+        let listener = forwarder
+            .wants_jobs()
+            .then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener);
+        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal), listener)).await?;
 
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
@@ -306,7 +313,12 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn start(mut core: Core, mut ledger: Ledger, mut journal: Box<dyn Journal>) -> Result<Self, RunError> {
+    fn start(
+        mut core: Core,
+        mut ledger: Ledger,
+        mut journal: Box<dyn Journal>,
+        listener: Option<Listener>,
+    ) -> Result<Self, RunError> {
         let started = clock::instant();
         recover(&mut core, &mut ledger, journal.as_mut(), clock::now())?;
         let took_ms = started.elapsed().as_millis() as u64;
@@ -315,7 +327,7 @@ impl Pipeline {
         let committer = Committer::start(journal, CommitOptions::default(), messages)
             .map_err(RunError::system("cannot start the commit"))?;
         let turns = TurnOptions::new(CLOCK);
-        let core = CoreThread::start(core, ledger, committed, committer.handle(), turns)
+        let core = CoreThread::start(core, ledger, committed, committer.handle(), turns, listener)
             .map_err(RunError::system("cannot start the core"))?;
         Ok(Self { committer, core })
     }

@@ -56,6 +56,13 @@ impl Resolver<'_> {
             let at = given(leaf).unwrap_or(Location::UNKNOWN);
             return Err(self.source.error(at, &format!("exporters.{name}.{key}: no URL"), "this", None));
         };
+        let spans = self.leaf(name, "spans", &written.spans)?.unwrap_or(true);
+        let job_spans = self.leaf(name, "job_spans", &written.job_spans)?.unwrap_or(false);
+        if !spans && !job_spans {
+            let message = format!("exporters.{name}: `spans` and `job_spans` are both false");
+            let help = "one of them is what it is to get; or leave the exporter out".to_owned();
+            return Err(ConfigError::plain(message, Some(help)));
+        }
         let default_timeout = Duration::from_secs(if protocol == Protocol::Http { 30 } else { 5 });
         let timeout = self.leaf::<Millis>(name, "timeout", &written.timeout)?;
         let mut headers = Vec::new();
@@ -75,6 +82,8 @@ impl Resolver<'_> {
             name: name.to_owned(),
             protocol,
             url,
+            spans,
+            job_spans,
             headers,
             compression: self
                 .leaf::<Compression>(name, "compression", &written.compression)?

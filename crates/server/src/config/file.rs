@@ -118,6 +118,8 @@ sections! {
     OtlpExporter {
         endpoint: Leaf,
         traces_endpoint: Leaf,
+        spans: Leaf,
+        job_spans: Leaf,
         headers: Option<BTreeMap<String, Spanned<String>>>,
         compression: Leaf,
         timeout: Leaf,

@@ -177,6 +177,10 @@ pub struct Destination {
     pub protocol: Protocol,
     /// `http` or `https`, host and port, and for HTTP the path that takes traces.
     pub url: hyper::Uri,
+    /// Whether it gets the spans that come in.
+    pub spans: bool,
+    /// Whether it gets a span for each job that settles.
+    pub job_spans: bool,
     /// Headers of every request.
     pub headers: Vec<(String, Secret)>,
     /// How requests are compressed.

@@ -67,7 +67,7 @@ pub use books::{Archive, Settled};
 pub use open::OpenJob;
 use open::OpenTally;
 pub use restore::CoreRestoreError;
-pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, RecoverError, TurnOptions, recover};
+pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, RecoverError, TurnOptions, recover};
 
 /// How a core is set up.
 #[derive(Clone, Debug)]

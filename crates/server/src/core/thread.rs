@@ -31,7 +31,7 @@ use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Published, Seq, StoreError};
 
 use super::server_metrics::ServerMetrics;
-use super::{Archive, Core, CoreRestoreError, JobView, OpenJob};
+use super::{Archive, Core, CoreRestoreError, JobView, OpenJob, Settled};
 use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
 use crate::export::process::process_metrics;
 use crate::export::{Format, Registry, text};
@@ -64,6 +64,9 @@ impl TurnOptions {
         Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 100, clock }
     }
 }
+
+/// Who is told which jobs were published. After a crash jobs may be told again.
+pub type Listener = Box<dyn FnMut(&[Settled]) + Send>;
 
 /// Why the state of the last process cannot be taken back.
 #[derive(Debug, thiserror::Error)]
@@ -220,7 +223,8 @@ pub struct CoreThread {
 }
 
 impl CoreThread {
-    /// Starts the thread on a core that was [`recover`]ed.
+    /// Starts the thread on a core that was [`recover`]ed. A listener is told, before they are written, the
+    /// jobs of each turn.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -230,6 +234,7 @@ impl CoreThread {
         messages: Receiver<CommitMessage>,
         commit: CommitHandle,
         options: TurnOptions,
+        listener: Option<Listener>,
     ) -> std::io::Result<Self> {
         let metrics = ServerMetrics::new(core.registry_mut(), (options.clock.now)());
         let checkpointed = ledger.applied();
@@ -241,6 +246,7 @@ impl CoreThread {
             ledger,
             messages,
             options,
+            listener,
             pending: None,
             refreshed: (options.clock.instant)(),
             refresh_took: Duration::ZERO,
@@ -270,6 +276,7 @@ struct Driver {
     ledger: Ledger,
     messages: Receiver<CommitMessage>,
     options: TurnOptions,
+    listener: Option<Listener>,
     /// A checkpoint that could not be written yet.
     pending: Option<Checkpoint>,
     refreshed: Instant,
@@ -325,7 +332,12 @@ impl Driver {
         }
         let now = (self.options.clock.now)();
         loop {
-            let (_, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
+            let (settled, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
+            if let Some(listener) = &mut self.listener
+                && !settled.is_empty()
+            {
+                listener(&settled);
+            }
             if !more {
                 self.refresh(&mut locked.core);
             }

@@ -6,6 +6,8 @@
 //! or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so that merging is putting
 //! bytes together: no span is decoded or written anew.
 //!
+//! A destination may also, or only, get a span for each job that settles ([`job_span`]).
+//!
 //! Each destination has its own queue, thread and connection. One that is dead fills its queue and nothing
 //! else; when the queue is full, what comes is counted and not forwarded, and neither the acknowledgement nor
 //! the metrics wait for it. Delivery is at least once: after a crash the last requests may go out again.
@@ -15,6 +17,7 @@ mod client;
 mod deliver;
 pub(crate) mod fuzzing;
 mod item;
+mod job_span;
 mod json;
 mod metrics;
 mod queue;
@@ -42,6 +45,7 @@ use self::queue::Queue;
 use crate::batch::Transport;
 use crate::clock;
 use crate::config::Destination;
+use crate::core::Settled;
 use crate::tls::TlsError;
 
 /// How long a stopping server goes on sending. What is left stays in the queue.
@@ -127,7 +131,7 @@ impl Forwarder {
         let item = Item { tenant: Cow::Borrowed(tenant), spans, received_at: clock::now(), body };
         let row: Arc<[u8]> = item.encode().into();
         let mut waiting = Vec::with_capacity(self.routes.len());
-        for route in &self.routes {
+        for route in self.routes.iter().filter(|route| route.settings.spans) {
             match route.queue.append(row.clone()) {
                 Some(appended) => waiting.push((route, appended)),
                 None => route.counts.not_queued(spans),
@@ -135,6 +139,32 @@ impl Forwarder {
         }
         for (route, appended) in waiting {
             if !appended.await.unwrap_or(false) {
+                route.counts.not_queued(spans);
+            }
+        }
+    }
+
+    /// Whether some destination gets spans of jobs.
+    pub(crate) fn wants_jobs(&self) -> bool {
+        self.routes.iter().any(|route| route.settings.job_spans)
+    }
+
+    /// Puts the spans of jobs that were told into the queues that want them, and returns when they are on
+    /// disk. It waits for the disk, so it is not for threads that serve connections.
+    pub(crate) fn queue_jobs(&self, settled: &[Settled]) {
+        let mut waiting = Vec::new();
+        for (tenant, body, spans) in job_span::requests(settled) {
+            let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: clock::now(), body };
+            let row: Arc<[u8]> = item.encode().into();
+            for route in self.routes.iter().filter(|route| route.settings.job_spans) {
+                match route.queue.append(row.clone()) {
+                    Some(appended) => waiting.push((route, spans, appended)),
+                    None => route.counts.not_queued(spans),
+                }
+            }
+        }
+        for (route, spans, appended) in waiting {
+            if !appended.blocking_recv().unwrap_or(false) {
                 route.counts.not_queued(spans);
             }
         }

@@ -16,6 +16,8 @@ fn settings(destination: &Destination, protocol: Protocol, compression: Compress
         name: "otlp/test".to_owned(),
         protocol,
         url: format!("http://{}{path}", destination.address).parse().unwrap(),
+        spans: true,
+        job_spans: false,
         headers: vec![("x-key".to_owned(), crate::config::Secret("secret".to_owned()))],
         compression,
         timeout: Duration::from_secs(5),

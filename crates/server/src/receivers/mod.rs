@@ -62,7 +62,7 @@ const INLINE_SLOW_BYTES_MAX: usize = 128 << 10;
 pub struct Entry {
     pub(crate) intake: Arc<Intake>,
     pub(crate) tenants: Tenants,
-    pub(crate) forwarder: Forwarder,
+    pub(crate) forwarder: Arc<Forwarder>,
 }
 
 impl Watch for Entry {

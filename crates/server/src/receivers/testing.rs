@@ -23,7 +23,6 @@ use crate::batch::Transport;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::Auth;
 use crate::connections::{Port, Versions};
-use crate::forward::Forwarder;
 use crate::intake::{Inflight, Intake, RequestEnd};
 use crate::tls::ServerTls;
 
@@ -135,7 +134,7 @@ impl Server {
         let committer = Committer::start(journal, CommitOptions::default(), core).unwrap();
         let intake = Arc::new(Intake::new(recogniser(), committer.handle(), inflight_bytes));
         let tenants = Tenants::new(auth).unwrap();
-        let entry = Arc::new(Entry { intake: intake.clone(), tenants, forwarder: Forwarder::default() });
+        let entry = Arc::new(Entry { intake: intake.clone(), tenants, forwarder: Arc::default() });
         let (stop, stopped) = watch::channel(false);
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

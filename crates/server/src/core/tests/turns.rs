@@ -44,7 +44,7 @@ fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
     recover(&mut first, &mut ledger, &mut *journal_file, at(0)).unwrap();
     let (sender, messages) = sync_channel(4);
     let committer = Committer::start(journal_file, CommitOptions::default(), sender).unwrap();
-    let thread = CoreThread::start(first, ledger, messages, committer.handle(), options).unwrap();
+    let thread = CoreThread::start(first, ledger, messages, committer.handle(), options, None).unwrap();
     let handle = thread.handle();
 
     let mut evidence = unfinished("task-001", 0);

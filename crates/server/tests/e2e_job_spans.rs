@@ -1,0 +1,143 @@
+//! End to end: a span for each job that settled, in a backend that gets nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
+use prost::Message;
+use support::{PATIENCE, Server, free_address, send_with_python, text};
+
+/// A backend that takes everything: what it got, with the name of its service.
+fn backend(address: SocketAddr) -> Receiver<(String, Span)> {
+    let listener = TcpListener::bind(address).unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = BufReader::new(stream.unwrap());
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                answer(stream, |request| {
+                    for resource in request.resource_spans {
+                        let known = resource.resource.unwrap_or_default().attributes;
+                        let service = known.iter().find(|known| known.key == "service.name").unwrap();
+                        let Some(Any::StringValue(service)) = service.value.clone().unwrap().value else {
+                            panic!()
+                        };
+                        for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                            tell.send((service.clone(), span)).unwrap();
+                        }
+                    }
+                });
+            });
+        }
+    });
+    told
+}
+
+/// Answers the requests of a connection until it ends.
+fn answer(mut stream: BufReader<std::net::TcpStream>, mut take: impl FnMut(ExportTraceServiceRequest)) {
+    loop {
+        let mut length = None;
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = Some(value.trim().parse::<usize>().unwrap());
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length.unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        take(ExportTraceServiceRequest::decode(&*body).unwrap());
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    }
+}
+
+fn attribute<'a>(span: &'a Span, key: &str) -> &'a Any {
+    let found = span.attributes.iter().find(|known| known.key == key);
+    found.unwrap_or_else(|| panic!("no {key} on {span:?}")).value.as_ref().unwrap().value.as_ref().unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// The server is killed before its backend is there. Each job has one span then, whatever was told twice.
+#[test]
+fn a_settled_job_has_a_span_with_its_cost_and_links_to_its_calls() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let config = format!(
+        "exporters:\n  otlphttp/jobs: {{endpoint: 'http://{address}', spans: false, job_spans: true, \
+         compression: none, retry_on_failure: {{initial_interval: 100ms, max_interval: 500ms}}}}\n"
+    );
+    let server = Server::start_with(directory.path(), free_address(), Some(&config), &[]);
+    let sent = send_with_python(&server, "grpc", 1000);
+    server.settled(sent.tasks.len());
+    server.kill();
+    let told = backend(address);
+    let server = Server::start_with(directory.path(), free_address(), Some(&config), &[]);
+    let jobs = server.settled(sent.tasks.len());
+
+    let mut spans: BTreeMap<String, (String, Span)> = BTreeMap::new();
+    let began = Instant::now();
+    while spans.len() < jobs.len() {
+        let left = PATIENCE.saturating_sub(began.elapsed());
+        let (service, span) = told.recv_timeout(left).unwrap_or_else(|_| panic!("{}", server.log()));
+        spans.insert(hex(&span.trace_id), (service, span));
+    }
+    for job in &jobs {
+        let (service, span) = &spans[text(job, "job_id")];
+        assert_eq!(service, text(job, "service"));
+        assert_eq!(*attribute(span, "spantally.job.id"), Any::StringValue(text(job, "job_id").to_owned()));
+        assert_eq!(
+            *attribute(span, "spantally.job.outcome"),
+            Any::StringValue(text(job, "outcome").to_owned())
+        );
+        let attempts = job["attempts"].as_array().unwrap();
+        assert_eq!(
+            *attribute(span, "spantally.job.attempts"),
+            Any::IntValue(attempts.len().try_into().unwrap())
+        );
+        for (currency, cost) in job["cost"].as_object().unwrap() {
+            for end in ["min", "expected", "max"] {
+                let key = format!("spantally.cost.{}.{end}", currency.to_lowercase());
+                assert_eq!(*attribute(span, &key), Any::DoubleValue(text(cost, end).parse().unwrap()));
+            }
+        }
+        let of_attempts = attempts.iter().flat_map(|attempt| attempt["spans"].as_object().unwrap().values());
+        let spans = of_attempts.chain([&job["spans"]]).flat_map(|spans| spans.as_array().unwrap());
+        let mut calls: Vec<&str> = spans.map(|span| span.as_str().unwrap()).collect();
+        calls.sort_unstable();
+        let link = |link: &Link| format!("{}:{}", hex(&link.trace_id), hex(&link.span_id));
+        let mut linked: Vec<String> = span.links.iter().map(link).collect();
+        linked.sort_unstable();
+        assert_eq!(linked, calls);
+        assert!(span.start_time_unix_nano < span.end_time_unix_nano);
+    }
+    assert!(jobs.iter().any(|job| !job["cost"].as_object().unwrap().is_empty()), "some job costs money");
+    let resubmitted = |job: &&serde_json::Value| job["attempts"].as_array().unwrap().len() > 1;
+    for job in jobs.iter().filter(resubmitted) {
+        let (_, span) = &spans[text(job, "job_id")];
+        assert!(span.events.iter().any(|event| event.name == "resubmitted"), "{span:?}");
+    }
+    assert_eq!(server.metric("spantally_forward_spans_total", &["outcome=\"sent\""]), spans.len().into());
+}
