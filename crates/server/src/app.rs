@@ -35,6 +35,7 @@ use crate::intake::Intake;
 use crate::listen::{BindError, Bound, bind, warn_if_open};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
 use crate::receivers::{self, Entry, Tenants, TokenFileError};
+use crate::rules::Reloader;
 use crate::tls::TlsError;
 
 /// Groups that are durable and wait for the core: in the journal already, so a short queue loses nothing.
@@ -245,7 +246,11 @@ impl App {
         );
         let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
         let sending = entry.forwarder.start(&sending_stops);
-        let sources = Sources { core: pipeline.core.handle(), entry: Arc::clone(&entry) };
+        let core = pipeline.core.handle();
+        let reloader =
+            Reloader::new(&self.settings, &self.providers, Arc::clone(&entry.intake), core.clone());
+        tokio::spawn(Arc::clone(&reloader).watch(receivers_stop.clone()));
+        let sources = Sources { core: core.clone(), entry: Arc::clone(&entry), reloader };
         admin.answer_from(sources.clone());
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
@@ -263,7 +268,7 @@ impl App {
         }
         Ok(Running {
             addresses,
-            core: pipeline.core.handle(),
+            core,
             sources,
             readiness,
             stop_receivers,
@@ -361,6 +366,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Reads the provider files again.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.sources.reloader)
+    }
+
     /// A writer of the page of metrics as it then stands, in Prometheus text.
     pub fn metrics_page(&self) -> impl Fn() -> Vec<u8> + Send + Sync + use<> {
         let sources = self.sources.clone();

@@ -25,6 +25,7 @@ pub mod provider_files;
 pub mod receivers;
 pub mod record;
 pub mod replay;
+pub mod rules;
 pub mod signals;
 pub mod telemetry;
 mod tls;

@@ -73,15 +73,19 @@ impl ProviderFiles {
         directory: Option<&Path>,
         correlation: &CorrelationConfig,
     ) -> Result<Self, ProviderFilesError> {
+        let texts = directory.map(read_directory).transpose()?.unwrap_or_default();
+        Self::compile(&texts, correlation)
+    }
+
+    /// Checks and compiles the built-in files and those of a directory, of which the texts are given.
+    pub fn compile(texts: &Texts, correlation: &CorrelationConfig) -> Result<Self, ProviderFilesError> {
         let mut files: Vec<_> =
             builtin::files()?.into_iter().map(|loaded| ProviderSource { path: None, loaded }).collect();
         let mut findings = Vec::new();
-        for path in directory.map(yaml_files).transpose()?.unwrap_or_default() {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| ProviderFilesError::Read { path: path.clone(), source })?;
-            match load(&path.display().to_string(), &text) {
+        for (path, text) in texts {
+            match load(&path.display().to_string(), text) {
                 Ok(loaded) => {
-                    let own = ProviderSource { path: Some(path), loaded };
+                    let own = ProviderSource { path: Some(path.clone()), loaded };
                     files.retain(|file| file.path.is_some() || file.name() != own.name());
                     files.push(own);
                 }
@@ -106,6 +110,21 @@ impl ProviderFiles {
         cards.set_ambiguous_probability(pricing.ambiguous_probability);
         cards
     }
+}
+
+/// The provider files of a directory with their texts, by path.
+pub type Texts = Vec<(PathBuf, String)>;
+
+/// Reads every provider file of a directory.
+///
+/// # Errors
+/// The directory or a file in it cannot be read.
+pub fn read_directory(directory: &Path) -> Result<Texts, ProviderFilesError> {
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => Err(ProviderFilesError::Read { path, source }),
+    };
+    yaml_files(directory)?.into_iter().map(read).collect()
 }
 
 /// The provider files of a directory, by name; tests of them (`*.test.yaml`) are not.
@@ -152,6 +171,34 @@ mod tests {
         assert_eq!(providers.files.len(), builtin::TEXTS.len());
         let fal = providers.files.iter().find(|file| file.name() == "fal").unwrap();
         assert_eq!(fal.path.as_deref(), Some(directory.path().join("mine.yaml").as_path()));
+    }
+
+    #[test]
+    fn an_own_file_of_a_new_provider_is_added() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, text) = builtin::TEXTS.iter().find(|(name, _)| name.contains("heygen")).unwrap();
+        let own = text
+            .replace("provider: heygen", "provider: acme")
+            .replace("heygen.com", "acme.example")
+            .replace("heygen.ai", "acme.example");
+        std::fs::write(directory.path().join("acme.yaml"), own).unwrap();
+        let providers = load_dir(directory.path()).unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(providers.files.len(), builtin::TEXTS.len() + 1);
+        assert!(providers.files.iter().any(|file| file.name() == "heygen" && file.path.is_none()));
+    }
+
+    #[test]
+    fn two_own_files_of_one_provider_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, text) = builtin::TEXTS.iter().find(|(name, _)| name.contains("fal")).unwrap();
+        for name in ["one.yaml", "two.yaml"] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let Err(ProviderFilesError::Wrong { findings }) = load_dir(directory.path()) else {
+            panic!("both cannot be in force")
+        };
+        let text = findings[0].to_string();
+        assert!(text.contains("two.yaml:") && text.contains("`fal`"), "{text}");
     }
 
     #[test]

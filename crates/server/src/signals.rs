@@ -1,4 +1,5 @@
-//! The signals that stop a server: the first one gently, the second one at once.
+//! The signals of a server: the first ctrl-c or SIGTERM stops it gently, the second one at once; SIGHUP has it
+//! read its provider files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -9,6 +10,11 @@ use crate::app::RunError;
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+}
+
+/// Catches SIGHUP, which else ends the process, from now on.
+pub fn hangups() -> Result<Signal, RunError> {
+    signal(SignalKind::hangup()).map_err(RunError::system("cannot catch SIGHUP"))
 }
 
 impl Signals {

@@ -2,10 +2,11 @@
 
 use super::{ConfigArgs, Exit, Failure, Outcome, runtime};
 use crate::app::{App, RunError};
-use crate::signals::Signals;
+use crate::signals::{Signals, hangups};
 use crate::telemetry;
 
-/// Receive spans, keep the ledger, serve metrics and the API, until ctrl-c or SIGTERM.
+/// Receive spans, keep the ledger, serve metrics and the API, until ctrl-c or SIGTERM. SIGHUP reads the
+/// provider files again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -17,10 +18,16 @@ pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     runtime()?.block_on(async {
         let mut exporters = telemetry::init_with_exporters(&config.settings);
-        let signals = Signals::catch()?;
+        let (signals, mut hangups) = (Signals::catch()?, hangups()?);
         let app = App::build(&config).await.map_err(Failure::usage)?;
         let running = app.start().await?;
         exporters.export_metrics(running.metrics_page());
+        let reloader = running.reloader();
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                reloader.reload().await;
+            }
+        });
         signals.first().await;
         running.stop().await?;
         exporters.shutdown().await;

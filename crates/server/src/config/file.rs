@@ -144,7 +144,7 @@ sections! {
         max_elapsed_time: Leaf,
     }
     Storage { directory: Leaf }
-    Providers { directory: Leaf }
+    Providers { directory: Leaf, reload_interval: Leaf }
     Budget {
         name: Leaf,
         limit: Leaf,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_saphyr::Spanned;
 use spantally_providers::{CorrelationConfig, WebhookPath};
@@ -228,6 +229,9 @@ impl Resolver<'_> {
         self.read("storage.directory", &storage.directory, |v: PathBuf| settings.storage.directory = v)?;
         self.read("providers.directory", &providers.directory, |v: PathBuf| {
             settings.providers.directory = Some(v);
+        })?;
+        self.read("providers.reload_interval", &providers.reload_interval, |v: Duration| {
+            settings.providers.reload_interval = (!v.is_zero()).then_some(v);
         })
     }
 

@@ -189,10 +189,18 @@ impl Default for Storage {
 }
 
 /// Provider files beside the built-in ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderFiles {
-    /// Directory of `*.yaml` files; one named like a built-in file replaces it.
+    /// Directory of `*.yaml` files; one of a built-in provider replaces its file.
     pub directory: Option<PathBuf>,
+    /// How often the directory is looked at for changes; none: only at SIGHUP.
+    pub reload_interval: Option<Duration>,
+}
+
+impl Default for ProviderFiles {
+    fn default() -> Self {
+        Self { directory: None, reload_interval: Some(Duration::from_secs(10)) }
+    }
 }
 
 /// Our own log, on standard error.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_price::{Bill, Bound, bill};
+use spantally_price::{Bill, Bound, Cards, bill};
 use spantally_stitch::{Job, UnixNanos};
 
 use super::books::Books;
@@ -96,6 +96,15 @@ impl Books {
             }
         }
         open
+    }
+
+    /// Other rate cards: their gauges are made anew.
+    pub(super) fn set_cards(&mut self, cards: Arc<Cards>, now: UnixNanos) {
+        self.cards = cards;
+        for metric in [MetricId::RateCardAge, MetricId::RateCardInfo] {
+            self.registry.clear(metric);
+        }
+        self.show_time(now);
     }
 
     /// Computes the gauges that depend on the time alone: shares of the windows, age of the rate cards.

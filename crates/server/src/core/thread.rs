@@ -27,6 +27,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Published, Seq, StoreError};
 
@@ -196,6 +197,11 @@ impl CoreHandle {
     /// A job that is still in memory, open or settled; of older ones the ledger knows.
     pub fn job(&self, id: JobId) -> Option<JobView> {
         self.shared.core.lock().core.job(id)
+    }
+
+    /// Prices from now on by other cards: what settles next, and what is revised.
+    pub fn set_cards(&self, cards: Arc<Cards>) {
+        self.shared.core.lock().core.set_cards(cards);
     }
 
     /// How far the core is, and whether it is well.

@@ -258,6 +258,13 @@ inventory! {
         None, "1 if the destination took the last request.";
     ForwardDelay = "spantally_forward_delay_seconds", Gauge, Some("seconds"), false, [open("destination")],
         None, "Age of the oldest span that is being sent; 0 when none waits.";
+    RulesReloads = "spantally_rules_reloads", Counter, None, false, [known("result", results)],
+        None, "Times that the provider files were read again, by result; after an error the old rules stay.";
+    RulesReloadGood = "spantally_rules_last_reload_successful", Gauge, None, false, [],
+        None, "1 if the provider files were good when they were last read.";
+    RulesReloadTime = "spantally_rules_last_reload_success_timestamp_seconds", Gauge, Some("seconds"), false,
+        [],
+        None, "When the provider files in force were read, in seconds since 1970.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }
@@ -284,6 +291,7 @@ impl MetricId {
                 | Self::RequestBytes
                 | Self::ConnectionsAccepted
                 | Self::ConnectionsFailed
+                | Self::RulesReloads
         )
     }
 

@@ -110,6 +110,11 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process, for signals.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: no chance to write anything.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -192,6 +197,22 @@ pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// A plain HTTP POST of JSON; the status of the answer.
+pub fn post_json(address: SocketAddr, path: &str, body: &Value) -> u16 {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
+    let body = body.to_string();
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// What `tests/python/send_jobs.py` says it sent.
