@@ -31,8 +31,9 @@ pub struct Meter {
     pub rounding: Rounding,
     /// How the credits are rounded, when it is priced in credits (a minimum a task, whole credits).
     pub credit_rounding: Rounding,
-    /// The part of the quantity that was made and never played: charged with cause *interrupted*.
-    pub interrupted: Option<Source>,
+    /// The part of the quantity that was made and never played, strongest source first: charged with cause
+    /// *interrupted*.
+    pub interrupted: Vec<Source>,
     /// A charge for calls (cause *poll* or *webhook*): no policy is asked. None: a charge for the attempt.
     pub cause: Option<Cause>,
     /// ISO 4217 code, or the name of a credit of the card, of every row.
@@ -53,6 +54,8 @@ pub struct ReportedCost {
     pub amount: Source,
     /// ISO 4217 code, or the name of a credit of the card.
     pub currency: Arc<str>,
+    /// Of credits: how many of them were for what was made and never played, strongest source first.
+    pub interrupted: Vec<Source>,
     /// Who says that the provider reports it.
     pub citation: Citation,
 }

@@ -18,7 +18,7 @@ use crate::card::{Cards, Meter, RateCard, ReportedCost, Tariff};
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::prices::{self, Prices};
 use crate::quantity::{Quantity, Rounding};
-use amount::{NOTHING, Scale, chance, either, terms};
+use amount::{NOTHING, Scale, chance, either, terms, unheard};
 
 /// Name of the fact that says which model was really billed, where a provider falls back to another one.
 pub const BILLED_MODEL: &str = "billed_model";
@@ -157,7 +157,8 @@ impl<'a> Biller<'a> {
         self.unpriced(&units, reason);
     }
 
-    /// Money or credits as the provider states them: one charge, whatever the meters say.
+    /// Money or credits as the provider states them, whatever the meters say: one charge, or two where a part
+    /// was never heard.
     fn reported_cost(&mut self, card: &RateCard, reported: &ReportedCost, amount: Quantity) {
         let words = &self.cards.words;
         let is_credit = card.is_credit(&reported.currency);
@@ -167,7 +168,15 @@ impl<'a> Biller<'a> {
             (&words.task, Bound::exactly(Decimal::ONE))
         };
         let (rule, policy) = (&reported.rule, &words.reported);
-        let units = Units { unit, bound, cause: self.attempt.cause, rule, policy };
+        let unheard = unheard(&reported.interrupted, bound, self.attempt).filter(|_| is_credit);
+        let units = Units {
+            unit,
+            bound: bound - unheard.unwrap_or_default(),
+            cause: self.attempt.cause,
+            rule,
+            policy,
+        };
+        let parts = unheard.map(|bound| Units { bound, cause: Cause::Interrupted, ..units });
         let at = self.attempt.started_at;
         let priced = if is_credit {
             card.credit(&reported.currency, at)
@@ -177,9 +186,13 @@ impl<'a> Biller<'a> {
         match priced.and_then(|(prices, currency)| prices::exchanged(card, prices, currency, at)) {
             Ok((prices, currency)) => {
                 let basis = if prices.is_sure { amount.basis } else { Basis::Assumed };
-                self.priced(&units, prices, &currency, basis, None);
+                for units in std::iter::once(units).chain(parts) {
+                    self.priced(&units, prices, &currency, basis, None);
+                }
             }
-            Err(reason) => self.unpriced(&units, reason),
+            Err(reason) => {
+                std::iter::once(units).chain(parts).for_each(|units| self.unpriced(&units, reason));
+            }
         }
     }
 
@@ -192,15 +205,10 @@ impl<'a> Biller<'a> {
             return;
         }
         let cause = meter.cause.unwrap_or(self.attempt.cause);
-        let part = meter.interrupted.as_ref().and_then(|source| source.read(self.attempt));
-        let Some(part) = part.filter(|part| !part.bound.expected.is_zero()) else {
+        let Some(unheard) = unheard(&meter.interrupted, share.bound, self.attempt) else {
             return self.price(item, share, cause, &policy);
         };
-        let part = part.bound.expected;
-        let all = share.bound;
-        let unheard =
-            Bound { min: all.min.min(part), expected: all.expected.min(part), max: all.max.min(part) };
-        self.price(item, Quantity { bound: all - unheard, ..share }, cause, &policy);
+        self.price(item, Quantity { bound: share.bound - unheard, ..share }, cause, &policy);
         self.price(item, Quantity { bound: unheard, ..share }, Cause::Interrupted, &policy);
     }
 

@@ -114,7 +114,7 @@ pub(crate) fn seconds() -> Meter {
         ],
         rounding: Rounding::default(),
         credit_rounding: Rounding::default(),
-        interrupted: None,
+        interrupted: Vec::new(),
         cause: None,
         currency: "USD".into(),
         prices: vec![price("0.1")],
@@ -158,6 +158,7 @@ pub(crate) fn reported_cost(fact: &str, scale: &str, currency: &str) -> Reported
     ReportedCost {
         rule: Arc::from("clips/reported"),
         amount: Source::Fact { name: fact.into(), at_least: FactSource::Reported, scale: dec(scale) },
+        interrupted: Vec::new(),
         currency: currency.into(),
         citation: Citation::default(),
     }

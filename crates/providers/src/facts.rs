@@ -40,6 +40,10 @@ pub const NAMES: &[&str] = &[
     "tier",
     "reference_images",
     "input_seconds",
+    "interrupted",
+    "interrupted_characters",
+    "interrupted_seconds",
+    "interrupted_tokens",
     // From here on they are read of the calls of a provider and of spans that name one, see [`further`].
     "billed_model",
     "cached_audio_tokens",
@@ -56,9 +60,6 @@ pub const NAMES: &[&str] = &[
     "input_images",
     "input_megapixels",
     "input_text_tokens",
-    "interrupted_characters",
-    "interrupted_seconds",
-    "interrupted_tokens",
     "mode",
     "output_image_tokens",
     "output_text_tokens",
@@ -67,7 +68,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// How many of [`NAMES`] are read of every span that is kept. The others would cost each of them a look.
-const GENERAL: usize = 25;
+const GENERAL: usize = 29;
 
 /// Facts that only the provider's own bill can tell.
 const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd", "cost_nano_usd", "cost_ticks"];
@@ -89,7 +90,8 @@ const STATED: [&str; 3] =
 
 /// Keys of one fact. `app.generation.*` is what the capture tool's application writes; the `gen_ai.*` keys
 /// are those of three generations of the semantic conventions; `llm.usage.*` is OpenLLMetry's,
-/// `llm.token_count.*` OpenInference's; `gen_ai.request.image_*` and `gen_ai.openai.video.*` OpenLIT's.
+/// `llm.token_count.*` OpenInference's; `gen_ai.request.image_*` and `gen_ai.openai.video.*` OpenLIT's;
+/// `turn.was_interrupted` stands on Pipecat's turns, `lk.interrupted` on those of LiveKit Agents.
 const KEYS: &[(&str, FactSource, &[&str])] = &[
     ("seconds", FactSource::Request, &["app.generation.duration_seconds", "gen_ai.openai.video.seconds"]),
     ("resolution", FactSource::Request, &["app.generation.resolution"]),
@@ -100,6 +102,7 @@ const KEYS: &[(&str, FactSource, &[&str])] = &[
     ("voice", FactSource::Request, &["gen_ai.request.audio_voice", "gen_ai.request.tts.voice"]),
     ("tier", FactSource::Request, &["openai.request.service_tier", "gen_ai.openai.request.service_tier"]),
     ("tier", FactSource::Response, &["openai.response.service_tier", "gen_ai.openai.response.service_tier"]),
+    ("interrupted", FactSource::Response, &["turn.was_interrupted", "lk.interrupted"]),
     ("audio_seconds", FactSource::Request, &["gen_ai.request.audio_duration"]),
     ("audio_seconds", FactSource::Response, &["gen_ai.response.audio.duration"]),
     (

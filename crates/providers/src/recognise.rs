@@ -134,7 +134,12 @@ impl Recogniser {
             return None;
         }
         let own = provider.map(|index| &*self.provider(index).words);
-        let read = |(slot, kind): &(u16, words::Vocabulary)| words::verdict(*kind, own, span.text(*slot)?);
+        let read = |(slot, kind): &(u16, words::Vocabulary)| match span.get(*slot)? {
+            Value::Text(word) => words::verdict(*kind, own, word),
+            // Some providers' words are numbers (Kling's 1301), and an application writes them as such.
+            Value::Int(number) => words::verdict(*kind, own, &number.to_string()),
+            Value::Double(_) | Value::Bool(_) => None,
+        };
         self.slots.words.iter().map(read).fold(None, words::better)
     }
 

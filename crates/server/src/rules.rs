@@ -78,9 +78,10 @@ impl Reloader {
         intake: Arc<Intake>,
         core: CoreHandle,
     ) -> Arc<Self> {
-        let own = files.files.iter().filter_map(|file| {
-            file.path.as_ref().map(|path| (path.clone(), file.loaded.text().to_owned()))
-        });
+        let own = files
+            .files
+            .iter()
+            .filter_map(|file| file.path.as_ref().map(|path| (path.clone(), file.loaded.text().to_owned())));
         let known = Known { look: Ok(own.collect()), in_force: in_force(files) };
         Arc::new(Self {
             directory: settings.providers.directory.clone(),

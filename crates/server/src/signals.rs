@@ -1,5 +1,5 @@
-//! The signals of a server: the first ctrl-c or SIGTERM stops it gently, the second one at once; SIGHUP has it
-//! read its provider files again.
+//! The signals of a server: the first ctrl-c or SIGTERM stops it gently, the second one at once; SIGHUP has
+//! it read its provider files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -39,8 +39,7 @@ rates:
 }
 
 fn serve(directory: &Path, providers: &Path, interval: &str) -> Server {
-    let config =
-        format!("providers: {{directory: {}, reload_interval: {interval}}}\n", providers.display());
+    let config = format!("providers: {{directory: {}, reload_interval: {interval}}}\n", providers.display());
     Server::start_with(directory, free_address(), Some(&config), &[])
 }
 

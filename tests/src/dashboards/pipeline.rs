@@ -341,5 +341,26 @@ fn process() -> Vec<Panel> {
             .unit("locale", 0)
             .axis(0.0, 1.0)
             .legend("list", "bottom"),
+        Panel::time_series(
+            "Provider files",
+            "Were the files good when they were last read (1), and how old are the rules in force?",
+            (24, 6),
+            false,
+        )
+        .range(&format!("min({})", gauge("spantally_rules_last_reload_successful")), "files are good")
+        .range(
+            &format!("{} * 60", rate("spantally_rules_reloads_total", "result")),
+            "read again, a minute: {{result}}",
+        )
+        .range(
+            &format!(
+                "(time() - min({})) / 86400",
+                gauge("spantally_rules_last_reload_success_timestamp_seconds")
+            ),
+            "days in force",
+        )
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
     ]
 }

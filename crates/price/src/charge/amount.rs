@@ -8,7 +8,7 @@ use crate::card::Meter;
 use crate::exact;
 use crate::policy::{HALF, Terms};
 use crate::prices::Prices;
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, Source};
 
 pub(super) const NOTHING: Quantity = Quantity { bound: Bound::ZERO, basis: Basis::Documented };
 
@@ -56,6 +56,14 @@ pub(super) fn terms(
         Terms::Reported => full.map(|full| chance(full, HALF)),
         Terms::Unknown { probability } => full.map(|full| chance(full, *probability)),
     }
+}
+
+/// The part of a quantity that was made and never played, if the spans tell of any.
+pub(super) fn unheard(sources: &[Source], all: Bound, attempt: &Attempt) -> Option<Bound> {
+    let part = sources.iter().find_map(|source| source.read(attempt))?.bound.expected;
+    let of = |all: Decimal| all.min(part);
+    let bound = Bound { min: of(all.min), expected: of(all.expected), max: of(all.max) };
+    (!bound.is_zero()).then_some(bound)
 }
 
 pub(super) fn chance(full: Quantity, probability: Decimal) -> Quantity {

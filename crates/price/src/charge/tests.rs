@@ -242,7 +242,7 @@ fn polls_cost_only_where_a_meter_counts_them() {
 
 #[test]
 fn interrupted_audio_is_apart() {
-    let meter = Meter { interrupted: Some(source("unheard_seconds", RESPONSE)), ..seconds() };
+    let meter = Meter { interrupted: vec![source("unheard_seconds", RESPONSE)], ..seconds() };
     let cards = cards(vec![meter]);
     let spoken = attempt(&[("seconds", "8", RESPONSE), ("unheard_seconds", "3", RESPONSE)]);
     let bill = bill(&job(vec![spoken]), &cards);

@@ -164,8 +164,17 @@ impl<'a> Checker<'a> {
             self.fact(&reported.fact, "rates.tariffs.reported.fact");
             self.scale(reported.scale.as_ref(), "rates.tariffs.reported.scale");
             self.source(&reported.source, "rates.tariffs.reported.source");
-            if let Some(currency) = &reported.currency {
+            let currency = reported.currency.as_ref();
+            if let Some(currency) = currency {
                 self.currency(currency, "rates.tariffs.reported.currency");
+            }
+            let is_credit = currency.is_some_and(|currency| self.is_credit(&currency.value));
+            for source in &reported.interrupted {
+                const FIELD: &str = "rates.tariffs.reported.interrupted";
+                self.quantity(source, FIELD);
+                if !is_credit {
+                    self.find(source.referenced, FIELD, "only credits have parts; the currency here is none");
+                }
             }
         }
     }
@@ -181,8 +190,8 @@ impl<'a> Checker<'a> {
         self.positive(meter.minimum.as_ref(), "rates.tariffs.meters.minimum");
         self.positive(meter.credit_block.as_ref(), "rates.tariffs.meters.credit_block");
         self.positive(meter.credit_minimum.as_ref(), "rates.tariffs.meters.credit_minimum");
-        if let Some(interrupted) = &meter.interrupted {
-            self.quantity(interrupted, "rates.tariffs.meters.interrupted");
+        for source in &meter.interrupted {
+            self.quantity(source, "rates.tariffs.meters.interrupted");
         }
         match meter.currency.as_ref().or(self.rates.currency.as_ref()) {
             Some(currency) => {
@@ -206,7 +215,7 @@ impl<'a> Checker<'a> {
         if !self.is_credit(currency) {
             let problem = format!("the meter is priced in {currency}, which is no credit of this file");
             self.find(rounding.referenced, "rates.tariffs.meters.credit_minimum", problem);
-        } else if meter.interrupted.is_some() {
+        } else if !meter.interrupted.is_empty() {
             let problem = "cannot stand beside `interrupted`: two parts would each be rounded";
             self.find(rounding.referenced, "rates.tariffs.meters.credit_minimum", problem);
         }

@@ -82,6 +82,7 @@ impl Compiler<'_> {
             rule: self.rule(&rule.name),
             amount: fact(&rule.fact, FactSource::Reported, rule.scale.as_ref()),
             currency: self.currency(rule.currency.as_ref()),
+            interrupted: quantities(&rule.interrupted),
             citation: self.citation(Some(&rule.source), None, ""),
         });
         reported.collect()
@@ -91,7 +92,7 @@ impl Compiler<'_> {
         Meter {
             rule: self.rule(&rule.name),
             unit: rule.unit.value.as_str().into(),
-            quantity: rule.quantity.value.iter().filter_map(|source| quantity(&source.value)).collect(),
+            quantity: quantities(&rule.quantity.value),
             rounding: Rounding {
                 free: number(rule.free.as_ref()),
                 block: number(rule.block.as_ref()),
@@ -102,7 +103,7 @@ impl Compiler<'_> {
                 block: number(rule.credit_block.as_ref()),
                 minimum: number(rule.credit_minimum.as_ref()),
             },
-            interrupted: rule.interrupted.as_ref().and_then(|source| quantity(&source.value)),
+            interrupted: quantities(&rule.interrupted),
             cause: rule.cause.as_ref().map(|word| word.0),
             currency: self.currency(rule.currency.as_ref()),
             prices: rule.prices.iter().map(|row| self.price(&row.value)).collect(),
@@ -235,6 +236,10 @@ pub(super) fn period(from: Day, until: Option<&Spanned<Day>>) -> Period {
 
 fn fact(name: &Spanned<String>, at_least: FactSource, scale: Option<&Spanned<Number>>) -> Source {
     Source::Fact { name: name.value.as_str().into(), at_least, scale: number(scale).unwrap_or(Decimal::ONE) }
+}
+
+fn quantities(rules: &[Spanned<QuantityRule>]) -> Vec<Source> {
+    rules.iter().filter_map(|source| quantity(&source.value)).collect()
 }
 
 fn quantity(rule: &QuantityRule) -> Option<Source> {

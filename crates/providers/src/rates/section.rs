@@ -107,6 +107,9 @@ pub struct ReportedRule {
     pub scale: Option<Spanned<Number>>,
     /// ISO 4217 code or credit; the section's when absent.
     pub currency: Option<Spanned<String>>,
+    /// Of credits: how many were for what was made and never played, strongest first.
+    #[serde(default)]
+    pub interrupted: Vec<Spanned<QuantityRule>>,
     /// Key of `sources`: who says that the provider reports it.
     pub source: Spanned<String>,
 }
@@ -131,8 +134,9 @@ pub struct MeterRule {
     pub credit_block: Option<Spanned<Number>>,
     /// A task that bills anything bills at least so many credits.
     pub credit_minimum: Option<Spanned<Number>>,
-    /// What was made and never played: charged with cause *interrupted*.
-    pub interrupted: Option<Spanned<QuantityRule>>,
+    /// What was made and never played, strongest first: charged with cause *interrupted*.
+    #[serde(default)]
+    pub interrupted: Vec<Spanned<QuantityRule>>,
     /// Charged for calls, whatever came of the attempt.
     pub cause: Option<Word<Cause>>,
     /// ISO 4217 code or credit of every price; the section's when absent.

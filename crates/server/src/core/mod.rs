@@ -161,12 +161,6 @@ impl Core {
         self.budgets = budgets;
     }
 
-    /// Prices by other cards from now on. What is booked stays; a job that is revised is priced anew as a
-    /// whole, and the difference is booked.
-    pub fn set_cards(&mut self, cards: Arc<Cards>) {
-        self.books.set_cards(cards, self.now);
-    }
-
     /// Takes a group that is durable. Groups come in the order of the journal.
     pub fn apply(&mut self, message: CommitMessage) {
         self.applied = message.seq;

@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 use spantally_price::{Bill, Bound, Cards, bill};
 use spantally_stitch::{Job, UnixNanos};
 
+use super::Core;
 use super::books::Books;
 use super::entries::{entries, job_labels};
 use super::windows::WINDOWS;
@@ -44,6 +45,14 @@ struct Sums {
     jobs: u64,
     oldest: Option<UnixNanos>,
     exposure: BTreeMap<Arc<str>, Bound>,
+}
+
+impl Core {
+    /// Prices by other cards from now on. What is booked stays; a job that is revised is priced anew as a
+    /// whole, and the difference is booked.
+    pub fn set_cards(&mut self, cards: Arc<Cards>) {
+        self.books.set_cards(cards, self.now);
+    }
 }
 
 impl Books {
@@ -99,7 +108,7 @@ impl Books {
     }
 
     /// Other rate cards: their gauges are made anew.
-    pub(super) fn set_cards(&mut self, cards: Arc<Cards>, now: UnixNanos) {
+    fn set_cards(&mut self, cards: Arc<Cards>, now: UnixNanos) {
         self.cards = cards;
         for metric in [MetricId::RateCardAge, MetricId::RateCardInfo] {
             self.registry.clear(metric);

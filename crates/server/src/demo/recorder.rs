@@ -310,6 +310,11 @@ pub fn number(key: &str, value: u64) -> KeyValue {
     attribute(key, any_value::Value::IntValue(value.cast_signed()))
 }
 
+/// An attribute that is true or false.
+pub fn flag(key: &str, value: bool) -> KeyValue {
+    attribute(key, any_value::Value::BoolValue(value))
+}
+
 /// A captured header: an array of strings, by the HTTP conventions.
 pub fn header(key: &str, value: impl Into<String>) -> KeyValue {
     let value = AnyValue { value: Some(any_value::Value::StringValue(value.into())) };

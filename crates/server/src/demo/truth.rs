@@ -65,8 +65,8 @@ pub struct AttemptTruth {
     pub is_twin: bool,
     /// Why it was made.
     pub cause: Cause,
-    /// It made audio that was never played.
-    pub is_interrupted: bool,
+    /// So much of what was billed was made and never played.
+    pub unheard: u64,
     /// What the provider billed.
     pub billed: Option<Billed>,
     /// How often its state was asked for.
@@ -74,9 +74,12 @@ pub struct AttemptTruth {
 }
 
 impl AttemptTruth {
-    /// Why its money was spent.
-    pub fn charge_cause(&self) -> Cause {
-        if self.is_interrupted { Cause::Interrupted } else { self.cause }
+    /// What was billed, by why it was spent.
+    pub fn charges(&self) -> impl Iterator<Item = (Cause, Billed)> {
+        let part = |cause, quantity| move |billed: Billed| (cause, Billed { quantity, ..billed });
+        let of = |cause, quantity| self.billed.filter(|_| quantity > 0).map(part(cause, quantity));
+        let heard = self.billed.map_or(0, |billed| billed.quantity - self.unheard);
+        of(self.cause, heard).into_iter().chain(of(Cause::Interrupted, self.unheard))
     }
 }
 
@@ -201,8 +204,8 @@ impl Truth {
                 totals.tasks += u64::from(attempt.created);
                 totals.polls += attempt.polls;
                 *totals.causes.entry(attempt.cause).or_default() += 1;
-                if let Some(billed) = attempt.billed {
-                    *totals.cost.entry(attempt.charge_cause()).or_default() += billed.cost();
+                for (cause, billed) in attempt.charges() {
+                    *totals.cost.entry(cause).or_default() += billed.cost();
                     *totals.units.entry(billed.unit).or_default() += billed.quantity;
                 }
             }

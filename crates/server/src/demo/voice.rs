@@ -1,14 +1,17 @@
 //! One voice conversation: turns of speech-to-text, language model and text-to-speech at two vendors.
 //!
-//! The session is the job and each call a leg of it. Where the user talks over the agent, the audio of that
-//! turn was made for nothing: its cause is *interrupted*, and the application says so on the turn's span.
+//! The session is the job and each call a leg of it. Where the user talks over the agent, a part of that
+//! turn's audio was made for nothing: its cause is *interrupted*. The turn's span says so as Pipecat does,
+//! and how many characters were not heard, which the application knows from the alignment of its speech.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use spantally_stitch::{Accepted, Cause, Outcome, UnixNanos};
 
 use super::play::key_of;
-use super::recorder::{APPLICATION, Answer, Closing, Exchange, Open, Place, Recorder, header, number, text};
+use super::recorder::{
+    APPLICATION, Answer, Closing, Exchange, Open, Place, Recorder, flag, header, number, text,
+};
 use super::truth::{AttemptTruth, Billed, Ending, JobTruth};
 
 const TRANSCRIBE: &str = "https://api.openai.com/v1/audio/transcriptions";
@@ -34,7 +37,8 @@ pub fn talk(recorder: &mut Recorder<'_>, start: UnixNanos) -> JobTruth {
     for turn in 0..turns {
         // Nobody interrupts the first words.
         let interrupted = turn > 0 && talk.recorder.rng.chance(0.2);
-        talk.turn(session.inside(), &conversation, interrupted);
+        let unheard_quarters = if interrupted { 1 + turn % 3 } else { 0 };
+        talk.turn(session.inside(), &conversation, unheard_quarters);
     }
     let Talk { now, legs, .. } = talk;
     let attributes = vec![
@@ -62,7 +66,7 @@ struct Talk<'t, 'r> {
 }
 
 impl Talk<'_, '_> {
-    fn turn(&mut self, session: Place, conversation: &str, interrupted: bool) {
+    fn turn(&mut self, session: Place, conversation: &str, unheard_quarters: u64) {
         let heard_seconds = self.recorder.rng.between((2, 9));
         let tokens = self.recorder.rng.between((20, 90));
         let characters = tokens * 4;
@@ -70,18 +74,22 @@ impl Talk<'_, '_> {
         self.post(turn.inside(), TRANSCRIBE, (250, 600), Vec::new());
         let price_nano_usd = WHISPER_NANO_USD_PER_SECOND;
         let billed = Billed { unit: "audio_second", quantity: heard_seconds, price_nano_usd };
-        self.leg("openai", "whisper-1", billed, false);
+        self.leg("openai", "whisper-1", billed, 0);
         self.chat(turn, conversation, tokens);
         // The fast model takes half a credit a character, and the header counts credits.
         let cost = header("http.response.header.character_cost", (characters / 2).to_string());
         self.post(turn.inside(), SPEAK, (150, 500), vec![cost]);
         let price_nano_usd = FLASH_NANO_USD_PER_CHARACTER;
         let billed = Billed { unit: "character", quantity: characters, price_nano_usd };
-        self.leg("elevenlabs", "eleven_flash_v2_5", billed, interrupted);
-        let attributes = vec![
+        // Tokens have four characters here, so that a quarter is a whole number.
+        let unheard = tokens * unheard_quarters;
+        self.leg("elevenlabs", "eleven_flash_v2_5", billed, unheard);
+        let mut attributes = vec![
             number("app.turn.audio_seconds", heard_seconds),
-            text("app.turn.status", if interrupted { "interrupted" } else { "played" }),
+            flag("turn.was_interrupted", unheard > 0),
+            number("spantally.characters", characters),
         ];
+        attributes.extend((unheard > 0).then(|| number("spantally.interrupted_characters", unheard)));
         self.recorder.close(turn, self.now, internal("voice.turn", attributes));
         self.now = self.now.plus_ms(self.recorder.rng.between((200, 900)));
     }
@@ -109,7 +117,7 @@ impl Talk<'_, '_> {
             "openai",
             "gpt-4o-mini",
             Billed { unit: "output_token", quantity: tokens, price_nano_usd },
-            false,
+            0,
         );
     }
 
@@ -121,7 +129,7 @@ impl Talk<'_, '_> {
         self.recorder.request(Some(place), exchange);
     }
 
-    fn leg(&mut self, provider: &'static str, model: &'static str, billed: Billed, is_interrupted: bool) {
+    fn leg(&mut self, provider: &'static str, model: &'static str, billed: Billed, unheard: u64) {
         self.legs.push(AttemptTruth {
             provider,
             model,
@@ -131,7 +139,7 @@ impl Talk<'_, '_> {
             ending: Ending::Succeeded,
             is_twin: false,
             cause: Cause::Delivered,
-            is_interrupted,
+            unheard,
             billed: Some(billed),
             polls: 0,
         });

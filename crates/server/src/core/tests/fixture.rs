@@ -33,7 +33,7 @@ pub(super) fn cards() -> Arc<Cards> {
         quantity: vec![Source::Constant(Decimal::ONE)],
         rounding: Rounding::default(),
         credit_rounding: Rounding::default(),
-        interrupted: None,
+        interrupted: Vec::new(),
         cause: None,
         currency: "USD".into(),
         prices: vec![PriceRow {

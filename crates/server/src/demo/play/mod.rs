@@ -219,7 +219,7 @@ impl Player<'_, '_> {
             ending: seen.ending,
             is_twin,
             cause: Cause::Unverified,
-            is_interrupted: false,
+            unheard: 0,
             billed: self.billed(seen.ending, seen.created),
             polls: 0,
         });
