@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use spantally_stitch::{Attempt, Cause, UnixNanos};
 
 use crate::bill::UnpricedReason;
+use crate::condition::{Condition, all_hold};
 use crate::glob::Pattern;
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::price::{Citation, Credit, Exchange, PriceRow};
@@ -100,6 +101,7 @@ pub struct RateCard {
     by_model: BTreeMap<Arc<str>, Vec<u32>>,
     /// Tariffs with a pattern, in file order, for the models that no tariff names.
     by_pattern: Vec<u32>,
+    asks_whose: bool,
 }
 
 impl RateCard {
@@ -124,6 +126,7 @@ impl RateCard {
         let has_pattern = |tariff: &Tariff| tariff.models.iter().any(|pattern| !pattern.is_literal());
         let by_pattern =
             numbered().filter(|(_, tariff)| has_pattern(tariff)).map(|(index, _)| index).collect();
+        let asks_whose = asks_whose(&tariffs, &policy, &credits);
         Self {
             provider,
             tariffs,
@@ -133,6 +136,7 @@ impl RateCard {
             reported: Vec::new(),
             by_model,
             by_pattern,
+            asks_whose,
         }
     }
 
@@ -190,11 +194,23 @@ impl RateCard {
         rows.into_iter().find(|row| row.when.matches(Case::of(attempt)))
     }
 
-    /// The money price of a credit at a time, over all packs that are sold then, and its currency.
-    pub(crate) fn credit(&self, name: &str, at: UnixNanos) -> Result<(Prices, &Arc<str>), UnpricedReason> {
+    /// Whether any of its rows is about whose job it is.
+    pub(crate) fn asks_whose(&self) -> bool {
+        self.asks_whose
+    }
+
+    /// The money price of a credit for an attempt, over all packs that may have paid it, and its currency.
+    pub(crate) fn credit(
+        &self,
+        name: &str,
+        attempt: &Attempt,
+    ) -> Result<(Prices, &Arc<str>), UnpricedReason> {
         let mut found: Option<(Prices, &Arc<str>)> = None;
-        let rates = self.credits.iter().filter(|credit| *credit.name == *name);
-        for credit in rates.filter(|credit| credit.period.contains(at)) {
+        let sold = |credit: &&Credit| *credit.name == *name && credit.period.contains(attempt.started_at);
+        let own = |credit: &Credit| !credit.when.is_empty() && all_hold(&credit.when, attempt) == Some(true);
+        let has_own = self.credits.iter().filter(sold).any(own);
+        let takes = |credit: &&Credit| if has_own { own(credit) } else { credit.when.is_empty() };
+        for credit in self.credits.iter().filter(sold).filter(takes) {
             let price = credit.unit_price;
             found = Some(match found {
                 None => (Prices::of(price), &credit.currency),
@@ -236,6 +252,14 @@ impl RateCard {
         let prices = prices.map(|row| row.citation.as_of);
         prices.chain(self.credits.iter().map(|credit| credit.citation.as_of)).min()
     }
+}
+
+fn asks_whose(tariffs: &[Tariff], policy: &[PolicyRow], credits: &[Credit]) -> bool {
+    let meters = || tariffs.iter().flat_map(|tariff| &tariff.meters);
+    let prices = meters().flat_map(|meter| meter.prices.iter().chain(meter.multipliers.iter().flatten()));
+    let rows = policy.iter().chain(tariffs.iter().flat_map(|tariff| &tariff.policy));
+    let conditions = prices.flat_map(|row| &row.when).chain(rows.flat_map(|row| &row.when.facts));
+    conditions.chain(credits.iter().flat_map(|credit| &credit.when)).any(Condition::asks_whose)
 }
 
 /// The rate cards of all providers, and what is assumed where none can know.

@@ -11,10 +11,11 @@ mod amount;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Accepted, Attempt, Cause, FactValue, Job, Outcome, Role};
+use spantally_stitch::{Accepted, Attempt, Cause, Fact, FactSource, FactValue, Job, Outcome, Role};
 
 use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 use crate::card::{Cards, Meter, RateCard, ReportedCost, Tariff};
+use crate::condition::{SERVICE, TENANT};
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::prices::{self, Prices};
 use crate::quantity::{Quantity, Rounding};
@@ -28,9 +29,23 @@ pub fn bill(job: &Job, cards: &Cards) -> Bill {
     let mut bill = Bill { charges: Vec::with_capacity(job.attempts.len()), unpriced: Vec::new() };
     for (index, attempt) in job.attempts.iter().enumerate() {
         let shares_task = is_charged_elsewhere(job, index);
+        let asks_whose = cards.get(&attempt.provider).is_some_and(RateCard::asks_whose);
+        let known = asks_whose.then(|| with_whose(job, attempt));
+        let attempt = known.as_ref().unwrap_or(attempt);
         Biller { cards, index, attempt, shares_task, bill: &mut bill }.bill();
     }
     bill
+}
+
+/// The attempt with facts of whose it is. Few cards ask for them, so that the others need not carry them.
+fn with_whose(job: &Job, attempt: &Attempt) -> Attempt {
+    let mut known = attempt.clone();
+    known.facts.extend([(TENANT, &job.tenant), (SERVICE, &job.service)].map(|(name, value)| Fact {
+        name: name.into(),
+        value: FactValue::Text(Arc::clone(value)),
+        source: FactSource::Request,
+    }));
+    known
 }
 
 /// Whether another attempt of the job is charged for the task of this one: an idempotency key that the
@@ -179,7 +194,7 @@ impl<'a> Biller<'a> {
         let parts = unheard.map(|bound| Units { bound, cause: Cause::Interrupted, ..units });
         let at = self.attempt.started_at;
         let priced = if is_credit {
-            card.credit(&reported.currency, at)
+            card.credit(&reported.currency, self.attempt)
         } else {
             Ok((Prices::of(amount.bound.expected), &reported.currency))
         };
@@ -270,7 +285,7 @@ impl<'a> Biller<'a> {
                 Err(reason) => self.unpriced(&units, reason),
             };
         }
-        let credit = card.credit(&meter.currency, at);
+        let credit = card.credit(&meter.currency, self.attempt);
         let credit = credit.and_then(|(money, currency)| prices::exchanged(card, money, currency, at));
         let (money, currency) = match credit {
             Ok(credit) => credit,

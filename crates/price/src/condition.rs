@@ -17,6 +17,12 @@ pub const MODEL: &str = "model";
 /// Name under which a condition sees the attempt's operation.
 pub const OPERATION: &str = "operation";
 
+/// Name under which a condition sees the tenant that the job is of.
+pub const TENANT: &str = "tenant";
+
+/// Name under which a condition sees the service that submitted the job.
+pub const SERVICE: &str = "service";
+
 /// A condition on one fact of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
@@ -36,6 +42,11 @@ pub enum Is {
 }
 
 impl Condition {
+    /// Whether it is about whose job it is.
+    pub(crate) fn asks_whose(&self) -> bool {
+        self.facts.iter().any(|fact| [TENANT, SERVICE].contains(&&**fact))
+    }
+
     /// Whether it holds for an attempt; none when the attempt does not show the fact. The model and the
     /// operation of the attempt count as facts of those names.
     pub fn holds(&self, attempt: &Attempt) -> Option<bool> {

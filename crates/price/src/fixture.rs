@@ -93,6 +93,7 @@ pub(crate) fn credit(name: &str, price: &str, period: Period) -> Credit {
     Credit {
         name: name.into(),
         pack: "".into(),
+        when: Vec::new(),
         is_default: false,
         unit_price: dec(price),
         currency: "USD".into(),

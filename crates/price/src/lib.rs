@@ -29,7 +29,7 @@ mod totals;
 pub use bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 pub use card::{Cards, Meter, RateCard, ReportedCost, Tariff, decided_by};
 pub use charge::{BILLED_MODEL, bill};
-pub use condition::{Condition, Is, MODEL, OPERATION};
+pub use condition::{Condition, Is, MODEL, OPERATION, SERVICE, TENANT};
 pub use exact::{PRICE_PLACES, QUANTITY_PLACES, product};
 pub use formula::{Formula, FormulaError};
 pub use glob::Pattern;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Accepted, Attempt, FailureReason, Outcome, Role};
+use spantally_stitch::{Accepted, Attempt, FailureReason, Outcome};
 
 use crate::condition::{Condition, all_hold};
 use crate::price::Citation;
@@ -117,8 +117,8 @@ impl When {
     }
 
     fn matches_status(&self, attempt: &Attempt) -> bool {
-        let deciding = |role| matches!(role, Role::Submit | Role::Sync | Role::Result);
-        let last = attempt.calls.iter().rev().find(|call| deciding(call.role)).and_then(|call| call.status);
-        last.is_some_and(|status| self.statuses.iter().any(|range| (range.from..=range.to).contains(&status)))
+        attempt
+            .status()
+            .is_some_and(|status| self.statuses.iter().any(|range| (range.from..=range.to).contains(&status)))
     }
 }

@@ -66,6 +66,8 @@ pub struct Credit {
     pub name: Arc<str>,
     /// The pack that it was bought in, where packs differ in price; empty where there is one price.
     pub pack: Arc<str>,
+    /// Whose jobs are paid by it. Where one says so, those that do not are not asked.
+    pub when: Vec<Condition>,
     /// The pack to expect, for no span says from which pack a task was paid.
     pub is_default: bool,
     /// Price of one; at most [`crate::PRICE_PLACES`] places.

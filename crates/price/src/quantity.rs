@@ -55,7 +55,7 @@ impl Source {
             Self::Fact { .. } => return self.read_fact(attempt, QUANTITY_PLACES),
             Self::Constant(value) => (*value, Basis::Documented),
             Self::Count(role) => (Decimal::from(attempt.count(*role)), Basis::Documented),
-            Self::Elapsed(role) => (elapsed(attempt, *role)?, Basis::Documented),
+            Self::Elapsed(role) => (attempt.seconds(*role)?, Basis::Documented),
             Self::Formula(formula) => (formula.evaluate(attempt)?, Basis::Documented),
             Self::Assume(bound) => return Some(Quantity { bound: *bound, basis: Basis::Assumed }),
             Self::Estimate(formulas) => return estimate(formulas, attempt),
@@ -103,14 +103,6 @@ fn number(fact: &Fact) -> Option<Decimal> {
         FactValue::Number(number) => Some(*number),
         FactValue::Text(text) => text.parse().ok(),
     }
-}
-
-/// Nanoseconds are the ninth place: exact.
-fn elapsed(attempt: &Attempt, role: Role) -> Option<Decimal> {
-    let mut calls = attempt.calls.iter().filter(|call| call.role == role).peekable();
-    calls.peek()?;
-    let nanos = calls.map(|call| i128::from(call.end.0.saturating_sub(call.start.0))).sum();
-    Decimal::try_from_i128_with_scale(nanos, 9).ok()
 }
 
 /// How a provider rounds: free allowance, then whole blocks, then the minimum.

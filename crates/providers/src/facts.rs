@@ -44,6 +44,7 @@ pub const NAMES: &[&str] = &[
     "interrupted_characters",
     "interrupted_seconds",
     "interrupted_tokens",
+    "usage",
     // From here on they are read of the calls of a provider and of spans that name one, see [`further`].
     "billed_model",
     "cached_audio_tokens",
@@ -68,7 +69,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// How many of [`NAMES`] are read of every span that is kept. The others would cost each of them a look.
-const GENERAL: usize = 29;
+const GENERAL: usize = 30;
 
 /// Facts that only the provider's own bill can tell.
 const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd", "cost_nano_usd", "cost_ticks"];

@@ -9,6 +9,7 @@
 //! The document borrows everything and writes without intermediate strings. Most documents are alike but for
 //! ids and times; [`form`] takes what is alike out.
 
+mod facts;
 pub(crate) mod form;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use spantally_price::{Bill, Bound, Charge, Unpriced};
 use spantally_stitch::{Attempt, FailureReason, Job, Join, Role, SpanKey, UnixNanos};
+
+use self::facts::{Day, FactFields, is_false, other_day};
 
 /// A job with its bill, ready to be serialised.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +126,16 @@ struct AttemptFields<'a> {
     spans: CallSpans<'a>,
     joins: Vec<JoinFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "is_false")]
+    canceled_before_start: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_seconds: Option<Text<Decimal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<Day>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<FactFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     leg: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
@@ -144,6 +157,11 @@ impl<'a> AttemptFields<'a> {
             polls: attempt.count(Role::Poll),
             spans: CallSpans(attempt, show),
             joins: attempt.joins.iter().map(|join| JoinFields::new(join, show)).collect(),
+            status: attempt.status(),
+            canceled_before_start: attempt.canceled_before_start,
+            session_seconds: attempt.seconds(Role::Session).map(|seconds| Text(seconds.normalize())),
+            day: other_day(job, attempt),
+            facts: attempt.facts.iter().map(FactFields::new).collect(),
             leg: attempt.leg.as_deref(),
             provider: other(&attempt.provider, &job.provider),
             model: other(&attempt.model, &job.model),

@@ -179,6 +179,7 @@ mod tests {
         let (_, text) = builtin::TEXTS.iter().find(|(name, _)| name.contains("heygen")).unwrap();
         let own = text
             .replace("provider: heygen", "provider: acme")
+            .replace("aliases: [hey_gen]", "aliases: [acme_video]")
             .replace("heygen.com", "acme.example")
             .replace("heygen.ai", "acme.example");
         std::fs::write(directory.path().join("acme.yaml"), own).unwrap();

@@ -122,19 +122,19 @@ impl Reloader {
             }
             let reloader = Arc::clone(&self);
             let before = changed.take();
-            let look = tokio::task::spawn_blocking(move || reloader.look_again(before)).await;
+            let look = tokio::task::spawn_blocking(move || reloader.look_again(before.as_ref())).await;
             changed = look.unwrap_or_default();
         }
     }
 
     /// Compares the directory with what is known. A change is given back at first, and taken when it is
     /// `changed` still.
-    fn look_again(&self, changed: Option<Look>) -> Option<Look> {
+    fn look_again(&self, changed: Option<&Look>) -> Option<Look> {
         let look = self.look();
         if self.known.lock().look == look {
             return None;
         }
-        if changed.as_ref() != Some(&look) {
+        if changed != Some(&look) {
             return Some(look);
         }
         self.take(look);

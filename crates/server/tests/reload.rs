@@ -115,6 +115,11 @@ fn a_changed_file_prices_what_settles_then_and_a_bad_one_changes_nothing() {
     send(&server, 2, true);
     let jobs = server.settled(2);
     assert_eq!(costs(&jobs), [("task-1", "0.01"), ("task-2", "0.05")], "what is booked stays as it is");
+    let repriced = reprice(directory.path(), providers.path());
+    assert_eq!((&repriced["jobs"], &repriced["changed"]), (&json!(2), &json!(1)), "{repriced}");
+    assert_eq!(repriced["totals"]["USD"]["difference"], "0.04", "{repriced}");
+    assert_eq!(repriced["changes"][0]["before"]["expected"], "0.01", "{repriced}");
+    assert_eq!(repriced["skipped"], json!([]), "{repriced}");
 
     std::fs::write(&file, acme("a_lot")).unwrap();
     wait_for(&server, "the mistake is not seen", || reloads(&server, "error") == Decimal::ONE);
@@ -151,6 +156,19 @@ fn a_hangup_reads_the_files_again() {
     std::fs::remove_file(&file).unwrap();
     hang_up(&server);
     wait_for(&server, "the file is still in force", || of_acme(&server) == Decimal::ZERO);
+}
+
+/// The ledger under provider files, beside the running server.
+fn reprice(directory: &Path, providers: &Path) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_spantally"))
+        .args(["reprice", "--format", "json", "--ledger"])
+        .arg(directory.join("data"))
+        .arg("--with")
+        .arg(providers)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn hang_up(server: &Server) {

@@ -328,6 +328,20 @@ pub enum FactSource {
     Reported,
 }
 
+impl FactSource {
+    /// Every value, the weakest first.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Response, Self::Reported];
+
+    /// The word used in JSON and in provider files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Reported => "reported",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rust_decimal::Decimal;
+
 use crate::call::{Accepted, Fact, Role};
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 
@@ -297,6 +299,20 @@ impl Attempt {
     /// How many calls of a role it has.
     pub fn count(&self, role: Role) -> usize {
         self.calls.iter().filter(|call| call.role == role).count()
+    }
+
+    /// HTTP status of the last submit, sync or result call: the answer that the outcome rests on.
+    pub fn status(&self) -> Option<u16> {
+        let decides = |call: &&CallRef| matches!(call.role, Role::Submit | Role::Sync | Role::Result);
+        self.calls.iter().rev().find(decides).and_then(|call| call.status)
+    }
+
+    /// How long the calls of a role lasted together, in seconds with nine places; none without such a call.
+    pub fn seconds(&self, role: Role) -> Option<Decimal> {
+        let mut calls = self.calls.iter().filter(|call| call.role == role).peekable();
+        calls.peek()?;
+        let nanos = calls.map(|call| i128::from(call.end.0.saturating_sub(call.start.0))).sum();
+        Decimal::try_from_i128_with_scale(nanos, 9).ok()
     }
 
     /// The fact of a name.

@@ -6,7 +6,7 @@ use spantally_stitch::{Accepted, Attempt, Cause, FactSource, Job, Outcome};
 
 use super::*;
 use crate::fixture::*;
-use crate::{Bill, Cards, Meter, PolicyRow, Terms, bill, diff, postings};
+use crate::{Bill, Cards, Meter, PolicyRow, Source, Terms, bill, diff, postings};
 
 #[test]
 fn a_correction_goes_to_the_reversed_counter() {
@@ -127,6 +127,11 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
             };
             add("seconds", seen, FactSource::Request);
             add("done", done, FactSource::Response);
+            add(
+                "unheard",
+                done.map(|done| done / dec("3")).map(|part| part.round_dp(6)),
+                FactSource::Response,
+            );
             add("billable_units", reported, FactSource::Reported);
             Attempt { model: model.into(), accepted, outcome, cause, ..attempt }
         },
@@ -179,6 +184,40 @@ proptest! {
             *sum = *sum + cost;
         }
         prop_assert_eq!(by_currency, totals.cost());
+        // Credits and other units alike: what is charged is what is counted, whatever the cause.
+        let mut charged = BTreeMap::<Arc<str>, Bound>::new();
+        for charge in &bill.charges {
+            let used = charge.consumed.iter().map(|used| (&used.unit, used.quantity));
+            for (unit, quantity) in std::iter::once((&charge.unit, charge.quantity)).chain(used) {
+                let sum = charged.entry(Arc::clone(unit)).or_default();
+                *sum = *sum + quantity;
+            }
+        }
+        let counted = totals.sum_by(|key| match &key.measure {
+            Measure::Unit(unit) => Some(Arc::clone(unit)),
+            Measure::Currency(_) | Measure::Unpriced(_) => None,
+        });
+        prop_assert_eq!(non_zero(charged), non_zero(counted));
+    }
+
+    #[test]
+    fn what_was_never_heard_moves_money_between_causes_and_changes_no_total(
+        job in any_job(), rows in rows(),
+    ) {
+        let cost = |interrupted: Vec<Source>| {
+            let plain = Meter { interrupted: interrupted.clone(), ..seconds() };
+            let credits =
+                Meter { interrupted, currency: "credit_of_clips".into(), prices: vec![price("5")], ..seconds() };
+            let packs = vec![credit("credit_of_clips", "0.01", ALWAYS)];
+            bill(&job, &cards_of(tariff(vec![plain, credits]), rows.clone(), packs))
+        };
+        let (whole, parted) = (cost(Vec::new()), cost(vec![source("unheard", FactSource::Response)]));
+        prop_assert_eq!(whole.cost(), parted.cost());
+        let units = |bill: &Bill| totals(&postings(&job, bill)).sum_by(|key| match &key.measure {
+            Measure::Unit(unit) => Some(Arc::clone(unit)),
+            Measure::Currency(_) | Measure::Unpriced(_) => None,
+        });
+        prop_assert_eq!(units(&whole), units(&parted));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde_saphyr::{Location, Spanned};
-use spantally_price::{Formula, MODEL, OPERATION, PRICE_PLACES, Pattern, QUANTITY_PLACES};
+use spantally_price::{Formula, MODEL, OPERATION, PRICE_PLACES, Pattern, QUANTITY_PLACES, SERVICE, TENANT};
 
 use super::compile::{conditions, period, plain, unit_price};
 use super::section::{
@@ -104,7 +104,7 @@ impl<'a> Checker<'a> {
 
     pub(super) fn facts(&mut self, facts: &BTreeMap<String, Spanned<Comparison>>, field: &str) {
         for (name, comparison) in facts {
-            for name in name.split('|').filter(|name| ![MODEL, OPERATION].contains(name)) {
+            for name in name.split('|').filter(|name| ![MODEL, OPERATION, TENANT, SERVICE].contains(name)) {
                 self.fact_name(name, comparison.referenced, field);
             }
         }

@@ -175,6 +175,7 @@ impl Compiler<'_> {
         let credits = self.rates.credits.iter().map(|rule| Credit {
             name: rule.name.value.as_str().into(),
             pack: rule.pack.as_str().into(),
+            when: conditions(rule.when.iter()),
             is_default: rule.default,
             unit_price: rule.price.value.0,
             currency: rule.currency.value.as_str().into(),

@@ -46,10 +46,13 @@ fn check_credit<'a>(checker: &mut Checker<'a>, credit: &'a CreditRule, earlier: 
     }
     checker.price_places(Some(credit.price.value.0), &credit.price, "rates.credits.price");
     checker.source(&credit.source, "rates.credits.source");
+    checker.facts(&credit.when, "rates.credits.when");
+    let whose = |credit: &CreditRule| conditions(credit.when.iter());
     let own = period(credit.effective_from, credit.effective_until.as_ref());
     check_period(checker, own, credit.effective_until.as_ref(), "rates.credits");
     for other in earlier.iter().filter(|other| other.name.value == credit.name.value) {
-        if !own.overlaps(&period(other.effective_from, other.effective_until.as_ref())) {
+        let together = own.overlaps(&period(other.effective_from, other.effective_until.as_ref()));
+        if !together || whose(other) != whose(credit) {
             continue;
         }
         let line = other.name.referenced.line();

@@ -286,6 +286,27 @@ fn a_discount_of_a_contract_kling() {
 }
 
 #[test]
+fn packs_and_discounts_by_account_kling() {
+    let accounts = "
+    - {<<: *small, pack: enterprise, default: false, price: 0.08, when: {tenant: ads}}
+    - {<<: *small, pack: trial, default: false, price: 0.1, when: {service: 'lab-*'}}
+  discounts:
+    - {name: ads, percent: 20, when: {tenant: ads}, effective_from: 2026-01-01, source: list}
+  tariffs:";
+    let cards = own("kling", &format!("{}{MADE}", KLING.replace("\n  tariffs:", accounts)));
+    let clip = |tenant: &str, service: &str| {
+        let mut job = job(vec![attempt("kling", "kling-v3", "", &[("seconds", "5")])]);
+        (job.tenant, job.service) = (tenant.into(), service.into());
+        let bill = spantally_price::bill(&job, &cards);
+        text(bill.cost()["USD"])
+    };
+    assert_eq!(clip("ads", "web"), "0.64", "8 credits of its own pack, a fifth off");
+    assert_eq!(clip("films", "lab-1"), "1");
+    assert_eq!(clip("films", "web"), "[0.98, 1.4, 1.4]", "the packs of everybody");
+    assert_eq!(clip("", ""), "[0.98, 1.4, 1.4]");
+}
+
+#[test]
 fn yuan_stay_yuan_unless_a_dated_rate_says_otherwise_volcengine() {
     let clip = || {
         attempt(

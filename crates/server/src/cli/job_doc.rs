@@ -58,6 +58,16 @@ pub(super) struct AttemptDoc {
     pub spans: SpansDoc,
     pub joins: Vec<JoinDoc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canceled_before_start: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_seconds: Option<Decimal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<FactDoc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leg: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
@@ -112,6 +122,14 @@ pub(super) struct JoinDoc {
     pub span: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
+}
+
+/// A quantity or a dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FactDoc {
+    pub name: String,
+    pub value: String,
+    pub source: String,
 }
 
 /// One charge.

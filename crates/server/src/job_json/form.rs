@@ -19,9 +19,9 @@ use std::fmt::Write as _;
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
 use spantally_price::{Bill, Bound};
-use spantally_stitch::{Attempt, CallRef, Job, Role, SpanKey, TaskId, TraceId};
+use spantally_stitch::{Attempt, CallRef, Fact, FactValue, Job, Role, SpanKey, TaskId, TraceId};
 
-use super::{JobDocument, JobFields, Show};
+use super::{JobDocument, JobFields, Show, other_day};
 
 /// Stands for text. No other text of a document has this character in it; if one has, there is no form.
 pub(super) const TEXT_MARK: &str = "\u{1}";
@@ -38,7 +38,7 @@ const NUMBER_MARK_JSON: &str = "\"\\u0002\"";
 const FIRST_OWN: usize = 3;
 
 /// Changes with the shape of the document or of the content: forms of another one are not used.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a job has of its own, in the order of the document.
 enum Own<'a> {
@@ -205,6 +205,9 @@ pub(crate) fn content(job: &Job, bill: &Bill, out: &mut Vec<u8>) {
     content.list(&job.labels, |content, label| content.text(label));
     content.traces(job);
     content.list(&job.attempts, Content::attempt);
+    content.list(&job.attempts, |content, attempt| {
+        content.number(other_day(job, attempt).map_or(0, |day| day.0 as usize));
+    });
     content.byte(u8::from(job.parent_task.is_some()));
     content.bill(bill);
 }
@@ -269,12 +272,25 @@ impl Content<'_> {
             self.number(run.len());
         }
         self.byte(0);
+        self.number(attempt.status().map_or(0, usize::from));
+        self.byte(u8::from(attempt.canceled_before_start));
+        self.option(attempt.seconds(Role::Session), Self::decimal);
+        self.list(&attempt.facts, Self::fact);
         self.list(&attempt.joins, |content, join| {
             content.byte(join.rule as u8);
             content.byte(join.confidence as u8);
             let own = [join.margin.is_some(), join.span.is_some(), join.instead.is_some()];
             content.byte(own.into_iter().fold(0, |bits, is| bits << 1 | u8::from(is)));
         });
+    }
+
+    fn fact(&mut self, fact: &Fact) {
+        self.text(&fact.name);
+        self.byte(fact.source as u8);
+        match &fact.value {
+            FactValue::Number(number) => self.decimal(*number),
+            FactValue::Text(text) => self.text(text),
+        }
     }
 
     fn bill(&mut self, bill: &Bill) {

@@ -7,7 +7,7 @@ use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, Role, TaskSt
 use crate::frame::FrameKind;
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
-use crate::judge::{attempt, cause, fact, failed_at};
+use crate::judge::{attempt, cause, fact, failed_at, session};
 use crate::solve::Solution;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::{Pool, call_of};
@@ -42,6 +42,7 @@ pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) ->
         .collect();
     share_tasks(pool, draft, &order, &mut attempts);
     give_made(pool, draft, &order, &shared, &mut attempts);
+    session::add_answers(pool, draft, &order, &mut attempts);
     job_verdict(pool, draft, &mut attempts);
     let lead = cause::assign(&mut attempts, &failed);
     assemble(pool, solution, draft, attempts, lead)

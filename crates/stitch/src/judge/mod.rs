@@ -7,6 +7,7 @@ mod attempt;
 mod cause;
 mod fact;
 mod job;
+mod session;
 
 pub(crate) use job::{is_decided, job, job_id};
 

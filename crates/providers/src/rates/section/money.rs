@@ -99,6 +99,9 @@ pub struct CreditRule {
     /// The pack that it was bought in, where packs differ in price.
     #[serde(default)]
     pub pack: String,
+    /// Whose jobs are paid by it: `tenant`, `service`. Where one says so, those that do not are not asked.
+    #[serde(default)]
+    pub when: BTreeMap<String, Spanned<Comparison>>,
     /// The pack to expect, for no span says from which one a task was paid.
     #[serde(default)]
     pub default: bool,

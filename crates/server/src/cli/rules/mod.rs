@@ -158,10 +158,7 @@ fn test_file(path: &Path, only: &str) -> Result<Report, Failure> {
         coverage: Coverage::of(provider),
     };
     for test in file.tests.iter().filter(|test| test.name.value.contains(only)) {
-        let exporter = Exporter::new(&file, test, provider).map_err(|problem| {
-            let place = test.name.referenced;
-            Failure::usage(miette::miette!("{name}:{}:{}: {problem}", place.line(), place.column()))
-        })?;
+        let exporter = exporter(&name, &file, test, provider)?;
         let jobs = replay(&settings, &providers, &name, &exporter)?;
         report.coverage.add(&jobs);
         match difference(test, &jobs, &exporter) {
@@ -174,6 +171,34 @@ fn test_file(path: &Path, only: &str) -> Result<Report, Failure> {
         }
     }
     Ok(report)
+}
+
+fn exporter<'a>(
+    name: &str,
+    file: &'a TestFile,
+    test: &'a Test,
+    provider: &'a ProviderSource,
+) -> Result<Exporter<'a>, Failure> {
+    Exporter::new(file, test, provider).map_err(|problem| {
+        let place = test.name.referenced;
+        Failure::usage(miette::miette!("{name}:{}:{}: {problem}", place.line(), place.column()))
+    })
+}
+
+/// Every job of the tests of a built-in file.
+#[cfg(test)]
+pub(in crate::cli) fn jobs_of(path: &Path) -> Result<Vec<Settled>, Failure> {
+    let name = path.display().to_string();
+    let file = TestFile::read(&name, &std::fs::read_to_string(path)?).map_err(Failure::usage)?;
+    let settings = Settings::default();
+    let providers = ProviderFiles::load(None, &settings.correlation).map_err(Failure::usage)?;
+    let mut jobs = Vec::new();
+    for provider in providers.files.iter().filter(|source| source.name() == file.provider) {
+        for test in &file.tests {
+            jobs.extend(replay(&settings, &providers, &name, &exporter(&name, &file, test, provider)?)?);
+        }
+    }
+    Ok(jobs)
 }
 
 /// The spans of a test as a recording through the core.

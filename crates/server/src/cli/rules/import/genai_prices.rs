@@ -86,9 +86,10 @@ fn imported(model: &Value, as_of: Date) -> Imported {
     let mut notes = Vec::new();
     let models = patterns(&model["match"], &mut notes);
     let checked = model["prices_checked"].as_str().and_then(|day| day.parse().ok());
-    let meters = match models.is_empty() {
-        true => Err("its `match` cannot be written as patterns of names".to_owned()),
-        false => periods(&model["prices"], as_of).and_then(|periods| meters(&periods, checked, &mut notes)),
+    let meters = if models.is_empty() {
+        Err("its `match` cannot be written as patterns of names".to_owned())
+    } else {
+        periods(&model["prices"], as_of).and_then(|periods| meters(&periods, checked, &mut notes))
     };
     Imported { name, models, meters, notes }
 }

@@ -19,7 +19,7 @@ use spantally_price::RateCard;
 
 use self::model::{Imported, List, with_tariffs};
 use crate::cli::{ConfigArgs, Exit, Failure, Outcome, stdout};
-use crate::provider_files::ProviderFiles;
+use crate::provider_files::{ProviderFiles, ProviderSource};
 
 const LITELLM: List = List {
     source: "imported_litellm",
@@ -56,7 +56,7 @@ pub(super) fn run(args: &ImportArgs) -> Outcome {
     let providers = ProviderFiles::load(settings.providers.directory.as_deref(), &settings.correlation)
         .map_err(Failure::usage)?;
     let Some(source) = providers.files.iter().find(|source| source.name() == args.provider) else {
-        let names: Vec<_> = providers.files.iter().map(|source| source.name()).collect();
+        let names: Vec<_> = providers.files.iter().map(ProviderSource::name).collect();
         return Err(Failure::usage(miette::miette!(
             help = format!("one of {}", names.join(", ")),
             "--provider {}: no provider file has this name",

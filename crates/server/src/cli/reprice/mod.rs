@@ -1,8 +1,11 @@
-//! `spantally reprice`: a recording under other provider files. Which jobs would cost something else, and how
-//! much?
+//! `spantally reprice`: a recording or a ledger under other provider files. Which jobs would cost something else,
+//! and how much?
 //!
-//! The jobs are those that the configured files find; only their money is computed again, by the rates of the
-//! other directory. So a line is about one job, and a difference is about prices and policies alone.
+//! The jobs are those that the configured files find, or found when they were booked; only their money is
+//! computed again, by the rates of the other directory. So a line is about one job, and a difference is about
+//! prices and policies alone. What a ledger keeps of a job is enough for nearly every price ([`ledger`]).
+
+mod ledger;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,17 +16,21 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use spantally_price::{Bill, Bound, Cards, bill};
 
+use super::job_doc::JobDoc;
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, replay, stdout};
 use crate::core::Settled;
 use crate::provider_files::ProviderFiles;
 use crate::replay::report::{count, money};
 
-/// Price recorded jobs by other provider files, and show which of them change and by how much.
+/// Price recorded or booked jobs by other provider files, and show which of them change and by how much.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Recordings, as `replay` reads them; `-` is standard input.
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "ledger", conflicts_with = "ledger")]
     files: Vec<PathBuf>,
+    /// Data directory whose settled jobs are priced again, beside a server or without one; nothing is changed.
+    #[arg(long, value_name = "DIR")]
+    ledger: Option<PathBuf>,
     /// Directory of the other provider files; the built-in ones stand for the providers that it lacks.
     #[arg(long, value_name = "DIR")]
     with: PathBuf,
@@ -37,17 +44,37 @@ pub(super) struct Args {
     format: Format,
 }
 
-/// What recordings cost by the files in force and by the others.
-#[derive(Debug, Serialize)]
+/// What jobs cost before, and by the other files.
+#[derive(Debug, Default, Serialize)]
 struct Report {
     jobs: usize,
     changed: usize,
+    /// Jobs that cannot be priced again, which are in no sum.
+    skipped: Vec<Skipped>,
     /// Sums by currency over all jobs.
     totals: BTreeMap<Arc<str>, Repriced>,
     /// Sums by provider, model and currency over the jobs that change.
     models: Vec<ModelRow>,
     /// The jobs that change, the largest difference first.
     changes: Vec<Change>,
+}
+
+/// A job that cannot be priced again, and why.
+#[derive(Debug, Serialize)]
+struct Skipped {
+    job_id: String,
+    reason: String,
+}
+
+/// What a job cost before: by the files in force, or as it was booked.
+struct Before {
+    job_id: String,
+    provider: String,
+    model: String,
+    outcome: String,
+    cost: BTreeMap<Arc<str>, Bound>,
+    rules: Vec<String>,
+    unpriced: Vec<String>,
 }
 
 /// Money before and after.
@@ -82,7 +109,7 @@ struct Change {
     job_id: String,
     provider: String,
     model: String,
-    outcome: &'static str,
+    outcome: String,
     currency: Arc<str>,
     #[serde(flatten)]
     money: Repriced,
@@ -90,16 +117,24 @@ struct Change {
     rules_before: Vec<String>,
     rules_after: Vec<String>,
     /// Reasons for which attempts have no price, before and after.
-    unpriced_before: Vec<&'static str>,
-    unpriced_after: Vec<&'static str>,
+    unpriced_before: Vec<String>,
+    unpriced_after: Vec<String>,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     let other =
         ProviderFiles::load(Some(&args.with), &config.settings.correlation).map_err(Failure::usage)?;
-    let found = replay::read(&args.files, &args.config)?;
-    let report = Report::of(&found.jobs, &other.cards(&config.settings.pricing));
+    let cards = other.cards(&config.settings.pricing);
+    let mut report = Report::default();
+    if let Some(directory) = &args.ledger {
+        ledger::visit(directory, |job| report.booked(job, &cards))?;
+    } else {
+        for settled in &replay::read(&args.files, &args.config)?.jobs {
+            report.add(Before::recorded(settled), &bill(&settled.job, &cards));
+        }
+    }
+    report.finish();
     let mut out = stdout();
     match args.format {
         Format::Human => report.human(&mut out, args.limit)?,
@@ -122,6 +157,12 @@ impl From<Bound> for Figures {
     }
 }
 
+impl From<Figures> for Bound {
+    fn from(figures: Figures) -> Self {
+        Self { min: figures.min, expected: figures.expected, max: figures.max }
+    }
+}
+
 impl Repriced {
     fn add(&mut self, before: Bound, after: Bound) {
         let sum = |to: &mut Figures, bound: Bound| {
@@ -135,32 +176,73 @@ impl Repriced {
     }
 }
 
+impl Before {
+    fn recorded(settled: &Settled) -> Self {
+        let Settled { job, bill, .. } = settled;
+        Self {
+            job_id: job.id.to_string(),
+            provider: job.provider.to_string(),
+            model: job.model.to_string(),
+            outcome: job.outcome.to_string(),
+            cost: bill.cost(),
+            rules: rules(bill),
+            unpriced: unpriced(bill),
+        }
+    }
+}
+
 impl Report {
-    fn of(jobs: &[Settled], cards: &Cards) -> Self {
-        let mut report = Self {
-            jobs: jobs.len(),
-            changed: 0,
-            totals: BTreeMap::new(),
-            models: Vec::new(),
-            changes: Vec::new(),
-        };
-        let mut models = BTreeMap::<(String, String, Arc<str>), (usize, Repriced)>::new();
-        for settled in jobs {
-            let after = bill(&settled.job, cards);
-            let changes = changes(settled, &after);
-            report.changed += usize::from(!changes.is_empty());
-            for (currency, before, after) in by_currency(&settled.bill, &after) {
-                report.totals.entry(currency).or_default().add(before, after);
-            }
-            for (change, before, after) in changes {
-                let key = (change.provider.clone(), change.model.clone(), Arc::clone(&change.currency));
-                let (count, sum) = models.entry(key).or_default();
-                *count += 1;
-                sum.add(before, after);
-                report.changes.push(change);
+    /// Prices a job of a ledger again.
+    fn booked(&mut self, doc: &JobDoc, cards: &Cards) {
+        match ledger::job(doc, cards) {
+            Ok(job) => self.add(ledger::before(doc), &bill(&job, cards)),
+            Err(reason) => {
+                self.jobs += 1;
+                self.skipped.push(Skipped { job_id: doc.job_id.clone(), reason });
             }
         }
-        report.changes.sort_by_key(|change| std::cmp::Reverse(change.money.difference.abs()));
+    }
+
+    fn add(&mut self, before: Before, after: &Bill) {
+        self.jobs += 1;
+        let sums = by_currency(&before.cost, after);
+        for (currency, was, is) in &sums {
+            self.totals.entry(Arc::clone(currency)).or_default().add(*was, *is);
+        }
+        let unpriced_after = unpriced(after);
+        // One that had no price or has none any more changes even where no figure does.
+        let lost_or_found = before.unpriced != unpriced_after;
+        let changed = sums.into_iter().filter(|(_, was, is)| was != is || lost_or_found);
+        let changes = changed.map(|(currency, was, is)| {
+            let mut money = Repriced::default();
+            money.add(was, is);
+            Change {
+                job_id: before.job_id.clone(),
+                provider: before.provider.clone(),
+                model: before.model.clone(),
+                outcome: before.outcome.clone(),
+                currency,
+                money,
+                rules_before: before.rules.clone(),
+                rules_after: rules(after),
+                unpriced_before: before.unpriced.clone(),
+                unpriced_after: unpriced_after.clone(),
+            }
+        });
+        let known = self.changes.len();
+        self.changes.extend(changes);
+        self.changed += usize::from(self.changes.len() > known);
+    }
+
+    /// Sums up by model and puts what changes most first.
+    fn finish(&mut self) {
+        let mut models = BTreeMap::<(String, String, Arc<str>), (usize, Repriced)>::new();
+        for change in &self.changes {
+            let key = (change.provider.clone(), change.model.clone(), Arc::clone(&change.currency));
+            let (count, sum) = models.entry(key).or_default();
+            *count += 1;
+            sum.add(change.money.before.into(), change.money.after.into());
+        }
         let rows = models.into_iter().map(|((provider, model, currency), (jobs, money))| ModelRow {
             provider,
             model,
@@ -168,14 +250,19 @@ impl Report {
             jobs,
             money,
         });
-        report.models = rows.collect();
-        report.models.sort_by_key(|row| std::cmp::Reverse(row.money.difference.abs()));
-        report
+        self.models = rows.collect();
+        self.models.sort_by_key(|row| std::cmp::Reverse(row.money.difference.abs()));
+        self.changes.sort_by_key(|change| std::cmp::Reverse(change.money.difference.abs()));
     }
 
     fn human(&self, out: &mut impl Write, limit: usize) -> io::Result<()> {
         let all = count(self.jobs as u64, "job", "jobs");
         writeln!(out, "{} of {all} would cost something else.", self.changed)?;
+        if let Some(first) = self.skipped.first() {
+            let Skipped { job_id, reason } = first;
+            let skipped = count(self.skipped.len() as u64, "job", "jobs");
+            writeln!(out, "{skipped} cannot be priced again, the first is {job_id}: {reason}")?;
+        }
         let mut table = table(&["", "before", "after", "difference"]);
         for (currency, sum) in &self.totals {
             table.add_row(cells(&[currency], sum));
@@ -238,52 +325,22 @@ impl Report {
     }
 }
 
-/// What a job costs in each currency of either bill.
-fn by_currency(before: &Bill, after: &Bill) -> Vec<(Arc<str>, Bound, Bound)> {
-    let mut sums = BTreeMap::<Arc<str>, (Bound, Bound)>::new();
-    for (currency, bound) in before.cost() {
-        sums.entry(currency).or_default().0 = bound;
-    }
+/// What a job costs in each currency, before and after.
+fn by_currency(before: &BTreeMap<Arc<str>, Bound>, after: &Bill) -> Vec<(Arc<str>, Bound, Bound)> {
+    let mut sums: BTreeMap<Arc<str>, (Bound, Bound)> =
+        before.iter().map(|(currency, bound)| (Arc::clone(currency), (*bound, Bound::ZERO))).collect();
     for (currency, bound) in after.cost() {
         sums.entry(currency).or_default().1 = bound;
     }
     sums.into_iter().map(|(currency, (before, after))| (currency, before, after)).collect()
 }
 
-/// The currencies in which a job changes. One that had no price or has none any more changes even where no
-/// figure does.
-fn changes(settled: &Settled, after: &Bill) -> Vec<(Change, Bound, Bound)> {
-    let Settled { job, bill: before, .. } = settled;
-    let (unpriced_before, unpriced_after) = (unpriced(before), unpriced(after));
-    let lost_or_found = unpriced_before != unpriced_after;
-    let sums = by_currency(before, after);
-    let changed = sums.into_iter().filter(|(_, before, after)| before != after || lost_or_found);
-    let change = |(currency, was, is): (Arc<str>, Bound, Bound)| {
-        let mut money = Repriced::default();
-        money.add(was, is);
-        let change = Change {
-            job_id: job.id.to_string(),
-            provider: job.provider.to_string(),
-            model: job.model.to_string(),
-            outcome: job.outcome.as_str(),
-            currency,
-            money,
-            rules_before: rules(before),
-            rules_after: rules(after),
-            unpriced_before: unpriced_before.clone(),
-            unpriced_after: unpriced_after.clone(),
-        };
-        (change, was, is)
-    };
-    changed.map(change).collect()
-}
-
 fn rules(bill: &Bill) -> Vec<String> {
     bill.charges.iter().map(|charge| format!("{} by {}", charge.rule, charge.policy)).collect()
 }
 
-fn unpriced(bill: &Bill) -> Vec<&'static str> {
-    bill.unpriced.iter().map(|unpriced| unpriced.reason.as_str()).collect()
+fn unpriced(bill: &Bill) -> Vec<String> {
+    bill.unpriced.iter().map(|unpriced| unpriced.reason.as_str().to_owned()).collect()
 }
 
 fn shown(figures: Figures) -> String {
