@@ -79,7 +79,7 @@ fn span(recogniser: &Recogniser, (name, kind, attributes): Row) -> SpanView<'sta
     span
 }
 
-#[divan::bench(args = SPANS.map(|(name, ..)| name))]
+#[divan::bench(args = SPANS.map(|(name, ..)| name), sample_size = 1000)]
 fn recognise(bencher: Bencher, name: &str) {
     let recogniser = Recogniser::compile(&builtin::files().unwrap(), &CorrelationConfig::default()).unwrap();
     let row = SPANS.into_iter().find(|(own, ..)| *own == name).unwrap();
