@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         ledger::visit(directory, |job| report.booked(job, &cards))?;
     } else {
         for settled in &replay::read(&args.files, &args.config)?.jobs {
-            report.add(Before::recorded(settled), &bill(&settled.job, &cards));
+            report.add(&Before::recorded(settled), &bill(&settled.job, &cards));
         }
     }
     report.finish();
@@ -195,7 +195,7 @@ impl Report {
     /// Prices a job of a ledger again.
     fn booked(&mut self, doc: &JobDoc, cards: &Cards) {
         match ledger::job(doc, cards) {
-            Ok(job) => self.add(ledger::before(doc), &bill(&job, cards)),
+            Ok(job) => self.add(&ledger::before(doc), &bill(&job, cards)),
             Err(reason) => {
                 self.jobs += 1;
                 self.skipped.push(Skipped { job_id: doc.job_id.clone(), reason });
@@ -203,7 +203,7 @@ impl Report {
         }
     }
 
-    fn add(&mut self, before: Before, after: &Bill) {
+    fn add(&mut self, before: &Before, after: &Bill) {
         self.jobs += 1;
         let sums = by_currency(&before.cost, after);
         for (currency, was, is) in &sums {
