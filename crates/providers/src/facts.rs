@@ -47,6 +47,7 @@ pub const NAMES: &[&str] = &[
     "usage",
     // From here on they are read of the calls of a provider and of spans that name one, see [`further`].
     "billed_model",
+    "cache_write_tokens",
     "cached_audio_tokens",
     "cached_image_tokens",
     "cached_text_tokens",
@@ -77,6 +78,11 @@ const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd", "cost_nano_
 /// Keys of facts that are read of the calls of a provider and of spans that name one.
 const FURTHER: &[(&str, FactSource, &[&str])] = &[
     ("error_code", FactSource::Response, &["spantally.task.error"]),
+    (
+        "cache_write_tokens",
+        FactSource::Response,
+        &["gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens"],
+    ),
     ("input_text_tokens", FactSource::Response, &["gen_ai.usage.text.input_tokens"]),
     ("input_image_tokens", FactSource::Response, &["gen_ai.usage.image.input_tokens"]),
     ("output_image_tokens", FactSource::Response, &["gen_ai.usage.image.output_tokens"]),

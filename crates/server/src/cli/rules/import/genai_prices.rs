@@ -11,13 +11,14 @@ use spantally_price::RateCard;
 use super::model::{Imported, Meter, Row, decimal, has_price, price};
 
 /// Our provider and theirs.
-const PROVIDERS: [(&str, &str); 6] = [
+const PROVIDERS: [(&str, &str); 7] = [
     ("azure_openai", "azure"),
     ("bedrock", "aws"),
+    ("elevenlabs", "elevenlabs"),
     ("google", "google"),
     ("minimax", "minimax"),
     ("openai", "openai"),
-    ("xai", "x_ai"),
+    ("xai", "x-ai"),
 ];
 
 const MILLION: u32 = 1_000_000;
@@ -38,9 +39,14 @@ const fn tokens(key: &'static str, all: &'static [&'static str], parts: &'static
 }
 
 /// In the order of the meters that come out. What is not here is refused.
-const KINDS: [Kind; 13] = [
-    tokens("input_mtok", &["input_tokens"], &["cache_read_mtok", "input_audio_mtok", "input_image_mtok"]),
+const KINDS: [Kind; 14] = [
+    tokens(
+        "input_mtok",
+        &["input_tokens"],
+        &["cache_read_mtok", "cache_write_mtok", "input_audio_mtok", "input_image_mtok"],
+    ),
     tokens("cache_read_mtok", &["cached_tokens"], &["cache_audio_read_mtok", "cache_image_read_mtok"]),
+    tokens("cache_write_mtok", &["cache_write_tokens"], &[]),
     tokens("input_audio_mtok", &["input_audio_tokens"], &["cache_audio_read_mtok"]),
     tokens("cache_audio_read_mtok", &["cached_audio_tokens"], &[]),
     tokens("input_image_mtok", &["input_image_tokens"], &["cache_image_read_mtok"]),
@@ -53,9 +59,6 @@ const KINDS: [Kind; 13] = [
     Kind { key: "input_audio_hours", unit: "hour", per: 1, all: &["audio_seconds / 3600"], parts: &[] },
     Kind { key: "requests_kcount", unit: "request", per: 1000, all: &["1"], parts: &[] },
 ];
-
-/// Prices of tools beside the model: how often they were used is in no span.
-const TOOLS: [&str; 2] = ["tool_use_kcount", "web_searches_kcount"];
 
 /// Pairs of which the first is never dearer than the second.
 const CACHED: [(&str, &str); 3] = [
@@ -171,8 +174,10 @@ fn meters(
 /// What contradicts itself, and what cannot be charged by what spans show.
 fn check(prices: &Map<String, Value>, notes: &mut Vec<String>) -> Result<(), String> {
     let known = |key: &str| KINDS.iter().any(|kind| kind.key == key);
+    // Prices of tools beside the model: searches of the web, of files and the like.
+    let is_tool = |key: &str| key.ends_with("_kcount") && !known(key);
     for (key, value) in prices.iter().filter(|(_, value)| !value.is_null()) {
-        if TOOLS.contains(&key.as_str()) {
+        if is_tool(key) {
             notes.push(format!("{key} is left out: no span shows how often a tool was used"));
         } else if !known(key) {
             return Err(format!("{key} {value}: no span shows how much of that there was"));

@@ -38,7 +38,7 @@ fn what_contradicts_itself_is_refused() {
             "cache_audio_read_mtok 1.5 is more than input_audio_mtok 1",
         ),
         (json!({"audio_hours": 0.36, "requests_kcount": 2}), "by time and a price a request"),
-        (json!({"cache_write_mtok": 3.75}), "cache_write_mtok 3.75: no span shows"),
+        (json!({"cache_write_1h_mtok": 3.75}), "cache_write_1h_mtok 3.75: no span shows"),
         (json!({"input_mtok": 0.141_942_857}), "a converted figure"),
         (json!({}), "it has no price"),
         (
