@@ -1,5 +1,5 @@
-//! `cargo bench -p spantally-providers`: what it costs to see that a span is of another kind, with all built-in
-//! files loaded, and beside it what it costs to recognise a call.
+//! `cargo bench -p spantally-providers`: what it costs to see that a span is of another kind, with all
+//! built-in files loaded, and beside it what it costs to recognise a call.
 //!
 //! The attributes are read already; a span that is read is recognised once.
 

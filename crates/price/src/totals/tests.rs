@@ -206,8 +206,8 @@ proptest! {
     ) {
         let cost = |interrupted: Vec<Source>| {
             let plain = Meter { interrupted: interrupted.clone(), ..seconds() };
-            let credits =
-                Meter { interrupted, currency: "credit_of_clips".into(), prices: vec![price("5")], ..seconds() };
+            let prices = vec![price("5")];
+            let credits = Meter { interrupted, currency: "credit_of_clips".into(), prices, ..seconds() };
             let packs = vec![credit("credit_of_clips", "0.01", ALWAYS)];
             bill(&job, &cards_of(tariff(vec![plain, credits]), rows.clone(), packs))
         };

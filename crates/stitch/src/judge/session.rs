@@ -1,9 +1,10 @@
 //! Usage of a realtime session: one connection, many answers, each with a span of its own.
 //!
-//! What the session's own span says, or a span above it, is of the whole session. Where neither says how much
-//! was used, the spans of its answers do: those below the session's span, or beside it under a span of this job
-//! alone. An answer tells its own usage (OpenAI's `response.done`), so the figures are added up; a span with
-//! `spantally.usage: cumulative` tells the usage so far, and then the largest is the whole.
+//! What the session's own span says, or a span above it, is of the whole session. Where neither says how
+//! much was used, the spans of its answers do: those below the session's span, or beside it under a span
+//! of this job alone. An answer tells its own usage (OpenAI's `response.done`), so the figures are added
+//! up; a span with `spantally.usage: cumulative` tells the usage so far, and then the largest is the
+//! whole.
 
 use rust_decimal::Decimal;
 

@@ -1,8 +1,8 @@
 //! Jobs of a ledger, as pricing needs them.
 //!
-//! A job's document has, of each attempt, the facts that its spans showed, its end, the answer that it rests on
-//! and the day of its submit. That is all that a price or a policy asks for, but for how long calls lasted: of
-//! realtime sessions it has that too. Prices change by days, so that the day is enough.
+//! A job's document has, of each attempt, the facts that its spans showed, its end, the answer that it
+//! rests on and the day of its submit. That is all that a price or a policy asks for, but for how long
+//! calls lasted: of realtime sessions it has that too. Prices change by days, so that the day is enough.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +61,8 @@ pub(super) fn before(doc: &JobDoc) -> Before {
 /// The job as pricing sees it.
 ///
 /// # Errors
-/// Why it cannot be priced by these cards: its document cannot be read, or they ask for what it does not have.
+/// Why it cannot be priced by these cards: its document cannot be read, or they ask for what it does not
+/// have.
 pub(super) fn job(doc: &JobDoc, cards: &Cards) -> Result<Job, String> {
     let started_at = unix_ms(&doc.started_at).ok_or_else(|| unreadable("started_at", &doc.started_at))?;
     let started_at = UnixNanos(started_at.unsigned_abs() * 1_000_000);
@@ -108,7 +109,8 @@ fn attempt(job: &JobDoc, doc: &AttemptDoc, job_started_at: UnixNanos) -> Result<
     })
 }
 
-/// As many calls of each role as there were; the last that decides has the status, the first session the time.
+/// As many calls of each role as there were; the last that decides has the status, the first session the
+/// time.
 fn calls(doc: &AttemptDoc, at: UnixNanos) -> Vec<CallRef> {
     let call =
         |role| CallRef { span: SpanKey::default(), role, start: at, end: at, status: None, failure: None };

@@ -1,5 +1,5 @@
-//! `spantally reprice`: a recording or a ledger under other provider files. Which jobs would cost something else,
-//! and how much?
+//! `spantally reprice`: a recording or a ledger under other provider files. Which jobs would cost
+//! something else, and how much?
 //!
 //! The jobs are those that the configured files find, or found when they were booked; only their money is
 //! computed again, by the rates of the other directory. So a line is about one job, and a difference is about
@@ -28,7 +28,8 @@ pub(super) struct Args {
     /// Recordings, as `replay` reads them; `-` is standard input.
     #[arg(value_name = "FILE", required_unless_present = "ledger", conflicts_with = "ledger")]
     files: Vec<PathBuf>,
-    /// Data directory whose settled jobs are priced again, beside a server or without one; nothing is changed.
+    /// Data directory whose settled jobs are priced again, beside a server or without one; nothing is
+    /// changed.
     #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
     /// Directory of the other provider files; the built-in ones stand for the providers that it lacks.
