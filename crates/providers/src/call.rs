@@ -79,7 +79,7 @@ impl Recogniser {
             let url = decode(url, true);
             let url = Target::parse(&url);
             webhook::correlations(url.query, &mut correlations);
-            cache.text(url.path)
+            webhook::place(url.path, cache)
         });
         Call {
             role: rule.role,

@@ -63,6 +63,13 @@ const OUTPUTS: &[(&str, &str)] = &[
     ("audio", "audio_generation"),
 ];
 
+/// The name of a span where it is one of those that mean something here. Instrumentations put what they like
+/// into a name, a prompt too; others are not kept.
+fn known_name(name: &str) -> &str {
+    let is_known = SESSIONS.contains(&name) || WRAPPERS.iter().any(|start| name.starts_with(start));
+    if is_known { name } else { "" }
+}
+
 impl Recogniser {
     /// The frame that a client span is when it is a GenAI span, else none.
     pub(crate) fn generation_frame(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Frame> {
@@ -124,7 +131,7 @@ impl Recogniser {
         let model = span.text(slots.response_model).or_else(|| span.text(slots.request_model));
         let mut rare = FrameRare {
             links: span.links.clone(),
-            name: cache.text(if is_generation { span.name } else { "" }),
+            name: cache.text(known_name(span.name)),
             task: self.task_attribute(span).filter(|_| !self.is_clock(span, operation)),
             correlations: self.correlations(span),
             provider: provider.map_or_else(|| cache.text(written), |index| self.provider(index).name.clone()),

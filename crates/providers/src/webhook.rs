@@ -4,11 +4,14 @@
 //! hook, and a segment or a parameter names the provider. Other paths are configured
 //! ([`crate::CorrelationConfig::webhooks`]).
 
+use std::sync::Arc;
+
 use spantally_stitch::{Call, Correlation, CorrelationKind, Rare, TaskId};
 
 use crate::call::Request;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
+use crate::fingerprint::Fingerprint;
 use crate::route::{Captures, Method};
 use crate::span::SpanView;
 use crate::url::{Target, decode, parameters};
@@ -47,6 +50,12 @@ pub(crate) fn correlations(query: &str, out: &mut Vec<Correlation>) {
     }));
 }
 
+/// What tells one path of a callback URL from another. Not the path itself: who knows it may deliver, so
+/// applications put secrets into it.
+pub(crate) fn place(path: &str, cache: &mut EndpointCache) -> Arc<str> {
+    cache.text(&format!("{:016x}", Fingerprint::new().part(path).value()))
+}
+
 impl Recogniser {
     /// The delivery that a server span shows, if its path is that of a webhook.
     pub(crate) fn delivery(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
@@ -61,7 +70,7 @@ impl Recogniser {
         let mut rare = call.rare.into_inner();
         correlations(target.query, &mut rare.correlations);
         rare.correlations.dedup();
-        rare.callback = Some(cache.text(target.path));
+        rare.callback = Some(place(target.path, cache));
         call.rare = Rare::new(rare);
         call.task = call.task.or_else(|| {
             let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !id.is_empty()))?;

@@ -27,7 +27,8 @@ use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
 use crate::core::{
-    Clock, Core, CoreHandle, CoreOptions, CoreThread, Listener, RecoverError, Settled, TurnOptions, recover,
+    Clock, Core, CoreHandle, CoreOptions, CoreThread, LedgerRetention, Listener, RecoverError, Settled,
+    TurnOptions, recover,
 };
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
@@ -238,7 +239,8 @@ impl App {
         let listener = forwarder
             .wants_jobs()
             .then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener);
-        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal), listener)).await?;
+        let after = (listener, self.settings.storage.ledger);
+        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal), after)).await?;
 
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
@@ -322,7 +324,7 @@ impl Pipeline {
         mut core: Core,
         mut ledger: Ledger,
         mut journal: Box<dyn Journal>,
-        listener: Option<Listener>,
+        (listener, retention): (Option<Listener>, LedgerRetention),
     ) -> Result<Self, RunError> {
         let started = clock::instant();
         recover(&mut core, &mut ledger, journal.as_mut(), clock::now())?;
@@ -331,7 +333,7 @@ impl Pipeline {
         let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
         let committer = Committer::start(journal, CommitOptions::default(), messages)
             .map_err(RunError::system("cannot start the commit"))?;
-        let turns = TurnOptions::new(CLOCK);
+        let turns = TurnOptions { retention, ..TurnOptions::new(CLOCK) };
         let core = CoreThread::start(core, ledger, committed, committer.handle(), turns, listener)
             .map_err(RunError::system("cannot start the core"))?;
         Ok(Self { committer, core })

@@ -211,7 +211,7 @@ pub struct CallRare {
     pub correlations: Vec<Correlation>,
     /// Resend count that the client marked (`http.request.resend_count`, `x-stainless-retry-count`).
     pub resend: Option<u16>,
-    /// The submit names a callback URL in a place that spans show, and this is its path without query.
+    /// The submit names a callback URL in a place that spans show, and this stands for its path.
     pub callback: Option<Arc<str>>,
     /// Quantities and dimensions for pricing.
     pub facts: Vec<Fact>,

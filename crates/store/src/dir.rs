@@ -45,13 +45,18 @@ impl DataDir {
 
     /// The journal's file.
     pub fn journal_path(&self) -> PathBuf {
-        self.path.join("journal.db")
+        journal_path(&self.path)
     }
 
     /// The ledger's file.
     pub fn ledger_path(&self) -> PathBuf {
         ledger_path(&self.path)
     }
+}
+
+/// The journal's file in a data directory.
+pub(crate) fn journal_path(dir: &Path) -> PathBuf {
+    dir.join("journal.db")
 }
 
 /// The ledger's file in a data directory.

@@ -18,6 +18,7 @@
 //!
 //! After the last row is applied one row stays: its number is how the file remembers where to go on.
 
+mod copy;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use crate::error::StoreError;
+pub use copy::{Checked, JournalCopy};
 pub use sqlite::SqliteJournal;
 
 /// The position of a group in the journal: 1 for the first, without gaps. 0 is before the first.

@@ -21,10 +21,13 @@
 //! `docs/ledger.md` documents the views for those who open the file with their own tools.
 
 mod append;
+mod check;
+mod days;
 mod decimal;
 mod kinds;
 mod list;
 mod read;
+mod remove;
 mod rows;
 mod runs;
 mod spend;
@@ -33,8 +36,11 @@ mod tests;
 mod write;
 
 use crate::sqlite::Schema;
+pub use check::{Difference, LedgerCounts};
+pub use days::{DAY_NANOS, DayRows};
 pub use list::{JobFilter, ListedJob};
 pub use read::{LedgerReader, Published, SettledRow};
+pub use remove::{LedgerSize, ReadEntries, Removed, RetentionBound};
 pub use rows::{ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobRow, TurnRow};
 pub use spend::SpendRow;
 pub use write::Ledger;

@@ -25,8 +25,9 @@ mod sqlite;
 
 pub use dir::DataDir;
 pub use error::StoreError;
-pub use journal::{Dropped, Journal, JournalOptions, Seq, SqliteJournal};
+pub use journal::{Dropped, Journal, JournalCopy, JournalOptions, Seq, SqliteJournal};
 pub use ledger::{
-    ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob,
-    Published, SettledRow, SpendRow, TurnRow,
+    ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter, JobRow,
+    Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,
+    RetentionBound, SettledRow, SpendRow, TurnRow,
 };

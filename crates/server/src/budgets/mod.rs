@@ -89,6 +89,12 @@ impl Budgets {
         }
     }
 
+    /// The moment from which on a start needs what the ledger has; none when it needs nothing.
+    pub fn counts_from(&self) -> Option<UnixNanos> {
+        let starts = self.limits.iter().map(|budget| budget.start);
+        starts.chain(self.accounts.iter().map(|metered| metered.account.as_of())).min()
+    }
+
     /// Books what the ledger has, as of `now`, and takes the counters, which must have been restored, as
     /// counted.
     ///
@@ -103,9 +109,7 @@ impl Budgets {
         for budget in &mut self.limits {
             budget.begin(now);
         }
-        let starts = self.limits.iter().map(|budget| budget.start);
-        let since = starts.chain(self.accounts.iter().map(|metered| metered.account.as_of())).min();
-        if let Some(since) = since {
+        if let Some(since) = self.counts_from() {
             let meters = self.limits.iter().map(|budget| &budget.meter);
             let mut meters = meters.chain(self.accounts.iter().map(|metered| &metered.meter));
             let with_labels = meters.any(Meter::needs_labels);

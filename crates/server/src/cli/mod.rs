@@ -11,6 +11,7 @@ mod config_args;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod http;
 mod job_doc;
 mod job_source;
@@ -22,6 +23,7 @@ mod replay;
 mod reprice;
 mod rules;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,8 @@ enum Command {
     Rules(rules::Args),
     Jobs(jobs::Args),
     Explain(explain::Args),
+    Export(export::Args),
+    Verify(verify::Args),
 }
 
 fn run(command: Command) -> Outcome {
@@ -63,6 +67,8 @@ fn run(command: Command) -> Outcome {
         Command::Rules(args) => rules::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Verify(args) => verify::run(&args),
     }
 }
 

@@ -143,7 +143,8 @@ sections! {
         max_interval: Leaf,
         max_elapsed_time: Leaf,
     }
-    Storage { directory: Leaf }
+    Storage { directory: Leaf, ledger: Option<StoredLedger> }
+    StoredLedger { max_age: Leaf, max_size: Leaf }
     Providers { directory: Leaf, reload_interval: Leaf }
     Budget {
         name: Leaf,

@@ -227,6 +227,14 @@ impl Resolver<'_> {
         settings: &mut Settings,
     ) -> Result<(), ConfigError> {
         self.read("storage.directory", &storage.directory, |v: PathBuf| settings.storage.directory = v)?;
+        let none = file::StoredLedger::default();
+        let written = storage.ledger.as_ref().unwrap_or(&none);
+        self.read("storage.ledger.max_age", &written.max_age, |v: Duration| {
+            settings.storage.ledger.max_age = (!v.is_zero()).then_some(v);
+        })?;
+        self.read("storage.ledger.max_size", &written.max_size, |v: Whole<0, { u64::MAX }>| {
+            settings.storage.ledger.max_bytes = (v.0 > 0).then_some(v.0);
+        })?;
         self.read("providers.directory", &providers.directory, |v: PathBuf| {
             settings.providers.directory = Some(v);
         })?;

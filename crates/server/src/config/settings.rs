@@ -12,6 +12,7 @@ use spantally_providers::CorrelationConfig;
 use super::text::Endpoint;
 use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
 use crate::budgets::{AccountDefinition, BudgetDefinition};
+use crate::core::LedgerRetention;
 
 /// The resolved configuration. Its default is the server without a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -180,11 +181,13 @@ impl Default for AdminServer {
 pub struct Storage {
     /// Holds the journal and the ledger; made if absent.
     pub directory: PathBuf,
+    /// How much the ledger keeps.
+    pub ledger: LedgerRetention,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { directory: "spantally-data".into() }
+        Self { directory: "spantally-data".into(), ledger: LedgerRetention::default() }
     }
 }
 

@@ -59,6 +59,7 @@ fn every_field_can_be_changed() {
             continue;
         }
         let value = match key.rsplit('.').next().unwrap() {
+            "max_age" if key.starts_with("storage.") => "77h",
             "endpoint" => "127.0.0.1:1",
             "max_recv_msg_size_mib" => "7",
             "max_concurrent_streams" | "max_label_sets" | "max_assignment" => "77",
@@ -67,6 +68,7 @@ fn every_field_can_be_changed() {
             | "max_idle_frames"
             | "max_tenants"
             | "max_age"
+            | "max_size"
             | "rate_limit_bytes"
             | "burst_size_bytes"
             | "max_inflight_bytes" => "7777",

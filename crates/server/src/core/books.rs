@@ -90,6 +90,8 @@ pub(super) struct Books {
     watched: VecDeque<(UnixNanos, JobId)>,
     /// The latest start of any job that was forgotten.
     pub(super) forgotten_until: UnixNanos,
+    /// The latest settlement of all rows that the ledger's retention removed.
+    pub(super) removed_until: UnixNanos,
     pub(super) archive: Option<Box<dyn Archive>>,
     retention_ms: u64,
     /// What the next checkpoint writes.
@@ -114,6 +116,7 @@ impl Books {
             series: SeriesByKey::default(),
             watched: VecDeque::new(),
             forgotten_until: UnixNanos::default(),
+            removed_until: UnixNanos::default(),
             archive: None,
             retention_ms,
             rows: Vec::new(),
@@ -225,7 +228,10 @@ impl Books {
         if let Some(recent) = self.recent.get(&id) {
             return Some(recent.clone());
         }
-        let LedgerJob { job, charges } = self.archive.as_ref()?.read(id)?;
+        let LedgerJob { job, charges, is_cut } = self.archive.as_ref()?.read(id)?;
+        if is_cut {
+            return None;
+        }
         let entries = self.series.read(&job.booked, &self.registry)?.into();
         let charges = sum_of_rows(charges.into_iter().map(|(_, row)| row)).into();
         let names = [job.tenant, job.service, job.provider, job.model, job.operation];
@@ -235,6 +241,9 @@ impl Books {
     /// A superseded job that the books do not know has been told as late already.
     fn is_archived(&self, job: &Job) -> bool {
         if job.state == State::Superseded {
+            return true;
+        }
+        if job.started_at <= self.removed_until {
             return true;
         }
         let is_old = job.started_at <= self.forgotten_until;

@@ -29,8 +29,8 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `restore`, then
-//! [`thread`].
+//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `restore`,
+//! `removal`, then [`thread`].
 
 mod books;
 mod charges;
@@ -38,6 +38,8 @@ mod entries;
 mod forms;
 mod open;
 mod published;
+pub(crate) mod rebuild;
+mod removal;
 mod restore;
 mod server_metrics;
 mod spans;
@@ -66,6 +68,7 @@ use crate::record::encode_evidence;
 pub use books::{Archive, Settled};
 pub use open::OpenJob;
 use open::OpenTally;
+pub use removal::LedgerRetention;
 pub use restore::CoreRestoreError;
 pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, RecoverError, TurnOptions, recover};
 
@@ -380,9 +383,9 @@ fn evidence_number(shard: usize, number: u64) -> u64 {
 
 /// Rows of the ledger's counters that are no metric.
 const SET_ROW: &str = "label_set";
-const WINDOW_ROW: &str = "cost_window";
+pub(crate) const WINDOW_ROW: &str = "cost_window";
 /// The time of the last turn.
-const TURN_META: &str = "turn_unix_nanos";
+pub(crate) const TURN_META: &str = "turn_unix_nanos";
 /// The latest start of any job that was forgotten.
 const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 

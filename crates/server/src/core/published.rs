@@ -80,6 +80,16 @@ pub(super) fn save_entries(entries: &[Entry], registry: &Registry) -> Vec<u8> {
     entries.iter().flat_map(entry).collect()
 }
 
+/// Reads what [`save_entries`] wrote: amounts by the keys of their series. None when the bytes are others'.
+pub(crate) fn read_entries(bytes: &[u8]) -> Option<Vec<(u64, Decimal)>> {
+    let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
+    let read = |entry: &[u8; ENTRY_BYTES]| {
+        let key = entry.first_chunk().map(|key| u64::from_le_bytes(*key))?;
+        Some((key, entry.last_chunk().map(|amount| Decimal::deserialize(*amount))?))
+    };
+    rest.is_empty().then(|| entries.iter().map(read).collect())?
+}
+
 /// Series by their stable keys, as far as they were asked for.
 #[derive(Debug, Default)]
 pub(super) struct SeriesByKey {
@@ -89,16 +99,12 @@ pub(super) struct SeriesByKey {
 impl SeriesByKey {
     /// Reads back what [`save_entries`] wrote. None when a series is not there or the bytes are others'.
     pub(super) fn read(&mut self, bytes: &[u8], registry: &Registry) -> Option<Vec<Entry>> {
-        let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
-        let key = |entry: &[u8; ENTRY_BYTES]| entry.first_chunk().map(|key| u64::from_le_bytes(*key));
-        if !entries.iter().filter_map(key).all(|key| self.known.contains_key(&key)) {
+        let entries = read_entries(bytes)?;
+        if !entries.iter().all(|(key, _)| self.known.contains_key(key)) {
             self.known = registry.ids().map(|series| (registry.key(series), series)).collect();
         }
-        let read = |entry: &[u8; ENTRY_BYTES]| {
-            let amount = entry.last_chunk().map(|amount| Decimal::deserialize(*amount))?;
-            Some((*self.known.get(&key(entry)?)?, amount))
-        };
-        let mut entries = entries.iter().map(read).collect::<Option<Vec<_>>>().filter(|_| rest.is_empty())?;
+        let read = |(key, amount)| Some((*self.known.get(&key)?, amount));
+        let mut entries = entries.into_iter().map(read).collect::<Option<Vec<_>>>()?;
         // The numbers of series need not be those of the process that saved them.
         entries.sort_unstable_by_key(|&(series, _)| series);
         Some(entries)

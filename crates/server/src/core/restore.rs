@@ -73,6 +73,7 @@ impl Core {
         })?;
         restored?;
         self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
+        self.books.removed_until = load_moment(ledger, "removed_until")?;
         self.applied = ledger.applied();
         self.budgets.restore(ledger, &self.books.registry, self.now)?;
         Ok(())

@@ -31,6 +31,7 @@ use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Published, Seq, StoreError};
 
+use super::removal::{LedgerRetention, Removal};
 use super::server_metrics::ServerMetrics;
 use super::{Archive, Core, CoreRestoreError, JobView, OpenJob, Settled};
 use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
@@ -55,6 +56,8 @@ pub struct TurnOptions {
     pub groups_per_lock: usize,
     /// Computing the gauges of open jobs takes at most one part in this many of the time.
     pub refresh_share: u32,
+    /// How much the ledger keeps.
+    pub retention: LedgerRetention,
     /// The clocks.
     pub clock: Clock,
 }
@@ -62,7 +65,8 @@ pub struct TurnOptions {
 impl TurnOptions {
     /// The defaults, with the clocks.
     pub fn new(clock: Clock) -> Self {
-        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 100, clock }
+        let retention = LedgerRetention::default();
+        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 100, retention, clock }
     }
 }
 
@@ -257,6 +261,7 @@ impl CoreThread {
             refreshed: (options.clock.instant)(),
             refresh_took: Duration::ZERO,
             refreshed_spans: 0,
+            removal: Removal::new(options.retention),
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
         Ok(Self { handle, thread })
@@ -289,6 +294,7 @@ struct Driver {
     refresh_took: Duration,
     /// Spans applied until then.
     refreshed_spans: u64,
+    removal: Removal,
 }
 
 /// What a span that came since the last look adds to the next one: an eighth of what a job takes.
@@ -314,6 +320,7 @@ impl Driver {
             }
             if instant() >= turn_at {
                 self.turn();
+                self.removal.turn(&mut self.shared.core.lock().core, &mut self.ledger);
                 turn_at = instant() + self.options.interval;
             }
         }

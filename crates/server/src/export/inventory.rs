@@ -222,6 +222,14 @@ inventory! {
         None, "Failures to give room in the journal back; they are tried again.";
     JournalFailing = "spantally_journal_failing", Gauge, None, false, [],
         None, "1 while the journal cannot be written.";
+    LedgerBytes = "spantally_ledger_bytes", Gauge, Some("bytes"), false, [],
+        None, "Bytes of the ledger file that hold something; free pages are used for new rows.";
+    LedgerLimit = "spantally_ledger_limit_bytes", Gauge, Some("bytes"), false, [],
+        None, "Bytes of the ledger past which the oldest rows go; absent without a limit.";
+    LedgerOldest = "spantally_ledger_oldest_timestamp_seconds", Gauge, Some("seconds"), false, [],
+        None, "When the oldest row of the ledger was settled, in seconds since 1970.";
+    LedgerRemoved = "spantally_ledger_removed_rows", Counter, None, false, [],
+        None, "Rows of the ledger that its retention removed; of these only sums are left.";
     LedgerFailing = "spantally_ledger_failing", Gauge, None, false, [],
         None, "1 while the ledger cannot be written.";
     Checkpoints = "spantally_checkpoints", Counter, None, false, [known("result", results)],

@@ -19,4 +19,5 @@ pub use accept::Format;
 pub use family::{Exemplar, SeriesId};
 pub use inventory::{INVENTORY, Kind, Metric, MetricId};
 pub use labels::{CommonLabels, LabelSets, SetId};
+pub(crate) use series::series_key;
 pub use series::{Registry, RestoreError};

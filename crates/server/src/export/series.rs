@@ -36,6 +36,11 @@ pub enum RestoreError {
     },
 }
 
+/// The stable key of a series.
+pub(crate) fn series_key(name: &str, labels: &str) -> u64 {
+    stable_hash(&[name, labels])
+}
+
 /// Every series.
 #[derive(Debug)]
 pub struct Registry {
@@ -224,7 +229,7 @@ impl Registry {
     /// A series' stable key.
     pub fn key(&self, id: SeriesId) -> u64 {
         let family = &self.families[id.metric as usize];
-        stable_hash(&[family.metric.name, &family.series[id.index as usize].labels])
+        series_key(family.metric.name, &family.series[id.index as usize].labels)
     }
 
     /// The counters and histograms that changed since the last call, as the ledger keeps them.

@@ -22,7 +22,7 @@ const PRIMING_ROW_BYTES: u64 = 1 << 20;
 /// How a row is to be read: the format of its bytes is the caller's, this covers the columns.
 const ROW_VERSION: i64 = 1;
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     kind: "journal",
     application_id: 0x5350_414A, // "SPAJ"
     steps: &["CREATE TABLE journal(
@@ -191,13 +191,19 @@ impl SqliteJournal {
                 supported: ROW_VERSION,
             });
         }
-        if crc != i64::from(checksum(seq, batch)) {
-            return Err(
-                self.corrupt(format!("row {seq} does not have the checksum that was written with it"))
-            );
-        }
-        Ok(())
+        check_row(seq, (version, crc), batch).map_err(|detail| self.corrupt(detail))
     }
+}
+
+/// Whether a row has the version and the checksum that belong to it; else, what is wrong.
+pub(super) fn check_row(seq: Seq, (version, crc): (i64, i64), batch: &[u8]) -> Result<(), String> {
+    if version != ROW_VERSION {
+        return Err(format!("row {seq} is of version {version}; this Spantally reads version {ROW_VERSION}"));
+    }
+    if crc != i64::from(checksum(seq, batch)) {
+        return Err(format!("row {seq} does not have the checksum that was written with it"));
+    }
+    Ok(())
 }
 
 /// Covers the number too, so that a row cannot stand in another's place.

@@ -6,6 +6,8 @@ use std::path::Path;
 use super::*;
 use crate::dir::DataDir;
 
+mod copy;
+
 const SMALL: JournalOptions = JournalOptions { primed_bytes: 256 << 10, max_bytes: 2 << 20 };
 
 fn open(path: &Path, applied: Seq) -> Result<SqliteJournal, StoreError> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{OpenFlags, Row};
+use rusqlite::{OpenFlags, Row, Transaction};
 
 use super::decimal::{parse_decimal, read_decimal};
 use super::rows::{ChargeRow, Detail, JobRow};
@@ -27,6 +27,8 @@ pub struct Published {
     /// Every charge row of every revision, in the order in which they were appended; their sum is what the
     /// job costs.
     pub charges: Vec<(u32, ChargeRow)>,
+    /// Whether older revisions were removed, so that their charges are missing.
+    pub is_cut: bool,
 }
 
 impl LedgerReader {
@@ -60,27 +62,61 @@ impl LedgerReader {
         self.find(job_id).map_err(self.database.failed("read a job"))
     }
 
+    /// Lets everything that is read while it lives be of one moment: rows of a checkpoint that ends meanwhile
+    /// are seen all or none. The file's write-ahead log grows for as long.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn hold(&self) -> Result<impl Sized + '_, StoreError> {
+        let failed = || self.database.failed("begin to read");
+        let moment = self.moment().map_err(failed())?;
+        // A transaction begins with the first read.
+        self.applied()?;
+        Ok(moment)
+    }
+
+    /// A transaction, unless there is one.
+    pub(super) fn moment(&self) -> rusqlite::Result<Option<Transaction<'_>>> {
+        let connection = &self.database.connection;
+        connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()
+    }
+
+    /// A single value that is a number: the server keeps `turn_unix_nanos`, the moment up to which it settled
+    /// what there was to settle. 0 when there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn number(&self, name: &str) -> Result<u64, StoreError> {
+        write::read_number(&self.database.connection, name).map_err(self.database.failed("read a value"))
+    }
+
     fn find(&self, job_id: [u8; 16]) -> rusqlite::Result<Option<Published>> {
-        // One transaction, so that rows of a checkpoint that ends meanwhile are seen all or none.
-        let moment = self.database.connection.unchecked_transaction()?;
-        let last = moment.query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))?;
-        let Some((mut row, _)) = runs::find(&moment, job_id, last)? else { return Ok(None) };
+        let _moment = self.moment()?;
+        let moment = &self.database.connection;
+        let last = write::newest_row(moment)?;
+        let Some((mut row, _)) = runs::find(moment, job_id, last)? else { return Ok(None) };
         let job =
             moment.prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?.query_row([row], read_job)?;
         let mut revisions = vec![row];
         let mut before = moment.prepare_cached("SELECT replaces FROM job_row WHERE id = ?1")?;
-        while let Some(earlier) = before.query_row([row], |found| found.get(0))? {
+        let mut is_cut = false;
+        while let Some(earlier) = before.query_row([row], |found| found.get::<_, Option<i64>>(0))? {
+            is_cut = earlier <= write::read_number(moment, "removed_to")?.cast_signed();
+            if is_cut {
+                break;
+            }
             row = earlier;
             revisions.push(row);
         }
         let mut charges = Vec::new();
-        let mut select = moment.prepare_cached(SELECT_CHARGES)?;
+        let mut select =
+            moment.prepare_cached(&format!("SELECT {CHARGES_OF} WHERE job.id = ?1 ORDER BY charge.key"))?;
         for row in revisions.into_iter().rev() {
             for charge in select.query_map([row], read_charge)? {
                 charges.push(charge?);
             }
         }
-        Ok(Some(Published { job, charges }))
+        Ok(Some(Published { job, charges, is_cut }))
     }
 
     /// Tells of every row that was settled at a moment (in nanoseconds since 1970) or later, the latest
@@ -95,7 +131,7 @@ impl LedgerReader {
     ) -> Result<(), StoreError> {
         (|| {
             let mut select = self.database.connection.prepare_cached(
-                "SELECT job_id, revision, digest, started_at, settled_at, kind.state, kind.tenant
+                "SELECT job_id, revision, digest, started_at, settled_at, kind.state, kind.tenant, ended_at
                  FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind ORDER BY job.id DESC",
             )?;
             let mut rows = select.query([])?;
@@ -109,6 +145,7 @@ impl LedgerReader {
                     settled_at: moment(4)?,
                     state: row.get(5)?,
                     tenant: row.get(6)?,
+                    ended_at: moment(7)?,
                 };
                 // Rows are in the order of time.
                 if settled.settled_at < since_unix_nanos {
@@ -133,6 +170,8 @@ pub struct SettledRow {
     pub digest: u64,
     /// Start of its earliest call, in nanoseconds since 1970.
     pub started_at: u64,
+    /// End of its latest call, in nanoseconds since 1970.
+    pub ended_at: u64,
     /// When the revision was made, in nanoseconds since 1970.
     pub settled_at: u64,
     /// Where the job stands.
@@ -147,15 +186,16 @@ pub(super) const SELECT_JOB: &str =
     failure_reason, attempts, started_at, ended_at, settled_at, digest, detail, job.id, booked
     FROM job_revision AS job";
 
-const SELECT_CHARGES: &str =
-    "SELECT job.revision, charge.value ->> 1, provider, model, operation, unit, charge.value ->> 2,
+/// What [`read_charge`] reads, with the row's number.
+pub(super) const CHARGES_OF: &str =
+    "job.revision, charge.value ->> 1, provider, model, operation, unit, charge.value ->> 2,
     nullif(unit_price, ''), ifnull(charge.value ->> 4, charge.value ->> 3), charge.value ->> 3,
-    ifnull(charge.value ->> 5, charge.value ->> 3), currency, cause, basis, rule
+    ifnull(charge.value ->> 5, charge.value ->> 3), currency, cause, basis, rule,
+    job.id
     FROM job_row AS job
     LEFT JOIN form ON form.id = job.form
     JOIN json_each(ifnull(job.charges, form.charges)) AS charge
-    JOIN charge_kind AS kind ON kind.id = charge.value ->> 0
-    WHERE job.id = ?1 ORDER BY charge.key";
+    JOIN charge_kind AS kind ON kind.id = charge.value ->> 0";
 
 pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let moment = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
@@ -181,7 +221,7 @@ pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     })
 }
 
-fn read_charge(row: &Row<'_>) -> rusqlite::Result<(u32, ChargeRow)> {
+pub(super) fn read_charge(row: &Row<'_>) -> rusqlite::Result<(u32, ChargeRow)> {
     let charge = ChargeRow {
         attempt: row.get(1)?,
         provider: row.get(2)?,

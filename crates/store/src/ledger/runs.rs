@@ -8,6 +8,8 @@
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::check::{Difference, row_difference};
+
 /// A run has 2 to this many rows.
 const RUN_BITS: u32 = 14;
 /// In a list: eight bytes of the id, two for the place in the run.
@@ -52,7 +54,6 @@ impl GrowingRun {
         if run_of(row + 1) == run_of(row) {
             return Ok(());
         }
-        let place = |row: i64| (row.cast_unsigned() & ((1 << RUN_BITS) - 1)) as u16;
         let mut entries: Vec<[u8; ENTRY_BYTES]> =
             self.jobs.drain().map(|(id, (row, _))| entry(id, place(row))).collect();
         entries.sort_unstable();
@@ -81,6 +82,17 @@ impl GrowingRun {
     }
 }
 
+/// Drops the lists of runs that have no row from here on.
+pub(super) fn remove_before(connection: &Connection, row: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM job_run WHERE run < ?1")?.execute([run_of(row)])?;
+    Ok(())
+}
+
+/// Where in its run a row is.
+fn place(row: i64) -> u16 {
+    (row.cast_unsigned() & ((1 << RUN_BITS) - 1)) as u16
+}
+
 fn entry(id: [u8; 16], place: u16) -> [u8; ENTRY_BYTES] {
     let mut entry = [0; ENTRY_BYTES];
     entry[..8].copy_from_slice(&id[..8]);
@@ -102,6 +114,28 @@ pub(super) fn find(connection: &Connection, job_id: [u8; 16], last: i64) -> rusq
         Some(found) => Ok(Some(found)),
         None => find_in_complete(connection, job_id, last),
     }
+}
+
+/// Compares the lists with the rows.
+pub(super) fn check(connection: &Connection, tell: &mut dyn FnMut(Difference)) -> rusqlite::Result<()> {
+    let mut lists = connection.prepare("SELECT run, ids FROM job_run ORDER BY run")?;
+    let mut jobs = connection.prepare(
+        "SELECT job_id, max(id) FROM job_row WHERE id BETWEEN ?1 AND ?2 GROUP BY job_id ORDER BY job_id",
+    )?;
+    let mut rows = lists.query([])?;
+    while let Some(row) = rows.next()? {
+        let run: i64 = row.get(0)?;
+        let (listed, _) = row.get_ref(1)?.as_blob()?.as_chunks::<ENTRY_BYTES>();
+        let range = [run << RUN_BITS, ((run + 1) << RUN_BITS) - 1];
+        let mut found = jobs.query(range)?;
+        while let Some(row) = found.next()? {
+            let (id, last): ([u8; 16], i64) = (row.get(0)?, row.get(1)?);
+            if listed.binary_search(&entry(id, place(last))).is_err() {
+                tell(row_difference("index", last, "not listed", format!("an entry in run {run}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn find_in_complete(connection: &Connection, job_id: [u8; 16], last: i64) -> rusqlite::Result<Option<Found>> {

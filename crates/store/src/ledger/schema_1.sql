@@ -73,7 +73,7 @@ CREATE TABLE form(
     booked BLOB NOT NULL
 ) STRICT;
 
--- One row a revision of a job. Never updated, never deleted.
+-- One row a revision of a job. Never updated; deleted from the oldest on when the retention says so.
 CREATE TABLE job_row(
     id INTEGER PRIMARY KEY,
     job_id BLOB NOT NULL,
@@ -96,7 +96,10 @@ CREATE TABLE job_row(
     -- the expected cost. None: as in the form.
     charges TEXT,
     -- What it adds to the counters, for the server. None: as in the form.
-    booked BLOB
+    booked BLOB,
+    -- The job as the views show it. It takes no room; as a column, and not an expression of the views, SQLite can
+    -- make an index over it for a query that joins two of them.
+    hex_id TEXT AS (lower(hex(job_id))) VIRTUAL
 ) STRICT;
 CREATE UNIQUE INDEX job_row_replaced ON job_row(replaces) WHERE replaces IS NOT NULL;
 
@@ -107,9 +110,37 @@ CREATE TABLE job_run(
     ids BLOB NOT NULL
 ) STRICT;
 
+-- What rows that the retention removed added up to. Days are counted from 1970-01-01, in UTC, and are those on
+-- which the rows were settled.
+CREATE TABLE removed_charge(
+    day INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    service TEXT NOT NULL,
+    kind INTEGER NOT NULL REFERENCES charge_kind(id),
+    rows INTEGER NOT NULL,
+    quantity TEXT NOT NULL,
+    cost_min TEXT NOT NULL,
+    cost_expected TEXT NOT NULL,
+    cost_max TEXT NOT NULL,
+    PRIMARY KEY (day, tenant, service, kind)
+) STRICT, WITHOUT ROWID;
+-- Jobs by what they were in their newest revision.
+CREATE TABLE removed_job(
+    day INTEGER NOT NULL,
+    kind INTEGER NOT NULL REFERENCES job_kind(id),
+    jobs INTEGER NOT NULL,
+    PRIMARY KEY (day, kind)
+) STRICT, WITHOUT ROWID;
+-- What these jobs had added to the counters, by the server's key of a series.
+CREATE TABLE removed_entry(
+    series INTEGER PRIMARY KEY,
+    amount TEXT NOT NULL
+) STRICT;
+
 CREATE TRIGGER job_row_update BEFORE UPDATE ON job_row
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a revision'); END;
 CREATE TRIGGER job_row_delete BEFORE DELETE ON job_row
+    WHEN OLD.id > ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'removed_to'), 0)
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a revision'); END;
 CREATE TRIGGER form_update BEFORE UPDATE ON form
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: append a form'); END;
@@ -118,7 +149,7 @@ CREATE TRIGGER form_delete BEFORE DELETE ON form
 
 -- Every revision with its words and its document, for the server and for the views below.
 CREATE VIEW job_revision AS
-SELECT job.id, job.job_id, job.revision, kind.state, kind.tenant, kind.service, kind.provider, kind.model,
+SELECT job.id, job.job_id, job.hex_id, job.revision, kind.state, kind.tenant, kind.service, kind.provider, kind.model,
        kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason, job.attempts,
        job.started_at, job.ended_at, job.settled_at, job.digest, job.replaces,
        CASE WHEN job.form IS NULL THEN CAST(job.parts AS TEXT) ELSE (
@@ -126,7 +157,7 @@ SELECT job.id, job.job_id, job.revision, kind.state, kind.tenant, kind.service, 
            SELECT group_concat(
                CASE
                    WHEN piece.type = 'text' THEN piece.value
-                   WHEN piece.value = 0 THEN lower(hex(job.job_id))
+                   WHEN piece.value = 0 THEN job.hex_id
                    WHEN piece.value = 1 THEN strftime('%Y-%m-%dT%H:%M:%S', job.started_at / 1000000000, 'unixepoch')
                        || printf('.%03dZ', job.started_at / 1000000 % 1000)
                    WHEN piece.value = 2 THEN strftime('%Y-%m-%dT%H:%M:%S', job.ended_at / 1000000000, 'unixepoch')
@@ -140,7 +171,7 @@ FROM job_row AS job JOIN job_kind AS kind ON kind.id = job.kind LEFT JOIN form O
 
 -- The views that docs/ledger.md promises to keep.
 CREATE VIEW jobs AS
-SELECT lower(hex(job.job_id)) AS job_id, job.revision, job.state, job.tenant, job.service, job.provider,
+SELECT job.hex_id AS job_id, job.revision, job.state, job.tenant, job.service, job.provider,
        job.model, job.operation, job.outcome, job.failure_reason, job.attempts,
        strftime('%Y-%m-%dT%H:%M:%S', job.started_at / 1000000000, 'unixepoch')
            || printf('.%03dZ', job.started_at / 1000000 % 1000) AS started_at,
@@ -153,7 +184,7 @@ FROM job_revision AS job
 WHERE NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id);
 
 CREATE VIEW charges AS
-SELECT lower(hex(job.job_id)) AS job_id, job.revision, charge.value ->> 1 AS attempt, owner.tenant,
+SELECT job.hex_id AS job_id, job.revision, charge.value ->> 1 AS attempt, owner.tenant,
        owner.service, kind.provider, kind.model, kind.operation, kind.unit, charge.value ->> 2 AS quantity,
        nullif(kind.unit_price, '') AS unit_price,
        ifnull(charge.value ->> 4, charge.value ->> 3) AS cost_min, charge.value ->> 3 AS cost_expected,
@@ -176,7 +207,8 @@ SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, jobs.tenant, jobs.ser
        attempt.value ->> 'failure_reason' AS failure_reason,
        attempt.value ->> 'cause' AS cause,
        attempt.value ->> 'polls' AS polls,
-       attempt.value -> 'joins' AS joins
+       attempt.value -> 'joins' AS joins,
+       attempt.value ->> 'leg' AS leg
 FROM jobs, json_each(jobs.detail, '$.attempts') AS attempt;
 
 CREATE VIEW calls AS
@@ -184,3 +216,15 @@ SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, role.key AS call,
        substr(span.value, 1, 32) AS trace_id, substr(span.value, 34) AS span_id
 FROM jobs, json_each(jobs.detail, '$.attempts') AS attempt, json_each(attempt.value, '$.spans') AS role,
      json_each(role.value) AS span;
+
+CREATE VIEW removed_charges AS
+SELECT date(removed.day * 86400, 'unixepoch') AS day, removed.tenant, removed.service, kind.provider, kind.model,
+       kind.operation, kind.unit, removed.quantity, nullif(kind.unit_price, '') AS unit_price,
+       removed.cost_min, removed.cost_expected, removed.cost_max, kind.currency, kind.cause, kind.basis,
+       kind.rule, removed.rows
+FROM removed_charge AS removed JOIN charge_kind AS kind ON kind.id = removed.kind;
+
+CREATE VIEW removed_jobs AS
+SELECT date(removed.day * 86400, 'unixepoch') AS day, kind.state, kind.tenant, kind.service, kind.provider,
+       kind.model, kind.operation, kind.outcome, nullif(kind.failure_reason, '') AS failure_reason, removed.jobs
+FROM removed_job AS removed JOIN job_kind AS kind ON kind.id = removed.kind;

@@ -83,7 +83,7 @@ fn load(
 
 /// The first job row that was settled at a moment or later. Rows are appended in the order of time, so this
 /// halves the range instead of reading all of them.
-fn first_since(connection: &Connection, since: u64) -> rusqlite::Result<i64> {
+pub(super) fn first_since(connection: &Connection, since: u64) -> rusqlite::Result<i64> {
     let last: i64 = connection.query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))?;
     if last == 0 {
         return Ok(0);

@@ -44,10 +44,7 @@ impl Ledger {
         let position =
             |name| read_position(&database.connection, name).map_err(database.failed("read the position"));
         let (applied, done) = (position("applied")?, position("done")?);
-        let last = database
-            .connection
-            .query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))
-            .map_err(database.failed("read the newest row"))?;
+        let last = newest_row(&database.connection).map_err(database.failed("read the newest row"))?;
         let rows = Rows::new(&database.connection, last).map_err(database.failed("read the newest rows"))?;
         Ok(Self { database, _dir: dir.clone(), applied, done, rows })
     }
@@ -96,58 +93,18 @@ impl Ledger {
     }
 
     /// Reads the live state, in the order of creation.
-    pub fn load_state(&self, mut visit: impl FnMut(u64, &[u8])) -> Result<(), StoreError> {
-        (|| {
-            let mut select =
-                self.database.connection.prepare("SELECT number, state FROM open_state ORDER BY number")?;
-            let mut rows = select.query([])?;
-            while let Some(row) = rows.next()? {
-                let number: i64 = row.get(0)?;
-                visit(number.cast_unsigned(), row.get_ref(1)?.as_blob()?);
-            }
-            Ok(())
-        })()
-        .map_err(self.database.failed("read the live state"))
+    pub fn load_state(&self, visit: impl FnMut(u64, &[u8])) -> Result<(), StoreError> {
+        load_state(&self.database.connection, visit).map_err(self.database.failed("read the live state"))
     }
 
     /// Reads every counter, in the order of name and labels.
-    pub fn load_counters(&self, mut visit: impl FnMut(CounterRow)) -> Result<(), StoreError> {
-        (|| {
-            let mut select = self
-                .database
-                .connection
-                .prepare("SELECT name, labels, value, start_unix_nanos FROM counter ORDER BY name, labels")?;
-            let mut rows = select.query([])?;
-            while let Some(row) = rows.next()? {
-                visit(CounterRow {
-                    name: row.get(0)?,
-                    labels: row.get(1)?,
-                    value: row.get(2)?,
-                    start_unix_nanos: row.get::<_, i64>(3)?.cast_unsigned(),
-                });
-            }
-            Ok(())
-        })()
-        .map_err(self.database.failed("read the counters"))
+    pub fn load_counters(&self, visit: impl FnMut(CounterRow)) -> Result<(), StoreError> {
+        load_counters(&self.database.connection, visit).map_err(self.database.failed("read the counters"))
     }
 
     /// Reads the turns that are still needed, in order.
     pub fn load_turns(&self) -> Result<Vec<TurnRow>, StoreError> {
-        (|| {
-            let mut select = self
-                .database
-                .connection
-                .prepare("SELECT applied, unix_nanos, mark FROM turn ORDER BY applied")?;
-            let turn = |row: &rusqlite::Row<'_>| {
-                Ok(TurnRow {
-                    applied: Seq(row.get::<_, i64>(0)?.cast_unsigned()),
-                    unix_nanos: row.get::<_, i64>(1)?.cast_unsigned(),
-                    mark: row.get(2)?,
-                })
-            };
-            select.query_map([], turn)?.collect::<rusqlite::Result<Vec<_>>>()
-        })()
-        .map_err(self.database.failed("read the turns"))
+        load_turns(&self.database.connection).map_err(self.database.failed("read the turns"))
     }
 
     /// Reads the number and the key of every form.
@@ -177,9 +134,16 @@ impl Ledger {
         LedgerReader::open_file(&self.database.path)
     }
 
+    /// What the file has, after rows were removed.
+    pub(super) fn reload_rows(&mut self) -> Result<(), StoreError> {
+        self.rows = Rows::new(&self.database.connection, self.rows.last())
+            .map_err(self.database.failed("read the newest rows"))?;
+        Ok(())
+    }
+
     /// Copies the log into the file; shortens it when a reader has made it grow. A reader in the way is no
     /// error.
-    fn copy_log(&self) -> Result<(), StoreError> {
+    pub(super) fn copy_log(&self) -> Result<(), StoreError> {
         if self.database.checkpoint("PASSIVE")? > LOG_BYTES {
             self.database.checkpoint("TRUNCATE")?;
         }
@@ -187,11 +151,62 @@ impl Ledger {
     }
 }
 
+pub(super) fn load_state(connection: &Connection, mut visit: impl FnMut(u64, &[u8])) -> rusqlite::Result<()> {
+    let mut select = connection.prepare("SELECT number, state FROM open_state ORDER BY number")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let number: i64 = row.get(0)?;
+        visit(number.cast_unsigned(), row.get_ref(1)?.as_blob()?);
+    }
+    Ok(())
+}
+
+pub(super) fn load_counters(
+    connection: &Connection,
+    mut visit: impl FnMut(CounterRow),
+) -> rusqlite::Result<()> {
+    let mut select = connection
+        .prepare("SELECT name, labels, value, start_unix_nanos FROM counter ORDER BY name, labels")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        visit(CounterRow {
+            name: row.get(0)?,
+            labels: row.get(1)?,
+            value: row.get(2)?,
+            start_unix_nanos: row.get::<_, i64>(3)?.cast_unsigned(),
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn load_turns(connection: &Connection) -> rusqlite::Result<Vec<TurnRow>> {
+    let turn = |row: &rusqlite::Row<'_>| {
+        Ok(TurnRow {
+            applied: Seq(row.get::<_, i64>(0)?.cast_unsigned()),
+            unix_nanos: row.get::<_, i64>(1)?.cast_unsigned(),
+            mark: row.get(2)?,
+        })
+    };
+    let mut select = connection.prepare("SELECT applied, unix_nanos, mark FROM turn ORDER BY applied")?;
+    select.query_map([], turn)?.collect()
+}
+
 pub(super) fn read_position(connection: &Connection, name: &str) -> rusqlite::Result<Seq> {
+    read_number(connection, name).map(Seq)
+}
+
+/// A single value that is a number; 0 when there is none.
+pub(super) fn read_number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let value: Option<i64> = connection
         .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
-    Ok(Seq(value.unwrap_or(0).cast_unsigned()))
+    Ok(value.unwrap_or(0).cast_unsigned())
+}
+
+/// The newest row; where all are removed, the newest there ever was, so that no number is given twice.
+pub(super) fn newest_row(connection: &Connection) -> rusqlite::Result<i64> {
+    let newest: i64 = connection.query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))?;
+    Ok(newest.max(read_number(connection, "removed_to")?.cast_signed()))
 }
 
 /// The transaction.

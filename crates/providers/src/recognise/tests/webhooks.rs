@@ -35,7 +35,8 @@ fn a_path_that_says_webhook_and_a_provider() {
         let call = delivery(&recogniser, path, query);
         assert_eq!(call.as_ref().map(line).unwrap_or_default(), expected, "{path}?{query}");
         if let Some(call) = call {
-            assert_eq!(call.rare.callback.as_deref(), Some(path));
+            let place = call.rare.callback.as_deref().unwrap();
+            assert!(place.len() == 16 && place != path, "a path may hold a secret: {place}");
         }
     }
 }
@@ -72,6 +73,6 @@ fn a_callback_ties_submit_and_delivery() {
     let expected = [Correlation { kind: CorrelationKind::Callback, value: "ord_1".into() }];
     assert_eq!(submit.rare.correlations, expected);
     assert_eq!(delivery.rare.correlations, expected);
-    assert_eq!(submit.rare.callback.as_deref(), Some("/webhooks/fal"));
+    assert!(submit.rare.callback.is_some());
     assert_eq!(submit.rare.callback, delivery.rare.callback);
 }

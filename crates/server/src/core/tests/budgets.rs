@@ -43,6 +43,11 @@ fn budgets() -> Budgets {
     Budgets::new(budgets, vec![account], &[])
 }
 
+/// A budget of a month for everything.
+pub(super) fn monthly() -> Budgets {
+    Budgets::new(vec![budget("month", PeriodKind::Month, &[])], Vec::new(), &[])
+}
+
 fn watched() -> Core {
     let mut core = core();
     core.set_budgets(budgets());

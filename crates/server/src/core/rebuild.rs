@@ -1,0 +1,140 @@
+//! The jobs that the evidence on disk makes, worked out anew: what `spantally verify` compares the ledger
+//! with.
+//!
+//! A server that starts takes back what it had told and only looks at what is new. Here nothing is taken
+//! back: the evidence that outlived the journal's rows and the rows themselves go through new stitchers, with
+//! the times at which they came, and time passes at the moments at which the server made turns: those in the
+//! ledger, and those at which rows were settled. So the same is told as was told then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use spantally_price::{Cards, bill};
+use spantally_stitch::{Change, Job, JobId, Settings, State, Stitcher, UnixNanos};
+use spantally_store::{ChargeRow, Seq, TurnRow};
+
+use super::charges::{charge_deltas, charge_rows, sum_of_rows};
+pub(crate) use super::published::read_entries;
+use super::turns::Turns;
+use super::{CoreOptions, SHARD_SHIFT, shard_of};
+use crate::commit::CommitMessage;
+use crate::record::decode_evidence;
+
+/// A job by its evidence.
+#[derive(Clone, Debug)]
+pub(crate) struct Rebuilt {
+    pub(crate) job: Box<Job>,
+    pub(crate) digest: u64,
+}
+
+/// Stitches everything anew.
+#[derive(Debug)]
+pub(crate) struct Rebuild {
+    shards: Vec<Stitcher>,
+    turns: Turns,
+    applied: Seq,
+    /// When time passes, what is still to come of it.
+    moments: BTreeSet<UnixNanos>,
+    told: BTreeMap<JobId, Rebuilt>,
+    spans: u64,
+}
+
+impl Rebuild {
+    /// To rebuild what a ledger includes; `settled_at` are the moments at which it has rows. None when its
+    /// turns are not readable.
+    pub(crate) fn new(
+        settings: &Settings,
+        (applied, done): (Seq, Seq),
+        turns: &[TurnRow],
+        settled_at: impl IntoIterator<Item = u64>,
+    ) -> Option<Self> {
+        let mut known = Turns::default();
+        if !known.restore(done, turns) {
+            return None;
+        }
+        let moments = turns.iter().map(|turn| turn.unix_nanos).chain(settled_at).map(UnixNanos).collect();
+        let shards = CoreOptions::default().shards;
+        Some(Self {
+            shards: (0..shards).map(|_| Stitcher::new(settings.clone())).collect(),
+            turns: known,
+            applied,
+            moments,
+            told: BTreeMap::new(),
+            spans: 0,
+        })
+    }
+
+    /// Takes open state of the ledger; what is wrong with it, if it is not readable. It comes before any
+    /// group.
+    pub(crate) fn restore(&mut self, number: u64, bytes: &[u8]) -> Result<(), String> {
+        let evidence = decode_evidence(bytes).map_err(|error| error.to_string())?;
+        self.spans += evidence.len() as u64;
+        let shard = (number >> SHARD_SHIFT) as usize;
+        let stitcher = self.shards.get_mut(shard).ok_or_else(|| format!("of shard {shard}"))?;
+        stitcher.restore(number & ((1 << SHARD_SHIFT) - 1), evidence);
+        Ok(())
+    }
+
+    /// Takes a group of the journal; groups come in order. Those that the ledger can do without, and those
+    /// that it does not include yet, are passed over.
+    pub(crate) fn group(&mut self, message: CommitMessage) {
+        if message.seq <= self.turns.done() || message.seq > self.applied {
+            return;
+        }
+        let arrival = self.turns.arrival(message.seq);
+        self.pass(arrival);
+        self.shards.iter_mut().for_each(|shard| shard.set_time(arrival));
+        for evidence in message.batches.into_iter().flat_map(|batch| batch.evidence) {
+            self.spans += 1;
+            let shard = shard_of(&evidence.client.tenant, self.shards.len());
+            self.shards[shard].observe(evidence);
+        }
+    }
+
+    /// Lets time pass until a moment.
+    fn pass(&mut self, until: UnixNanos) {
+        while let Some(moment) = self.moments.pop_first() {
+            if moment > until {
+                self.moments.insert(moment);
+                return;
+            }
+            self.advance(moment);
+        }
+    }
+
+    fn advance(&mut self, now: UnixNanos) {
+        for shard in &mut self.shards {
+            for change in shard.advance(now) {
+                match change {
+                    Change::Published { job, .. } if job.state == State::Superseded => {
+                        self.told.remove(&job.id);
+                    }
+                    Change::Published { job, digest, .. } => {
+                        self.told.insert(job.id, Rebuilt { job, digest });
+                    }
+                    Change::Forgotten(id) => {
+                        self.told.remove(&id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The jobs that are settled at a moment and may still be revised, and how many spans were read. Nothing
+    /// is told of what the server has forgotten by then.
+    pub(crate) fn finish(mut self, now: UnixNanos) -> (BTreeMap<JobId, Rebuilt>, u64) {
+        self.pass(now);
+        self.advance(now);
+        self.shards.iter_mut().for_each(|shard| shard.forget_old(now));
+        let Self { shards, mut told, spans, .. } = self;
+        told.retain(|&id, _| shards.iter().any(|shard| shard.knows(id)));
+        (told, spans)
+    }
+}
+
+/// What would have to be appended to the charges of a job so that they are what its evidence costs by the
+/// given prices.
+pub(crate) fn missing_charges(job: &Job, cards: &Arc<Cards>, charged: Vec<ChargeRow>) -> Vec<ChargeRow> {
+    let should = charge_rows(job, &bill(job, cards));
+    charge_deltas(&sum_of_rows(charged.into_iter()), &should)
+}

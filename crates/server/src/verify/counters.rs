@@ -1,0 +1,230 @@
+//! Whether the counters are the sums of the rows.
+//!
+//! Twice: series by series, against what each row says that it added; and by currency, unit and cause,
+//! against the charges. The first finds where, the second does not believe the first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rust_decimal::Decimal;
+use spantally_store::{CounterRow, LedgerReader, StoreError};
+
+use super::Report;
+use super::rows::Totals;
+use crate::batch::Transport;
+use crate::core::WINDOW_ROW;
+use crate::core::rebuild::read_entries;
+use crate::export::{Kind, MetricId, series_key};
+
+/// Values by name and labels; of histograms, how many values were counted.
+type Counters = BTreeMap<String, BTreeMap<String, Decimal>>;
+
+pub(super) fn check(ledger: &LedgerReader, totals: &Totals, report: &mut Report) -> Result<(), StoreError> {
+    let mut counters = Counters::new();
+    let mut windows = Vec::new();
+    ledger.load_counters(|row| {
+        if &*row.name == WINDOW_ROW {
+            windows.push((row.labels.to_string(), row.value));
+        } else if let Some(value) = value(&row) {
+            counters.entry(row.name.to_string()).or_default().insert(row.labels.to_string(), value);
+        } else if MetricId::named(&row.name).is_some() {
+            report.differs("counter", format!("{}{{{}}}", row.name, row.labels), &row.value, "a number");
+        }
+    })?;
+    check_series(ledger, &counters, report)?;
+    check_totals(ledger, &counters, totals, report)?;
+    check_spans(&counters, report);
+    let removed_until = ledger.number("removed_until")? / MINUTE_NANOS;
+    for (key, value) in windows {
+        check_window((&key, &value), removed_until, totals, report);
+    }
+    Ok(())
+}
+
+/// The value of a counter; of a histogram, how many values were counted. None when it is not readable.
+fn value(row: &CounterRow) -> Option<Decimal> {
+    match MetricId::named(&row.name)?.metric().kind {
+        Kind::Histogram(_) => {
+            let counts = row.value.split(' ').skip(1).map(|count| count.parse::<u64>().ok());
+            counts.sum::<Option<u64>>().map(Decimal::from)
+        }
+        Kind::Counter | Kind::Gauge => row.value.parse().ok(),
+    }
+}
+
+fn check_series(ledger: &LedgerReader, counters: &Counters, report: &mut Report) -> Result<(), StoreError> {
+    let mut booked = HashMap::<u64, Decimal>::new();
+    let mut add = |key, amount: Decimal| {
+        let sum = booked.entry(key).or_default();
+        *sum = sum.saturating_add(amount);
+    };
+    let mut unreadable = Vec::new();
+    ledger.load_booked(|row, bytes| match read_entries(bytes) {
+        Some(entries) => entries.into_iter().for_each(|(key, amount)| add(key, amount)),
+        None => unreadable.push(row),
+    })?;
+    ledger.load_removed_entries(&mut add)?;
+    for row in unreadable {
+        report.differs("booked", format!("row {row}"), "not readable", "amounts by series");
+    }
+    for (name, series) in counters {
+        let Some(twin) = MetricId::named(name).and_then(|metric| metric.metric().twin) else { continue };
+        let reversed = counters.get(twin.metric().name);
+        for (labels, &value) in series {
+            let back = reversed.and_then(|twin| twin.get(labels)).copied().unwrap_or_default();
+            let expected = booked.remove(&series_key(name, labels)).unwrap_or_default();
+            if value - back != expected {
+                let at = format!("{name}{{{labels}}}");
+                report.differs("counter", at, (value - back).normalize(), expected.normalize());
+            }
+        }
+    }
+    for (key, amount) in booked.into_iter().filter(|(_, amount)| !amount.is_zero()) {
+        report.differs("counter", format!("series {key:#018x}"), "none", amount.normalize());
+    }
+    Ok(())
+}
+
+/// A counter less its twin, added up over all series that have the same labels of their own.
+fn nets(counters: &Counters, metric: MetricId, own: &[&str]) -> BTreeMap<String, Decimal> {
+    let mut sums = BTreeMap::<String, Decimal>::new();
+    let twin = metric.metric().twin.map(|twin| twin.metric().name);
+    for (name, sign) in
+        std::iter::once((metric.metric().name, Decimal::ONE)).chain(twin.map(|name| (name, -Decimal::ONE)))
+    {
+        for (labels, value) in counters.get(name).into_iter().flatten() {
+            let words: Vec<_> =
+                own.iter().map(|label| format!("{label}={}", label_value(labels, label))).collect();
+            let sum = sums.entry(words.join(" ")).or_default();
+            *sum = sum.saturating_add(sign * value);
+        }
+    }
+    sums.retain(|_, sum| !sum.is_zero());
+    sums
+}
+
+/// The value of a label. Labels of a metric's own come after the common ones, hence the last one is meant;
+/// their values have nothing that is escaped.
+fn label_value<'l>(labels: &'l str, label: &str) -> &'l str {
+    let start = format!("{label}=\"");
+    let value = labels.rfind(&start).map(|at| &labels[at + start.len()..]);
+    value.and_then(|rest| rest.split('"').next()).unwrap_or_default()
+}
+
+fn check_totals(
+    ledger: &LedgerReader,
+    counters: &Counters,
+    totals: &Totals,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut removed = Totals::default();
+    ledger.load_removed_charges(|charge| removed.add_charge(&charge))?;
+    ledger.load_removed_jobs(|outcome, jobs| *removed.jobs.entry(outcome).or_default() += jobs)?;
+    for (metric, own) in [
+        (MetricId::BilledUnits, &["unit", "cause", "basis"][..]),
+        (MetricId::Cost, &["currency", "cause", "basis"]),
+        (MetricId::CostBound, &["currency", "bound"]),
+    ] {
+        let name = metric.metric().name;
+        let mut should = BTreeMap::<String, Decimal>::new();
+        for ((_, labels), &amount) in
+            totals.counters.iter().chain(&removed.counters).filter(|((of, _), _)| *of == name)
+        {
+            let sum = should.entry(labels.clone()).or_default();
+            *sum = sum.saturating_add(amount);
+        }
+        should.retain(|_, sum| !sum.is_zero());
+        compare(name, &nets(counters, metric, own), &should, report);
+    }
+    let mut jobs = BTreeMap::<String, Decimal>::new();
+    for (outcome, &count) in totals.jobs.iter().chain(&removed.jobs) {
+        *jobs.entry(format!("outcome={outcome}")).or_default() += Decimal::from(count);
+    }
+    compare(MetricId::Jobs.metric().name, &nets(counters, MetricId::Jobs, &["outcome"]), &jobs, report);
+    if report.checked.removed_rows == 0 {
+        let counted: Decimal = counters
+            .get(MetricId::JobDuration.metric().name)
+            .into_iter()
+            .flatten()
+            .map(|(_, count)| *count)
+            .sum();
+        if counted != Decimal::from(totals.first) {
+            report.differs("histogram", MetricId::JobDuration.metric().name, counted, totals.first);
+        }
+    }
+    Ok(())
+}
+
+fn compare(
+    name: &str,
+    found: &BTreeMap<String, Decimal>,
+    should: &BTreeMap<String, Decimal>,
+    report: &mut Report,
+) {
+    let mut keys: Vec<_> = found.keys().chain(should.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let [found, should] = [found, should].map(|sums| sums.get(key).copied().unwrap_or_default());
+        if found != should {
+            let at = format!("{name} by {key}");
+            report.differs("sum", at, found.normalize(), format!("{} by the rows", should.normalize()));
+        }
+    }
+}
+
+/// received = accepted + duplicate + late + ignored + rejected.
+fn check_spans(counters: &Counters, report: &mut Report) {
+    for transport in Transport::ALL.map(Transport::as_str) {
+        let of = |metric: MetricId| -> Decimal {
+            let series = counters.get(metric.metric().name).into_iter().flatten();
+            series
+                .filter(|(labels, _)| label_value(labels, "transport") == transport)
+                .map(|(_, value)| *value)
+                .sum()
+        };
+        let parts = [
+            MetricId::SpansAccepted,
+            MetricId::SpansDuplicate,
+            MetricId::SpansLate,
+            MetricId::SpansIgnored,
+            MetricId::SpansRejected,
+        ];
+        let (received, accounted) = (of(MetricId::SpansReceived), parts.map(of).iter().sum::<Decimal>());
+        if received != accounted {
+            let at = format!("spans received by {transport}");
+            report.differs("spans", at, received, format!("{accounted} accounted for"));
+        }
+    }
+}
+
+const MINUTE_NANOS: u64 = 60_000_000_000;
+
+/// Cost by time, from which the ratio gauges are: everything since its first minute. Old minutes stay in it
+/// until something new is spent, also when their rows are removed; these are passed over.
+fn check_window((key, text): (&str, &str), removed_until: u64, totals: &Totals, report: &mut Report) {
+    let bucket = |line: &str| {
+        let mut words = line.split(' ');
+        Some((words.next()?.parse::<u64>().ok()?, words.next()?.parse::<Decimal>().ok()?))
+    };
+    let names: Vec<_> = key.split('\n').map(str::to_owned).collect();
+    let at = || format!("cost by time of {}", names.join(" "));
+    let (Ok(names), Some(buckets)) =
+        (<[String; 3]>::try_from(names.clone()), text.lines().map(bucket).collect::<Option<Vec<_>>>())
+    else {
+        return report.differs("window", at(), "not readable", "minutes with amounts");
+    };
+    let kept = buckets.into_iter().filter(|&(start, _)| start > removed_until);
+    let buckets: Vec<_> = kept.collect();
+    let Some(&(first, _)) = buckets.first() else { return };
+    // Past the limit on series the models of a provider are taken together.
+    if names[1].is_empty() {
+        return;
+    }
+    let found: Decimal = buckets.iter().map(|(_, total)| *total).sum();
+    let from = (names.clone(), first);
+    let until = (names.clone(), u64::MAX);
+    let should: Decimal = totals.minutes.range(from..=until).map(|(_, cost)| *cost).sum();
+    if found != should {
+        report.differs("window", at(), found.normalize(), format!("{} by the rows", should.normalize()));
+    }
+}

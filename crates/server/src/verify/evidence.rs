@@ -1,0 +1,185 @@
+//! Whether the evidence that is still there makes the jobs that the ledger has.
+//!
+//! Of a job that may still be revised all evidence is there. So each job whose last call is younger than the
+//! retention must come out again with the content that its newest revision has, at the cost that its
+//! revisions add up to; and nothing else may come out.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use spantally_price::Cards;
+use spantally_stitch::{Job, JobId, Settings, State, UnixNanos};
+use spantally_store::{ChargeRow, JournalCopy, LedgerReader, SettledRow, StoreError};
+
+use super::{Report, done};
+use crate::commit::CommitMessage;
+use crate::core::TURN_META;
+use crate::core::rebuild::{Rebuild, missing_charges};
+use crate::record;
+
+pub(super) fn check(
+    ledger: &LedgerReader,
+    journal: Option<&JournalCopy>,
+    (settings, cards): (&Settings, &Arc<Cards>),
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let now = UnixNanos(ledger.number(TURN_META)?);
+    let mut newest = HashMap::<JobId, SettledRow>::new();
+    let mut moments = Vec::new();
+    ledger.load_settled(since(now, settings).0, |row| {
+        moments.push(row.settled_at);
+        newest.entry(JobId(row.job_id)).or_insert(row);
+    })?;
+    let positions = (ledger.applied()?, done(ledger)?);
+    let Some(mut rebuild) = Rebuild::new(settings, positions, &ledger.load_turns()?, moments) else {
+        report.differs("turn", "turns of the ledger", "not readable", "times and marks");
+        return Ok(());
+    };
+    let mut broken = Vec::new();
+    ledger.load_state(|number, bytes| {
+        if let Err(error) = rebuild.restore(number, bytes) {
+            broken.push((format!("open state {number:#x}"), error));
+        }
+    })?;
+    if let Some(journal) = journal {
+        read_journal(journal, positions, &mut rebuild, &mut broken)?;
+    } else if positions.0 > positions.1 {
+        broken.push(("journal.db".to_owned(), "is not there".to_owned()));
+    }
+    let is_whole = broken.is_empty();
+    for (at, error) in broken {
+        report.differs("evidence", at, error, "evidence that can be read");
+    }
+    // Without some of the evidence everything else would differ too.
+    if is_whole {
+        compare(ledger, rebuild, (settings, cards, now), newest, report)?;
+    }
+    Ok(())
+}
+
+fn read_journal(
+    journal: &JournalCopy,
+    (applied, done): (spantally_store::Seq, spantally_store::Seq),
+    rebuild: &mut Rebuild,
+    broken: &mut Vec<(String, String)>,
+) -> Result<(), StoreError> {
+    let mut expected = done.0 + 1;
+    journal.visit(&mut |seq, bytes| {
+        if seq <= done {
+            return ControlFlow::Continue(());
+        }
+        if seq.0 != expected {
+            broken.push((format!("journal row {expected}"), "is missing".to_owned()));
+        }
+        expected = seq.0 + 1;
+        let batches = bytes.and_then(|bytes| record::decode(bytes).map_err(|error| error.to_string()));
+        match batches {
+            Ok(batches) => rebuild.group(CommitMessage { seq, batches }),
+            Err(error) => broken.push((format!("journal row {seq}"), error)),
+        }
+        ControlFlow::Continue(())
+    })?;
+    if expected <= applied.0 {
+        broken.push((format!("journal row {expected}"), "is missing".to_owned()));
+    }
+    Ok(())
+}
+
+/// What the ledger charged for jobs in rows since a moment, and how many revisions that were.
+type Charged = HashMap<JobId, (u32, Vec<ChargeRow>)>;
+
+/// Rows whose jobs are in memory at once.
+const SLICE: u64 = 4096;
+
+fn charged_since(ledger: &LedgerReader, since: UnixNanos) -> Result<Charged, StoreError> {
+    let mut charged = Charged::new();
+    let Some((mut from, last)) = ledger.row_range(since.0)? else { return Ok(charged) };
+    while from <= last {
+        let slice = (from, last.min(from + SLICE - 1));
+        let mut jobs = HashMap::new();
+        ledger.visit_jobs(slice, false, |row, job| {
+            jobs.insert(row, JobId(job.job_id));
+            charged.entry(JobId(job.job_id)).or_default().0 += 1;
+            ControlFlow::Continue(())
+        })?;
+        ledger.visit_charges(slice, |row, charge| {
+            if let Some(id) = jobs.get(&row) {
+                charged.entry(*id).or_default().1.push(charge);
+            }
+            ControlFlow::Continue(())
+        })?;
+        from = slice.1 + 1;
+    }
+    Ok(charged)
+}
+
+fn compare(
+    ledger: &LedgerReader,
+    rebuild: Rebuild,
+    (settings, cards, now): (&Settings, &Arc<Cards>, UnixNanos),
+    newest: HashMap<JobId, SettledRow>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let removed_until = UnixNanos(ledger.number("removed_until")?);
+    let (mut rebuilt, spans) = rebuild.finish(now);
+    report.checked.spans = spans;
+    let mut charged = charged_since(ledger, since(now, settings))?;
+    // At the bound on spans jobs are forgotten before their time.
+    let is_crowded = spans > settings.max_spans as u64 / 10 * 9;
+    let mut rows: Vec<_> = newest.into_iter().collect();
+    rows.sort_unstable_by_key(|(id, _)| *id);
+    for (id, row) in rows {
+        let is_known = UnixNanos(row.ended_at).plus_ms(settings.retention_ms) > now && !is_crowded;
+        let is_superseded = row.state == State::Superseded.as_str();
+        let at = format!("job {id}, revision {}", row.revision);
+        let Some(found) = rebuilt.remove(&id) else {
+            if is_known && !is_superseded {
+                report.differs("evidence", at, row.state, "no such job, by its spans");
+            }
+            continue;
+        };
+        report.checked.rebuilt_jobs += 1;
+        if is_superseded || found.digest != row.digest {
+            let expected = format!("{} by its spans", described(&found.job));
+            report.differs("evidence", at, format!("{}, with other content", row.state), expected);
+            continue;
+        }
+        // Of a job with older revisions not all charges are at hand.
+        if let Some((_, charged)) = charged.remove(&id).filter(|(seen, _)| *seen == row.revision) {
+            compare_prices(&at, &found.job, charged, cards, report);
+        }
+    }
+    for (id, found) in rebuilt {
+        // What began before the oldest row that is left was counted as late. A row that cannot be read is
+        // told of by now.
+        let is_missing = ledger.published(id.0).is_ok_and(|known| known.is_none());
+        if found.job.started_at > removed_until && is_missing {
+            let expected = format!("{} by its spans", described(&found.job));
+            report.differs("evidence", format!("job {id}"), "not in the ledger", expected);
+        }
+    }
+    Ok(())
+}
+
+fn compare_prices(at: &str, job: &Job, charged: Vec<ChargeRow>, cards: &Arc<Cards>, report: &mut Report) {
+    for charge in missing_charges(job, cards, charged) {
+        let ChargeRow { attempt, unit, cause, rule, .. } = &charge;
+        let more = charge.cost_expected.normalize();
+        report.differs(
+            "price",
+            format!("{at}, attempt {attempt} {unit} {cause} {rule}"),
+            "what its rows add up to",
+            format!("{more} more by its spans and the prices in use"),
+        );
+    }
+}
+
+fn described(job: &Job) -> String {
+    format!("{} with {} attempts", job.outcome.as_str(), job.attempts.len())
+}
+
+/// No job that may still be revised was settled before.
+fn since(now: UnixNanos, settings: &Settings) -> UnixNanos {
+    now.minus_ms(settings.retention_ms.saturating_add(settings.absolute_timeout_ms))
+}
