@@ -3,8 +3,8 @@
 //! Each case is a data directory with so many live jobs (submitted and polled, not ended, all their spans in
 //! the journal) and so many rows of jobs in the ledger that settled before, made by the core itself. Both the
 //! start and the reading begin with the files out of the page cache. A start is what the server does before
-//! it is ready: open both files, take counters, forms, turns and what was settled lately back, stitch the spans
-//! of the journal again, make the first turn.
+//! it is ready: open both files, take counters, forms, turns and what was settled lately back, stitch the
+//! spans of the journal again, make the first turn.
 //!
 //! Other cases: `... --bench restart -- LIVE:ROWS LIVE:ROWS`, for example `-- 0:10000000`.
 

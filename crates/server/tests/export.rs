@@ -129,8 +129,10 @@ fn sums(data: &Path) -> BTreeMap<String, Decimal> {
     let reader = LedgerReader::open(data).unwrap();
     let mut sums = BTreeMap::<String, Decimal>::new();
     for day in reader.days(0).unwrap() {
-        let text =
-            jiff::Timestamp::from_second((day.day * 86_400) as i64).unwrap().strftime("%F").to_string();
+        let text = jiff::Timestamp::from_second((day.day * 86_400).cast_signed())
+            .unwrap()
+            .strftime("%F")
+            .to_string();
         let visit = |_, row: ChargeRow| {
             for (name, amount) in [
                 ("quantity", row.quantity),
