@@ -60,7 +60,7 @@ impl Spans {
 
     /// A request of a client, with everything that an instrumentation captures when it is told to.
     fn call(&mut self, method: &str, url: &str, status: u32, place: u32) -> &mut Value {
-        let secret = |more| format!("{}", secret(place + more));
+        let secret = |more| secret(place + more);
         self.add(
             3,
             method,
@@ -226,14 +226,14 @@ fn no_file_and_no_page_has_a_prompt_an_output_or_a_credential() {
         let has = files.iter().any(|path| path.to_string_lossy().contains(name));
         assert!(has, "what is kept is found, so what is not found is not kept: {name} in {files:?}");
     }
-    assert_eq!(with(directory.path(), SECRET), [PathBuf::new(); 0], "while it runs");
+    assert_eq!(with(directory.path(), SECRET), Vec::<PathBuf>::new(), "while it runs");
     server.kill();
-    assert_eq!(with(directory.path(), SECRET), [PathBuf::new(); 0]);
+    assert_eq!(with(directory.path(), SECRET), Vec::<PathBuf>::new());
     // Started again it reads and writes everything anew.
     let server = Server::start(directory.path());
     server.settled(1);
     assert!(!shown(&server).contains(SECRET));
-    assert_eq!(with(directory.path(), SECRET), [PathBuf::new(); 0]);
+    assert_eq!(with(directory.path(), SECRET), Vec::<PathBuf>::new());
 }
 
 /// Spans that are to be sent on are sent as they came; until then they wait on disk, and nowhere else.
