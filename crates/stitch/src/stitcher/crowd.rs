@@ -23,7 +23,7 @@
 //!
 //! # Late, never
 //!
-//! A later call of its task finds the job where it moved to. A span above it that comes after it has moved out
+//! A later call of its task finds the job where it moved to. A span above it that comes when it has moved out
 //! (the root, at the end of the batch) says nothing of it any more. What never ends stays in the crowd until
 //! the idle or the absolute limit.
 
