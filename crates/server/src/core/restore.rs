@@ -53,6 +53,9 @@ pub enum CoreRestoreError {
     },
 }
 
+/// A job begins before it settles, unless its client's clock is ahead of ours: by no more than this.
+const SKEW_MS: u64 = 10 * 60_000;
+
 impl Core {
     /// Takes the last checkpoint of a ledger back into a new core.
     pub fn restore(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
@@ -72,7 +75,6 @@ impl Core {
             }
         })?;
         restored?;
-        self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
         self.applied = ledger.applied();
         self.budgets.restore(ledger, &self.books.registry, self.now)?;
         Ok(())
@@ -97,11 +99,12 @@ impl Core {
         Ok(())
     }
 
-    /// What was settled within the retention. What was forgotten already is among it; the books find that
-    /// out.
+    /// What was settled within the retention, or since the oldest row came that the journal still has: its
+    /// evidence comes back, also that of a job which the last process was about to forget. What was forgotten
+    /// already is among it; the books find that out.
     fn restore_settled(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
         let reader = ledger.reader()?;
-        let since = self.now.minus_ms(self.stitching.retention_ms);
+        let since = self.now.minus_ms(self.stitching.retention_ms).min(self.turns.oldest_arrival());
         let (books, shards) = (&mut self.books, &mut self.shards);
         reader.load_settled(since.0, |row| {
             let id = JobId(row.job_id);
@@ -117,6 +120,8 @@ impl Core {
             books.restore(id, Published { revision: row.revision, is_superseded, at, started_at });
         })?;
         self.books.archive = Some(Box::new(reader));
+        // Of what settled before that only carried evidence can tell. Its jobs are looked up.
+        self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
         Ok(())
     }
 

@@ -99,6 +99,11 @@ impl Turns {
         self.kept.get(turn).map_or(self.turned, |turn| turn.arrival)
     }
 
+    /// No row that the journal still has came before this.
+    pub(super) fn oldest_arrival(&self) -> UnixNanos {
+        self.kept.front().map_or(UnixNanos(u64::MAX), |turn| turn.arrival)
+    }
+
     /// Everything up to here is not needed.
     pub(super) fn done(&self) -> Seq {
         self.done
