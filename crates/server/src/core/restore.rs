@@ -7,8 +7,11 @@
 use spantally_stitch::{JobId, State, UnixNanos};
 use spantally_store::{CounterRow, Ledger, StoreError};
 
+use super::Core;
+use super::checkpoint::{
+    FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW, parse_outages,
+};
 use super::published::Published;
-use super::{Core, FORGOTTEN_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
 use crate::export::RestoreError;
 use crate::record::{RecordError, decode_evidence};
 
@@ -67,6 +70,9 @@ impl Core {
         if !self.turns.restore(ledger.done(), &ledger.load_turns()?) {
             return Err(CoreRestoreError::Moment { name: "turn" });
         }
+        self.restore_outages(ledger)?;
+        ledger
+            .load_tombstones(|mark| self.shards.iter_mut().for_each(|shard| shard.restore_tombstone(mark)))?;
         self.restore_settled(ledger)?;
         let mut restored = Ok(());
         ledger.load_state(|number, bytes| {
@@ -104,7 +110,8 @@ impl Core {
     /// already is among it; the books find that out.
     fn restore_settled(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
         let reader = ledger.reader()?;
-        let since = self.now.minus_ms(self.stitching.retention_ms).min(self.turns.oldest_arrival());
+        let retained = self.outages.before(self.now, self.stitching.retention_ms);
+        let since = retained.min(self.turns.oldest_arrival());
         let (books, shards) = (&mut self.books, &mut self.shards);
         reader.load_settled(since.0, |row| {
             let id = JobId(row.job_id);
@@ -122,6 +129,15 @@ impl Core {
         self.books.archive = Some(Box::new(reader));
         // Of what settled before that only carried evidence can tell. Its jobs are looked up.
         self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
+        Ok(())
+    }
+
+    fn restore_outages(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
+        let value = ledger.load_meta(OUTAGES_META)?.unwrap_or_default();
+        let outages = std::str::from_utf8(&value).ok().and_then(parse_outages);
+        for (from, until) in outages.ok_or(CoreRestoreError::Moment { name: OUTAGES_META })? {
+            self.note_outage(from, until);
+        }
         Ok(())
     }
 

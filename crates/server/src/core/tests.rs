@@ -3,6 +3,7 @@
 mod accounting;
 mod budgets;
 mod fixture;
+mod late;
 mod restart;
 mod revision;
 mod turns;

@@ -105,6 +105,9 @@ pub fn recover(
     if old {
         core.finish_rehydration();
     }
+    core.resume(now);
+    core.advance(now);
+    // What was settled and is past the retention goes at once, however often the process begins anew.
     core.advance(now);
     core.refresh();
     ledger.checkpoint(&core.checkpoint())?;
@@ -337,6 +340,7 @@ impl Driver {
             return;
         }
         let now = (self.options.clock.now)();
+        locked.core.resume(now);
         loop {
             let (settled, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
             if let Some(listener) = &mut self.listener

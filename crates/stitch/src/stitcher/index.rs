@@ -12,6 +12,7 @@ use crate::stitcher::item::{
     Carried, Item, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key,
 };
 use crate::stitcher::slab::Slab;
+use crate::stitcher::tombstones::Tombstones;
 use crate::stitcher::trace::{FrameItem, Trace};
 
 #[derive(Debug)]
@@ -24,9 +25,7 @@ pub(crate) struct Index {
     names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of every span in memory.
     seen: HashSet<u64, FixedState>,
-    /// Fingerprints of tasks that were forgotten, oldest first.
-    tombstones: HashSet<u64, FixedState>,
-    tombstone_order: VecDeque<u64>,
+    pub(super) tombstones: Tombstones,
     /// What was carried and is no more.
     gone: Vec<u64>,
     /// Traces that have frames and no calls, oldest first.
@@ -36,9 +35,6 @@ pub(crate) struct Index {
     next_number: u64,
 }
 
-/// Most forgotten tasks remembered: 8 bytes each.
-const MAX_TOMBSTONES: usize = 1_000_000;
-
 impl Index {
     pub(crate) fn new(max_idle: usize) -> Self {
         Self {
@@ -47,8 +43,7 @@ impl Index {
             traces: HashMap::default(),
             names: HashMap::default(),
             seen: HashSet::default(),
-            tombstones: HashSet::default(),
-            tombstone_order: VecDeque::new(),
+            tombstones: Tombstones::default(),
             gone: Vec::new(),
             idle: VecDeque::new(),
             max_idle,
@@ -80,7 +75,7 @@ impl Index {
             return false;
         }
         let key = task_key(evidence);
-        key.is_some_and(|key| self.tombstones.contains(&hash(&key)) && self.task(&key).is_none())
+        key.is_some_and(|key| self.tombstones.has(hash(&key)) && self.task(&key).is_none())
     }
 
     pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
@@ -271,7 +266,7 @@ impl Index {
             self.seen.remove(&fingerprint(evidence));
             for key in task_key(evidence).into_iter().chain(alias_key(evidence)) {
                 let mark = hash(&key);
-                self.bury(mark);
+                self.tombstones.bury(mark);
                 if let Ok(entry) = self.tasks.find_entry(mark, |&held| held == (mark, slot)) {
                     entry.remove();
                 }
@@ -324,17 +319,6 @@ impl Index {
             self.drop_trace(trace);
         } else if let Some(items) = entry.due_for_pruning() {
             self.prune(trace, &items, last);
-        }
-    }
-
-    fn bury(&mut self, mark: u64) {
-        if self.tombstones.insert(mark) {
-            self.tombstone_order.push_back(mark);
-        }
-        if self.tombstone_order.len() > MAX_TOMBSTONES
-            && let Some(oldest) = self.tombstone_order.pop_front()
-        {
-            self.tombstones.remove(&oldest);
         }
     }
 

@@ -110,6 +110,7 @@ fn a_checkpoint_is_there_after_a_start() {
         forms: Vec::new(),
         turn: Some(TurnRow { applied: Seq(7), unix_nanos: 12, mark: b"mark".to_vec() }),
         done: Seq(3),
+        tombstones: vec![7, u64::MAX],
         meta: vec![("clock".to_owned(), b"12".to_vec())],
     };
     ledger.checkpoint(&first).unwrap();

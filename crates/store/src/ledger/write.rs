@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::append::{Rows, WriteError};
 use super::rows::{Checkpoint, CounterRow, TurnRow};
-use super::{LedgerReader, SCHEMA};
+use super::{LedgerReader, SCHEMA, tombstones};
 use crate::dir::DataDir;
 use crate::error::StoreError;
 use crate::journal::Seq;
@@ -199,6 +199,7 @@ fn write(connection: &Connection, checkpoint: &Checkpoint, rows: &mut Rows) -> R
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     write_open(connection, &checkpoint.open)?;
     write_turn(connection, checkpoint)?;
+    tombstones::write(connection, &checkpoint.tombstones)?;
     write_counters(connection, &checkpoint.counters)?;
     rows.append(connection, checkpoint)?;
     let mut upsert = connection.prepare_cached(
