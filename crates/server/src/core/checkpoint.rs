@@ -18,6 +18,7 @@ impl Core {
         let meta = vec![
             moment(TURN_META, self.now),
             moment(FORGOTTEN_META, self.books.forgotten_until),
+            (WAITED_META.to_owned(), self.waited_ms.to_string().into_bytes()),
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),
         ];
         let tombstones = self.shards.iter_mut().flat_map(Stitcher::take_tombstones).collect();
@@ -73,6 +74,8 @@ pub(super) const WINDOW_ROW: &str = "cost_window";
 pub(super) const TURN_META: &str = "turn_unix_nanos";
 /// The latest start of any job that was forgotten.
 pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
+/// The longest that evidence waited for more: retention or idle limit.
+pub(super) const WAITED_META: &str = "waited_ms";
 /// Times during which nothing could come.
 pub(super) const OUTAGES_META: &str = "outages_unix_nanos";
 

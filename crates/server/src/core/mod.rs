@@ -118,6 +118,8 @@ pub struct Core {
     turns: Turns,
     stitching: Settings,
     outages: Outages,
+    /// The longest that evidence of any process of this ledger waited for more.
+    waited_ms: u64,
     spares: Spares,
 }
 
@@ -142,6 +144,7 @@ impl Core {
             counted_overflows: 0,
             turns: Turns::default(),
             outages: Outages::default(),
+            waited_ms: options.stitching.retention_ms.max(options.stitching.idle_timeout_ms),
             spares: Spares::default(),
             stitching: options.stitching.clone(),
         }
@@ -266,7 +269,7 @@ impl Core {
     pub fn finish_rehydration(&mut self) {
         for shard in &mut self.shards {
             shard.set_time(self.now);
-            shard.forget_old(self.now);
+            shard.forget_old(self.now, self.waited_ms);
         }
     }
 

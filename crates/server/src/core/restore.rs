@@ -9,7 +9,7 @@ use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::Core;
 use super::checkpoint::{
-    FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW, parse_outages,
+    FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
 };
 use super::published::Published;
 use crate::export::RestoreError;
@@ -49,7 +49,7 @@ pub enum CoreRestoreError {
         shards: usize,
     },
     /// A moment is damaged.
-    #[error("the value {name} in the ledger is not a number of nanoseconds")]
+    #[error("the value {name} in the ledger is not a number")]
     Moment {
         /// Its name.
         name: &'static str,
@@ -71,6 +71,7 @@ impl Core {
             return Err(CoreRestoreError::Moment { name: "turn" });
         }
         self.restore_outages(ledger)?;
+        self.waited_ms = self.waited_ms.max(load_number(ledger, WAITED_META)?);
         ledger
             .load_tombstones(|mark| self.shards.iter_mut().for_each(|shard| shard.restore_tombstone(mark)))?;
         self.restore_settled(ledger)?;
@@ -154,7 +155,12 @@ impl Core {
 }
 
 fn load_moment(ledger: &Ledger, name: &'static str) -> Result<UnixNanos, CoreRestoreError> {
-    let Some(value) = ledger.load_meta(name)? else { return Ok(UnixNanos::default()) };
-    let nanos = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-    nanos.map(UnixNanos).ok_or(CoreRestoreError::Moment { name })
+    load_number(ledger, name).map(UnixNanos)
+}
+
+/// 0 when the ledger has none.
+fn load_number(ledger: &Ledger, name: &'static str) -> Result<u64, CoreRestoreError> {
+    let Some(value) = ledger.load_meta(name)? else { return Ok(0) };
+    let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+    number.ok_or(CoreRestoreError::Moment { name })
 }

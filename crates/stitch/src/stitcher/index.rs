@@ -74,8 +74,10 @@ impl Index {
         if self.tombstones.is_empty() {
             return false;
         }
-        let key = task_key(evidence);
-        key.is_some_and(|key| self.tombstones.has(hash(&key)) && self.task(&key).is_none())
+        match task_key(evidence) {
+            Some(key) => self.tombstones.has(hash(&key)) && self.task(&key).is_none(),
+            None => self.tombstones.has(fingerprint(evidence)),
+        }
     }
 
     pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
@@ -256,14 +258,18 @@ impl Index {
         frames
     }
 
-    /// Removes an item for good; its task's later calls are late.
+    /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes again.
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(item) = self.items.remove(slot) else { return };
         if item.carried != Carried::No {
             self.gone.push(item.number);
         }
         for evidence in item.evidence() {
-            self.seen.remove(&fingerprint(evidence));
+            let identity = fingerprint(evidence);
+            self.seen.remove(&identity);
+            if !item.is_task {
+                self.tombstones.bury(identity);
+            }
             for key in task_key(evidence).into_iter().chain(alias_key(evidence)) {
                 let mark = hash(&key);
                 self.tombstones.bury(mark);

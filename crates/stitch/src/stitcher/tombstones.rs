@@ -1,14 +1,17 @@
-//! Tasks that were forgotten: what still comes for them is late.
+//! What was forgotten: what still comes for it is late.
+//!
+//! A task goes by its id. A call that names no task (most submits, what was refused) goes by its own identity: it
+//! comes again when its sender missed the answer, and must not become a job once more.
 
 use std::collections::VecDeque;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
-/// Most forgotten tasks remembered: 8 bytes each, in two places.
+/// Most fingerprints remembered: 8 bytes each, in two places. A job has one or two.
 const MAX_TOMBSTONES: usize = 1_000_000;
 
-/// Fingerprints of forgotten tasks, oldest first.
+/// Fingerprints of forgotten tasks and calls, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
     marks: HashSet<u64, FixedState>,
@@ -26,7 +29,7 @@ impl Tombstones {
         self.marks.contains(&mark)
     }
 
-    /// Remembers a task; the oldest goes at the limit.
+    /// Remembers a task or a call; the oldest goes at the limit.
     pub(super) fn bury(&mut self, mark: u64) {
         if self.marks.insert(mark) {
             // Beyond that they would not be remembered either.

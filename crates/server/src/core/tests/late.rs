@@ -1,12 +1,12 @@
 //! Evidence that comes late: after an outage, after its job was forgotten, after a restart.
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Role, TaskState};
+use spantally_stitch::{Role, TaskState, What};
 use spantally_store::{DataDir, Ledger, Seq};
 
 use super::fixture::*;
 use crate::commit::CommitMessage;
-use crate::core::Core;
+use crate::core::{Core, CoreOptions};
 use crate::export::MetricId;
 
 const HOUR: u64 = 3600;
@@ -68,6 +68,54 @@ fn evidence_after_the_tombstone_is_late_also_after_a_restart() {
         assert_eq!(net(core, MetricId::LateJobs, &[]), Decimal::ZERO);
         assert_eq!(net(core, MetricId::Cost, &[]), Decimal::new(25, 3));
     }
+}
+
+/// A submit names no task. Sent again after its job was forgotten, it is late and no job of its own.
+#[test]
+fn a_submit_that_comes_again_after_its_job_was_forgotten_is_late() {
+    let (_dir, mut ledger) = ledger();
+    let mut first = core();
+    let submit = || {
+        let mut submit = call(Role::Submit, "task-001", 0, None);
+        if let What::Call(call) = &mut submit.what {
+            call.task = None;
+        }
+        submit
+    };
+    let mut evidence = unfinished("task-001", 0);
+    evidence[0] = submit();
+    evidence.push(result("task-001", 0, TaskState::Succeeded));
+    let journal = [message(1, evidence)];
+    first.apply(journal[0].clone());
+    turns(&mut first, &mut ledger, 60..7 * HOUR);
+    let mut second = restarted(&mut ledger, &[], 7 * HOUR + 10);
+    for core in [&mut first, &mut second] {
+        core.apply(message(2, vec![submit()]));
+        core.finish();
+        assert_eq!(late(core), [Decimal::ONE, Decimal::ONE]);
+    }
+}
+
+/// A job that was open under a long idle limit is settled, not lost, by a process with a short one.
+#[test]
+fn a_shorter_idle_limit_settles_what_is_open() {
+    let (_dir, mut ledger) = ledger();
+    let with_limits = |seconds: u64| {
+        let mut options = CoreOptions::default();
+        options.stitching.idle_timeout_ms = seconds * 1000;
+        options.stitching.retention_ms = 10_000;
+        Core::new(&options, cards(), at(0))
+    };
+    let mut first = with_limits(HOUR);
+    let group = message(1, unfinished("task-001", 0));
+    first.apply(group.clone());
+    turns(&mut first, &mut ledger, 20..1000);
+    let mut second = with_limits(1);
+    second.restore(&ledger).unwrap();
+    second.rehydrate(group);
+    second.finish_rehydration();
+    second.advance(at(1010));
+    assert_eq!(net(&second, MetricId::Jobs, &[]), Decimal::ONE);
 }
 
 /// While the server is down its clients keep their spans: the job is not idle, and its polls find it.
