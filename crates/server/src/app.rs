@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use spantally_store::{DataDir, Journal, JournalOptions, Ledger, SqliteJournal, StoreError};
+use spantally_store::{DataDir, Journal, JournalOptions, JournalSync, Ledger, SqliteJournal, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -152,6 +152,7 @@ const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 struct Store {
     directory: DataDir,
     journal: SqliteJournal,
+    syncer: Option<JournalSync>,
     ledger: Ledger,
 }
 
@@ -159,9 +160,10 @@ impl Store {
     fn open(settings: &Settings) -> Result<Self, StoreError> {
         let directory = DataDir::open(&settings.storage.directory)?;
         let ledger = Ledger::open(&directory)?;
-        let journal =
-            SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), JournalOptions::default())?;
-        Ok(Self { directory, journal, ledger })
+        let options = JournalOptions { durability: settings.storage.durability, ..JournalOptions::default() };
+        let journal = SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), options)?;
+        let syncer = journal.syncer()?;
+        Ok(Self { directory, journal, syncer, ledger })
     }
 }
 
@@ -224,7 +226,8 @@ impl App {
         let (stop_admin, admin_stops) = watch::channel(false);
         let (stop_receivers, receivers_stop) = watch::channel(false);
         let (stop_sending, sending_stops) = watch::channel(false);
-        let Store { directory, journal, ledger } = self.store;
+        let Store { directory, journal, syncer, ledger } = self.store;
+        let sync_interval_ms = self.settings.storage.sync_interval.as_millis() as u64;
         warn_if_open(&addresses, &self.settings);
         let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
         let port = self.admin.port(Versions::Both, &admin_stops);
@@ -238,7 +241,11 @@ impl App {
         let listener = forwarder
             .wants_jobs()
             .then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener);
-        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal), listener)).await?;
+        let pipeline = blocking(move || {
+            let commit = CommitOptions { sync_interval_ms, ..CommitOptions::default() };
+            Pipeline::start(core, ledger, Box::new(journal), syncer, commit, listener)
+        });
+        let pipeline = pipeline.await?;
 
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
@@ -322,6 +329,8 @@ impl Pipeline {
         mut core: Core,
         mut ledger: Ledger,
         mut journal: Box<dyn Journal>,
+        syncer: Option<JournalSync>,
+        options: CommitOptions,
         listener: Option<Listener>,
     ) -> Result<Self, RunError> {
         let started = clock::instant();
@@ -329,9 +338,9 @@ impl Pipeline {
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
         let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
-        let committer = Committer::start(journal, CommitOptions::default(), messages)
+        let committer = Committer::start_with(journal, syncer.clone(), options, messages)
             .map_err(RunError::system("cannot start the commit"))?;
-        let turns = TurnOptions::new(CLOCK);
+        let turns = TurnOptions { syncer, ..TurnOptions::new(CLOCK) };
         let core = CoreThread::start(core, ledger, committed, committer.handle(), turns, listener)
             .map_err(RunError::system("cannot start the core"))?;
         Ok(Self { committer, core })

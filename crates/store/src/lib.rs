@@ -19,13 +19,16 @@
 
 mod dir;
 mod error;
+mod fault;
 pub mod journal;
 pub mod ledger;
+mod place;
 mod sqlite;
 
 pub use dir::DataDir;
 pub use error::StoreError;
-pub use journal::{Dropped, Journal, JournalOptions, Seq, SqliteJournal};
+pub use fault::Fault;
+pub use journal::{Dropped, Durability, Journal, JournalOptions, JournalSync, Seq, SqliteJournal};
 pub use ledger::{
     ChargeRow, Checkpoint, CounterRow, Detail, FormRow, JobFilter, JobRow, Ledger, LedgerReader, ListedJob,
     Published, SettledRow, SpendRow, TurnRow,

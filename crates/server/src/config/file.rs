@@ -143,7 +143,7 @@ sections! {
         max_interval: Leaf,
         max_elapsed_time: Leaf,
     }
-    Storage { directory: Leaf }
+    Storage { directory: Leaf, durability: Leaf, sync_interval: Leaf }
     Providers { directory: Leaf, reload_interval: Leaf }
     Budget {
         name: Leaf,

@@ -227,6 +227,10 @@ impl Resolver<'_> {
         settings: &mut Settings,
     ) -> Result<(), ConfigError> {
         self.read("storage.directory", &storage.directory, |v: PathBuf| settings.storage.directory = v)?;
+        self.read("storage.durability", &storage.durability, |v| settings.storage.durability = v)?;
+        self.read("storage.sync_interval", &storage.sync_interval, |v: Millis| {
+            settings.storage.sync_interval = Duration::from_millis(v.0);
+        })?;
         self.read("providers.directory", &providers.directory, |v: PathBuf| {
             settings.providers.directory = Some(v);
         })?;

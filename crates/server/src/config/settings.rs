@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use spantally_providers::CorrelationConfig;
+use spantally_store::Durability;
 
 use super::text::Endpoint;
 use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
@@ -180,11 +181,19 @@ impl Default for AdminServer {
 pub struct Storage {
     /// Holds the journal and the ledger; made if absent.
     pub directory: PathBuf,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// How often a relaxed journal is synced.
+    pub sync_interval: Duration,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { directory: "spantally-data".into() }
+        Self {
+            directory: "spantally-data".into(),
+            durability: Durability::Strict,
+            sync_interval: Duration::from_millis(200),
+        }
     }
 }
 

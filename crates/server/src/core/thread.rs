@@ -22,6 +22,7 @@
 
 use std::ops::Not as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Published, Seq, StoreError};
+use spantally_store::{Checkpoint, Journal, JournalSync, Ledger, LedgerReader, Published, Seq, StoreError};
 
 use super::server_metrics::ServerMetrics;
 use super::{Archive, Core, CoreRestoreError, JobView, OpenJob, Settled};
@@ -47,7 +48,7 @@ pub struct Clock {
 }
 
 /// How turns are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TurnOptions {
     /// Time between turns: how soon a settled job shows, and how much journal a restart replays.
     pub interval: Duration,
@@ -57,12 +58,20 @@ pub struct TurnOptions {
     pub refresh_share: u32,
     /// The clocks.
     pub clock: Clock,
+    /// Of a relaxed journal: asked before every checkpoint.
+    pub syncer: Option<JournalSync>,
 }
 
 impl TurnOptions {
     /// The defaults, with the clocks.
     pub fn new(clock: Clock) -> Self {
-        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 100, clock }
+        Self {
+            interval: Duration::from_secs(2),
+            groups_per_lock: 64,
+            refresh_share: 100,
+            clock,
+            syncer: None,
+        }
     }
 }
 
@@ -207,6 +216,11 @@ impl CoreHandle {
         self.shared.core.lock().core.set_cards(cards);
     }
 
+    /// Whether spans can be made durable.
+    pub fn takes_spans(&self) -> bool {
+        !self.shared.commit.stats().storage_failing.load(Ordering::Relaxed)
+    }
+
     /// How far the core is, and whether it is well.
     pub fn status(&self) -> CoreStatus {
         let locked = self.shared.core.lock();
@@ -253,11 +267,12 @@ impl CoreThread {
         let driver = Driver {
             shared,
             ledger,
+            syncer: options.syncer.clone(),
             messages,
+            refreshed: (options.clock.instant)(),
             options,
             listener,
             pending: None,
-            refreshed: (options.clock.instant)(),
             refresh_took: Duration::ZERO,
             refreshed_spans: 0,
         };
@@ -283,6 +298,7 @@ impl CoreThread {
 struct Driver {
     shared: Arc<Shared>,
     ledger: Ledger,
+    syncer: Option<JournalSync>,
     messages: Receiver<CommitMessage>,
     options: TurnOptions,
     listener: Option<Listener>,
@@ -378,7 +394,9 @@ impl Driver {
     fn write(&mut self, locked: &mut Locked, checkpoint: Checkpoint) -> bool {
         let instant = self.options.clock.instant;
         let started = instant();
-        let written = self.ledger.checkpoint(&checkpoint);
+        // The ledger must not include what a loss of power could take from the journal.
+        let synced = self.syncer.as_ref().map_or(Ok(()), JournalSync::sync);
+        let written = synced.and_then(|()| self.ledger.checkpoint(&checkpoint));
         let took = instant().saturating_duration_since(started);
         locked.metrics.checkpoint(locked.core.registry_mut(), took, written.is_ok());
         match written {
@@ -394,6 +412,7 @@ impl Driver {
                 if locked.failure.is_none() {
                     tracing::error!(%error, "the ledger cannot be written; it is tried again every turn");
                 }
+                locked.metrics.ledger_failed(locked.core.registry_mut(), error.fault());
                 locked.failure = Some(error.to_string());
                 self.pending = Some(checkpoint);
                 false

@@ -10,6 +10,7 @@ use super::{LedgerReader, SCHEMA, tombstones};
 use crate::dir::DataDir;
 use crate::error::StoreError;
 use crate::journal::Seq;
+use crate::place::Place;
 use crate::sqlite::Database;
 
 /// The write-ahead log is shortened when it is larger than this, which takes a reader that holds it for
@@ -24,6 +25,7 @@ pub struct Ledger {
     applied: Seq,
     done: Seq,
     rows: Rows,
+    place: Place,
 }
 
 impl Ledger {
@@ -49,7 +51,8 @@ impl Ledger {
             .query_row("SELECT ifnull(max(id), 0) FROM job_row", [], |row| row.get(0))
             .map_err(database.failed("read the newest row"))?;
         let rows = Rows::new(&database.connection, last).map_err(database.failed("read the newest rows"))?;
-        Ok(Self { database, _dir: dir.clone(), applied, done, rows })
+        let place = Place::of(&database.path)?;
+        Ok(Self { database, _dir: dir.clone(), applied, done, rows, place })
     }
 
     /// The file.
@@ -81,6 +84,7 @@ impl Ledger {
                 given: checkpoint.applied,
             });
         }
+        self.place.check()?;
         let last = self.rows.last();
         if let Err(error) = write(&self.database.connection, checkpoint, &mut self.rows) {
             self.database.roll_back();
