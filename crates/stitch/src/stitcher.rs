@@ -33,6 +33,7 @@ mod index;
 mod item;
 mod pocket;
 mod publish;
+mod recall;
 mod retire;
 mod slab;
 #[cfg(test)]

@@ -257,6 +257,8 @@ impl Core {
     /// Takes a group again that the ledger includes already, after a restart: its evidence goes back into
     /// memory, and nothing is counted. Groups come in the order of the journal, before any that is new.
     pub fn rehydrate(&mut self, message: CommitMessage) {
+        let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
+        self.turns.mark_before(Some(message.seq), numbers);
         let arrival = self.turns.arrival(message.seq);
         self.shards.iter_mut().for_each(|shard| shard.set_time(arrival));
         for evidence in message.batches.into_iter().flat_map(|batch| batch.evidence) {
@@ -265,11 +267,15 @@ impl Core {
         }
     }
 
-    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again.
+    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again, and what had
+    /// been published is found again, before anything new comes.
     pub fn finish_rehydration(&mut self) {
+        let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
+        self.turns.mark_before(None, numbers);
         for shard in &mut self.shards {
             shard.set_time(self.now);
             shard.forget_old(self.now, self.waited_ms);
+            shard.recall();
         }
     }
 

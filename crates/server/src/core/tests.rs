@@ -6,4 +6,5 @@ mod fixture;
 mod late;
 mod restart;
 mod revision;
+mod simulation;
 mod turns;

@@ -65,6 +65,8 @@ impl SqliteJournal {
     ) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Database::open(&dir.journal_path(), SCHEMA.kind, flags)?;
+        // Before anything is written: a file of others is left as it is.
+        database.version(&SCHEMA)?;
         let pages = options.max_bytes.max(options.primed_bytes).div_ceil(PAGE_BYTES) + 64;
         let synchronous = match options.durability {
             Durability::Strict => "FULL",
@@ -241,7 +243,7 @@ impl Journal for SqliteJournal {
         let seq = Seq(self.last.0 + 1);
         if let Err(error) = self.insert(seq, batch) {
             self.database.roll_back();
-            return Err(self.database.failed("append to the journal")(error));
+            return Err(self.place.explain(self.database.failed("append to the journal")(error)));
         }
         self.last = seq;
         self.kept.push_back(batch.len() as u64);

@@ -283,6 +283,7 @@ fn a_newer_or_damaged_ledger_is_refused() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Ledger::open(&data).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 99, supported: 1, .. }), "{error}");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
 
     let mut bytes = fs::read(&path).unwrap();
     for byte in &mut bytes[100..8192] {

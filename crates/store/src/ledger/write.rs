@@ -36,6 +36,8 @@ impl Ledger {
     pub fn open(dir: &DataDir) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Database::open(&dir.ledger_path(), SCHEMA.kind, flags)?;
+        // Before anything is written: a file of others is left as it is.
+        database.version(&SCHEMA)?;
         database.execute(
             "set the file up",
             "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -93,7 +95,7 @@ impl Ledger {
             if let Ok(rows) = Rows::new(&self.database.connection, last) {
                 self.rows = rows;
             }
-            return Err(error.describe(&self.database));
+            return Err(self.place.explain(error.describe(&self.database)));
         }
         (self.applied, self.done) = (checkpoint.applied, checkpoint.done);
         self.copy_log()

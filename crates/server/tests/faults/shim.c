@@ -6,15 +6,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-static int wanted(int fd, const char *word) {
+static int wanted_path(const char *path, const char *word) {
     const char *file = getenv("FAULT_FILE");
-    char fault[256] = {0}, path[1024] = {0}, link[64];
+    char fault[256] = {0};
     int words = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
     if (words < 0) return 0;
     ssize_t got = read(words, fault, sizeof fault - 1);
@@ -23,8 +24,13 @@ static int wanted(int fd, const char *word) {
     if (!part) return 0;
     *part++ = 0;
     part[strcspn(part, "\n")] = 0;
+    return strcmp(fault, word) == 0 && strstr(path, part) != NULL;
+}
+
+static int wanted(int fd, const char *word) {
+    char path[1024] = {0}, link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    return strcmp(fault, word) == 0 && readlink(link, path, sizeof path - 1) > 0 && strstr(path, part) != NULL;
+    return readlink(link, path, sizeof path - 1) > 0 && wanted_path(path, word);
 }
 
 static int fails(int fd) {
@@ -33,6 +39,21 @@ static int fails(int fd) {
     else if (wanted(fd, "io")) errno = EIO;
     else return 0;
     return 1;
+}
+
+static int may_open(const char *path, int flags) {
+    int fd = wanted_path(path, "read_only") && (flags & O_ACCMODE) != O_RDONLY;
+    if (fd) errno = EROFS;
+    return !fd;
+}
+
+int open64(const char *path, int flags, ...) {
+    int (*next)(const char *, int, ...) = dlsym(RTLD_NEXT, "open64");
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = (flags & O_CREAT) ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    return may_open(path, flags) ? next(path, flags, mode) : -1;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
