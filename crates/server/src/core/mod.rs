@@ -39,6 +39,7 @@ mod entries;
 mod forms;
 mod open;
 mod published;
+mod recover;
 mod restore;
 mod server_metrics;
 mod spans;
@@ -66,8 +67,9 @@ use crate::export::{LabelSets, Registry};
 pub use books::{Archive, Settled};
 pub use open::OpenJob;
 use open::OpenTally;
+pub use recover::{RecoverError, recover};
 pub use restore::CoreRestoreError;
-pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, RecoverError, TurnOptions, recover};
+pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, TurnOptions};
 
 /// How a core is set up.
 #[derive(Clone, Debug)]

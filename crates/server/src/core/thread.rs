@@ -17,10 +17,9 @@
 //! ledger.)
 //!
 //! # Start and end
-//! [`recover`] brings a new core to where the last process was, before anything listens. The thread ends when
+//! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. The thread ends when
 //! the commit has ended and everything is applied, with a last turn.
 
-use std::ops::Not as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -30,11 +29,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Checkpoint, Journal, JournalSync, Ledger, LedgerReader, Published, Seq, StoreError};
+use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
 
 use super::server_metrics::ServerMetrics;
-use super::{Archive, Core, CoreRestoreError, JobView, OpenJob, Settled};
-use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
+use super::{Core, JobView, OpenJob, Settled};
+use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::process::process_metrics;
 use crate::export::{Format, Registry, text};
 
@@ -77,69 +76,6 @@ impl TurnOptions {
 
 /// Who is told which jobs were published. After a crash jobs may be told again.
 pub type Listener = Box<dyn FnMut(&[Settled]) + Send>;
-
-/// Why the state of the last process cannot be taken back.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// The ledger.
-    #[error("the ledger cannot be taken back: {0}")]
-    Ledger(#[from] CoreRestoreError),
-    /// The journal.
-    #[error("the journal cannot be replayed: {0}")]
-    Journal(#[from] ReplayError),
-    /// The first checkpoint.
-    #[error("the first checkpoint cannot be written: {0}")]
-    Checkpoint(#[from] StoreError),
-}
-
-/// Brings a new core to where the last process was: ledger, then the journal, then a turn.
-pub fn recover(
-    core: &mut Core,
-    ledger: &mut Ledger,
-    journal: &mut dyn Journal,
-    now: UnixNanos,
-) -> Result<(), RecoverError> {
-    core.restore(ledger)?;
-    let mut old = true;
-    commit::replay(journal, ledger.done(), |message| {
-        if message.seq <= ledger.applied() {
-            core.rehydrate(message);
-        } else {
-            if std::mem::take(&mut old) {
-                core.finish_rehydration();
-            }
-            core.apply(message);
-        }
-    })?;
-    if old {
-        core.finish_rehydration();
-    }
-    core.resume(now);
-    core.advance(now);
-    // What was settled and is past the retention goes at once, however often the process begins anew.
-    core.advance(now);
-    core.refresh();
-    ledger.checkpoint(&core.checkpoint())?;
-    Ok(())
-}
-
-impl Archive for LedgerReader {
-    /// A ledger that cannot be read is taken to have the job: counting it late changes no sum.
-    fn has(&self, id: JobId) -> bool {
-        self.published(id.0).is_ok_and(|found| found.is_none()).not()
-    }
-
-    fn read(&self, id: JobId) -> Option<Published> {
-        self.published(id.0).unwrap_or_else(|error| {
-            tracing::error!(job = %id, %error, "a job cannot be revised: what it added cannot be read");
-            None
-        })
-    }
-
-    fn is_ledger(&self) -> bool {
-        true
-    }
-}
 
 /// How far the core is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -246,7 +182,7 @@ pub struct CoreThread {
 }
 
 impl CoreThread {
-    /// Starts the thread on a core that was [`recover`]ed. A listener is told, before they are written, the
+    /// Starts the thread on a core that was [`recover`](super::recover)ed. A listener is told, before they are written, the
     /// jobs of each turn.
     ///
     /// # Errors
