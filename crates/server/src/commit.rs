@@ -12,9 +12,9 @@
 //! is the only back-pressure there is.
 //!
 //! **Refusals.** A full queue refuses at once ([`Refusal::Overloaded`]). A failed append refuses the whole
-//! group ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, and when none comes the
-//! thread tries an empty one, so service returns by itself when space does. The senders send again; what was on disk after all is told apart by
-//! span identity.
+//! group ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, and when none
+//! comes the thread tries an empty one, so service returns by itself when space does. The senders send again;
+//! what was on disk after all is told apart by span identity.
 //!
 //! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`] with the
 //! position up to which nothing is needed any more; the thread drops the journal up to there, one slice

@@ -1,8 +1,8 @@
 //! Times during which nothing could come.
 //!
-//! While the server is down, suspended or unable to write, clients keep their spans and send them later. A job whose
-//! polls wait there is not idle, and what was settled may still get evidence. So limits on waiting do not count
-//! such times: what had twenty minutes left before an outage has twenty minutes left after it.
+//! While the server is down, suspended or unable to write, clients keep their spans and send them later. A
+//! job whose polls wait there is not idle, and what was settled may still get evidence. So limits on waiting
+//! do not count such times: what had twenty minutes left before an outage has twenty minutes left after it.
 
 use crate::id::UnixNanos;
 

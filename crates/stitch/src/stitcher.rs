@@ -239,7 +239,8 @@ impl Stitcher {
         self.index.take_gone()
     }
 
-    /// What was forgotten since the last call, by fingerprint: for [`Self::restore_tombstone`] of the next process.
+    /// What was forgotten since the last call, by fingerprint: for [`Self::restore_tombstone`] of the next
+    /// process.
     pub fn take_tombstones(&mut self) -> Vec<u64> {
         self.index.tombstones.take_fresh()
     }
@@ -255,8 +256,8 @@ impl Stitcher {
     }
 
     /// After a restart from a record of arrivals: forgets, untold, what had been forgotten by `now`. Whatever
-    /// is older than the retention and the idle limit had been settled, and then forgotten; `waited_ms` is the
-    /// larger of the two as they were then.
+    /// is older than the retention and the idle limit had been settled, and then forgotten; `waited_ms` is
+    /// the larger of the two as they were then.
     pub fn forget_old(&mut self, now: UnixNanos, waited_ms: u64) {
         let age = self.settings.retention_ms.max(self.settings.idle_timeout_ms).max(waited_ms);
         let outages = self.outages.clone();

@@ -7,8 +7,8 @@
 //!
 //! What SQLite does here, and why ([`SqliteJournal`]):
 //!
-//! - **Write-ahead log, `synchronous=FULL`**: one flush a group, and the file is whole after any crash. Relaxed
-//!   it is `NORMAL`: no flush a group, and still whole.
+//! - **Write-ahead log, `synchronous=FULL`**: one flush a group, and the file is whole after any crash.
+//!   Relaxed it is `NORMAL`: no flush a group, and still whole.
 //! - **16 KiB pages, exclusive**: groups are tens to hundreds of KiB, so few large pages cost least;
 //!   exclusive mode does without shared memory.
 //! - **No automatic checkpoint**: copying the log into the file takes 15 to 25 ms per 16 MiB. `drop_to`
@@ -76,8 +76,8 @@ pub enum Durability {
     /// The group is on the disk: neither a crash of the process nor a loss of power takes it.
     #[default]
     Strict,
-    /// The operating system has the group: a crash of the process does not take it, a loss of power takes what
-    /// came after the last [`JournalSync::sync`].
+    /// The operating system has the group: a crash of the process does not take it, a loss of power takes
+    /// what came after the last [`JournalSync::sync`].
     Relaxed,
 }
 

@@ -1,7 +1,7 @@
 //! Whether an open file is still where it was opened.
 //!
-//! A file that was moved or removed stays writable for whoever has it open, and nothing of what is written is there
-//! at the next start. So its path is looked at before anything is acknowledged.
+//! A file that was moved or removed stays writable for whoever has it open, and nothing of what is written is
+//! there at the next start. So its path is looked at before anything is acknowledged.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ impl Place {
         Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
-    /// A failure that SQLite has no better word for, when its cause is that nothing can be written here any more: a
-    /// file system that the kernel made read-only.
+    /// A failure that SQLite has no better word for, when its cause is that nothing can be written here any
+    /// more: a file system that the kernel made read-only.
     pub(crate) fn explain(&self, error: StoreError) -> StoreError {
         let StoreError::Sqlite { path, source, .. } = &error else { return error };
         // Another file of the directory: SQLite's locks on this one would end with a second opening of it.

@@ -120,7 +120,8 @@ impl Worker {
         }
     }
 
-    /// Brings what a relaxed journal took to the disk. When that fails, nothing more is taken until it succeeds.
+    /// Brings what a relaxed journal took to the disk. When that fails, nothing more is taken until it
+    /// succeeds.
     fn sync(&mut self) {
         let (Some(syncer), Some(_)) = (&self.syncer, self.unsynced) else { return };
         match syncer.sync() {

@@ -29,8 +29,8 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `checkpoint`, `restore`, then
-//! [`thread`].
+//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `checkpoint`, `restore`,
+//! then [`thread`].
 
 mod books;
 mod charges;
@@ -188,8 +188,8 @@ impl Core {
         }
     }
 
-    /// Says that it is some time, before that time is let pass: when no turn was made for longer than any turn
-    /// takes, nothing could come meanwhile, and limits on waiting do not count it.
+    /// Says that it is some time, before that time is let pass: when no turn was made for longer than any
+    /// turn takes, nothing could come meanwhile, and limits on waiting do not count it.
     pub fn resume(&mut self, now: UnixNanos) {
         if self.now != UnixNanos::default() && self.now.plus_ms(OUTAGE_MS) < now {
             self.note_outage(self.now, now);
@@ -269,8 +269,8 @@ impl Core {
         }
     }
 
-    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again, and what had
-    /// been published is found again, before anything new comes.
+    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again, and
+    /// what had been published is found again, before anything new comes.
     pub fn finish_rehydration(&mut self) {
         let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
         self.turns.mark_before(None, numbers);

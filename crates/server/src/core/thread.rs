@@ -182,8 +182,8 @@ pub struct CoreThread {
 }
 
 impl CoreThread {
-    /// Starts the thread on a core that was [`recover`](super::recover)ed. A listener is told, before they are written, the
-    /// jobs of each turn.
+    /// Starts the thread on a core that was [`recover`](super::recover)ed. A listener is told, before they
+    /// are written, the jobs of each turn.
     ///
     /// # Errors
     /// When the operating system gives no thread.

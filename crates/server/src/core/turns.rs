@@ -101,8 +101,8 @@ impl Turns {
         self.kept.get(turn).map_or(self.turned, |turn| turn.arrival)
     }
 
-    /// Marks the turns before a row anew, or all that are left: each process numbers what it has in its own way, and
-    /// by the numbers of another one the wrong things would be carried.
+    /// Marks the turns before a row anew, or all that are left: each process numbers what it has in its own
+    /// way, and by the numbers of another one the wrong things would be carried.
     pub(super) fn mark_before(&mut self, seq: Option<Seq>, marks: impl Fn() -> Vec<u64>) {
         while let Some(turn) = self.kept.get_mut(self.marked)
             && seq.is_none_or(|seq| turn.applied < seq)

@@ -1,7 +1,8 @@
 //! Faults of disks and directories in a real server: refused, said, counted, and over when the fault is.
 //!
-//! What a disk does is done by a small library that is loaded before the C library (`shim.c`, built here): writes, opens
-//! and syncs of the data directory's files fail as the kernel would have them fail, for as long as a file says so.
+//! What a disk does is done by a small library that is loaded before the C library (`shim.c`, built here):
+//! writes, opens and syncs of the data directory's files fail as the kernel would have them fail, for as long
+//! as a file says so.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -239,7 +240,8 @@ fn a_directory_that_vanishes_and_comes_back() {
     faulty.assert_recovered();
 }
 
-/// Spans are taken for as long as the journal can be written; the page stands still, and goes on when the ledger does.
+/// Spans are taken for as long as the journal can be written; the page stands still, and goes on when the
+/// ledger does.
 #[test]
 fn a_ledger_that_cannot_be_written() {
     let mut faulty = Faulty::start(None);

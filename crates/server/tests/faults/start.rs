@@ -1,4 +1,5 @@
-//! A data directory with which a server does not start: it says why, changes nothing, and starts when it is put right.
+//! A data directory with which a server does not start: it says why, changes nothing, and starts when it is
+//! put right.
 
 use std::fs;
 use std::path::Path;

@@ -20,8 +20,8 @@ use crate::traffic::{Job, Sent, request};
 
 /// Clients; every second one speaks gRPC.
 const CLIENTS: usize = 4;
-/// A client that cannot deliver in so many tries, some minutes, has found a server that does not come back. Tries, not
-/// time: the whole machine may stand still for a while.
+/// A client that cannot deliver in so many tries, some minutes, has found a server that does not come back.
+/// Tries, not time: the whole machine may stand still for a while.
 const MAX_TRIES: u32 = 3000;
 
 /// The running clients.

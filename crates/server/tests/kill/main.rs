@@ -1,10 +1,10 @@
 //! A real server, killed again and again under load, against an oracle that folds everything sent.
 //!
 //! Clients send jobs over OTLP/gRPC and OTLP/HTTP ([`client`]), and send again whatever was not acknowledged.
-//! Meanwhile the server is ended by SIGKILL at moments from a seed ([`moment`]): under load, while a checkpoint is
-//! written, before it is ready, while it drains. Somebody scrapes `/metrics` all the time ([`scraper`]): no
-//! counter may fall or begin anew. In the end everything settles, and page and ledger must be what the jobs
-//! come to ([`oracle`]): nothing lost, nothing doubled.
+//! Meanwhile the server is ended by SIGKILL at moments from a seed ([`moment`]): under load, while a
+//! checkpoint is written, before it is ready, while it drains. Somebody scrapes `/metrics` all the time
+//! ([`scraper`]): no counter may fall or begin anew. In the end everything settles, and page and ledger must
+//! be what the jobs come to ([`oracle`]): nothing lost, nothing doubled.
 //!
 //! The short run is part of every test run. Long ones, with the seed to repeat them:
 //!
@@ -100,8 +100,8 @@ fn nothing_is_lost_or_doubled_when_killed() {
     run(Profile::RETAINED);
 }
 
-/// Settled jobs are forgotten after seconds and the journal has few rows: what is still needed is carried into
-/// the ledger, and what comes again is late.
+/// Settled jobs are forgotten after seconds and the journal has few rows: what is still needed is carried
+/// into the ledger, and what comes again is late.
 #[test]
 fn nothing_is_lost_or_doubled_when_killed_and_forgotten_soon() {
     run(Profile::FORGETFUL);

@@ -88,8 +88,8 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// A job that ended just now. Each has a trace of its own below a web request, so that nothing but its own
-    /// spans can be taken for it.
+    /// A job that ended just now. Each has a trace of its own below a web request, so that nothing but its
+    /// own spans can be taken for it.
     pub(crate) fn draw(random: &mut Random, now: u64) -> Self {
         let kind = Kind::DRAWN[random.below(Kind::DRAWN.len() as u64) as usize];
         let trace = [random.draw().to_be_bytes(), random.draw().to_be_bytes()].concat();

@@ -258,7 +258,8 @@ impl Index {
         frames
     }
 
-    /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes again.
+    /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes
+    /// again.
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(item) = self.items.remove(slot) else { return };
         if item.carried != Carried::No {

@@ -1,8 +1,8 @@
 //! After a restart: which pocket a published job is in.
 //!
-//! A published job is found again when its pocket is solved. By then evidence may have come that gives the job another
-//! id (its submit after its result), and nobody would know that the one with the old id is to be taken back. So what may
-//! have named a job is looked at once, when everything is in memory again.
+//! A published job is found again when its pocket is solved. By then evidence may have come that gives the
+//! job another id (its submit after its result), and nobody would know that the one with the old id is to be
+//! taken back. So what may have named a job is looked at once, when everything is in memory again.
 
 use crate::call::Role;
 use crate::id::JobId;

@@ -1,7 +1,7 @@
 //! What was forgotten: what still comes for it is late.
 //!
-//! A task goes by its id. A call that names no task (most submits, what was refused) goes by its own identity: it
-//! comes again when its sender missed the answer, and must not become a job once more.
+//! A task goes by its id. A call that names no task (most submits, what was refused) goes by its own
+//! identity: it comes again when its sender missed the answer, and must not become a job once more.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,9 @@
 //! Syncing a relaxed journal, by whoever has to.
 //!
-//! With [`Durability::Relaxed`](super::Durability::Relaxed) an append ends when the operating system has the bytes.
-//! They reach the disk when somebody calls [`JournalSync::sync`]: the commit every so often, and the core before each
-//! checkpoint, so that the ledger never includes what a loss of power could take from the journal.
+//! With [`Durability::Relaxed`](super::Durability::Relaxed) an append ends when the operating system has the
+//! bytes. They reach the disk when somebody calls [`JournalSync::sync`]: the commit every so often, and the
+//! core before each checkpoint, so that the ledger never includes what a loss of power could take from the
+//! journal.
 
 use std::fs::File;
 use std::path::PathBuf;

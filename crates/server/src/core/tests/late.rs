@@ -160,8 +160,8 @@ fn after_an_outage_a_job_is_idle_when_its_time_is_up() {
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
 }
 
-/// A process that was about to forget a job, and the next one that was: the ledger's word on the job comes back
-/// with its evidence.
+/// A process that was about to forget a job, and the next one that was: the ledger's word on the job comes
+/// back with its evidence.
 #[test]
 fn a_job_that_was_about_to_be_forgotten_is_not_published_again() {
     let (_dir, mut ledger) = ledger();

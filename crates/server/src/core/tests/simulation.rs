@@ -1,10 +1,11 @@
 //! The core, a journal and a clock under one seed: thousands of lives with many deaths.
 //!
-//! Clients send what they have in any order, lose answers and send again. The process dies before a commit, after it,
-//! before and after a checkpoint; of what was written and not acknowledged the tail may be there or torn. The disk of
-//! the ledger is slow or refuses; groups wait for the core; the clock stands, jumps, and goes back. In the end every
-//! counter must say what it says when the same spans come once, in order, to a process that lives: and on the way
-//! nothing that anybody could see may fall. The core, [`recover`] and the ledger's file are the real ones.
+//! Clients send what they have in any order, lose answers and send again. The process dies before a commit,
+//! after it, before and after a checkpoint; of what was written and not acknowledged the tail may be there or
+//! torn. The disk of the ledger is slow or refuses; groups wait for the core; the clock stands, jumps, and
+//! goes back. In the end every counter must say what it says when the same spans come once, in order, to a
+//! process that lives: and on the way nothing that anybody could see may fall. The core, [`recover`] and the
+//! ledger's file are the real ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -230,8 +231,8 @@ impl World {
     }
 }
 
-/// Jobs that end in different ways, as requests of some spans each. All name their task: which submit made which task
-/// is a question that half an hour of silence closes, and here hours may lie between two requests.
+/// Jobs that end in different ways, as requests of some spans each. All name their task: which submit made
+/// which task is a question that half an hour of silence closes, and here hours may lie between two requests.
 fn requests(random: &mut Random) -> Vec<Vec<Evidence>> {
     let mut requests = Vec::new();
     for job in 0..JOBS {
@@ -283,8 +284,8 @@ fn play(seed: u64) -> u32 {
         }
         if world.one_in(5) {
             let again = world.random.below(requests.len() as u64) as usize;
-            // The sender had its answer: this one was lost on the way, or it was not and nobody listens. What was
-            // never acknowledged stays in the queue.
+            // The sender had its answer: this one was lost on the way, or it was not and nobody listens. What
+            // was never acknowledged stays in the queue.
             world.send(&requests[again]);
         }
         let groups = world.random.below(4);
