@@ -168,8 +168,9 @@ pub(crate) fn check_ledger(process: &Process, sent: &Sent, open: Open) {
 
     let mut cost = BTreeMap::<String, Decimal>::new();
     for row in query(process, "SELECT cause, currency, cost_expected FROM charges") {
-        assert_eq!(row["currency"], "USD");
         let amount: Decimal = row["cost_expected"].as_str().unwrap().parse().unwrap();
+        // A job that was seen without its submit at first had no price then.
+        assert!(row["currency"] == "USD" || amount.is_zero(), "{row}");
         *cost.entry(row["cause"].as_str().unwrap().to_owned()).or_default() += amount;
     }
     cost.retain(|_, amount| !amount.is_zero());
