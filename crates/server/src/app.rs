@@ -227,7 +227,7 @@ impl App {
         let (stop_receivers, receivers_stop) = watch::channel(false);
         let (stop_sending, sending_stops) = watch::channel(false);
         let Store { directory, journal, syncer, ledger } = self.store;
-        let sync_interval_ms = self.settings.storage.sync_interval.as_millis() as u64;
+        let commit = CommitOptions::of(&self.settings.storage);
         warn_if_open(&addresses, &self.settings);
         let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
         let port = self.admin.port(Versions::Both, &admin_stops);
@@ -241,12 +241,8 @@ impl App {
         let listener = forwarder
             .wants_jobs()
             .then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener);
-        let pipeline = blocking(move || {
-            let commit = CommitOptions { sync_interval_ms, ..CommitOptions::default() };
-            Pipeline::start(core, ledger, Box::new(journal), syncer, commit, listener)
-        });
-        let pipeline = pipeline.await?;
-
+        let start = move || Pipeline::start(core, ledger, Box::new(journal), syncer, commit, listener);
+        let pipeline = blocking(start).await?;
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
             Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES).with_spares(spares),
