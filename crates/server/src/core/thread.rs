@@ -17,8 +17,8 @@
 //! ledger.)
 //!
 //! # Start and end
-//! [`recover`](super::recover) brings a new core to where the last process was, before anything listens.
-//! The thread ends when the commit has ended and everything is applied, with a last turn.
+//! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. The
+//! thread ends when the commit has ended and everything is applied, with a last turn.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
