@@ -168,6 +168,11 @@ impl Admin {
 
 async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
     let readiness = *admin.readiness.borrow();
+    let takes_spans = admin.sources.get().is_none_or(|sources| sources.core.takes_spans());
+    if readiness == Readiness::Ready && !takes_spans {
+        let what = "the journal cannot be written; /metrics and the log say why\n".to_owned();
+        return (StatusCode::SERVICE_UNAVAILABLE, what);
+    }
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
         Readiness::Starting | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,

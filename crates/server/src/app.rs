@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use spantally_store::{DataDir, Journal, JournalOptions, Ledger, SqliteJournal, StoreError};
+use spantally_store::{DataDir, Journal, JournalOptions, JournalSync, Ledger, SqliteJournal, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -153,6 +153,7 @@ const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 struct Store {
     directory: DataDir,
     journal: SqliteJournal,
+    syncer: Option<JournalSync>,
     ledger: Ledger,
 }
 
@@ -160,9 +161,10 @@ impl Store {
     fn open(settings: &Settings) -> Result<Self, StoreError> {
         let directory = DataDir::open(&settings.storage.directory)?;
         let ledger = Ledger::open(&directory)?;
-        let journal =
-            SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), JournalOptions::default())?;
-        Ok(Self { directory, journal, ledger })
+        let options = JournalOptions { durability: settings.storage.durability, ..JournalOptions::default() };
+        let journal = SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), options)?;
+        let syncer = journal.syncer()?;
+        Ok(Self { directory, journal, syncer, ledger })
     }
 }
 
@@ -225,7 +227,8 @@ impl App {
         let (stop_admin, admin_stops) = watch::channel(false);
         let (stop_receivers, receivers_stop) = watch::channel(false);
         let (stop_sending, sending_stops) = watch::channel(false);
-        let Store { directory, journal, ledger } = self.store;
+        let Store { directory, journal, syncer, ledger } = self.store;
+        let commit = CommitOptions::of(&self.settings.storage);
         warn_if_open(&addresses, &self.settings);
         let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
         let port = self.admin.port(Versions::Both, &admin_stops);
@@ -239,9 +242,9 @@ impl App {
         let listener = forwarder
             .wants_jobs()
             .then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener);
-        let after = (listener, self.settings.storage.ledger);
-        let pipeline = blocking(move || Pipeline::start(core, ledger, Box::new(journal), after)).await?;
-
+        let after = After { listener, retention: self.settings.storage.ledger, syncer };
+        let start = move || Pipeline::start(core, ledger, Box::new(journal), commit, after);
+        let pipeline = blocking(start).await?;
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
             Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES).with_spares(spares),
@@ -312,6 +315,13 @@ fn budgets(settings: &Settings) -> Budgets {
     Budgets::new(budgets.clone(), prepaid.clone(), &correlation.labels)
 }
 
+/// What the core does beside its turns, and asks.
+struct After {
+    listener: Option<Listener>,
+    retention: LedgerRetention,
+    syncer: Option<JournalSync>,
+}
+
 /// The two threads between the receivers and the files.
 #[derive(Debug)]
 struct Pipeline {
@@ -324,16 +334,17 @@ impl Pipeline {
         mut core: Core,
         mut ledger: Ledger,
         mut journal: Box<dyn Journal>,
-        (listener, retention): (Option<Listener>, LedgerRetention),
+        options: CommitOptions,
+        After { listener, retention, syncer }: After,
     ) -> Result<Self, RunError> {
         let started = clock::instant();
         recover(&mut core, &mut ledger, journal.as_mut(), clock::now())?;
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
         let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
-        let committer = Committer::start(journal, CommitOptions::default(), messages)
+        let committer = Committer::start_with(journal, syncer.clone(), options, messages)
             .map_err(RunError::system("cannot start the commit"))?;
-        let turns = TurnOptions { retention, ..TurnOptions::new(CLOCK) };
+        let turns = TurnOptions { retention, syncer, ..TurnOptions::new(CLOCK) };
         let core = CoreThread::start(core, ledger, committed, committer.handle(), turns, listener)
             .map_err(RunError::system("cannot start the core"))?;
         Ok(Self { committer, core })

@@ -12,9 +12,9 @@
 //! is the only back-pressure there is.
 //!
 //! **Refusals.** A full queue refuses at once ([`Refusal::Overloaded`]). A failed append refuses the whole
-//! group ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, so service
-//! returns by itself when space does. The senders send again; what was on disk after all is told apart by
-//! span identity.
+//! group ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, and when none
+//! comes the thread tries an empty one, so service returns by itself when space does. The senders send again;
+//! what was on disk after all is told apart by span identity.
 //!
 //! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`] with the
 //! position up to which nothing is needed any more; the thread drops the journal up to there, one slice
@@ -39,10 +39,11 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 
-use spantally_store::{Journal, Seq, StoreError};
+use spantally_store::{Journal, JournalSync, Seq, StoreError};
 use tokio::sync::oneshot;
 
 use crate::batch::{Batch, Refusal};
+use crate::config::Storage;
 use crate::record::{self, RecordError};
 pub use stats::{APPEND_SECONDS_BOUNDS, CommitStats, Histogram};
 
@@ -72,6 +73,17 @@ pub struct CommitOptions {
     pub max_group_delay_ms: u64,
     /// What a refused sender is told to wait, in milliseconds.
     pub retry_after_ms: u64,
+    /// How often a relaxed journal is synced, in milliseconds.
+    pub sync_interval_ms: u64,
+    /// While the journal cannot be written and nobody sends, it is tried this often, in milliseconds.
+    pub probe_interval_ms: u64,
+}
+
+impl CommitOptions {
+    /// The defaults, with what the configuration says of storage.
+    pub fn of(storage: &Storage) -> Self {
+        Self { sync_interval_ms: storage.sync_interval.as_millis() as u64, ..Self::default() }
+    }
 }
 
 impl Default for CommitOptions {
@@ -83,6 +95,8 @@ impl Default for CommitOptions {
             group_spans: 8192,
             max_group_delay_ms: 0,
             retry_after_ms: 1000,
+            sync_interval_ms: 200,
+            probe_interval_ms: 1000,
         }
     }
 }
@@ -105,6 +119,19 @@ impl Committer {
         options: CommitOptions,
         core: SyncSender<CommitMessage>,
     ) -> std::io::Result<Self> {
+        Self::start_with(journal, None, options, core)
+    }
+
+    /// The same for a relaxed journal, which has somebody else sync what it took.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start_with(
+        journal: Box<dyn Journal>,
+        syncer: Option<JournalSync>,
+        options: CommitOptions,
+        core: SyncSender<CommitMessage>,
+    ) -> std::io::Result<Self> {
         let (queue, commands) = sync_channel(options.queue_batches);
         let handle = CommitHandle {
             queue,
@@ -115,7 +142,7 @@ impl Committer {
                 stopping: AtomicBool::new(false),
             }),
         };
-        let worker = worker::Worker::new(journal, handle.shared.clone(), commands, core);
+        let worker = worker::Worker::new(journal, syncer, handle.shared.clone(), commands, core);
         let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle, thread })
     }

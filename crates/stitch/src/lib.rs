@@ -14,6 +14,7 @@ mod frame;
 mod id;
 mod job;
 mod judge;
+mod outage;
 mod rare;
 mod settings;
 mod solve;
@@ -26,6 +27,7 @@ pub use call::{
 pub use frame::{Frame, FrameKind, FrameRare};
 pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos};
 pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State};
+pub use outage::Outages;
 pub use rare::{Empty, Rare};
 pub use settings::Settings;
 pub use stitcher::{Change, Observed, Stitcher};

@@ -33,10 +33,12 @@ mod index;
 mod item;
 mod pocket;
 mod publish;
+mod recall;
 mod retire;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod trace;
 mod view;
 
@@ -45,6 +47,7 @@ use hashbrown::HashMap;
 use crate::call::{Evidence, What};
 use crate::id::{JobId, UnixNanos};
 use crate::job::Job;
+use crate::outage::Outages;
 use crate::settings::Settings;
 use crate::stitcher::index::Index;
 use crate::stitcher::pocket::Pockets;
@@ -105,6 +108,7 @@ pub struct Stitcher {
     /// Where each known job's evidence is.
     homes: HashMap<JobId, u32, Fixed>,
     published: HashMap<JobId, Published, Fixed>,
+    outages: Outages,
 }
 
 impl Stitcher {
@@ -117,6 +121,7 @@ impl Stitcher {
             pockets: Pockets::default(),
             homes: HashMap::default(),
             published: HashMap::default(),
+            outages: Outages::default(),
         }
     }
 
@@ -234,11 +239,29 @@ impl Stitcher {
         self.index.take_gone()
     }
 
+    /// What was forgotten since the last call, by fingerprint: for [`Self::restore_tombstone`] of the next
+    /// process.
+    pub fn take_tombstones(&mut self) -> Vec<u64> {
+        self.index.tombstones.take_fresh()
+    }
+
+    /// Takes back what [`Self::take_tombstones`] gave, oldest first: what still comes for it is late.
+    pub fn restore_tombstone(&mut self, mark: u64) {
+        self.index.tombstones.restore(mark);
+    }
+
+    /// Nothing could come between two moments, both past: limits on waiting do not count that time.
+    pub fn note_outage(&mut self, from: UnixNanos, until: UnixNanos) {
+        self.outages.note(from, until);
+    }
+
     /// After a restart from a record of arrivals: forgets, untold, what had been forgotten by `now`. Whatever
-    /// is older than the retention and the idle limit had been settled, and then forgotten.
-    pub fn forget_old(&mut self, now: UnixNanos) {
-        let age = self.settings.retention_ms.max(self.settings.idle_timeout_ms);
-        self.forget_pockets(|last| last.plus_ms(age) <= now);
+    /// is older than the retention and the idle limit had been settled, and then forgotten; `waited_ms` is
+    /// the larger of the two as they were then.
+    pub fn forget_old(&mut self, now: UnixNanos, waited_ms: u64) {
+        let age = self.settings.retention_ms.max(self.settings.idle_timeout_ms).max(waited_ms);
+        let outages = self.outages.clone();
+        self.forget_pockets(|last| outages.after(last, age) <= now);
     }
 
     /// Puts back what [`Self::carry`] showed.

@@ -87,6 +87,24 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
+    /// What was written could not be brought to the disk.
+    #[error("{path}: cannot be synced: {source}; check the disk and the messages of its file system",
+            path = path.display())]
+    Sync {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file was moved or removed while it was open.
+    #[error("{path}: not in its place any more ({detail}); put the data directory back, or restart the \
+             server to begin with what is there", path = path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// What is there instead.
+        detail: String,
+    },
     /// Rows that the ledger needs are not in the journal.
     #[error("{path}: the journal has {rows}, but the ledger needs those from {needed} on: the two files do \
              not belong together; restore both from one copy, or move both away",

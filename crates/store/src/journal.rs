@@ -8,6 +8,7 @@
 //! What SQLite does here, and why ([`SqliteJournal`]):
 //!
 //! - **Write-ahead log, `synchronous=FULL`**: one flush a group, and the file is whole after any crash.
+//!   Relaxed it is `NORMAL`: no flush a group, and still whole.
 //! - **16 KiB pages, exclusive**: groups are tens to hundreds of KiB, so few large pages cost least;
 //!   exclusive mode does without shared memory.
 //! - **No automatic checkpoint**: copying the log into the file takes 15 to 25 ms per 16 MiB. `drop_to`
@@ -20,6 +21,7 @@
 
 mod copy;
 mod sqlite;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use std::ops::ControlFlow;
 use crate::error::StoreError;
 pub use copy::{Checked, JournalCopy};
 pub use sqlite::SqliteJournal;
+pub use sync::JournalSync;
 
 /// The position of a group in the journal: 1 for the first, without gaps. 0 is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +72,31 @@ pub enum Dropped {
     Some,
 }
 
-/// Sizes of a journal.
+/// What is so when an append has returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The group is on the disk: neither a crash of the process nor a loss of power takes it.
+    #[default]
+    Strict,
+    /// The operating system has the group: a crash of the process does not take it, a loss of power takes
+    /// what came after the last [`JournalSync::sync`].
+    Relaxed,
+}
+
+impl Durability {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Strict, Self::Relaxed];
+
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+/// Sizes of a journal, and what it promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalOptions {
     /// Size in bytes that a new journal is filled to, so that a full disk does not stop commits while no
@@ -77,10 +104,12 @@ pub struct JournalOptions {
     pub primed_bytes: u64,
     /// Size in bytes that it may grow to when checkpoints do not keep up; past it commits are refused.
     pub max_bytes: u64,
+    /// What an append promises.
+    pub durability: Durability,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { primed_bytes: 64 << 20, max_bytes: 8 << 30 }
+        Self { primed_bytes: 64 << 20, max_bytes: 8 << 30, durability: Durability::Strict }
     }
 }

@@ -33,6 +33,7 @@ mod runs;
 mod spend;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod write;
 
 use crate::sqlite::Schema;

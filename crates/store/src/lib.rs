@@ -19,13 +19,18 @@
 
 mod dir;
 mod error;
+mod fault;
 pub mod journal;
 pub mod ledger;
+mod place;
 mod sqlite;
 
 pub use dir::DataDir;
 pub use error::StoreError;
-pub use journal::{Dropped, Journal, JournalCopy, JournalOptions, Seq, SqliteJournal};
+pub use fault::Fault;
+pub use journal::{
+    Dropped, Durability, Journal, JournalCopy, JournalOptions, JournalSync, Seq, SqliteJournal,
+};
 pub use ledger::{
     ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter, JobRow,
     Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,

@@ -12,11 +12,12 @@ use std::time::Duration;
 use std::{env, thread};
 
 use spantally_store::{
-    Checkpoint, DataDir, Detail, Dropped, JobRow, Journal, JournalOptions, Ledger, Seq, SqliteJournal,
-    StoreError,
+    Checkpoint, DataDir, Detail, Dropped, Durability, JobRow, Journal, JournalOptions, Ledger, Seq,
+    SqliteJournal, StoreError,
 };
 
-const OPTIONS: JournalOptions = JournalOptions { primed_bytes: 1 << 20, max_bytes: 1 << 30 };
+const OPTIONS: JournalOptions =
+    JournalOptions { primed_bytes: 1 << 20, max_bytes: 1 << 30, durability: Durability::Strict };
 const DIR: &str = "SPANTALLY_TEST_DIR";
 
 /// The bytes of a row follow from its number, so that the parent can check what it never saw written.

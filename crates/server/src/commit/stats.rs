@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use spantally_store::Fault;
+
 /// Counters and gauges of the commit, read by the exporter at any time.
 #[derive(Debug, Default)]
 pub struct CommitStats {
@@ -34,6 +36,16 @@ pub struct CommitStats {
     pub applied_seq: AtomicU64,
     /// Whether the last append failed: the server is not ready.
     pub storage_failing: AtomicBool,
+    /// Failures of the journal, by [`Fault`].
+    pub faults: [AtomicU64; Fault::ALL.len()],
+    /// Bytes of the rows that the journal has.
+    pub journal_bytes: AtomicU64,
+}
+
+impl CommitStats {
+    pub(super) fn fault(&self, fault: Fault) {
+        self.faults[fault as usize].fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Upper bounds of the buckets of [`CommitStats::append_seconds`], in seconds.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use spantally_store::{Dropped, Journal, Seq};
+use spantally_store::{Dropped, Journal, JournalSync, Seq, StoreError};
 use tokio::sync::oneshot;
 
 use super::{Command, CommitMessage, Pending, Shared};
@@ -28,11 +28,16 @@ pub(super) struct Worker {
     /// There may be something to drop.
     dropping: bool,
     stopping: bool,
+    /// Of a relaxed journal.
+    syncer: Option<JournalSync>,
+    /// When the first append came that is not synced.
+    unsynced: Option<Instant>,
 }
 
 impl Worker {
     pub(super) fn new(
         journal: Box<dyn Journal>,
+        syncer: Option<JournalSync>,
         shared: Arc<Shared>,
         commands: Receiver<Command>,
         core: SyncSender<CommitMessage>,
@@ -48,6 +53,8 @@ impl Worker {
             bytes: Vec::new(),
             dropping: false,
             stopping: false,
+            syncer,
+            unsynced: None,
         }
     }
 
@@ -60,7 +67,9 @@ impl Worker {
                 self.commit();
                 self.drop_applied();
             }
+            self.sync_if_due();
         }
+        self.sync();
         self.journal
     }
 
@@ -73,9 +82,76 @@ impl Worker {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if self.stopping => return None,
                 Err(TryRecvError::Empty) if self.dropping => self.drop_applied(),
-                Err(TryRecvError::Empty) => return self.commands.recv().ok(),
+                Err(TryRecvError::Empty) => match self.commands.recv_timeout(self.patience()) {
+                    Ok(command) => return Some(command),
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                    Err(RecvTimeoutError::Timeout) => self.idle(),
+                },
             }
         }
+    }
+
+    /// How long there is nothing to do but to wait.
+    fn patience(&self) -> Duration {
+        let options = &self.shared.options;
+        if self.shared.stats.storage_failing.load(Ordering::Relaxed) {
+            return Duration::from_millis(options.probe_interval_ms);
+        }
+        let interval = Duration::from_millis(options.sync_interval_ms);
+        self.unsynced.map_or(Duration::from_hours(1), |since| {
+            interval.saturating_sub(clock::instant().saturating_duration_since(since))
+        })
+    }
+
+    /// Nobody sent anything for a while.
+    fn idle(&mut self) {
+        if self.shared.stats.storage_failing.load(Ordering::Relaxed) {
+            // An empty group: service returns also when nobody dares to send.
+            self.commit();
+        }
+        self.sync_if_due();
+    }
+
+    fn sync_if_due(&mut self) {
+        let interval = Duration::from_millis(self.shared.options.sync_interval_ms);
+        let is_due = |since| clock::instant().saturating_duration_since(since) >= interval;
+        if self.unsynced.is_some_and(is_due) {
+            self.sync();
+        }
+    }
+
+    /// Brings what a relaxed journal took to the disk. When that fails, nothing more is taken until it
+    /// succeeds.
+    fn sync(&mut self) {
+        let (Some(syncer), Some(_)) = (&self.syncer, self.unsynced) else { return };
+        match syncer.sync() {
+            Ok(()) => self.unsynced = None,
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Counts a failure, and says it once.
+    fn failed(&self, error: &StoreError) {
+        let stats = &self.shared.stats;
+        stats.fault(error.fault());
+        if !stats.storage_failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the journal cannot be written: batches are refused");
+        }
+    }
+
+    /// Appends, unless what was appended before cannot be synced.
+    fn append(&mut self) -> Result<Seq, StoreError> {
+        if let (Some(syncer), Some(_)) = (&self.syncer, self.unsynced)
+            && self.shared.stats.storage_failing.load(Ordering::Relaxed)
+        {
+            syncer.sync()?;
+            self.unsynced = None;
+        }
+        let seq = self.journal.append(&self.bytes)?;
+        if self.syncer.is_some() {
+            self.unsynced.get_or_insert_with(clock::instant);
+        }
+        Ok(seq)
     }
 
     fn take(&mut self, command: Command) {
@@ -120,17 +196,16 @@ impl Worker {
         let spans = std::mem::take(&mut self.spans) as u64;
         record::encode(&batches, &mut self.bytes);
         let started = clock::instant();
-        let appended = self.journal.append(&self.bytes);
+        let appended = self.append();
         let took = clock::instant().saturating_duration_since(started);
 
         let stats = &self.shared.stats;
         let count = batches.len() as u64;
         stats.queued_batches.fetch_sub(count, Ordering::Relaxed);
         stats.queued_spans.fetch_sub(spans, Ordering::Relaxed);
-        let failed = appended.is_err();
-        let failing = stats.storage_failing.swap(failed, Ordering::Relaxed);
         match appended {
             Ok(seq) => {
+                let failing = stats.storage_failing.swap(false, Ordering::Relaxed);
                 stats.append_seconds.observe(took);
                 stats.groups.fetch_add(1, Ordering::Relaxed);
                 stats.batches.fetch_add(count, Ordering::Relaxed);
@@ -145,9 +220,7 @@ impl Worker {
             }
             Err(error) => {
                 stats.refused_storage.fetch_add(count, Ordering::Relaxed);
-                if !failing {
-                    tracing::error!(%error, "the journal cannot be written: batches are refused");
-                }
+                self.failed(&error);
                 self.answer(&Err(Refusal::Storage { detail: error.to_string() }));
             }
         }
@@ -185,6 +258,7 @@ impl Worker {
                 // Tried again after the next group or checkpoint.
                 self.dropping = false;
                 stats.drop_failures.fetch_add(1, Ordering::Relaxed);
+                stats.fault(error.fault());
                 tracing::warn!(%error, "room in the journal could not be given back; it is tried again");
             }
         }

@@ -143,7 +143,7 @@ sections! {
         max_interval: Leaf,
         max_elapsed_time: Leaf,
     }
-    Storage { directory: Leaf, ledger: Option<StoredLedger> }
+    Storage { directory: Leaf, ledger: Option<StoredLedger>, durability: Leaf, sync_interval: Leaf }
     StoredLedger { max_age: Leaf, max_size: Leaf }
     Providers { directory: Leaf, reload_interval: Leaf }
     Budget {

@@ -235,6 +235,10 @@ impl Resolver<'_> {
         self.read("storage.ledger.max_size", &written.max_size, |v: Whole<0, { u64::MAX }>| {
             settings.storage.ledger.max_bytes = (v.0 > 0).then_some(v.0);
         })?;
+        self.read("storage.durability", &storage.durability, |v| settings.storage.durability = v)?;
+        self.read("storage.sync_interval", &storage.sync_interval, |v: Millis| {
+            settings.storage.sync_interval = Duration::from_millis(v.0);
+        })?;
         self.read("providers.directory", &providers.directory, |v: PathBuf| {
             settings.providers.directory = Some(v);
         })?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use spantally_providers::CorrelationConfig;
+use spantally_store::Durability;
 
 use super::text::Endpoint;
 use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
@@ -183,11 +184,20 @@ pub struct Storage {
     pub directory: PathBuf,
     /// How much the ledger keeps.
     pub ledger: LedgerRetention,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// How often a relaxed journal is synced.
+    pub sync_interval: Duration,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { directory: "spantally-data".into(), ledger: LedgerRetention::default() }
+        Self {
+            directory: "spantally-data".into(),
+            ledger: LedgerRetention::default(),
+            durability: Durability::Strict,
+            sync_interval: Duration::from_millis(200),
+        }
     }
 }
 

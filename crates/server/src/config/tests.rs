@@ -78,6 +78,7 @@ fn every_field_can_be_changed() {
             "traces_url_path" => "/otlp/v1/traces",
             "directory" => "/srv/elsewhere",
             "level" => "debug",
+            "durability" => "relaxed",
             "encoding" => "json",
             _ => "77s",
         };

@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use spantally_store::Durability;
+
 use super::settings::{LogEncoding, LogLevel};
 use super::wire::{Compression, Secret, TlsVersion};
 
@@ -306,6 +308,7 @@ macro_rules! one_word_of {
 }
 pub(super) use one_word_of;
 
+one_word_of!(Durability);
 one_word_of!(LogLevel);
 one_word_of!(LogEncoding);
 one_word_of!(Compression);

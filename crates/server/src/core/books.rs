@@ -31,11 +31,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Cards, bill};
-use spantally_stitch::{Cause, FailureReason, Job, JobId, Role, State, UnixNanos};
+use spantally_stitch::{Cause, FailureReason, Job, JobId, Outages, Role, State, UnixNanos};
 use spantally_store::{ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Published as LedgerJob};
 
-use super::WINDOW_ROW;
 use super::charges::{charge_deltas, charge_rows, is_priced, sum_of_rows};
+use super::checkpoint::WINDOW_ROW;
 use super::entries::{difference, entries, job_labels};
 use super::forms::{Account, Forms, Observations};
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
@@ -94,6 +94,7 @@ pub(super) struct Books {
     pub(super) removed_until: UnixNanos,
     pub(super) archive: Option<Box<dyn Archive>>,
     retention_ms: u64,
+    pub(super) outages: Outages,
     /// What the next checkpoint writes.
     rows: Vec<JobRow>,
 }
@@ -119,6 +120,7 @@ impl Books {
             removed_until: UnixNanos::default(),
             archive: None,
             retention_ms,
+            outages: Outages::default(),
             rows: Vec::new(),
         }
     }
@@ -267,7 +269,7 @@ impl Books {
     }
 
     fn watch(&mut self, id: JobId, at: UnixNanos) {
-        self.watched.push_back((at.plus_ms(self.retention_ms), id));
+        self.watched.push_back((self.outages.after(at, self.retention_ms), id));
     }
 
     /// Forgets jobs past the retention of which the stitcher knows nothing any more: superseded ones, and
@@ -279,7 +281,7 @@ impl Books {
         {
             self.watched.pop_front();
             let Some(known) = self.published.get(&id) else { continue };
-            let end = known.at.plus_ms(self.retention_ms);
+            let end = self.outages.after(known.at, self.retention_ms);
             if end > now {
                 // Published again meanwhile: in its turn.
                 self.watched.push_back((end, id));
@@ -349,7 +351,7 @@ impl Books {
     /// Takes a publication of an earlier process back; they come the newest first.
     pub(super) fn restore(&mut self, id: JobId, published: Published) {
         self.published.insert(id, published);
-        self.watched.push_front((published.at.plus_ms(self.retention_ms), id));
+        self.watched.push_front((self.outages.after(published.at, self.retention_ms), id));
     }
 }
 

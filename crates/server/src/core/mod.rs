@@ -29,16 +29,18 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `restore`,
-//! `removal`, then [`thread`].
+//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `checkpoint`, `restore`,
+//! `recover`, `removal`, then [`thread`].
 
 mod books;
 mod charges;
+pub(crate) mod checkpoint;
 mod entries;
 mod forms;
 mod open;
 mod published;
 pub(crate) mod rebuild;
+mod recover;
 mod removal;
 mod restore;
 mod server_metrics;
@@ -52,8 +54,8 @@ mod windows;
 use std::sync::Arc;
 
 use spantally_price::{Bill, Cards, bill};
-use spantally_stitch::{Change, Job, JobId, Observed, Settings, Stitcher, UnixNanos};
-use spantally_store::{Checkpoint, CounterRow, Seq};
+use spantally_stitch::{Change, Job, JobId, Observed, Outages, Settings, Stitcher, UnixNanos};
+use spantally_store::Seq;
 
 use self::books::Books;
 use self::spans::SpanCounts;
@@ -63,14 +65,14 @@ use crate::batch::Spares;
 use crate::budgets::Budgets;
 use crate::commit::CommitMessage;
 use crate::export::{LabelSets, Registry};
-use crate::record::encode_evidence;
 
 pub use books::{Archive, Settled};
 pub use open::OpenJob;
 use open::OpenTally;
+pub use recover::{RecoverError, recover};
 pub use removal::LedgerRetention;
 pub use restore::CoreRestoreError;
-pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, RecoverError, TurnOptions, recover};
+pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, TurnOptions};
 
 /// How a core is set up.
 #[derive(Clone, Debug)]
@@ -120,6 +122,9 @@ pub struct Core {
     counted_overflows: u64,
     turns: Turns,
     stitching: Settings,
+    outages: Outages,
+    /// The longest that evidence of any process of this ledger waited for more.
+    waited_ms: u64,
     spares: Spares,
 }
 
@@ -143,6 +148,8 @@ impl Core {
             saved_sets: 0,
             counted_overflows: 0,
             turns: Turns::default(),
+            outages: Outages::default(),
+            waited_ms: options.stitching.retention_ms.max(options.stitching.idle_timeout_ms),
             spares: Spares::default(),
             stitching: options.stitching.clone(),
         }
@@ -182,6 +189,20 @@ impl Core {
             self.spans.add(&mut self.books.registry, batch.transport, &batch.tally, observed);
             self.spares.give(batch.evidence);
         }
+    }
+
+    /// Says that it is some time, before that time is let pass: when no turn was made for longer than any
+    /// turn takes, nothing could come meanwhile, and limits on waiting do not count it.
+    pub fn resume(&mut self, now: UnixNanos) {
+        if self.now != UnixNanos::default() && self.now.plus_ms(OUTAGE_MS) < now {
+            self.note_outage(self.now, now);
+        }
+    }
+
+    fn note_outage(&mut self, from: UnixNanos, until: UnixNanos) {
+        self.outages.note(from, until);
+        self.books.outages.note(from, until);
+        self.shards.iter_mut().for_each(|shard| shard.note_outage(from, until));
     }
 
     /// Lets time pass: books what settles, is revised, is superseded or forgotten by `now`, in a fixed order.
@@ -241,6 +262,8 @@ impl Core {
     /// Takes a group again that the ledger includes already, after a restart: its evidence goes back into
     /// memory, and nothing is counted. Groups come in the order of the journal, before any that is new.
     pub fn rehydrate(&mut self, message: CommitMessage) {
+        let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
+        self.turns.mark_before(Some(message.seq), numbers);
         let arrival = self.turns.arrival(message.seq);
         self.shards.iter_mut().for_each(|shard| shard.set_time(arrival));
         for evidence in message.batches.into_iter().flat_map(|batch| batch.evidence) {
@@ -249,47 +272,16 @@ impl Core {
         }
     }
 
-    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again.
+    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again, and
+    /// what had been published is found again, before anything new comes.
     pub fn finish_rehydration(&mut self) {
+        let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
+        self.turns.mark_before(None, numbers);
         for shard in &mut self.shards {
             shard.set_time(self.now);
-            shard.forget_old(self.now);
+            shard.forget_old(self.now, self.waited_ms);
+            shard.recall();
         }
-    }
-
-    /// Gathers what changed since the last checkpoint. It must be written before anything newer is shown or
-    /// gathered.
-    pub fn checkpoint(&mut self) -> Checkpoint {
-        let marks = self.shards.iter().map(Stitcher::next_number).collect();
-        let turn = self.turns.make(self.applied, self.now, marks);
-        let open = self.carry();
-        let done = self.turns.done();
-        let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
-        let meta = vec![moment(TURN_META, self.now), moment(FORGOTTEN_META, self.books.forgotten_until)];
-        let counters = self.take_sets();
-        let mut checkpoint =
-            Checkpoint { applied: self.applied, open, turn, done, counters, meta, ..Checkpoint::default() };
-        self.books.gather(&mut checkpoint);
-        checkpoint
-    }
-
-    /// What must be in the ledger before the rows of old turns may go, and what need not be there any more.
-    fn carry(&mut self) -> Vec<(u64, Option<Vec<u8>>)> {
-        let mut open = Vec::new();
-        let Settings { retention_ms, max_spans, .. } = self.stitching;
-        let old = self.turns.take_old(self.now, retention_ms, max_spans as u64);
-        for (shard, stitcher) in self.shards.iter_mut().enumerate() {
-            if let Some(&mark) = old.as_ref().and_then(|turn| turn.marks.get(shard)) {
-                stitcher.carry(mark, |number, evidence| {
-                    let mut bytes = Vec::with_capacity(96 * evidence.len());
-                    encode_evidence(evidence, &mut bytes);
-                    open.push((evidence_number(shard, number), Some(bytes)));
-                });
-            }
-            let gone = stitcher.take_gone().into_iter();
-            open.extend(gone.map(|number| (evidence_number(shard, number), None)));
-        }
-        open
     }
 
     /// Everything of the journal up to here is not needed any more once the last checkpoint is written.
@@ -352,16 +344,6 @@ impl Core {
         self.counted_overflows += overflowed;
         self.spans.show_label_sets(registry, len, limit, overflowed);
     }
-
-    /// Label sets that the ledger does not have yet.
-    fn take_sets(&mut self) -> Vec<CounterRow> {
-        let sets = self.books.registry.sets();
-        let row =
-            |text: &str| CounterRow { name: SET_ROW.into(), labels: text.into(), ..CounterRow::default() };
-        let new = sets.texts().skip(self.saved_sets).map(row).collect();
-        self.saved_sets = sets.len();
-        new
-    }
 }
 
 fn book(books: &mut Books, changes: Vec<Change>, now: UnixNanos, settled: &mut Vec<Settled>) {
@@ -373,21 +355,11 @@ fn book(books: &mut Books, changes: Vec<Change>, now: UnixNanos, settled: &mut V
     }
 }
 
-/// Open state on disk: 15 bits which shard, 48 bits the shard's own number.
-const SHARD_SHIFT: u32 = 48;
+/// A longer time without a turn is an outage; turns are some seconds apart.
+const OUTAGE_MS: u64 = 60_000;
+
+/// Most shards: the number of one has 15 bits on disk.
 const MAX_SHARDS: u16 = 0x7FFF;
-
-fn evidence_number(shard: usize, number: u64) -> u64 {
-    (shard as u64) << SHARD_SHIFT | number
-}
-
-/// Rows of the ledger's counters that are no metric.
-const SET_ROW: &str = "label_set";
-pub(crate) const WINDOW_ROW: &str = "cost_window";
-/// The time of the last turn.
-pub(crate) const TURN_META: &str = "turn_unix_nanos";
-/// The latest start of any job that was forgotten.
-const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 
 /// The shard of a tenant: FNV-1a, since it must be the same in every process that reads the ledger.
 fn shard_of(tenant: &str, shards: usize) -> usize {

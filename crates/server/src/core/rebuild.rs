@@ -14,9 +14,10 @@ use spantally_stitch::{Change, Job, JobId, Settings, State, Stitcher, UnixNanos}
 use spantally_store::{ChargeRow, Seq, TurnRow};
 
 use super::charges::{charge_deltas, charge_rows, sum_of_rows};
+use super::checkpoint::SHARD_SHIFT;
 pub(crate) use super::published::read_entries;
 use super::turns::Turns;
-use super::{CoreOptions, SHARD_SHIFT, shard_of};
+use super::{CoreOptions, shard_of};
 use crate::commit::CommitMessage;
 use crate::record::decode_evidence;
 
@@ -62,6 +63,18 @@ impl Rebuild {
             told: BTreeMap::new(),
             spans: 0,
         })
+    }
+
+    /// Takes the times during which nothing could come, and what was forgotten. It comes before all else.
+    pub(crate) fn note(&mut self, outages: &[(UnixNanos, UnixNanos)], tombstones: &[u64]) {
+        for shard in &mut self.shards {
+            for &(from, until) in outages {
+                shard.note_outage(from, until);
+            }
+            for &mark in tombstones {
+                shard.restore_tombstone(mark);
+            }
+        }
     }
 
     /// Takes open state of the ledger; what is wrong with it, if it is not readable. It comes before any
@@ -125,7 +138,7 @@ impl Rebuild {
     pub(crate) fn finish(mut self, now: UnixNanos) -> (BTreeMap<JobId, Rebuilt>, u64) {
         self.pass(now);
         self.advance(now);
-        self.shards.iter_mut().for_each(|shard| shard.forget_old(now));
+        self.shards.iter_mut().for_each(|shard| shard.forget_old(now, 0));
         let Self { shards, mut told, spans, .. } = self;
         told.retain(|&id, _| shards.iter().any(|shard| shard.knows(id)));
         (told, spans)

@@ -7,8 +7,11 @@
 use spantally_stitch::{JobId, State, UnixNanos};
 use spantally_store::{CounterRow, Ledger, StoreError};
 
+use super::Core;
+use super::checkpoint::{
+    FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
+};
 use super::published::Published;
-use super::{Core, FORGOTTEN_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
 use crate::export::RestoreError;
 use crate::record::{RecordError, decode_evidence};
 
@@ -46,12 +49,15 @@ pub enum CoreRestoreError {
         shards: usize,
     },
     /// A moment is damaged.
-    #[error("the value {name} in the ledger is not a number of nanoseconds")]
+    #[error("the value {name} in the ledger is not a number")]
     Moment {
         /// Its name.
         name: &'static str,
     },
 }
+
+/// A job begins before it settles, unless its client's clock is ahead of ours: by no more than this.
+const SKEW_MS: u64 = 10 * 60_000;
 
 impl Core {
     /// Takes the last checkpoint of a ledger back into a new core.
@@ -64,6 +70,10 @@ impl Core {
         if !self.turns.restore(ledger.done(), &ledger.load_turns()?) {
             return Err(CoreRestoreError::Moment { name: "turn" });
         }
+        self.restore_outages(ledger)?;
+        self.waited_ms = self.waited_ms.max(load_number(ledger, WAITED_META)?);
+        ledger
+            .load_tombstones(|mark| self.shards.iter_mut().for_each(|shard| shard.restore_tombstone(mark)))?;
         self.restore_settled(ledger)?;
         let mut restored = Ok(());
         ledger.load_state(|number, bytes| {
@@ -72,7 +82,6 @@ impl Core {
             }
         })?;
         restored?;
-        self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?;
         self.books.removed_until = load_moment(ledger, "removed_until")?;
         self.applied = ledger.applied();
         self.budgets.restore(ledger, &self.books.registry, self.now)?;
@@ -98,11 +107,13 @@ impl Core {
         Ok(())
     }
 
-    /// What was settled within the retention. What was forgotten already is among it; the books find that
-    /// out.
+    /// What was settled within the retention, or since the oldest row came that the journal still has: its
+    /// evidence comes back, also that of a job which the last process was about to forget. What was forgotten
+    /// already is among it; the books find that out.
     fn restore_settled(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
         let reader = ledger.reader()?;
-        let since = self.now.minus_ms(self.stitching.retention_ms);
+        let retained = self.outages.before(self.now, self.stitching.retention_ms);
+        let since = retained.min(self.turns.oldest_arrival());
         let (books, shards) = (&mut self.books, &mut self.shards);
         reader.load_settled(since.0, |row| {
             let id = JobId(row.job_id);
@@ -118,6 +129,17 @@ impl Core {
             books.restore(id, Published { revision: row.revision, is_superseded, at, started_at });
         })?;
         self.books.archive = Some(Box::new(reader));
+        // Of what settled before that only carried evidence can tell. Its jobs are looked up.
+        self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
+        Ok(())
+    }
+
+    fn restore_outages(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
+        let value = ledger.load_meta(OUTAGES_META)?.unwrap_or_default();
+        let outages = std::str::from_utf8(&value).ok().and_then(parse_outages);
+        for (from, until) in outages.ok_or(CoreRestoreError::Moment { name: OUTAGES_META })? {
+            self.note_outage(from, until);
+        }
         Ok(())
     }
 
@@ -134,7 +156,12 @@ impl Core {
 }
 
 fn load_moment(ledger: &Ledger, name: &'static str) -> Result<UnixNanos, CoreRestoreError> {
-    let Some(value) = ledger.load_meta(name)? else { return Ok(UnixNanos::default()) };
-    let nanos = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-    nanos.map(UnixNanos).ok_or(CoreRestoreError::Moment { name })
+    load_number(ledger, name).map(UnixNanos)
+}
+
+/// 0 when the ledger has none.
+fn load_number(ledger: &Ledger, name: &'static str) -> Result<u64, CoreRestoreError> {
+    let Some(value) = ledger.load_meta(name)? else { return Ok(0) };
+    let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+    number.ok_or(CoreRestoreError::Moment { name })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
-use spantally_store::Seq;
+use spantally_store::{Fault, Seq};
 
 use crate::commit::CommitStats;
 use crate::export::{MetricId, Registry, SeriesId, SetId};
@@ -45,6 +45,13 @@ impl ServerMetrics {
         registry.observe(self.checkpoint_duration, Decimal::new(micros, 6), None);
     }
 
+    /// Counts a failure of the ledger.
+    pub(super) fn ledger_failed(&self, registry: &mut Registry, fault: Fault) {
+        let own = ["ledger", fault.as_str()];
+        let series = registry.series(MetricId::StorageFaults, SetId::NONE, &own, self.created);
+        registry.add(series, Decimal::ONE);
+    }
+
     /// Shows how far the core and the ledger are.
     pub(super) fn positions(
         &self,
@@ -76,6 +83,10 @@ impl ServerMetrics {
             (MetricId::JournalDropFailures, &[], &stats.drop_failures),
         ] {
             self.set(registry, metric, own, value.load(Ordering::Relaxed));
+        }
+        for fault in Fault::ALL {
+            let value = stats.faults[fault as usize].load(Ordering::Relaxed);
+            self.set(registry, MetricId::StorageFaults, &["journal", fault.as_str()], value);
         }
         let failing = stats.storage_failing.load(Ordering::Relaxed);
         self.set(registry, MetricId::JournalFailing, &[], u64::from(failing));

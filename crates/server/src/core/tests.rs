@@ -3,7 +3,9 @@
 mod accounting;
 mod budgets;
 mod fixture;
+mod late;
 mod removal;
 mod restart;
 mod revision;
+mod simulation;
 mod turns;

@@ -17,11 +17,11 @@
 //! ledger.)
 //!
 //! # Start and end
-//! [`recover`] brings a new core to where the last process was, before anything listens. The thread ends when
-//! the commit has ended and everything is applied, with a last turn.
+//! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. The
+//! thread ends when the commit has ended and everything is applied, with a last turn.
 
-use std::ops::Not as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,12 +29,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Checkpoint, Journal, Ledger, LedgerReader, Published, Seq, StoreError};
+use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
 
 use super::removal::{LedgerRetention, Removal};
 use super::server_metrics::ServerMetrics;
-use super::{Archive, Core, CoreRestoreError, JobView, OpenJob, Settled};
-use crate::commit::{self, CommitHandle, CommitMessage, ReplayError};
+use super::{Core, JobView, OpenJob, Settled};
+use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::process::process_metrics;
 use crate::export::{Format, Registry, text};
 
@@ -48,7 +48,7 @@ pub struct Clock {
 }
 
 /// How turns are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TurnOptions {
     /// Time between turns: how soon a settled job shows, and how much journal a restart replays.
     pub interval: Duration,
@@ -60,78 +60,26 @@ pub struct TurnOptions {
     pub retention: LedgerRetention,
     /// The clocks.
     pub clock: Clock,
+    /// Of a relaxed journal: asked before every checkpoint.
+    pub syncer: Option<JournalSync>,
 }
 
 impl TurnOptions {
     /// The defaults, with the clocks.
     pub fn new(clock: Clock) -> Self {
-        let retention = LedgerRetention::default();
-        Self { interval: Duration::from_secs(2), groups_per_lock: 64, refresh_share: 100, retention, clock }
+        Self {
+            interval: Duration::from_secs(2),
+            groups_per_lock: 64,
+            refresh_share: 100,
+            retention: LedgerRetention::default(),
+            clock,
+            syncer: None,
+        }
     }
 }
 
 /// Who is told which jobs were published. After a crash jobs may be told again.
 pub type Listener = Box<dyn FnMut(&[Settled]) + Send>;
-
-/// Why the state of the last process cannot be taken back.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// The ledger.
-    #[error("the ledger cannot be taken back: {0}")]
-    Ledger(#[from] CoreRestoreError),
-    /// The journal.
-    #[error("the journal cannot be replayed: {0}")]
-    Journal(#[from] ReplayError),
-    /// The first checkpoint.
-    #[error("the first checkpoint cannot be written: {0}")]
-    Checkpoint(#[from] StoreError),
-}
-
-/// Brings a new core to where the last process was: ledger, then the journal, then a turn.
-pub fn recover(
-    core: &mut Core,
-    ledger: &mut Ledger,
-    journal: &mut dyn Journal,
-    now: UnixNanos,
-) -> Result<(), RecoverError> {
-    core.restore(ledger)?;
-    let mut old = true;
-    commit::replay(journal, ledger.done(), |message| {
-        if message.seq <= ledger.applied() {
-            core.rehydrate(message);
-        } else {
-            if std::mem::take(&mut old) {
-                core.finish_rehydration();
-            }
-            core.apply(message);
-        }
-    })?;
-    if old {
-        core.finish_rehydration();
-    }
-    core.advance(now);
-    core.refresh();
-    ledger.checkpoint(&core.checkpoint())?;
-    Ok(())
-}
-
-impl Archive for LedgerReader {
-    /// A ledger that cannot be read is taken to have the job: counting it late changes no sum.
-    fn has(&self, id: JobId) -> bool {
-        self.published(id.0).is_ok_and(|found| found.is_none()).not()
-    }
-
-    fn read(&self, id: JobId) -> Option<Published> {
-        self.published(id.0).unwrap_or_else(|error| {
-            tracing::error!(job = %id, %error, "a job cannot be revised: what it added cannot be read");
-            None
-        })
-    }
-
-    fn is_ledger(&self) -> bool {
-        true
-    }
-}
 
 /// How far the core is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -208,6 +156,11 @@ impl CoreHandle {
         self.shared.core.lock().core.set_cards(cards);
     }
 
+    /// Whether spans can be made durable.
+    pub fn takes_spans(&self) -> bool {
+        !self.shared.commit.stats().storage_failing.load(Ordering::Relaxed)
+    }
+
     /// How far the core is, and whether it is well.
     pub fn status(&self) -> CoreStatus {
         let locked = self.shared.core.lock();
@@ -233,8 +186,8 @@ pub struct CoreThread {
 }
 
 impl CoreThread {
-    /// Starts the thread on a core that was [`recover`]ed. A listener is told, before they are written, the
-    /// jobs of each turn.
+    /// Starts the thread on a core that was [`recover`](super::recover)ed. A listener is told, before they
+    /// are written, the jobs of each turn.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -251,17 +204,19 @@ impl CoreThread {
         let locked = Locked { core, metrics, checkpointed, failure: None, page_bytes: 0 };
         let shared = Arc::new(Shared { core: Mutex::new(locked), commit });
         let handle = CoreHandle { shared: Arc::clone(&shared) };
+        let removal = Removal::new(options.retention);
         let driver = Driver {
             shared,
             ledger,
+            syncer: options.syncer.clone(),
             messages,
+            refreshed: (options.clock.instant)(),
             options,
             listener,
             pending: None,
-            refreshed: (options.clock.instant)(),
             refresh_took: Duration::ZERO,
             refreshed_spans: 0,
-            removal: Removal::new(options.retention),
+            removal,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
         Ok(Self { handle, thread })
@@ -285,6 +240,7 @@ impl CoreThread {
 struct Driver {
     shared: Arc<Shared>,
     ledger: Ledger,
+    syncer: Option<JournalSync>,
     messages: Receiver<CommitMessage>,
     options: TurnOptions,
     listener: Option<Listener>,
@@ -344,6 +300,7 @@ impl Driver {
             return;
         }
         let now = (self.options.clock.now)();
+        locked.core.resume(now);
         loop {
             let (settled, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
             if let Some(listener) = &mut self.listener
@@ -381,7 +338,9 @@ impl Driver {
     fn write(&mut self, locked: &mut Locked, checkpoint: Checkpoint) -> bool {
         let instant = self.options.clock.instant;
         let started = instant();
-        let written = self.ledger.checkpoint(&checkpoint);
+        // The ledger must not include what a loss of power could take from the journal.
+        let synced = self.syncer.as_ref().map_or(Ok(()), JournalSync::sync);
+        let written = synced.and_then(|()| self.ledger.checkpoint(&checkpoint));
         let took = instant().saturating_duration_since(started);
         locked.metrics.checkpoint(locked.core.registry_mut(), took, written.is_ok());
         match written {
@@ -397,6 +356,7 @@ impl Driver {
                 if locked.failure.is_none() {
                     tracing::error!(%error, "the ledger cannot be written; it is tried again every turn");
                 }
+                locked.metrics.ledger_failed(locked.core.registry_mut(), error.fault());
                 locked.failure = Some(error.to_string());
                 self.pending = Some(checkpoint);
                 false

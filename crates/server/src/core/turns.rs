@@ -46,6 +46,8 @@ pub(super) struct Turns {
     /// Spans applied since the process began.
     total_spans: u64,
     done: Seq,
+    /// Turns whose marks are in this process's numbers.
+    marked: usize,
     looked: UnixNanos,
     /// When the last turn was made, also one that applied nothing.
     turned: UnixNanos,
@@ -97,6 +99,22 @@ impl Turns {
     pub(super) fn arrival(&self, seq: Seq) -> UnixNanos {
         let turn = self.kept.partition_point(|turn| turn.applied < seq);
         self.kept.get(turn).map_or(self.turned, |turn| turn.arrival)
+    }
+
+    /// Marks the turns before a row anew, or all that are left: each process numbers what it has in its own
+    /// way, and by the numbers of another one the wrong things would be carried.
+    pub(super) fn mark_before(&mut self, seq: Option<Seq>, marks: impl Fn() -> Vec<u64>) {
+        while let Some(turn) = self.kept.get_mut(self.marked)
+            && seq.is_none_or(|seq| turn.applied < seq)
+        {
+            turn.marks = marks();
+            self.marked += 1;
+        }
+    }
+
+    /// No row that the journal still has came before this.
+    pub(super) fn oldest_arrival(&self) -> UnixNanos {
+        self.kept.front().map_or(UnixNanos(u64::MAX), |turn| turn.arrival)
     }
 
     /// Everything up to here is not needed.

@@ -179,7 +179,7 @@ pub fn export(
     fs::create_dir_all(directory).map_err(failed)?;
     let _lock = lock(directory)?;
     let mut manifest = Manifest::read(directory).map_err(failed)?;
-    let told_until = ledger.number(crate::core::TURN_META)?;
+    let told_until = ledger.number(crate::core::checkpoint::TURN_META)?;
     for day in ledger.days(told_until)? {
         if !(options.days.0..=options.days.1).contains(&day.day) {
             continue;

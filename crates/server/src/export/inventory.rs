@@ -11,7 +11,8 @@ mod page;
 use known::{
     ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
     bases, bounds, causes, forward_results, money_bases, outcomes, reasons, refusals, reject_reasons,
-    request_ends, results, sockets, span_outcomes, transports, unpriced_reasons,
+    request_ends, results, sockets, span_outcomes, storage_faults, storage_files, transports,
+    unpriced_reasons,
 };
 pub use page::markdown;
 
@@ -232,6 +233,9 @@ inventory! {
         None, "Rows of the ledger that its retention removed; of these only sums are left.";
     LedgerFailing = "spantally_ledger_failing", Gauge, None, false, [],
         None, "1 while the ledger cannot be written.";
+    StorageFaults = "spantally_storage_faults", Counter, None, false,
+        [known("file", storage_files), known("fault", storage_faults)],
+        None, "Failures to write the journal or the ledger, by what is wrong; they are tried again.";
     Checkpoints = "spantally_checkpoints", Counter, None, false, [known("result", results)],
         None, "Checkpoints, by result.";
     CheckpointDuration = "spantally_checkpoint_duration_seconds", CHECKPOINT_SECONDS, Some("seconds"), false,
@@ -287,7 +291,8 @@ impl MetricId {
     pub fn is_of_process(self) -> bool {
         matches!(
             self,
-            Self::Checkpoints
+            Self::StorageFaults
+                | Self::Checkpoints
                 | Self::CheckpointDuration
                 | Self::CommitGroups
                 | Self::CommitBatches

@@ -133,7 +133,11 @@ impl Disk {
         let data = DataDir::open(directory)?;
         let text = std::fs::read_to_string(directory.join("sent")).unwrap_or_default();
         let sent = Seq(text.trim().parse().unwrap_or_default());
-        let options = JournalOptions { primed_bytes: 0, max_bytes: max_bytes + SLACK_BYTES };
+        let options = JournalOptions {
+            primed_bytes: 0,
+            max_bytes: max_bytes + SLACK_BYTES,
+            ..JournalOptions::default()
+        };
         // Without the file `sent` (it was lost, or never written) everything that is there is sent.
         let journal = match SqliteJournal::open(&data, (sent, sent), options) {
             Err(StoreError::Gap { first: Some(first), .. }) => {

@@ -11,7 +11,7 @@ use spantally_store::{CounterRow, LedgerReader, StoreError};
 use super::Report;
 use super::rows::Totals;
 use crate::batch::Transport;
-use crate::core::WINDOW_ROW;
+use crate::core::checkpoint::WINDOW_ROW;
 use crate::core::rebuild::read_entries;
 use crate::export::{Kind, MetricId, series_key};
 

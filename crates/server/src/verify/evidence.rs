@@ -14,7 +14,7 @@ use spantally_store::{ChargeRow, JournalCopy, LedgerReader, SettledRow, StoreErr
 
 use super::{Report, done};
 use crate::commit::CommitMessage;
-use crate::core::TURN_META;
+use crate::core::checkpoint::{OUTAGES_META, TURN_META, parse_outages};
 use crate::core::rebuild::{Rebuild, missing_charges};
 use crate::record;
 
@@ -36,7 +36,15 @@ pub(super) fn check(
         report.differs("turn", "turns of the ledger", "not readable", "times and marks");
         return Ok(());
     };
+    let outages = ledger.load_meta(OUTAGES_META)?.unwrap_or_default();
+    let outages = std::str::from_utf8(&outages).ok().and_then(parse_outages);
+    let mut tombstones = Vec::new();
+    ledger.load_tombstones(|mark| tombstones.push(mark))?;
+    rebuild.note(outages.as_deref().unwrap_or_default(), &tombstones);
     let mut broken = Vec::new();
+    if outages.is_none() {
+        broken.push((OUTAGES_META.to_owned(), "not readable".to_owned()));
+    }
     ledger.load_state(|number, bytes| {
         if let Err(error) = rebuild.restore(number, bytes) {
             broken.push((format!("open state {number:#x}"), error));

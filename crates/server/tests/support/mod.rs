@@ -190,9 +190,14 @@ pub fn sum_of(page: &str, name: &str, labels: &[&str]) -> Decimal {
 
 /// A plain HTTP GET; none when there is no answer.
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    get_with(address, path, "")
+}
+
+/// The same with further header lines, each with its end of line.
+pub fn get_with(address: SocketAddr, path: &str, headers: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

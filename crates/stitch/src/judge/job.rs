@@ -194,9 +194,8 @@ fn first_evidence<'a>(pool: &Pool<'a>, draft: &JobDraft<'_>) -> Option<&'a Evide
 /// A name that any order of arrival gives: from the earliest submit's span, else from the task id, else from
 /// the earliest delivery.
 pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> JobId {
-    let of_span = |span: SpanKey| name(&[b"span", &span.trace.0, &span.span.0]);
     if let Some(shot) = draft.attempts.iter().filter_map(|attempt| attempt.shot).min() {
-        return of_span(pool.shots[shot].evidence.span);
+        return id_of_span(pool.shots[shot].evidence.span);
     }
     let tasks = || draft.attempts.iter().flat_map(|attempt| &attempt.tasks);
     let named = tasks().filter_map(|&task| {
@@ -204,12 +203,22 @@ pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>)
         Some((id, &first.client.tenant, &call_of(first)?.endpoint.provider))
     });
     if let Some((id, tenant, provider)) = named.min() {
-        return name(&[b"task", tenant.as_bytes(), provider.as_bytes(), id.to_string().as_bytes()]);
+        return id_of_task(tenant, provider, id);
     }
     let strays = tasks().filter_map(|&task| Some(pool.tasks[task].calls.first()?.span));
     let groups = draft.attempts.iter().flat_map(|attempt| &attempt.groups);
     let hooks = groups.map(|&group| solution.groups[group].first(pool).evidence.span);
-    of_span(strays.chain(hooks).min().unwrap_or_default())
+    id_of_span(strays.chain(hooks).min().unwrap_or_default())
+}
+
+/// The id of a job that a span names.
+pub(crate) fn id_of_span(span: SpanKey) -> JobId {
+    name(&[b"span", &span.trace.0, &span.span.0])
+}
+
+/// The id of a job that a task names.
+pub(crate) fn id_of_task(tenant: &str, provider: &str, id: &TaskId) -> JobId {
+    name(&[b"task", tenant.as_bytes(), provider.as_bytes(), id.to_string().as_bytes()])
 }
 
 /// 128-bit FNV-1a over length-prefixed parts: stable for ever, because job ids are in the ledger.

@@ -9,7 +9,7 @@ mod fact;
 mod job;
 mod session;
 
-pub(crate) use job::{is_decided, job, job_id};
+pub(crate) use job::{id_of_span, id_of_task, is_decided, job, job_id};
 
 use crate::call::{Call, TaskState};
 use crate::id::UnixNanos;

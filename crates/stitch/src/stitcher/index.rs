@@ -12,6 +12,7 @@ use crate::stitcher::item::{
     Carried, Item, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key,
 };
 use crate::stitcher::slab::Slab;
+use crate::stitcher::tombstones::Tombstones;
 use crate::stitcher::trace::{FrameItem, Trace};
 
 #[derive(Debug)]
@@ -24,9 +25,7 @@ pub(crate) struct Index {
     names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of every span in memory.
     seen: HashSet<u64, FixedState>,
-    /// Fingerprints of tasks that were forgotten, oldest first.
-    tombstones: HashSet<u64, FixedState>,
-    tombstone_order: VecDeque<u64>,
+    pub(super) tombstones: Tombstones,
     /// What was carried and is no more.
     gone: Vec<u64>,
     /// Traces that have frames and no calls, oldest first.
@@ -36,9 +35,6 @@ pub(crate) struct Index {
     next_number: u64,
 }
 
-/// Most forgotten tasks remembered: 8 bytes each.
-const MAX_TOMBSTONES: usize = 1_000_000;
-
 impl Index {
     pub(crate) fn new(max_idle: usize) -> Self {
         Self {
@@ -47,8 +43,7 @@ impl Index {
             traces: HashMap::default(),
             names: HashMap::default(),
             seen: HashSet::default(),
-            tombstones: HashSet::default(),
-            tombstone_order: VecDeque::new(),
+            tombstones: Tombstones::default(),
             gone: Vec::new(),
             idle: VecDeque::new(),
             max_idle,
@@ -79,8 +74,10 @@ impl Index {
         if self.tombstones.is_empty() {
             return false;
         }
-        let key = task_key(evidence);
-        key.is_some_and(|key| self.tombstones.contains(&hash(&key)) && self.task(&key).is_none())
+        match task_key(evidence) {
+            Some(key) => self.tombstones.has(hash(&key)) && self.task(&key).is_none(),
+            None => self.tombstones.has(fingerprint(evidence)),
+        }
     }
 
     pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
@@ -261,17 +258,22 @@ impl Index {
         frames
     }
 
-    /// Removes an item for good; its task's later calls are late.
+    /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes
+    /// again.
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(item) = self.items.remove(slot) else { return };
         if item.carried != Carried::No {
             self.gone.push(item.number);
         }
         for evidence in item.evidence() {
-            self.seen.remove(&fingerprint(evidence));
+            let identity = fingerprint(evidence);
+            self.seen.remove(&identity);
+            if !item.is_task {
+                self.tombstones.bury(identity);
+            }
             for key in task_key(evidence).into_iter().chain(alias_key(evidence)) {
                 let mark = hash(&key);
-                self.bury(mark);
+                self.tombstones.bury(mark);
                 if let Ok(entry) = self.tasks.find_entry(mark, |&held| held == (mark, slot)) {
                     entry.remove();
                 }
@@ -324,17 +326,6 @@ impl Index {
             self.drop_trace(trace);
         } else if let Some(items) = entry.due_for_pruning() {
             self.prune(trace, &items, last);
-        }
-    }
-
-    fn bury(&mut self, mark: u64) {
-        if self.tombstones.insert(mark) {
-            self.tombstone_order.push_back(mark);
-        }
-        if self.tombstone_order.len() > MAX_TOMBSTONES
-            && let Some(oldest) = self.tombstone_order.pop_front()
-        {
-            self.tombstones.remove(&oldest);
         }
     }
 

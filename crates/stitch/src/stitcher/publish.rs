@@ -170,8 +170,8 @@ impl Stitcher {
             return found;
         }
         let job = judge::job(pool, solution, draft);
-        let idle = last.plus_ms(settings.idle_timeout_ms);
-        let limit = idle.min(started.plus_ms(settings.absolute_timeout_ms)).max(settle);
+        let idle = self.outages.after(last, settings.idle_timeout_ms);
+        let limit = idle.min(self.outages.after(started, settings.absolute_timeout_ms)).max(settle);
         let done = all || limit <= self.now || judge::is_decided(&job);
         if done {
             // What has ended waits for a resubmission or a delivery, not for its task.
@@ -247,14 +247,14 @@ impl Stitcher {
 
     /// When a pocket is looked at next: what is unfinished at its time, what is settled when it is forgotten.
     pub(super) fn plan(&mut self, at: u32, wake: Option<UnixNanos>) {
-        let retention = self.settings.retention_ms;
+        let (retention, outages) = (self.settings.retention_ms, &self.outages);
         let Some(pocket) = self.pockets.get_mut(at) else { return };
-        let old = pocket.last.plus_ms(UNBOUND_MS.max(self.settings.idle_timeout_ms)) <= self.now;
+        let old = outages.after(pocket.last, UNBOUND_MS.max(self.settings.idle_timeout_ms)) <= self.now;
         let jobless = pocket.jobs.is_empty() && !old;
         pocket.settled = wake.is_none() && !jobless && pocket.lanes.is_empty();
         let next = match wake {
             Some(wake) => wake,
-            None if pocket.settled => pocket.last.plus_ms(retention),
+            None if pocket.settled => outages.after(pocket.last, retention),
             None => self.now.plus_ms(60_000),
         };
         self.pockets.schedule(at, next);

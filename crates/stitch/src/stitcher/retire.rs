@@ -7,7 +7,7 @@ impl Stitcher {
     /// A settled pocket past the retention goes.
     pub(super) fn retire(&mut self, at: u32, changes: &mut Vec<Change>) {
         let Some(pocket) = self.pockets.get(at) else { return };
-        let end = pocket.last.plus_ms(self.settings.retention_ms);
+        let end = self.outages.after(pocket.last, self.settings.retention_ms);
         if end > self.now {
             self.pockets.schedule(at, end);
         } else {

@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, params};
 
-use super::{Dropped, Journal, JournalOptions, Seq};
+use super::{Dropped, Durability, Journal, JournalOptions, JournalSync, Seq};
 use crate::dir::DataDir;
 use crate::error::StoreError;
+use crate::place::Place;
 use crate::sqlite::{Database, Schema};
 
 const PAGE_BYTES: u64 = 16_384;
@@ -47,6 +48,8 @@ pub struct SqliteJournal {
     kept: VecDeque<u64>,
     /// About how much the write-ahead log holds.
     log_bytes: u64,
+    place: Place,
+    durability: Durability,
 }
 
 impl SqliteJournal {
@@ -62,13 +65,19 @@ impl SqliteJournal {
     ) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Database::open(&dir.journal_path(), SCHEMA.kind, flags)?;
+        // Before anything is written: a file of others is left as it is.
+        database.version(&SCHEMA)?;
         let pages = options.max_bytes.max(options.primed_bytes).div_ceil(PAGE_BYTES) + 64;
+        let synchronous = match options.durability {
+            Durability::Strict => "FULL",
+            Durability::Relaxed => "NORMAL",
+        };
         database.execute(
             "set the file up",
             &format!(
                 "PRAGMA page_size = {PAGE_BYTES}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536;
-                 PRAGMA busy_timeout = 0; PRAGMA max_page_count = {pages};"
+                 PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0;
+                 PRAGMA cache_size = -65536; PRAGMA busy_timeout = 0; PRAGMA max_page_count = {pages};"
             ),
         )?;
         // Closing would remove the log, and with it the room that keeps commits going on a full disk.
@@ -77,8 +86,15 @@ impl SqliteJournal {
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(database.failed("set the file up"))?;
         database.migrate(&SCHEMA)?;
-        let mut journal =
-            Self { database, _dir: dir.clone(), last: applied, kept: VecDeque::new(), log_bytes: LOG_BYTES };
+        let mut journal = Self {
+            place: Place::of(&database.path)?,
+            database,
+            _dir: dir.clone(),
+            last: applied,
+            kept: VecDeque::new(),
+            log_bytes: LOG_BYTES,
+            durability: options.durability,
+        };
         // What the last process left in the log.
         journal.copy_log()?;
         journal.prime(options.primed_bytes)?;
@@ -89,6 +105,19 @@ impl SqliteJournal {
     /// The position of the newest group, or where the next one goes on from.
     pub fn last(&self) -> Seq {
         self.last
+    }
+
+    /// Syncs what was appended, if appends do not do it themselves.
+    ///
+    /// # Errors
+    /// [`StoreError::Sync`] when the write-ahead log cannot be opened.
+    pub fn syncer(&self) -> Result<Option<JournalSync>, StoreError> {
+        let mut log = self.database.path.clone().into_os_string();
+        log.push("-wal");
+        match self.durability {
+            Durability::Strict => Ok(None),
+            Durability::Relaxed => JournalSync::open(log.into()).map(Some),
+        }
     }
 
     /// Fills the file to its usual size once; a start that was killed meanwhile goes on here. Filling rows
@@ -216,10 +245,11 @@ fn checksum(seq: Seq, batch: &[u8]) -> u32 {
 
 impl Journal for SqliteJournal {
     fn append(&mut self, batch: &[u8]) -> Result<Seq, StoreError> {
+        self.place.check()?;
         let seq = Seq(self.last.0 + 1);
         if let Err(error) = self.insert(seq, batch) {
             self.database.roll_back();
-            return Err(self.database.failed("append to the journal")(error));
+            return Err(self.place.explain(self.database.failed("append to the journal")(error)));
         }
         self.last = seq;
         self.kept.push_back(batch.len() as u64);

@@ -8,7 +8,8 @@ use crate::dir::DataDir;
 
 mod copy;
 
-const SMALL: JournalOptions = JournalOptions { primed_bytes: 256 << 10, max_bytes: 2 << 20 };
+const SMALL: JournalOptions =
+    JournalOptions { primed_bytes: 256 << 10, max_bytes: 2 << 20, durability: Durability::Strict };
 
 fn open(path: &Path, applied: Seq) -> Result<SqliteJournal, StoreError> {
     SqliteJournal::open(&DataDir::open(path)?, (applied, applied), SMALL)
@@ -103,7 +104,8 @@ fn a_gap_between_ledger_and_journal_is_refused() {
 fn the_file_does_not_grow_while_checkpoints_keep_up() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::open(dir.path()).unwrap();
-    let options = JournalOptions { primed_bytes: 4 << 20, max_bytes: 4 << 20 };
+    let options =
+        JournalOptions { primed_bytes: 4 << 20, max_bytes: 4 << 20, durability: Durability::Strict };
     let mut journal = SqliteJournal::open(&data, (Seq(0), Seq(0)), options).unwrap();
     let primed = fs::metadata(data.journal_path()).unwrap().len();
     assert!(primed >= 4 << 20, "{primed}");
@@ -220,4 +222,58 @@ fn a_directory_that_cannot_be_written_says_so() {
     let error = open(&path, Seq(0)).unwrap_err();
     assert!(matches!(error, StoreError::Directory { .. }), "{error}");
     assert!(error.to_string().contains("configure another directory"), "{error}");
+}
+
+fn relaxed(path: &Path) -> SqliteJournal {
+    let options = JournalOptions { durability: Durability::Relaxed, ..SMALL };
+    SqliteJournal::open(&DataDir::open(path).unwrap(), (Seq(0), Seq(0)), options).unwrap()
+}
+
+/// A loss of power leaves of the write-ahead log what was synced.
+#[test]
+fn relaxed_a_loss_of_power_takes_what_was_not_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("journal.db-wal");
+    let mut journal = relaxed(dir.path());
+    assert!(open(dir.path(), Seq(0)).is_err(), "it is exclusive all the same");
+    let syncer = journal.syncer().unwrap().unwrap();
+    for _ in 0..5 {
+        journal.append(b"synced").unwrap();
+    }
+    syncer.sync().unwrap();
+    let synced = fs::read(&log).unwrap();
+    for _ in 0..5 {
+        journal.append(b"written").unwrap();
+    }
+    drop(journal);
+    // The process alone has ended: everything is there.
+    assert_eq!(rows(&mut relaxed(dir.path()), Seq(0)).len(), 10);
+    fs::write(&log, synced).unwrap();
+    assert_eq!(rows(&mut open(dir.path(), Seq(5)).unwrap(), Seq(0)).len(), 5);
+}
+
+#[test]
+fn strict_appends_need_no_syncer() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), Seq(0)).unwrap();
+    assert!(journal.syncer().unwrap().is_none());
+}
+
+/// What is written to a file that was moved away would be gone at the next start.
+#[test]
+fn a_directory_that_vanishes_is_noticed_and_one_that_comes_back_is_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, there) = (dir.path().join("data"), dir.path().join("moved"));
+    let mut journal = open(&here, Seq(0)).unwrap();
+    journal.append(b"one").unwrap();
+    fs::rename(&here, &there).unwrap();
+    let error = journal.append(b"two").unwrap_err();
+    assert!(matches!(error, StoreError::Gone { .. }), "{error}");
+    assert!(error.to_string().contains("put the data directory back"), "{error}");
+    fs::create_dir(&here).unwrap();
+    fs::write(here.join("journal.db"), b"").unwrap();
+    assert!(journal.append(b"two").unwrap_err().to_string().contains("another file is in its place"));
+    fs::remove_dir_all(&here).unwrap();
+    fs::rename(&there, &here).unwrap();
+    assert_eq!(journal.append(b"two").unwrap(), Seq(2));
 }

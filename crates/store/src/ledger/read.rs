@@ -81,6 +81,14 @@ impl LedgerReader {
         connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()
     }
 
+    /// The single value of a name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        write::read_meta(&self.database.connection, name).map_err(self.database.failed("read a value"))
+    }
+
     /// A single value that is a number: the server keeps `turn_unix_nanos`, the moment up to which it settled
     /// what there was to settle. 0 when there is none.
     ///

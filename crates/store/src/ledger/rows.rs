@@ -18,6 +18,8 @@ pub struct Checkpoint {
     pub turn: Option<TurnRow>,
     /// Turns up to this position, and the journal's rows, are not needed any more.
     pub done: Seq,
+    /// Fingerprints of what was forgotten since the last checkpoint.
+    pub tombstones: Vec<u64>,
     /// Counters that changed, as they now stand.
     pub counters: Vec<CounterRow>,
     /// Forms of documents that the jobs below are the first to use.

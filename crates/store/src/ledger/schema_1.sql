@@ -22,6 +22,13 @@ CREATE TABLE turn(
     mark BLOB NOT NULL
 ) STRICT;
 
+-- What was forgotten, so that what still comes for it is known to be late: fingerprints of 8 bytes, little-endian,
+-- those of a checkpoint in one row. The oldest rows go when there are more than a million.
+CREATE TABLE tombstone(
+    id INTEGER PRIMARY KEY,
+    marks BLOB NOT NULL
+) STRICT;
+
 -- The counters as they stand, so that a restart neither resets nor lowers them.
 CREATE TABLE counter(
     name TEXT NOT NULL,

@@ -111,6 +111,7 @@ fn a_checkpoint_is_there_after_a_start() {
         forms: Vec::new(),
         turn: Some(TurnRow { applied: Seq(7), unix_nanos: 12, mark: b"mark".to_vec() }),
         done: Seq(3),
+        tombstones: vec![7, u64::MAX],
         meta: vec![("clock".to_owned(), b"12".to_vec())],
     };
     ledger.checkpoint(&first).unwrap();
@@ -283,6 +284,7 @@ fn a_newer_or_damaged_ledger_is_refused() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Ledger::open(&data).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 99, supported: 1, .. }), "{error}");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
 
     let mut bytes = fs::read(&path).unwrap();
     for byte in &mut bytes[100..8192] {

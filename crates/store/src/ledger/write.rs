@@ -6,10 +6,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::append::{Rows, WriteError};
 use super::rows::{Checkpoint, CounterRow, TurnRow};
-use super::{LedgerReader, SCHEMA};
+use super::{LedgerReader, SCHEMA, tombstones};
 use crate::dir::DataDir;
 use crate::error::StoreError;
 use crate::journal::Seq;
+use crate::place::Place;
 use crate::sqlite::Database;
 
 /// The write-ahead log is shortened when it is larger than this, which takes a reader that holds it for
@@ -24,6 +25,7 @@ pub struct Ledger {
     applied: Seq,
     done: Seq,
     rows: Rows,
+    place: Place,
 }
 
 impl Ledger {
@@ -34,6 +36,8 @@ impl Ledger {
     pub fn open(dir: &DataDir) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Database::open(&dir.ledger_path(), SCHEMA.kind, flags)?;
+        // Before anything is written: a file of others is left as it is.
+        database.version(&SCHEMA)?;
         database.execute(
             "set the file up",
             "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -46,7 +50,8 @@ impl Ledger {
         let (applied, done) = (position("applied")?, position("done")?);
         let last = newest_row(&database.connection).map_err(database.failed("read the newest row"))?;
         let rows = Rows::new(&database.connection, last).map_err(database.failed("read the newest rows"))?;
-        Ok(Self { database, _dir: dir.clone(), applied, done, rows })
+        let place = Place::of(&database.path)?;
+        Ok(Self { database, _dir: dir.clone(), applied, done, rows, place })
     }
 
     /// The file.
@@ -78,6 +83,7 @@ impl Ledger {
                 given: checkpoint.applied,
             });
         }
+        self.place.check()?;
         let last = self.rows.last();
         if let Err(error) = write(&self.database.connection, checkpoint, &mut self.rows) {
             self.database.roll_back();
@@ -86,7 +92,7 @@ impl Ledger {
             if let Ok(rows) = Rows::new(&self.database.connection, last) {
                 self.rows = rows;
             }
-            return Err(error.describe(&self.database));
+            return Err(self.place.explain(error.describe(&self.database)));
         }
         (self.applied, self.done) = (checkpoint.applied, checkpoint.done);
         self.copy_log()
@@ -122,11 +128,7 @@ impl Ledger {
 
     /// Reads the single value of a name.
     pub fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.database
-            .connection
-            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
-            .optional()
-            .map_err(self.database.failed("read a value"))
+        read_meta(&self.database.connection, name).map_err(self.database.failed("read a value"))
     }
 
     /// A second connection to the same file, for reading while this one writes.
@@ -196,6 +198,10 @@ pub(super) fn read_position(connection: &Connection, name: &str) -> rusqlite::Re
 }
 
 /// A single value that is a number; 0 when there is none.
+pub(super) fn read_meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
 pub(super) fn read_number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let value: Option<i64> = connection
         .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name], |row| row.get(0))
@@ -214,6 +220,7 @@ fn write(connection: &Connection, checkpoint: &Checkpoint, rows: &mut Rows) -> R
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     write_open(connection, &checkpoint.open)?;
     write_turn(connection, checkpoint)?;
+    tombstones::write(connection, &checkpoint.tombstones)?;
     write_counters(connection, &checkpoint.counters)?;
     rows.append(connection, checkpoint)?;
     let mut upsert = connection.prepare_cached(

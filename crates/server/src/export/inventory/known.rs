@@ -104,3 +104,11 @@ pub(super) fn reject_reasons() -> Vec<&'static str> {
 pub(super) fn results() -> Vec<&'static str> {
     vec!["ok", "error"]
 }
+
+pub(super) fn storage_files() -> Vec<&'static str> {
+    vec!["journal", "ledger"]
+}
+
+pub(super) fn storage_faults() -> Vec<&'static str> {
+    spantally_store::Fault::ALL.iter().map(|value| value.as_str()).collect()
+}

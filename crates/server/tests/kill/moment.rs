@@ -1,0 +1,63 @@
+//! When the server is killed.
+
+use std::time::{Duration, Instant};
+
+use spantally_tests::oracle::Random;
+
+use crate::process::Process;
+
+/// What the server is doing when it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Taking spans, at any time of a turn.
+    Load,
+    /// Writing a checkpoint to the ledger.
+    Checkpoint,
+    /// Anything from its first instruction to being ready: opening files, replaying, the first checkpoint.
+    Start,
+    /// Told to stop: emptying its queue, writing the last checkpoint.
+    Drain,
+    /// Killed again right after it was ready.
+    Young,
+}
+
+impl Moment {
+    const ALL: [Self; 5] = [Self::Load, Self::Checkpoint, Self::Start, Self::Drain, Self::Young];
+
+    /// In turn at first, then as it falls.
+    pub(crate) fn of(kill: usize, random: &mut Random) -> Self {
+        let drawn = random.below(Self::ALL.len() as u64) as usize;
+        Self::ALL[if kill < Self::ALL.len() { kill } else { drawn }]
+    }
+
+    /// Waits for the moment; how long the server had then run.
+    pub(crate) fn wait(self, process: &mut Process, random: &mut Random) -> Duration {
+        let began = Instant::now();
+        match self {
+            Self::Start => {
+                let usual = process.start_took.as_micros() as u64;
+                std::thread::sleep(Duration::from_micros(random.below(usual.max(1000))));
+            }
+            Self::Load => {
+                process.wait_until_ready();
+                std::thread::sleep(Duration::from_millis(random.below(3500)));
+            }
+            Self::Young => {
+                process.wait_until_ready();
+                std::thread::sleep(Duration::from_micros(random.below(30_000)));
+            }
+            Self::Checkpoint => {
+                process.wait_until_ready();
+                process.wait_for_checkpoint();
+                std::thread::sleep(Duration::from_micros(random.below(4000)));
+            }
+            Self::Drain => {
+                process.wait_until_ready();
+                std::thread::sleep(Duration::from_millis(random.below(1500)));
+                process.terminate();
+                std::thread::sleep(Duration::from_micros(random.below(150_000)));
+            }
+        }
+        began.elapsed()
+    }
+}

@@ -1,0 +1,185 @@
+//! The server's process: always on the same ports and the same directory.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{free_address, get};
+
+/// What differs between runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Profile {
+    pub(crate) name: &'static str,
+    retention: &'static str,
+    /// Most spans in memory and in the journal; with it comes room for the jobs that stay open.
+    max_spans: u64,
+    /// Evidence comes this long after its job has ended ...
+    pub(crate) late_after: Duration,
+    /// ... which is when it revises the job, or when the job is forgotten.
+    pub(crate) late: bool,
+}
+
+impl Profile {
+    pub(crate) const RETAINED: Self = Self {
+        name: "retained",
+        retention: "6h",
+        max_spans: 4_000_000,
+        late_after: Duration::from_millis(2500),
+        late: true,
+    };
+    pub(crate) const FORGETFUL: Self = Self {
+        name: "forgetful",
+        retention: "6s",
+        max_spans: 2_500,
+        late_after: Duration::from_secs(18),
+        late: false,
+    };
+}
+
+pub(crate) struct Process {
+    child: Option<Child>,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) profile: Profile,
+    directory: PathBuf,
+    idle_timeout: &'static str,
+    started: Instant,
+    /// How long the last start that came so far took until it was ready.
+    pub(crate) start_took: Duration,
+}
+
+impl Process {
+    pub(crate) fn new(directory: &Path, mut profile: Profile, kills: usize) -> Self {
+        profile.max_spans += 60 * kills as u64;
+        Self {
+            child: None,
+            grpc: free_address(),
+            http: free_address(),
+            admin: free_address(),
+            profile,
+            directory: directory.to_owned(),
+            idle_timeout: "6h",
+            started: Instant::now(),
+            start_took: Duration::from_millis(300),
+        }
+    }
+
+    /// From the next start on, jobs that nothing came for are settled.
+    pub(crate) fn settle_idle(&mut self) {
+        self.idle_timeout = "1s";
+    }
+
+    pub(crate) fn start(&mut self) {
+        let output = File::options().append(true).create(true).open(self.log_file()).unwrap();
+        let Self { grpc, http, admin, idle_timeout, .. } = self;
+        let Profile { retention, max_spans, .. } = self.profile;
+        let data = self.directory.join("data");
+        let set = [
+            format!("receivers.otlp.protocols.grpc.endpoint={grpc}"),
+            format!("receivers.otlp.protocols.http.endpoint={http}"),
+            format!("exporters.prometheus.endpoint={admin}"),
+            format!("storage.directory={}", data.display()),
+            "processors.spantally.settle_delay=1s".to_owned(),
+            "processors.spantally.rematch=1s".to_owned(),
+            format!("processors.spantally.idle_timeout={idle_timeout}"),
+            format!("processors.spantally.retention={retention}"),
+            format!("processors.spantally.limits.max_spans={max_spans}"),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spantally"));
+        command.arg("serve");
+        for pair in set {
+            command.args(["--set", &pair]);
+        }
+        let child = command
+            .env_remove("SPANTALLY_CONFIG")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn();
+        self.child = Some(child.unwrap());
+        self.started = Instant::now();
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join("serve.log")
+    }
+
+    /// The last lines that it has written.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.directory.join("data/ledger.db")
+    }
+
+    pub(crate) fn wait_until_ready(&mut self) {
+        for _ in 0..20_000 {
+            let child = self.child.as_mut().unwrap();
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the server ended with {status}\n{}", self.log());
+            }
+            if get(self.admin, "/readyz").is_some_and(|(status, _)| status == 200) {
+                self.start_took = self.started.elapsed();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the server is not ready\n{}", self.log());
+    }
+
+    /// Until the ledger's file is written to. A turn is every two seconds.
+    pub(crate) fn wait_for_checkpoint(&self) {
+        let log = self.directory.join("data/ledger.db-wal");
+        let stamp = || std::fs::metadata(&log).map(|found| (found.len(), found.modified().ok())).ok();
+        let (before, began) = (stamp(), Instant::now());
+        while stamp() == before && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// SIGTERM, and nothing else.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert!(
+            status.code().is_none_or(|code| code == 0),
+            "the server had ended by itself: {status}\n{}",
+            self.log()
+        );
+    }
+
+    /// Stops it in order.
+    pub(crate) fn stop(&mut self) {
+        self.terminate();
+        let status = self.child.take().unwrap().wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already; there is nobody to tell.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! After a restart: which pocket a published job is in.
+//!
+//! A published job is found again when its pocket is solved. By then evidence may have come that gives the
+//! job another id (its submit after its result), and nobody would know that the one with the old id is to be
+//! taken back. So what may have named a job is looked at once, when everything is in memory again.
+
+use crate::call::Role;
+use crate::id::JobId;
+use crate::judge;
+use crate::solve::pool::call_of;
+use crate::stitcher::Stitcher;
+use crate::stitcher::item::Item;
+
+impl Stitcher {
+    /// Everything is restored: finds the pockets of the jobs that were published.
+    pub fn recall(&mut self) {
+        let mut found: Vec<(u32, JobId)> = Vec::new();
+        for (at, pocket) in self.pockets.iter() {
+            let items = pocket.members.iter().filter_map(|&slot| self.index.item(slot));
+            let names = items.flat_map(names_of).filter(|id| self.published.contains_key(id));
+            found.extend(names.map(|id| (at, id)));
+        }
+        for (at, id) in found {
+            if self.homes.insert(id, at).is_none()
+                && let Some(pocket) = self.pockets.get_mut(at)
+            {
+                pocket.jobs.push(id);
+            }
+        }
+    }
+}
+
+/// Ids that a job may have from an item: from the spans of what asked for it or was delivered, from its task.
+fn names_of(item: &Item) -> Vec<JobId> {
+    let follows = |role: Role| matches!(role, Role::Poll | Role::Result | Role::Cancel | Role::Download);
+    let (mut names, mut named) = (Vec::new(), None);
+    for evidence in item.evidence() {
+        let Some(call) = call_of(evidence) else { continue };
+        if !item.is_task || call.task.is_none() || !follows(call.role) {
+            names.push(judge::id_of_span(evidence.span));
+        }
+        for task in call.task.iter().chain(call.rare.alias.iter()) {
+            if named.replace(task) != Some(task) {
+                names.push(judge::id_of_task(&evidence.client.tenant, &call.endpoint.provider, task));
+            }
+        }
+    }
+    names
+}
