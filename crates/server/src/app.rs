@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use spantally_stitch::UnixNanos;
 use spantally_store::{DataDir, Journal, JournalOptions, Ledger, SqliteJournal, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,6 +36,7 @@ use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
 use crate::listen::{BindError, Bound, bind, warn_if_open};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
+use crate::reconciliation::Reconciliation;
 use crate::receivers::{self, Entry, Tenants, TokenFileError};
 use crate::rules::Reloader;
 use crate::tls::TlsError;
@@ -231,9 +233,10 @@ impl App {
         let port = self.admin.port(Versions::Both, &admin_stops);
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(port, admin_stops));
 
-        let cards = Arc::new(self.providers.cards(&self.settings.pricing));
-        let mut core = Core::new(&core_options(&self.settings), cards, clock::now());
-        core.set_budgets(budgets(&self.settings));
+        let mut core = new_core(&self.settings, &self.providers, clock::now());
+        let invoices = self.settings.invoices.clone();
+        let reconciliation = Reconciliation::new(invoices, directory.path());
+        core.set_invoiced(reconciliation.invoiced());
         let spares = core.spares();
         let forwarder = Arc::clone(&self.forwarder);
         let listener = forwarder
@@ -252,7 +255,8 @@ impl App {
         let reloader =
             Reloader::new(&self.settings, &self.providers, Arc::clone(&entry.intake), core.clone());
         tokio::spawn(Arc::clone(&reloader).watch(receivers_stop.clone()));
-        let sources = Sources { core: core.clone(), entry: Arc::clone(&entry), reloader };
+        let sources = Sources { core: core.clone(), entry: Arc::clone(&entry), reloader, reconciliation: Arc::clone(&reconciliation) };
+        tokio::spawn(reconciliation.keep(receivers_stop.clone()));
         admin.answer_from(sources.clone());
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
@@ -298,10 +302,19 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
     }
 }
 
+/// A core as the configuration wants it, that has seen nothing.
+pub fn new_core(settings: &Settings, providers: &ProviderFiles, now: UnixNanos) -> Core {
+    let cards = Arc::new(providers.cards(&settings.pricing));
+    let mut core = Core::new(&core_options(settings), cards, now);
+    core.set_budgets(budgets(settings));
+    core
+}
+
 fn core_options(settings: &Settings) -> CoreOptions {
     CoreOptions {
         stitching: settings.stitching.clone(),
         max_label_sets: settings.prometheus.max_label_sets,
+        native_histograms: settings.prometheus.native_histograms,
         extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
         ..CoreOptions::default()
     }

@@ -24,6 +24,7 @@ pub mod job_json;
 mod listen;
 pub mod provider_files;
 pub mod receivers;
+pub mod reconciliation;
 pub mod record;
 pub mod replay;
 pub mod rules;

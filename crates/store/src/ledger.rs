@@ -23,6 +23,7 @@
 mod append;
 mod check;
 mod days;
+mod booked;
 mod decimal;
 mod kinds;
 mod list;
@@ -38,6 +39,7 @@ mod write;
 use crate::sqlite::Schema;
 pub use check::{Difference, LedgerCounts};
 pub use days::{DAY_NANOS, DayRows};
+pub use booked::BookedRow;
 pub use list::{JobFilter, ListedJob};
 pub use read::{LedgerReader, Published, SettledRow};
 pub use remove::{LedgerSize, ReadEntries, Removed, RetentionBound};

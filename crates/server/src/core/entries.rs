@@ -5,7 +5,7 @@
 //! always the sum over the newest revisions of all jobs, whatever the way there was. Next: [`super::books`].
 
 use rust_decimal::Decimal;
-use spantally_price::{Bill, Measure, Posting, PostingKey, postings};
+use spantally_price::{Bill, Charge, Measure, Posting, PostingKey, postings};
 use spantally_stitch::{Attempt, CallRef, Job, UnixNanos};
 
 use crate::export::{CommonLabels, MetricId, Registry, SeriesId, SetId};
@@ -33,7 +33,15 @@ pub(super) fn entries(registry: &mut Registry, job: &Job, bill: &Bill, now: Unix
     for posting in postings(job, bill) {
         book.posting(&posting);
     }
+    for charge in bill.charges.iter().filter(|charge| is_ambiguous(charge)) {
+        book.ambiguous(charge);
+    }
     merged(book.entries)
+}
+
+/// Whether nobody knows if a charge was billed at all.
+fn is_ambiguous(charge: &Charge) -> bool {
+    charge.unit_price.is_some() && charge.cost.min.is_zero() && charge.cost.max > Decimal::ZERO
 }
 
 /// The common labels of a job as a whole.
@@ -95,6 +103,15 @@ impl Book<'_> {
         self.entries.push((series, amount));
     }
 
+    fn ambiguous(&mut self, charge: &Charge) {
+        let job = self.job;
+        let set = match job.attempts.get(charge.attempt) {
+            Some(attempt) => self.set(&attempt.provider, &attempt.model, &attempt.operation),
+            None => self.of_job,
+        };
+        self.add(MetricId::AmbiguousCost, set, &[&charge.currency], charge.cost.max);
+    }
+
     fn posting(&mut self, posting: &Posting) {
         let PostingKey { account, measure, cause, basis } = &posting.key;
         let set = self.set(&account.provider, &account.model, &account.operation);
@@ -109,6 +126,8 @@ impl Book<'_> {
                 self.add(MetricId::Cost, set, &own, amount.expected);
                 self.add(MetricId::CostBound, set, &[currency, "min"], amount.min);
                 self.add(MetricId::CostBound, set, &[currency, "max"], amount.max);
+                // There at zero before the first one comes.
+                self.registry.series(MetricId::AmbiguousCost, set, &[currency], self.now);
             }
             Measure::Unpriced(reason) => {
                 self.add(MetricId::UnpricedJobs, set, &[reason.as_str()], amount.expected);

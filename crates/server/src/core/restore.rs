@@ -8,7 +8,7 @@ use spantally_stitch::{JobId, State, UnixNanos};
 use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::published::Published;
-use super::{Core, FORGOTTEN_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
+use super::{Core, EXPOSURE_ROW, FORGOTTEN_META, SET_ROW, SHARD_SHIFT, TURN_META, WINDOW_ROW};
 use crate::export::RestoreError;
 use crate::record::{RecordError, decode_evidence};
 
@@ -26,6 +26,12 @@ pub enum CoreRestoreError {
     Window {
         /// Provider, model and currency.
         key: String,
+    },
+    /// Undecided money by day is damaged.
+    #[error("the exposure of {labels:?} in the ledger is not readable")]
+    Exposure {
+        /// Labels of its series.
+        labels: String,
     },
     /// The spans of a job are damaged.
     #[error("the open state {number:#x} in the ledger is not readable: {source}")]
@@ -86,6 +92,11 @@ impl Core {
                 WINDOW_ROW => {
                     if !self.books.windows.restore(&row.labels, &row.value) {
                         return Err(CoreRestoreError::Window { key: row.labels.to_string() });
+                    }
+                }
+                EXPOSURE_ROW => {
+                    if !self.books.exposure.restore(&row.labels, &row.value) {
+                        return Err(CoreRestoreError::Exposure { labels: row.labels.to_string() });
                     }
                 }
                 _ => {

@@ -9,9 +9,11 @@ pub mod accept;
 mod family;
 pub mod inventory;
 pub mod labels;
+mod native;
 mod number;
 pub mod process;
 mod protobuf;
+pub mod samples;
 pub mod series;
 pub mod text;
 
@@ -20,4 +22,5 @@ pub use family::{Exemplar, SeriesId};
 pub use inventory::{INVENTORY, Kind, Metric, MetricId};
 pub use labels::{CommonLabels, LabelSets, SetId};
 pub(crate) use series::series_key;
+pub use samples::Part;
 pub use series::{Registry, RestoreError};
