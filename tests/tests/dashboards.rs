@@ -30,7 +30,7 @@ const OTHER_METRICS: [&str; 8] = [
 ];
 
 /// Kinds of panels; each but a row has queries, a unit, and a question that it answers.
-const KINDS: [&str; 5] = ["stat", "timeseries", "bargauge", "table", "row"];
+const KINDS: [&str; 6] = ["stat", "timeseries", "heatmap", "bargauge", "table", "row"];
 
 /// Metrics that no dashboard and no rule uses, each with the reason.
 const UNUSED: [(&str, &str); 2] = [

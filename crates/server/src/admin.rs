@@ -37,8 +37,8 @@ use crate::connections::{Connections, Port, Watch, serve};
 use crate::core::CoreHandle;
 use crate::export::Format;
 use crate::export::accept::takes_gzip;
-use crate::reconciliation::Reconciliation;
 use crate::receivers::Entry;
+use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 
 /// A few Prometheus servers, people, and tools.

@@ -36,8 +36,8 @@ use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
 use crate::listen::{BindError, Bound, bind, warn_if_open};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
-use crate::reconciliation::Reconciliation;
 use crate::receivers::{self, Entry, Tenants, TokenFileError};
+use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 use crate::tls::TlsError;
 

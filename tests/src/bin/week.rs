@@ -16,8 +16,7 @@ fn main() -> ExitCode {
     };
     let second = 1_000_000_000;
     let end = spantally_stitch::UnixNanos(clock::now().0 / second * second);
-    let plan =
-        Plan { seed: 7, end, days: 7, jobs_per_hour: 12.0, scrape_ms: 600_000, fine_ms: 3_600_000 };
+    let plan = Plan { seed: 7, end, days: 7, jobs_per_hour: 12.0, scrape_ms: 600_000, fine_ms: 3_600_000 };
     match record(Path::new(directory), Path::new(config), &plan) {
         Ok(recording) => {
             println!("{}: {} samples", recording.history.display(), recording.samples);

@@ -88,6 +88,25 @@ impl Panel {
         panel.legend("table", "bottom")
     }
 
+    /// How a distribution moves: a column of cells for each time, the darker the more.
+    pub fn heatmap(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
+        let mut panel = Self::new("heatmap", title, description, size);
+        panel.options = json!({
+            "calculate": false,
+            "cellGap": 1,
+            "color": {
+                "exponent": 0.5, "fill": "blue", "mode": "scheme", "reverse": false, "scale": "exponential",
+                "scheme": "Blues", "steps": 64,
+            },
+            "filterValues": {"le": 1e-9},
+            "legend": {"show": true},
+            "rowsFrame": {"layout": "auto"},
+            "tooltip": {"mode": "single", "showColorScale": false, "yHistogram": true},
+            "yAxis": {"axisPlacement": "left", "reverse": false, "unit": "s"},
+        });
+        panel
+    }
+
     /// The largest of several values, as bars.
     pub fn bars(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
         let mut panel = Self::new("bargauge", title, description, size);
@@ -133,6 +152,11 @@ impl Panel {
     /// Adds a query for the buckets of a histogram: one bar for each, not cumulative.
     pub fn buckets(self, expression: &str) -> Self {
         self.target(expression, "{{le}}", "heatmap", true)
+    }
+
+    /// Adds a query for the buckets of a histogram over time: a column of cells each.
+    pub fn cells(self, expression: &str) -> Self {
+        self.target(expression, "{{le}}", "heatmap", false)
     }
 
     /// Asks for exemplars too: points that lead to a trace and a job.

@@ -109,10 +109,10 @@ pub fn quantile(q: &str, histogram: &str, window: &str, by: &str) -> String {
     format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}])))")
 }
 
-/// The buckets of a histogram within the time range.
-pub fn buckets(histogram: &str) -> String {
+/// The buckets of a histogram within a time.
+pub fn buckets(histogram: &str, window: &str) -> String {
     let buckets = selector(&format!("{histogram}_bucket"), "");
-    format!("sum by (le) (increase({buckets}[$__range]))")
+    format!("sum by (le) (increase({buckets}[{window}]))")
 }
 
 /// The mean of a histogram over time, by the labels that are given.

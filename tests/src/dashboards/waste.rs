@@ -132,7 +132,7 @@ fn multiplication() -> Vec<Panel> {
             "How often is a job tried again? Up to so many. In a voice session each leg is an attempt.",
             (4, 8),
         )
-        .buckets(&buckets("spantally_job_attempts"))
+        .buckets(&buckets("spantally_job_attempts", "$__range"))
         .unit("locale", 0),
         Panel::time_series(
             "Failures by reason, per hour",

@@ -2,14 +2,15 @@
 //!
 //! A scrape every few minutes is enough to draw a week, but not to see a counter begin: what it counted before
 //! its first sample is lost to `increase`, and a server that is scraped four times a minute shows its series
-//! at zero in time. So a series that is new is kept at once. Of one that moves, the value before and the one
-//! after are kept; of one that does not, a sample every [`IDLE_MS`]. One that was never anything but zero is
-//! left out until it is something.
+//! at zero in time. So a series that is new is kept at once. Counters and gauges are kept at every time of the
+//! plan; of a histogram, which is many samples, the values before and after it moved, else one every [`IDLE_MS`].
+//! A series that was never anything but zero is left out until it, or the counter that it takes back from, is
+//! something.
 
 use std::io::{self, Write};
 
 use rust_decimal::Decimal;
-use spantally_server::export::{INVENTORY, MetricId, Part, Registry, SeriesId};
+use spantally_server::export::{INVENTORY, MetricId, Registry, SeriesId};
 use spantally_stitch::UnixNanos;
 
 /// The labels that a scrape of a server on its usual address adds.
@@ -24,7 +25,7 @@ const FLEETING: [MetricId; 2] = [MetricId::RetryCostRatio, MetricId::WasteCostRa
 #[derive(Debug)]
 pub struct History<W> {
     out: W,
-    /// By metric, in the order in which its samples are visited: new ones come last.
+    /// By metric, in the order in which its series were made.
     series: Vec<Vec<Life>>,
     /// The last time that was kept.
     kept: UnixNanos,
@@ -32,19 +33,12 @@ pub struct History<W> {
     samples: u64,
 }
 
-/// The page that is gone through.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    now: UnixNanos,
-    is_kept: bool,
-    kept: UnixNanos,
-}
-
+/// A series and its samples: one, or those of a histogram.
 #[derive(Clone, Debug)]
 struct Life {
-    /// Name and labels; none while it was never anything but zero.
-    text: Option<Box<str>>,
-    value: Decimal,
+    /// Name and labels of each sample; none while all were never anything but zero.
+    texts: Vec<Box<str>>,
+    values: Vec<Decimal>,
     /// When it was first seen, then when it was last written.
     at: UnixNanos,
 }
@@ -52,7 +46,13 @@ struct Life {
 impl<W: Write> History<W> {
     /// An empty history.
     pub fn new(out: W) -> Self {
-        Self { out, series: vec![Vec::new(); INVENTORY.len()], kept: UnixNanos::default(), len: 0, samples: 0 }
+        Self {
+            out,
+            series: vec![Vec::new(); INVENTORY.len()],
+            kept: UnixNanos::default(),
+            len: 0,
+            samples: 0,
+        }
     }
 
     /// Keeps the page as it stands, or only what is new on it.
@@ -65,17 +65,14 @@ impl<W: Write> History<W> {
         if !is_longer && !is_kept {
             return Ok(());
         }
+        let mut places = vec![0; INVENTORY.len()];
         let mut result = Ok(());
-        let (mut metric, mut place) = (MetricId::Jobs, 0);
-        registry.visit_samples(|id, part, value| {
-            if id.metric != metric {
-                (metric, place) = (id.metric, 0);
+        registry.visit_series(|id, values| {
+            let place = &mut places[id.metric as usize];
+            if result.is_ok() && !FLEETING.contains(&id.metric) {
+                result = self.one(registry, id, *place, values, now, is_kept);
             }
-            if result.is_ok() && !FLEETING.contains(&metric) {
-                let moment = Moment { now, is_kept, kept: self.kept };
-                result = self.sample(registry, (id, part), place, value, moment);
-            }
-            place += 1;
+            *place += 1;
         });
         if is_kept {
             self.kept = now;
@@ -83,39 +80,46 @@ impl<W: Write> History<W> {
         result
     }
 
-    fn sample(
+    fn one(
         &mut self,
         registry: &Registry,
-        key: (SeriesId, Part),
+        id: SeriesId,
         place: usize,
-        value: Decimal,
-        moment: Moment,
+        values: &[Decimal],
+        now: UnixNanos,
+        is_kept: bool,
     ) -> io::Result<()> {
-        let Moment { now, is_kept, kept } = moment;
-        let lives = &mut self.series[key.0.metric as usize];
-        let Some(life) = lives.get_mut(place) else {
-            let mut life = Life { text: None, value, at: now };
-            if !value.is_zero() {
-                let text = life.text.insert(named(registry, key));
-                write(&mut self.out, &mut self.samples, text, value, now)?;
+        // A counter and what it takes back have the same place: both are told, or none.
+        let of_twin = id.metric.twin_of().and_then(|first| self.series[first as usize].get(place));
+        let is_told = of_twin.is_some_and(|twin| !twin.texts.is_empty());
+        let lives = &mut self.series[id.metric as usize];
+        let is_new = lives.len() == place;
+        if is_new {
+            lives.push(Life { texts: Vec::new(), values: values.to_vec(), at: now });
+        }
+        let Some(life) = lives.get_mut(place) else { return Ok(()) };
+        let is_silent = life.texts.is_empty();
+        let is_zero = values.iter().all(Decimal::is_zero);
+        if is_silent && is_zero && !is_told {
+            return Ok(());
+        }
+        let moved = life.values != values;
+        let is_due = values.len() == 1 || moved || life.at.plus_ms(IDLE_MS) <= now;
+        if !(is_new || is_kept && is_due) {
+            return Ok(());
+        }
+        if is_silent {
+            life.texts = registry.sample_names(id).into_iter().map(named).collect();
+            if !is_new {
+                write(&mut self.out, &mut self.samples, life)?;
             }
-            lives.push(life);
-            return Ok(());
-        };
-        let moved = life.value != value;
-        if !is_kept || !moved && (life.text.is_none() || life.at.plus_ms(IDLE_MS) > now) {
-            return Ok(());
         }
-        let is_first = life.text.is_none();
-        let text = life.text.get_or_insert_with(|| named(registry, key));
-        if is_first {
-            write(&mut self.out, &mut self.samples, text, Decimal::ZERO, life.at)?;
+        if moved && life.at < self.kept {
+            life.at = self.kept;
+            write(&mut self.out, &mut self.samples, life)?;
         }
-        if moved && life.at < kept {
-            write(&mut self.out, &mut self.samples, text, life.value, kept)?;
-        }
-        (life.value, life.at) = (value, now);
-        write(&mut self.out, &mut self.samples, text, value, now)
+        (life.values, life.at) = (values.to_vec(), now);
+        write(&mut self.out, &mut self.samples, life)
     }
 
     /// Ends the file with every series as it stands; how many samples it has.
@@ -123,10 +127,9 @@ impl<W: Write> History<W> {
     /// # Errors
     /// When the file cannot be written.
     pub fn finish(mut self) -> io::Result<u64> {
-        for life in self.series.iter().flatten().filter(|life| life.at < self.kept) {
-            if let Some(text) = &life.text {
-                write(&mut self.out, &mut self.samples, text, life.value, self.kept)?;
-            }
+        for life in self.series.iter_mut().flatten().filter(|life| life.at < self.kept) {
+            life.at = self.kept;
+            write(&mut self.out, &mut self.samples, life)?;
         }
         writeln!(self.out, "# EOF")?;
         self.out.flush()?;
@@ -134,19 +137,16 @@ impl<W: Write> History<W> {
     }
 }
 
-fn named(registry: &Registry, (id, part): (SeriesId, Part)) -> Box<str> {
-    let (name, labels) = registry.sample_name(id, part);
+fn named((name, labels): (String, String)) -> Box<str> {
     let comma = if labels.is_empty() { "" } else { "," };
     format!("{name}{{{TARGET}{comma}{labels}}}").into()
 }
 
-fn write(
-    out: &mut impl Write,
-    samples: &mut u64,
-    text: &str,
-    value: Decimal,
-    at: UnixNanos,
-) -> io::Result<()> {
-    *samples += 1;
-    writeln!(out, "{text} {value} {}", at.0 / 1_000_000_000)
+/// Nothing of a series that has no name yet.
+fn write(out: &mut impl Write, samples: &mut u64, life: &Life) -> io::Result<()> {
+    for (text, value) in life.texts.iter().zip(&life.values) {
+        *samples += 1;
+        writeln!(out, "{text} {value} {}", life.at.0 / 1_000_000_000)?;
+    }
+    Ok(())
 }

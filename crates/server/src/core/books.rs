@@ -347,7 +347,8 @@ impl Books {
         checkpoint.forms.append(&mut self.forms.take_new());
         self.gathered = true;
         checkpoint.counters.append(&mut self.registry.take_changed());
-        let windows = self.windows.take_changed().into_iter().map(|(key, value)| (WINDOW_ROW, key.into(), value));
+        let windows =
+            self.windows.take_changed().into_iter().map(|(key, value)| (WINDOW_ROW, key.into(), value));
         let exposure = self.exposure.take_changed().into_iter();
         let rows = windows.chain(exposure.map(|(labels, value)| (EXPOSURE_ROW, labels, value)));
         checkpoint.counters.extend(rows.map(|(name, labels, value)| CounterRow {

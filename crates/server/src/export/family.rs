@@ -116,7 +116,9 @@ impl Family {
         let place = self.order.partition_point(|&other| *self.series[other as usize].labels < *labels);
         self.order.insert(place, index);
         let value = match self.metric.kind {
-            Kind::Histogram(_) => Value::Histogram(Box::new(Histogram::empty(self.metric, self.bounds.len() + 1))),
+            Kind::Histogram(_) => {
+                Value::Histogram(Box::new(Histogram::empty(self.metric, self.bounds.len() + 1)))
+            }
             Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
         };
         let hash = hash_of(&labels);

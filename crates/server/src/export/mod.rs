@@ -13,7 +13,7 @@ mod native;
 mod number;
 pub mod process;
 mod protobuf;
-pub mod samples;
+mod samples;
 pub mod series;
 pub mod text;
 
@@ -22,5 +22,4 @@ pub use family::{Exemplar, SeriesId};
 pub use inventory::{INVENTORY, Kind, Metric, MetricId};
 pub use labels::{CommonLabels, LabelSets, SetId};
 pub(crate) use series::series_key;
-pub use samples::Part;
 pub use series::{Registry, RestoreError};

@@ -79,8 +79,7 @@ fn an_invoice_is_laid_beside_what_began_in_its_period() {
     };
     let booked = shown(MetricId::Booked);
     let of = |bound: &str| {
-        let wanted =
-            format!("provider=\"fal\",currency=\"USD\",period=\"1000/2000\",bound=\"{bound}\"");
+        let wanted = format!("provider=\"fal\",currency=\"USD\",period=\"1000/2000\",bound=\"{bound}\"");
         booked.iter().find(|(labels, _)| *labels == wanted).unwrap().1.clone()
     };
     assert_eq!(["min", "expected", "max"].map(of), ["0.5", "1.25", "2"]);
