@@ -140,7 +140,6 @@ fn budgets() -> Vec<Panel> {
             .instant(&by_name(&used()), "{{budget}}")
             .unit("percentunit", 1)
             .thresholds(&steps)
-            .option("displayMode", "lcd".into())
             .scale_to(1.0)
             .no_value(NO_BUDGET),
         table(
@@ -194,7 +193,7 @@ fn credits() -> Vec<Panel> {
             false,
         )
         .range(&by_name(&balance), "{{account}}, {{currency}}")
-        .unit("none", 2)
+        .unit("locale", 0)
         .threshold_line(0.0)
         .legend("table", "right")
         .no_value(NO_ACCOUNT),

@@ -151,7 +151,7 @@ fn calls() -> Vec<Panel> {
 
 const BY: &[&str] = &["provider", "model", "service"];
 const LABELS: [(&str, &str, u32); 3] =
-    [("provider", "Provider", 110), ("model", "Model", 280), ("service", "Service", 130)];
+    [("provider", "Provider", 110), ("model", "Model", 350), ("service", "Service", 130)];
 
 fn models() -> Panel {
     let by = "provider, model, service";

@@ -111,15 +111,18 @@ impl Panel {
     pub fn bars(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
         let mut panel = Self::new("bargauge", title, description, size);
         panel.defaults["min"] = 0.into();
+        // Sizes are fixed: with few bars Grafana would write so large that names are cut off.
         panel.options = json!({
             "displayMode": "basic",
+            "maxVizHeight": 32,
             "minVizHeight": 10,
             "minVizWidth": 8,
             "namePlacement": "left",
             "orientation": "horizontal",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
             "showUnfilled": true,
-            "sizing": "auto",
+            "sizing": "manual",
+            "text": {"titleSize": 12, "valueSize": 14},
             "valueMode": "color",
         });
         panel.thresholds(&[(None, "blue")])
@@ -283,9 +286,10 @@ impl Panel {
         self
     }
 
-    /// The legend of a time series: a `table` has mean and largest value, a `list` only names.
+    /// The legend of a time series: a `table` has the largest value, a `list` only names. No mean: where a
+    /// series is nothing most of the time, that is left out, and the mean of the rest says too much.
     pub fn legend(mut self, mode: &str, placement: &str) -> Self {
-        let calculations = if mode == "table" { json!(["mean", "max"]) } else { json!([]) };
+        let calculations = if mode == "table" { json!(["max"]) } else { json!([]) };
         self.options["legend"] = json!({
             "calcs": calculations, "displayMode": mode, "placement": placement, "showLegend": true,
         });
