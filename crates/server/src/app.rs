@@ -255,7 +255,12 @@ impl App {
         let reloader =
             Reloader::new(&self.settings, &self.providers, Arc::clone(&entry.intake), core.clone());
         tokio::spawn(Arc::clone(&reloader).watch(receivers_stop.clone()));
-        let sources = Sources { core: core.clone(), entry: Arc::clone(&entry), reloader, reconciliation: Arc::clone(&reconciliation) };
+        let sources = Sources {
+            core: core.clone(),
+            entry: Arc::clone(&entry),
+            reloader,
+            reconciliation: Arc::clone(&reconciliation),
+        };
         tokio::spawn(reconciliation.keep(receivers_stop.clone()));
         admin.answer_from(sources.clone());
         let mut receivers = JoinSet::new();

@@ -21,9 +21,9 @@
 //! `docs/ledger.md` documents the views for those who open the file with their own tools.
 
 mod append;
+mod booked;
 mod check;
 mod days;
-mod booked;
 mod decimal;
 mod kinds;
 mod list;
@@ -37,9 +37,9 @@ mod tests;
 mod write;
 
 use crate::sqlite::Schema;
+pub use booked::BookedRow;
 pub use check::{Difference, LedgerCounts};
 pub use days::{DAY_NANOS, DayRows};
-pub use booked::BookedRow;
 pub use list::{JobFilter, ListedJob};
 pub use read::{LedgerReader, Published, SettledRow};
 pub use remove::{LedgerSize, ReadEntries, Removed, RetentionBound};

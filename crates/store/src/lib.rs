@@ -27,7 +27,7 @@ pub use dir::DataDir;
 pub use error::StoreError;
 pub use journal::{Dropped, Journal, JournalCopy, JournalOptions, Seq, SqliteJournal};
 pub use ledger::{
-    BookedRow, ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter, JobRow,
-    Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,
+    BookedRow, ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter,
+    JobRow, Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,
     RetentionBound, SettledRow, SpendRow, TurnRow,
 };

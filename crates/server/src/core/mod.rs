@@ -71,8 +71,8 @@ pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
 pub use open::OpenJob;
 use open::OpenTally;
-pub use removal::LedgerRetention;
 pub use options::CoreOptions;
+pub use removal::LedgerRetention;
 pub use restore::CoreRestoreError;
 pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, RecoverError, TurnOptions, recover};
 

@@ -138,7 +138,7 @@ impl Reconciliation {
         for (index, invoice) in self.invoices.iter().enumerate() {
             by_key.entry((&invoice.provider, &invoice.currency)).or_default().push(index);
         }
-        LedgerReader::open(&self.directory)?.load_booked(from.0, until.0, |row| {
+        LedgerReader::open(&self.directory)?.load_charges_between(from.0, until.0, |row| {
             let indexes = by_key.get(&(&*row.provider, &*row.currency)).into_iter().flatten();
             for &index in indexes {
                 let Invoice { from, until, .. } = &self.invoices[index];

@@ -31,7 +31,12 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the file cannot be read, or a number in it is none.
-    pub fn load_booked(&self, from: u64, until: u64, visit: impl FnMut(BookedRow)) -> Result<(), StoreError> {
+    pub fn load_charges_between(
+        &self,
+        from: u64,
+        until: u64,
+        visit: impl FnMut(BookedRow),
+    ) -> Result<(), StoreError> {
         self.load(from, until, visit).map_err(self.database.failed("read what was booked"))
     }
 
