@@ -1,5 +1,5 @@
-//! The dashboards that we ship on a seeded week: recorded through the real core with a driven clock, given to a
-//! real Prometheus as blocks, and gone on with by the real server on what the recording left behind.
+//! The dashboards that we ship on a seeded week: recorded through the real core with a driven clock, given
+//! to a real Prometheus as blocks, and gone on with by the real server on what the recording left behind.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

@@ -1,5 +1,5 @@
-//! Records a seeded week for dashboards: a data directory, and a history for `promtool tsdb create-blocks-from
-//! openmetrics`. The week ends now.
+//! Records a seeded week for dashboards: a data directory, and a history for `promtool tsdb
+//! create-blocks-from openmetrics`. The week ends now.
 
 use std::path::Path;
 use std::process::ExitCode;

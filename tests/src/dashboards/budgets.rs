@@ -235,7 +235,7 @@ fn invoices() -> Panel {
     ];
     table(
         "Invoices beside the ledger",
-        "Do providers bill what we booked? Not explained is what is more than the most, or less than the least.",
+        "Do providers bill what we booked? Not explained: above the most, or below the least.",
         (24, 7),
         &[("provider", "Provider", 0), ("period", "Period", 200), ("currency", "Currency", 90)],
         &columns,

@@ -80,7 +80,7 @@ fn numbers() -> Vec<Panel> {
             .link("Budgets", to_budgets),
         Panel::stat(
             "Open exposure, $currency",
-            "The most that open jobs, and charges that nobody knows to be billed, may still add to an invoice.",
+            "The most that open jobs and undecided charges may still add to an invoice.",
         )
         .instant(&format!("sum({exposure})"), "")
         .unit("none", 2),

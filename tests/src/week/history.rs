@@ -1,11 +1,11 @@
 //! What a Prometheus would have scraped, thinned: a week of full pages would be gigabytes.
 //!
-//! A scrape every few minutes is enough to draw a week, but not to see a counter begin: what it counted before
-//! its first sample is lost to `increase`, and a server that is scraped four times a minute shows its series
-//! at zero in time. So a series that is new is kept at once. Counters and gauges are kept at every time of the
-//! plan; of a histogram, which is many samples, the values before and after it moved, else one every [`IDLE_MS`].
-//! A series that was never anything but zero is left out until it, or the counter that it takes back from, is
-//! something.
+//! A scrape every few minutes is enough to draw a week, but not to see a counter begin: what it counted
+//! before its first sample is lost to `increase`, and a server that is scraped four times a minute shows
+//! its series at zero in time. So a series that is new is kept at once. Counters and gauges are kept at
+//! every time of the plan; of a histogram, which is many samples, the values before and after it moved,
+//! else one every [`IDLE_MS`]. A series that was never anything but zero is left out until it, or the
+//! counter that it takes back from, is something.
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! A seeded week: the demo's traffic through the real core, journal and ledger with a clock that is driven, and
-//! what a Prometheus would have scraped meanwhile.
+//! A seeded week: the demo's traffic through the real core, journal and ledger with a clock that is driven,
+//! and what a Prometheus would have scraped meanwhile.
 //!
 //! [`record`] leaves a data directory on which `spantally serve` goes on as after a restart, and the
 //! [`history`] of the page, from which `promtool tsdb create-blocks-from openmetrics` makes blocks. So a
@@ -30,8 +30,8 @@ use history::History;
 /// Anything that stops a recording: a file, a configuration, a request that cannot be read.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How often spans arrive and the core makes a turn. The settle delay of the configuration should be longer, so
-/// that series are seen at zero while their first job is open.
+/// How often spans arrive and the core makes a turn. The settle delay of the configuration should be
+/// longer, so that series are seen at zero while their first job is open.
 const STEP_MS: u64 = 60_000;
 /// How often the ledger is written.
 const CHECKPOINT_STEPS: u64 = 120;

@@ -50,8 +50,8 @@ impl Native {
         }
     }
 
-    /// What classic counts tell of it: each value is taken to lie at the upper bound of its bucket, and beyond
-    /// the last bound at twice that.
+    /// What classic counts tell of it: each value is taken to lie at the upper bound of its bucket, and
+    /// beyond the last bound at twice that.
     pub(super) fn of_classic(counts: &[u64], bounds: &[Decimal]) -> Self {
         let mut native = Self::default();
         let beyond = bounds.last().map(|last| last.saturating_mul(Decimal::TWO));

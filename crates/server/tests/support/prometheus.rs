@@ -79,7 +79,8 @@ impl Prometheus {
             setup.instance.map(|name| format!(", labels: {{instance: '{name}'}}")).unwrap_or_default();
         let mut config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-             scrape_configs: [{{job_name: spantally, static_configs: [{{targets: ['{target}']{labels}}}]}}]\n",
+             scrape_configs:\n\
+             - {{job_name: spantally, static_configs: [{{targets: ['{target}']{labels}}}]}}\n",
         );
         if let Some(rules) = &setup.rules {
             let _ = writeln!(config, "rule_files: ['{}']", rules.display());
