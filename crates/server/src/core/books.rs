@@ -22,8 +22,7 @@
 //! is looked up in the [`Archive`] before its first publication; what is found there is counted as late and
 //! changes nothing.
 //!
-//! # Histograms
-//! They count a job once, when it first settles: a bucket cannot be taken back.
+//! Histograms count a job once, when it first settles: a bucket cannot be taken back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
