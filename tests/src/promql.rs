@@ -19,6 +19,9 @@ pub fn substituted(expression: &str, values: &[(&str, &str)]) -> String {
     let mut parts = text.split('$');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
+        if part.starts_with(|c: char| c.is_ascii_digit()) {
+            return text + "$" + part; // what a group of a regular expression matched
+        }
         text + ".*" + part.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_')
     })
 }
@@ -102,6 +105,8 @@ mod tests {
             substituted(query, &[("currency", "USD")]),
             "sum(rate(a{job=~\".*\",currency=\"USD\"}[5m])) / increase(b[6h])"
         );
+        let group = "label_replace(a, \"le\", \"$1\", \"le\", \"(.+)[.]0\")";
+        assert_eq!(substituted(group, &[]), group);
     }
 
     #[test]

@@ -30,7 +30,7 @@ const OTHER_METRICS: [&str; 8] = [
 ];
 
 /// Kinds of panels; each but a row has queries, a unit, and a question that it answers.
-const KINDS: [&str; 5] = ["stat", "timeseries", "bargauge", "table", "row"];
+const KINDS: [&str; 6] = ["stat", "timeseries", "heatmap", "bargauge", "table", "row"];
 
 /// Metrics that no dashboard and no rule uses, each with the reason.
 const UNUSED: [(&str, &str); 2] = [
@@ -166,7 +166,12 @@ fn every_variable_of_a_query_is_one_of_its_dashboard() {
             for part in expression.split('$').skip(1) {
                 let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 let is_macro = name.starts_with("__");
-                assert!(is_macro || names.contains(&name.as_str()), "{file}: ${name}: {expression}");
+                // What a group of a regular expression matched.
+                let is_group = name.parse::<u8>().is_ok();
+                assert!(
+                    is_macro || is_group || names.contains(&name.as_str()),
+                    "{file}: ${name}: {expression}"
+                );
             }
         }
     }

@@ -38,6 +38,7 @@ use crate::core::CoreHandle;
 use crate::export::Format;
 use crate::export::accept::takes_gzip;
 use crate::receivers::Entry;
+use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 
 /// A few Prometheus servers, people, and tools.
@@ -87,16 +88,18 @@ pub(crate) struct Sources {
     pub(crate) core: CoreHandle,
     pub(crate) entry: Arc<Entry>,
     pub(crate) reloader: Arc<Reloader>,
+    pub(crate) reconciliation: Arc<Reconciliation>,
 }
 
 impl Sources {
     /// The whole page of metrics.
     pub(crate) fn metrics_page(&self, format: Format) -> Vec<u8> {
-        let Self { core, entry, reloader } = self;
+        let Self { core, entry, reloader, reconciliation } = self;
         core.metrics_page_with(format, |registry, created| {
             entry.intake.show(registry, created);
             entry.forwarder.show(registry, created);
             reloader.show(registry, created);
+            reconciliation.show(registry, created);
         })
     }
 }

@@ -14,33 +14,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use spantally_store::{DataDir, Journal, JournalOptions, JournalSync, Ledger, SqliteJournal, StoreError};
+use spantally_store::{DataDir, JournalOptions, JournalSync, Ledger, SqliteJournal, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness, Sources};
-use crate::budgets::Budgets;
 use crate::clock;
-use crate::commit::{CommitMessage, CommitOptions, Committer};
+use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{
-    Clock, Core, CoreHandle, CoreOptions, CoreThread, LedgerRetention, Listener, RecoverError, Settled,
-    TurnOptions, recover,
-};
+use crate::core::{Clock, CoreHandle, Listener, RecoverError, Settled};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
 use crate::listen::{BindError, Bound, bind, warn_if_open};
+pub use crate::pipeline::new_core;
+use crate::pipeline::{After, Pipeline};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
 use crate::receivers::{self, Entry, Tenants, TokenFileError};
+use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 use crate::tls::TlsError;
-
-/// Groups that are durable and wait for the core: in the journal already, so a short queue loses nothing.
-const CORE_QUEUE: usize = 64;
 
 /// Request bytes in memory at once, over all connections: four of the largest requests.
 const INFLIGHT_BYTES: u64 = 256 << 20;
@@ -108,7 +103,7 @@ impl RunError {
         move |source| Self::System { what, source }
     }
 
-    fn panicked(what: &'static str) -> Self {
+    pub(crate) fn panicked(what: &'static str) -> Self {
         Self::System { what, source: std::io::Error::other("its thread panicked; the log says where") }
     }
 }
@@ -234,9 +229,10 @@ impl App {
         let port = self.admin.port(Versions::Both, &admin_stops);
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(port, admin_stops));
 
-        let cards = Arc::new(self.providers.cards(&self.settings.pricing));
-        let mut core = Core::new(&core_options(&self.settings), cards, clock::now());
-        core.set_budgets(budgets(&self.settings));
+        let mut core = new_core(&self.settings, &self.providers, clock::now());
+        let invoices = self.settings.invoices.clone();
+        let reconciliation = Reconciliation::new(invoices, directory.path());
+        core.set_invoiced(reconciliation.invoiced());
         let spares = core.spares();
         let forwarder = Arc::clone(&self.forwarder);
         let listener = forwarder
@@ -255,7 +251,13 @@ impl App {
         let reloader =
             Reloader::new(&self.settings, &self.providers, Arc::clone(&entry.intake), core.clone());
         tokio::spawn(Arc::clone(&reloader).watch(receivers_stop.clone()));
-        let sources = Sources { core: core.clone(), entry: Arc::clone(&entry), reloader };
+        let sources = Sources {
+            core: core.clone(),
+            entry: Arc::clone(&entry),
+            reloader,
+            reconciliation: Arc::clone(&reconciliation),
+        };
+        tokio::spawn(reconciliation.keep(receivers_stop.clone()));
         admin.answer_from(sources.clone());
         let mut receivers = JoinSet::new();
         if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
@@ -298,63 +300,6 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
             // drops it.
             Err(_) => std::future::pending().await,
         },
-    }
-}
-
-fn core_options(settings: &Settings) -> CoreOptions {
-    CoreOptions {
-        stitching: settings.stitching.clone(),
-        max_label_sets: settings.prometheus.max_label_sets,
-        extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
-        ..CoreOptions::default()
-    }
-}
-
-fn budgets(settings: &Settings) -> Budgets {
-    let Settings { budgets, prepaid, correlation, .. } = settings;
-    Budgets::new(budgets.clone(), prepaid.clone(), &correlation.labels)
-}
-
-/// What the core does beside its turns, and asks.
-struct After {
-    listener: Option<Listener>,
-    retention: LedgerRetention,
-    syncer: Option<JournalSync>,
-}
-
-/// The two threads between the receivers and the files.
-#[derive(Debug)]
-struct Pipeline {
-    committer: Committer,
-    core: CoreThread,
-}
-
-impl Pipeline {
-    fn start(
-        mut core: Core,
-        mut ledger: Ledger,
-        mut journal: Box<dyn Journal>,
-        options: CommitOptions,
-        After { listener, retention, syncer }: After,
-    ) -> Result<Self, RunError> {
-        let started = clock::instant();
-        recover(&mut core, &mut ledger, journal.as_mut(), clock::now())?;
-        let took_ms = started.elapsed().as_millis() as u64;
-        tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
-        let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
-        let committer = Committer::start_with(journal, syncer.clone(), options, messages)
-            .map_err(RunError::system("cannot start the commit"))?;
-        let turns = TurnOptions { retention, syncer, ..TurnOptions::new(CLOCK) };
-        let core = CoreThread::start(core, ledger, committed, committer.handle(), turns, listener)
-            .map_err(RunError::system("cannot start the core"))?;
-        Ok(Self { committer, core })
-    }
-
-    /// Commits what waits, applies it, writes the last checkpoint.
-    fn stop(self) -> Result<(), RunError> {
-        self.committer.stop().map_err(|_| RunError::panicked("the commit"))?;
-        self.core.join().map_err(|_| RunError::panicked("the core"))?;
-        Ok(())
     }
 }
 

@@ -6,20 +6,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "support/panels.rs"]
+mod panels;
 #[path = "support/prometheus.rs"]
 mod prometheus;
 mod support;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use panels::{Target, charged, is_retry, is_waste, query_of, targets};
 use prometheus::{Prometheus, Setup, demo, shipped_rules, value_of};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::Value;
-use spantally_tests::dashboards;
-use spantally_tests::promql::substituted;
 use support::{PATIENCE, Server, free_address};
 
 /// How long the demo begins new jobs.
@@ -32,11 +35,13 @@ budgets:
   - {name: video, limit: 100, currency: USD, period: month, scope: {provider: fal}}
 prepaid:
   - {name: runway, unit: credit, balance: 100000, as_of: 2026-01-01, scope: {provider: runway}}
+invoices:
+  - {provider: fal, period: 2026-01-01/2099-12-31, amount: 0, currency: USD}
 ";
 
 /// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a
 /// budget's period: their queries must answer, not hold anything.
-const MAY_BE_EMPTY: [&str; 9] = [
+const MAY_BE_EMPTY: [&str; 10] = [
     "Forwarded spans, per second",
     "Forwarding queues",
     "Forwarding destinations",
@@ -46,44 +51,19 @@ const MAY_BE_EMPTY: [&str; 9] = [
     "Spans by what became of them, per second",
     "Highest forecast",
     "Budgets",
+    "Not known to be billed, $currency",
 ];
 
-/// Title and query of every target, as the dashboard sends it.
-fn queries(seconds: u64) -> Vec<(String, String)> {
-    let mut queries = Vec::new();
+/// Every query, as the dashboards send it.
+fn queries(seconds: u64) -> Vec<Target> {
     let (range, number) = (format!("{seconds}s"), seconds.to_string());
-    let values = [
+    targets(&[
         ("__rate_interval", &*range),
         ("__range_s", &*number),
         ("__range", &*range),
         ("currency", "USD"),
         ("compare", "1h"),
-    ];
-    for dashboard in dashboards::all() {
-        let dashboard: Value = serde_json::from_str(&dashboard.to_text()).unwrap();
-        for panel in dashboard["panels"].as_array().unwrap() {
-            for target in panel["targets"].as_array().into_iter().flatten() {
-                let query = substituted(target["expr"].as_str().unwrap(), &values);
-                queries.push((panel["title"].as_str().unwrap().to_owned(), query));
-            }
-        }
-    }
-    queries
-}
-
-fn query_of(panel: &str, seconds: u64) -> String {
-    let mut of_panel = queries(seconds).into_iter().filter(|(title, _)| title == panel);
-    of_panel.next().unwrap_or_else(|| panic!("no panel {panel}")).1
-}
-
-/// Sum of what the ledger's jobs were charged in US dollars, for the causes that are wanted.
-fn charged(jobs: &[Value], wanted: impl Fn(&str) -> bool) -> Decimal {
-    let charges = jobs.iter().flat_map(|job| job["charges"].as_array().unwrap());
-    charges
-        .filter(|charge| charge["currency"] == "USD" && wanted(charge["cause"].as_str().unwrap()))
-        .filter_map(|charge| charge["cost"].as_str())
-        .map(|cost| cost.parse::<Decimal>().unwrap())
-        .sum()
+    ])
 }
 
 #[test]
@@ -92,7 +72,7 @@ fn panels_show_the_demo_and_equal_the_ledger() {
     let (admin, began) = (free_address(), Instant::now());
     let config = directory.path().join("spantally.yaml");
     std::fs::write(&config, CONFIG).unwrap();
-    let text = Setup { features: "exemplar-storage", rules: Some(shipped_rules()), alertmanager: None };
+    let text = Setup { features: "exemplar-storage", rules: Some(shipped_rules()), ..Setup::default() };
     let protobuf = Setup { features: "exemplar-storage,native-histograms", ..Setup::default() };
     let text = Prometheus::start(&directory.path().join("text"), admin, &text);
     let protobuf = Prometheus::start(&directory.path().join("protobuf"), admin, &protobuf);
@@ -123,17 +103,48 @@ fn panels_show_the_demo_and_equal_the_ledger() {
     let cost = "sum(spantally_cost_total) - sum(spantally_cost_reversed_total)";
     let sums = [text.number(cost), protobuf.number(cost)];
     assert!((sums[0] - sums[1]).abs() < 1e-9, "{sums:?}");
+    drop(server);
+    assert_native_histograms_are_read(directory.path(), admin, [&text, &protobuf]);
+}
+
+/// After a restart with native histograms on: they hold what was observed before it. A Prometheus that reads
+/// them by protobuf has them in place of the classic ones, which the other one still has.
+fn assert_native_histograms_are_read(
+    directory: &Path,
+    admin: SocketAddr,
+    [text, protobuf]: [&Prometheus; 2],
+) {
+    let config = format!("{CONFIG}exporters: {{prometheus: {{native_histograms: true}}}}\n");
+    let server = Server::start_with(directory, admin, Some(&config), &[]);
+    let began = Instant::now();
+    let count = "sum(histogram_count(spantally_job_duration_seconds))";
+    while protobuf.series(count).is_empty() {
+        assert!(began.elapsed() < PATIENCE, "no native histogram was read");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let classic = server.metric("spantally_job_duration_seconds_count", &[]).to_f64().unwrap();
+    assert!(classic > 50.0, "{classic} jobs are too few to compare");
+    assert!((protobuf.number(count) - classic).abs() < 0.5, "as many observations as the text page has");
+    let sum = server.metric("spantally_job_duration_seconds_sum", &[]).to_f64().unwrap();
+    assert!((protobuf.number("sum(histogram_sum(spantally_job_duration_seconds))") - sum).abs() < 1e-6 * sum);
+    // Classic buckets double or so, native ones grow by a twelfth: the same median, more or less.
+    for q in ["0.5", "0.9"] {
+        let native = format!("histogram_quantile({q}, sum(spantally_job_duration_seconds))");
+        let classic = format!("histogram_quantile({q}, sum by (le) (spantally_job_duration_seconds_bucket))");
+        let (native, classic) = (protobuf.number(&native), text.number(&classic));
+        assert!((0.4..2.5).contains(&(native / classic)), "{q}: {native}, {classic}");
+    }
 }
 
 fn assert_no_panel_is_empty(prometheus: &Prometheus, seconds: u64, said: &str) {
     let empty: Vec<String> = queries(seconds)
         .into_iter()
-        .filter(|(title, query)| {
+        .filter(|Target { panel, query, .. }| {
             let series = prometheus.series(query);
             let is_empty = series.iter().all(|series| value_of(series).is_nan());
-            is_empty && !MAY_BE_EMPTY.contains(&title.as_str())
+            is_empty && !MAY_BE_EMPTY.contains(&panel.as_str())
         })
-        .map(|(title, query)| format!("{title}: {query}"))
+        .map(|Target { panel, query, .. }| format!("{panel}: {query}"))
         .collect();
     assert!(empty.is_empty(), "panels without data:\n{}\n{said}", empty.join("\n"));
 }
@@ -148,16 +159,16 @@ fn assert_panels_equal_the_ledger(prometheus: &Prometheus, server: &Server, seco
         - server.metric("spantally_cost_reversed_total", &["currency=\"USD\""]);
     assert_eq!(counted, total);
     // `increase` estimates the ends of its range: up to one scrape in some forty at either end
-    let waste = charged(&jobs, |cause| !matches!(cause, "delivered" | "unverified"));
-    let retry = charged(&jobs, |cause| matches!(cause, "retry" | "timeout_resubmit" | "duplicate"));
-    let number = |panel: &str| prometheus.number(&query_of(panel, seconds));
+    let (waste, retry) = (charged(&jobs, is_waste), charged(&jobs, is_retry));
+    let targets = queries(seconds);
+    let number = |panel: &str| prometheus.number(&query_of(&targets, panel));
     let dollars = |amount: Decimal| amount.to_f64().unwrap();
     assert_near("Spend", number("Spend, $currency"), dollars(total));
     assert_near("Waste", number("Waste, $currency"), dollars(waste));
     assert_near("Retry", number("Retry-driven spend, $currency"), dollars(retry));
     assert_near("Jobs", number("Jobs"), jobs.len() as f64);
     assert_near("Waste share", number("Waste share"), dollars(waste / total));
-    let by_provider = prometheus.series(&query_of("Spend by provider, $currency", seconds));
+    let by_provider = prometheus.series(&query_of(&targets, "Spend by provider, $currency"));
     assert_near("Spend by provider", by_provider.iter().map(value_of).sum(), dollars(total));
     total
 }

@@ -21,6 +21,7 @@
 //! `docs/ledger.md` documents the views for those who open the file with their own tools.
 
 mod append;
+mod booked;
 mod check;
 mod days;
 mod decimal;
@@ -37,6 +38,7 @@ mod tombstones;
 mod write;
 
 use crate::sqlite::Schema;
+pub use booked::BookedRow;
 pub use check::{Difference, LedgerCounts};
 pub use days::{DAY_NANOS, DayRows};
 pub use list::{JobFilter, ListedJob};

@@ -32,7 +32,7 @@ pub use journal::{
     Dropped, Durability, Journal, JournalCopy, JournalOptions, JournalSync, Seq, SqliteJournal,
 };
 pub use ledger::{
-    ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter, JobRow,
-    Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,
+    BookedRow, ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter,
+    JobRow, Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,
     RetentionBound, SettledRow, SpendRow, TurnRow,
 };

@@ -23,6 +23,7 @@ pub fn dashboard() -> Dashboard {
             budgets(),
             vec![Panel::row("Prepaid credits")],
             credits(),
+            vec![Panel::row("Invoices"), invoices()],
             vec![Panel::row("How sure the numbers are")],
             trust(),
         ]
@@ -139,7 +140,6 @@ fn budgets() -> Vec<Panel> {
             .instant(&by_name(&used()), "{{budget}}")
             .unit("percentunit", 1)
             .thresholds(&steps)
-            .option("displayMode", "lcd".into())
             .scale_to(1.0)
             .no_value(NO_BUDGET),
         table(
@@ -193,7 +193,7 @@ fn credits() -> Vec<Panel> {
             false,
         )
         .range(&by_name(&balance), "{{account}}, {{currency}}")
-        .unit("none", 2)
+        .unit("locale", 0)
         .threshold_line(0.0)
         .legend("table", "right")
         .no_value(NO_ACCOUNT),
@@ -210,6 +210,40 @@ fn credits() -> Vec<Panel> {
     ]
 }
 
+fn invoices() -> Panel {
+    let by = |metric: &str, matchers: &str| {
+        format!("max by (provider, currency, period) ({})", of_provider(metric, matchers))
+    };
+    let invoiced = by("spantally_reconciliation_invoiced", "");
+    let booked = |bound: &str| by("spantally_reconciliation_booked", bound);
+    let [least, expected, most] = ["min", "expected", "max"].map(|word| booked(&format!("bound=\"{word}\"")));
+    let columns = [
+        column("Invoiced", &invoiced, Look::Money(2)),
+        column("At least", &least, Look::Money(2)),
+        column("Expected", &expected, Look::Money(2)),
+        column("At most", &most, Look::Money(2)),
+        column(
+            "Drift",
+            &ratio(&format!("{invoiced} - {expected}"), &format!("{invoiced} > 0")),
+            Look::Percent,
+        ),
+        column(
+            "Not explained",
+            &format!("clamp_min({invoiced} - {most}, 0) - clamp_min({least} - {invoiced}, 0)"),
+            Look::Money(2),
+        ),
+    ];
+    table(
+        "Invoices beside the ledger",
+        "Do providers bill what we booked? Not explained: above the most, or below the least.",
+        (24, 7),
+        &[("provider", "Provider", 0), ("period", "Period", 200), ("currency", "Currency", 90)],
+        &columns,
+        "Invoiced",
+    )
+    .no_value("no invoice in spantally.yaml")
+}
+
 fn trust() -> Vec<Panel> {
     let age = of_provider("spantally_rate_card_age_seconds", "");
     let info = of_provider("spantally_rate_card_info", "");
@@ -217,6 +251,7 @@ fn trust() -> Vec<Panel> {
     let of_day = format!("max by (provider, as_of) ({info}) * on (provider) group_left () {oldest}");
     let unpriced = per_hour("spantally_unpriced_jobs", "", &["reason"]);
     let by_basis = per_hour("spantally_cost", CURRENCY, &["basis"]);
+    let undecided = in_range("spantally_ambiguous_cost", CURRENCY, &["provider", "service"]);
     let exposure = |bound: &str| {
         let gauge = selector("spantally_exposure", &format!("currency=\"$currency\",bound=\"{bound}\""));
         format!("sum({gauge})")
@@ -234,7 +269,7 @@ fn trust() -> Vec<Panel> {
         .colors(&BASES),
         Panel::time_series(
             "Exposure, $currency",
-            "What may open jobs and assumed amounts still add to the invoice, at least and at most?",
+            "What may open jobs, and charges that nobody knows to be billed, still add to an invoice?",
             (8, 8),
             false,
         )
@@ -253,14 +288,22 @@ fn trust() -> Vec<Panel> {
         .unit("locale", 1)
         .legend("list", "bottom")
         .no_value("every job has a price"),
-        Panel::bars("Age of the prices", "When were they last compared with their source?", (12, 8))
+        Panel::bars(
+            "Not known to be billed, $currency",
+            "Where do most of the amounts come from of which nobody knows whether they were billed?",
+            (8, 9),
+        )
+        .instant(&format!("topk(10, {undecided} > 0)"), "{{provider}} {{service}}")
+        .unit("none", 2)
+        .no_value("nothing"),
+        Panel::bars("Age of the prices", "When were they last compared with their source?", (8, 9))
             .instant(&oldest, "{{provider}}")
             .unit("s", 1)
             .thresholds(&[(None, "green"), (Some(2_592_000.0), "orange"), (Some(7_776_000.0), "red")]),
         table(
             "Prices in use",
             "As of which day are the prices of each provider?",
-            (12, 8),
+            (8, 9),
             &[("provider", "Provider", 0), ("as_of", "As of", 0)],
             &[column("Age", &of_day, Look::Seconds)],
             "Age",

@@ -10,7 +10,7 @@ const JOBS: &str = "spantally_jobs";
 const DURATION: &str = "spantally_job_duration_seconds";
 const FAILED: &str = "outcome=~\"failed|rejected\"";
 /// Jobs take minutes and are few: shorter windows make a comb of their quantiles.
-const WINDOW: &str = "15m";
+const WINDOW: &str = "1h";
 
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
@@ -98,18 +98,25 @@ fn lengths() -> Vec<Panel> {
         .unit("s", 0)
         .axis(0.0, 10.0)
         .legend("list", "bottom"),
+        Panel::heatmap(
+            "Job durations",
+            "How do durations move? The darker, the more jobs took up to so many seconds.",
+            (12, 9),
+        )
+        .cells(&buckets(DURATION, "$__rate_interval"))
+        .unit("locale", 0),
         Panel::time_series(
             "Slowest twentieth, by provider",
             "Which provider makes people wait? 95 % of the jobs are done sooner.",
-            (8, 9),
+            (16, 8),
             false,
         )
         .range(&quantile("0.95", DURATION, WINDOW, "provider"), "{{provider}}")
         .unit("s", 0)
         .axis(0.0, 10.0)
         .legend("list", "bottom"),
-        Panel::bars("Jobs by duration", "How are they spread? Up to so many seconds.", (4, 9))
-            .buckets(&buckets(DURATION))
+        Panel::bars("Jobs by duration", "How are they spread? Up to so many seconds.", (8, 8))
+            .buckets(&buckets(DURATION, "$__range"))
             .unit("locale", 0),
     ]
 }
@@ -144,7 +151,7 @@ fn calls() -> Vec<Panel> {
 
 const BY: &[&str] = &["provider", "model", "service"];
 const LABELS: [(&str, &str, u32); 3] =
-    [("provider", "Provider", 110), ("model", "Model", 280), ("service", "Service", 130)];
+    [("provider", "Provider", 110), ("model", "Model", 350), ("service", "Service", 130)];
 
 fn models() -> Panel {
     let by = "provider, model, service";

@@ -5,7 +5,7 @@
 
 use super::palette::{CAUSES, CURRENCY, DELIVERED, RETRY, UNKNOWN, WASTE};
 use super::panel::Panel;
-use super::query::{Growth, Net, in_range, own, per_hour, per_second, ratio, selector};
+use super::query::{Growth, Net, in_range, lately, own, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, TO_WASTE, column, table};
 use super::{Dashboard, variables};
 
@@ -80,7 +80,7 @@ fn numbers() -> Vec<Panel> {
             .link("Budgets", to_budgets),
         Panel::stat(
             "Open exposure, $currency",
-            "The most that open jobs and assumed amounts may still add to the invoice.",
+            "The most that open jobs and undecided charges may still add to an invoice.",
         )
         .instant(&format!("sum({exposure})"), "")
         .unit("none", 2),
@@ -89,8 +89,8 @@ fn numbers() -> Vec<Panel> {
 
 fn over_time() -> Vec<Panel> {
     let by_cause = per_hour(COST, CURRENCY, &["cause"]);
-    let waste = per_second(COST, WASTE, &["provider"]);
-    let all = per_second(COST, CURRENCY, &["provider"]);
+    let waste = lately(COST, WASTE, &["provider"]);
+    let all = lately(COST, CURRENCY, &["provider"]);
     vec![
         Panel::time_series(
             "Spend by cause, $currency an hour",
@@ -142,7 +142,7 @@ fn takers() -> Vec<Panel> {
 
 const BY: &[&str] = &["provider", "model", "service"];
 const LABELS: [(&str, &str, u32); 3] =
-    [("provider", "Provider", 0), ("model", "Model", 330), ("service", "Service", 0)];
+    [("provider", "Provider", 0), ("model", "Model", 350), ("service", "Service", 0)];
 
 fn top_spenders() -> Panel {
     let spend = in_range(COST, CURRENCY, BY);

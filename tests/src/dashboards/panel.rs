@@ -88,19 +88,41 @@ impl Panel {
         panel.legend("table", "bottom")
     }
 
+    /// How a distribution moves: a column of cells for each time, the darker the more.
+    pub fn heatmap(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
+        let mut panel = Self::new("heatmap", title, description, size);
+        panel.options = json!({
+            "calculate": false,
+            "cellGap": 1,
+            "color": {
+                "exponent": 0.5, "fill": "blue", "mode": "scheme", "reverse": false, "scale": "exponential",
+                "scheme": "Blues", "steps": 64,
+            },
+            "filterValues": {"le": 1e-9},
+            "legend": {"show": true},
+            "rowsFrame": {"layout": "auto"},
+            "tooltip": {"mode": "single", "showColorScale": false, "yHistogram": true},
+            "yAxis": {"axisPlacement": "left", "reverse": false, "unit": "s"},
+        });
+        panel
+    }
+
     /// The largest of several values, as bars.
     pub fn bars(title: &'static str, description: &'static str, size: (u32, u32)) -> Self {
         let mut panel = Self::new("bargauge", title, description, size);
         panel.defaults["min"] = 0.into();
+        // Sizes are fixed: with few bars Grafana would write so large that names are cut off.
         panel.options = json!({
             "displayMode": "basic",
+            "maxVizHeight": 32,
             "minVizHeight": 10,
             "minVizWidth": 8,
             "namePlacement": "left",
             "orientation": "horizontal",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
             "showUnfilled": true,
-            "sizing": "auto",
+            "sizing": "manual",
+            "text": {"titleSize": 12, "valueSize": 14},
             "valueMode": "color",
         });
         panel.thresholds(&[(None, "blue")])
@@ -133,6 +155,11 @@ impl Panel {
     /// Adds a query for the buckets of a histogram: one bar for each, not cumulative.
     pub fn buckets(self, expression: &str) -> Self {
         self.target(expression, "{{le}}", "heatmap", true)
+    }
+
+    /// Adds a query for the buckets of a histogram over time: a column of cells each.
+    pub fn cells(self, expression: &str) -> Self {
+        self.target(expression, "{{le}}", "heatmap", false)
     }
 
     /// Asks for exemplars too: points that lead to a trace and a job.
@@ -259,9 +286,10 @@ impl Panel {
         self
     }
 
-    /// The legend of a time series: a `table` has mean and largest value, a `list` only names.
+    /// The legend of a time series: a `table` has the largest value, a `list` only names. No mean: where a
+    /// series is nothing most of the time, that is left out, and the mean of the rest says too much.
     pub fn legend(mut self, mode: &str, placement: &str) -> Self {
-        let calculations = if mode == "table" { json!(["mean", "max"]) } else { json!([]) };
+        let calculations = if mode == "table" { json!(["max"]) } else { json!([]) };
         self.options["legend"] = json!({
             "calcs": calculations, "displayMode": mode, "placement": placement, "showLegend": true,
         });

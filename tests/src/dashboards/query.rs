@@ -47,6 +47,8 @@ pub enum Growth {
     InRangeBefore,
     /// Per second, over the panel's resolution.
     PerSecond,
+    /// Per second, over three hours: ratios of what is rare are a comb over less.
+    Lately,
     /// Per hour, over the panel's resolution.
     PerHour,
 }
@@ -71,7 +73,7 @@ impl Net {
         let sides = format!("{} - {}", self.side(self.metric), self.side(&reversed));
         match self.growth {
             Growth::PerHour => format!("({sides}) * 3600"),
-            Growth::InRange | Growth::InRangeBefore | Growth::PerSecond => sides,
+            Growth::InRange | Growth::InRangeBefore | Growth::PerSecond | Growth::Lately => sides,
         }
     }
 
@@ -81,6 +83,7 @@ impl Net {
             Growth::InRange => ("increase", "[$__range]"),
             Growth::InRangeBefore => ("increase", "[$__range] offset $compare"),
             Growth::PerSecond | Growth::PerHour => ("rate", "[$__rate_interval]"),
+            Growth::Lately => ("rate", "[3h]"),
         };
         let counter = selector(&format!("{metric}_total"), self.matchers);
         format!("sum{by} ({function}({counter}{range}))")
@@ -102,6 +105,11 @@ pub fn per_second(metric: &'static str, matchers: &'static str, by: &'static [&'
     Net { metric, matchers, growth: Growth::PerSecond, by }.query()
 }
 
+/// Growth of a counter over three hours, less its reversals, in a second: for ratios of what is rare.
+pub fn lately(metric: &'static str, matchers: &'static str, by: &'static [&'static str]) -> String {
+    Net { metric, matchers, growth: Growth::Lately, by }.query()
+}
+
 /// A quantile of a histogram over time, by the labels that are given.
 pub fn quantile(q: &str, histogram: &str, window: &str, by: &str) -> String {
     let buckets = selector(&format!("{histogram}_bucket"), "");
@@ -109,10 +117,11 @@ pub fn quantile(q: &str, histogram: &str, window: &str, by: &str) -> String {
     format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}])))")
 }
 
-/// The buckets of a histogram within the time range.
-pub fn buckets(histogram: &str) -> String {
+/// The buckets of a histogram within a time. OpenMetrics writes `1.0`, people read `1`.
+pub fn buckets(histogram: &str, window: &str) -> String {
     let buckets = selector(&format!("{histogram}_bucket"), "");
-    format!("sum by (le) (increase({buckets}[$__range]))")
+    let growth = format!("increase({buckets}[{window}])");
+    format!("sum by (le) (label_replace({growth}, \"le\", \"$1\", \"le\", \"(.+)[.]0\"))")
 }
 
 /// The mean of a histogram over time, by the labels that are given.

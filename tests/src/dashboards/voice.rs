@@ -114,8 +114,8 @@ fn sessions() -> Vec<Panel> {
     let outcomes = per_hour(JOBS, "", &["outcome"]);
     vec![
         Panel::time_series("Session length", "How long do people talk?", (8, 8), false)
-            .range(&quantile("0.5", DURATION, "15m", ""), "half of the sessions")
-            .range(&quantile("0.95", DURATION, "15m", ""), "95 %")
+            .range(&quantile("0.5", DURATION, "1h", ""), "half of the sessions")
+            .range(&quantile("0.95", DURATION, "1h", ""), "95 %")
             .exemplars()
             .unit("s", 0)
             .axis(0.0, 10.0)
@@ -156,7 +156,7 @@ fn legs() -> Panel {
         "Legs, $currency",
         "Which vendor and model of which leg costs how much?",
         (14, 9),
-        &[("operation", "Leg", 130), ("provider", "Provider", 100), ("model", "Model", 200)],
+        &[("operation", "Leg", 130), ("provider", "Provider", 100), ("model", "Model", 230)],
         &columns,
         "Spend",
     )

@@ -2,7 +2,7 @@
 
 use super::palette::{CAUSES, CURRENCY, FAILED, REASONS, RETRY, STATUSES, WASTE};
 use super::panel::Panel;
-use super::query::{buckets, in_range, mean, per_hour, per_second, ratio, selector};
+use super::query::{buckets, in_range, lately, mean, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, column, table};
 use super::{Dashboard, variables};
 
@@ -122,7 +122,7 @@ fn multiplication() -> Vec<Panel> {
             (8, 8),
             false,
         )
-        .range(&amplification(per_second, &["provider"]), "{{provider}}")
+        .range(&amplification(lately, &["provider"]), "{{provider}}")
         .unit("none", 2)
         .legend("list", "bottom")
         .axis(1.0, 2.0)
@@ -132,7 +132,7 @@ fn multiplication() -> Vec<Panel> {
             "How often is a job tried again? Up to so many. In a voice session each leg is an attempt.",
             (4, 8),
         )
-        .buckets(&buckets("spantally_job_attempts"))
+        .buckets(&buckets("spantally_job_attempts", "$__range"))
         .unit("locale", 0),
         Panel::time_series(
             "Failures by reason, per hour",
@@ -156,7 +156,7 @@ fn calls() -> Vec<Panel> {
             (8, 8),
             false,
         )
-        .range(&mean("spantally_job_polls", "$__rate_interval", "provider"), "{{provider}}")
+        .range(&mean("spantally_job_polls", "3h", "provider"), "{{provider}}")
         .legend("list", "bottom")
         .unit("locale", 1),
         Panel::time_series(
@@ -185,7 +185,7 @@ fn calls() -> Vec<Panel> {
 
 const BY: &[&str] = &["provider", "model", "service"];
 const LABELS: [(&str, &str, u32); 3] =
-    [("provider", "Provider", 110), ("model", "Model", 280), ("service", "Service", 130)];
+    [("provider", "Provider", 110), ("model", "Model", 350), ("service", "Service", 130)];
 
 fn worst() -> Panel {
     let spend = in_range(COST, CURRENCY, BY);

@@ -16,13 +16,13 @@ use super::settings::Settings;
 use super::text::{FromText, one_word_of};
 use crate::budgets::{AccountDefinition, BudgetDefinition, Measure, PeriodKind, Scope, TopUp};
 
-/// Most budgets, and most accounts: each looks at every counter once.
+/// Most budgets, most accounts and most invoices: each of the former looks at every counter once.
 const MAX_ENTRIES: usize = 100;
 /// The labels that every job has.
 const COMMON_LABELS: [&str; 5] = ["provider", "model", "operation", "service", "tenant"];
 
 /// A list of sections that know their places.
-type Entries<T> = Option<Vec<Spanned<T>>>;
+pub(super) type Entries<T> = Option<Vec<Spanned<T>>>;
 
 impl Resolver<'_> {
     /// Reads both lists; the extra labels must have been read.
@@ -48,7 +48,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn check_entry(
+    pub(super) fn check_entry(
         &self,
         list: &str,
         name: &str,
@@ -153,7 +153,7 @@ impl Resolver<'_> {
         Ok(scope)
     }
 
-    fn needed<T: FromText>(&self, key: &str, leaf: &Leaf, at: Location) -> Result<T, ConfigError> {
+    pub(super) fn needed<T: FromText>(&self, key: &str, leaf: &Leaf, at: Location) -> Result<T, ConfigError> {
         let Some(value) = self.optional(key, leaf)? else {
             let help = format!("expected {}", T::expected());
             return Err(self.source.error(at, &format!("{key} is missing"), "not in this one", Some(help)));
@@ -161,13 +161,13 @@ impl Resolver<'_> {
         Ok(value)
     }
 
-    fn optional<T: FromText>(&self, key: &str, leaf: &Leaf) -> Result<Option<T>, ConfigError> {
+    pub(super) fn optional<T: FromText>(&self, key: &str, leaf: &Leaf) -> Result<Option<T>, ConfigError> {
         leaf.as_ref().map(|leaf| self.parse_leaf(key, &leaf.value, leaf.referenced)).transpose()
     }
 }
 
 /// The name of something, a label's value.
-struct Name(String);
+pub(super) struct Name(pub(super) String);
 
 impl FromText for Name {
     fn expected() -> String {
@@ -193,7 +193,7 @@ impl FromText for Positive {
 }
 
 /// An amount of zero or more.
-struct NotNegative(Decimal);
+pub(super) struct NotNegative(pub(super) Decimal);
 
 impl FromText for NotNegative {
     fn expected() -> String {
@@ -221,7 +221,7 @@ impl FromText for Moment {
 }
 
 /// A place, by the name of its time zone.
-struct Zone(TimeZone);
+pub(super) struct Zone(pub(super) TimeZone);
 
 impl FromText for Zone {
     fn expected() -> String {

@@ -34,6 +34,7 @@ sections! {
         providers: Option<Providers>,
         budgets: Option<Vec<Spanned<Budget>>>,
         prepaid: Option<Vec<Spanned<Account>>>,
+        invoices: Option<Vec<Spanned<Invoice>>>,
         service: Option<Service>,
     }
     Receivers { otlp: Option<Otlp> }
@@ -114,7 +115,7 @@ sections! {
     }
     Webhook { provider: Leaf, path: Leaf }
     Limits { max_spans: Leaf, max_idle_frames: Leaf, max_assignment: Leaf }
-    Prometheus { endpoint: Leaf, max_label_sets: Leaf, tls: Option<ServerTls> }
+    Prometheus { endpoint: Leaf, max_label_sets: Leaf, native_histograms: Leaf, tls: Option<ServerTls> }
     OtlpExporter {
         endpoint: Leaf,
         traces_endpoint: Leaf,
@@ -166,6 +167,7 @@ sections! {
         scope: Option<BTreeMap<String, Spanned<String>>>,
     }
     TopUp { amount: Leaf, at: Leaf, expires: Leaf }
+    Invoice { provider: Leaf, period: Leaf, time_zone: Leaf, amount: Leaf, currency: Leaf }
     Service { telemetry: Option<Telemetry> }
     Telemetry { logs: Option<Logs> }
     Logs { level: Leaf, encoding: Leaf }

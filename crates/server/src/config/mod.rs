@@ -13,6 +13,7 @@ mod env;
 mod error;
 mod exporters;
 mod file;
+mod invoices;
 mod leaf;
 mod receivers;
 mod resolve;

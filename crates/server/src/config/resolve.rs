@@ -85,6 +85,7 @@ impl Resolver<'_> {
             &mut settings,
         )?;
         self.budgets(file.budgets, file.prepaid, &mut settings)?;
+        self.invoices(file.invoices, &mut settings)?;
         let telemetry = file.service.and_then(|section| section.telemetry);
         self.logs(&telemetry.and_then(|section| section.logs).unwrap_or_default(), &mut settings)?;
         Ok(settings)
@@ -215,6 +216,9 @@ impl Resolver<'_> {
                 settings.prometheus.max_label_sets = v.0 as usize;
             },
         )?;
+        self.read("exporters.prometheus.native_histograms", &written.native_histograms, |v: bool| {
+            settings.prometheus.native_histograms = v;
+        })?;
         settings.admin.tls =
             self.server_tls(&ADMIN_TLS, written.tls.as_ref().unwrap_or(&file::ServerTls::default()))?;
         Ok(())

@@ -14,6 +14,7 @@ use super::text::Endpoint;
 use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
 use crate::budgets::{AccountDefinition, BudgetDefinition};
 use crate::core::LedgerRetention;
+use crate::reconciliation::Invoice;
 
 /// The resolved configuration. Its default is the server without a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub budgets: Vec<BudgetDefinition>,
     /// Prepaid balances.
     pub prepaid: Vec<AccountDefinition>,
+    /// What providers' invoices say.
+    pub invoices: Vec<Invoice>,
     /// Where received spans are sent on to.
     pub forward: Vec<Destination>,
     /// Our own log.
@@ -154,11 +157,13 @@ pub struct PrometheusExporter {
     /// Most distinct sets of the common labels; further ones are counted in one overflow set, so that sums
     /// stay exact.
     pub max_label_sets: usize,
+    /// Whether protobuf pages have native histograms beside the classic ones.
+    pub native_histograms: bool,
 }
 
 impl Default for PrometheusExporter {
     fn default() -> Self {
-        Self { max_label_sets: 2000 }
+        Self { max_label_sets: 2000, native_histograms: false }
     }
 }
 

@@ -74,6 +74,7 @@ fn every_field_can_be_changed() {
             | "max_inflight_bytes" => "7777",
             "allowed_origins" | "allowed_headers" | "exposed_headers" => "x-one,x-two",
             "ambiguous_probability" => "0.25",
+            "native_histograms" => "true",
             name if name.ends_with("attributes") || name == "labels" => "team,region",
             "traces_url_path" => "/otlp/v1/traces",
             "directory" => "/srv/elsewhere",
@@ -144,6 +145,21 @@ fn budgets_and_accounts_are_read() {
     assert_eq!((account.measure.name(), seconds(account.as_of)), ("credit", 1_793_491_200));
     assert_eq!(seconds(account.top_ups[0].at), 1_793_491_200 + 86_400 + 8 * 3600);
     assert_eq!(account.top_ups[0].expires.map(seconds), Some(1_825_113_600));
+}
+
+#[test]
+fn invoices_are_read() {
+    let config = read(
+        "invoices: [{provider: fal, period: 2026-10, amount: 1204.17, currency: USD, time_zone: \
+         America/New_York}, {provider: fal, period: 2026-10-01/2026-10-07, amount: 0, currency: USD}]",
+    );
+    let [month, week] = &config.settings.invoices[..] else { panic!("two invoices") };
+    let hours = |from: u64, until: u64| (until - from) / 3_600_000_000_000;
+    assert_eq!((&*month.period, month.amount.to_string()), ("2026-10", "1204.17".to_owned()));
+    // Midnight of New York in summer.
+    assert_eq!(month.from.0 - week.from.0, 4 * 3_600_000_000_000);
+    assert_eq!(hours(month.from.0, month.until.0), 31 * 24, "both midnights are in summer time");
+    assert_eq!(hours(week.from.0, week.until.0), 7 * 24);
 }
 
 #[test]

@@ -22,8 +22,7 @@
 //! is looked up in the [`Archive`] before its first publication; what is found there is counted as late and
 //! changes nothing.
 //!
-//! # Histograms
-//! They count a job once, when it first settles: a bucket cannot be taken back.
+//! Histograms count a job once, when it first settles: a bucket cannot be taken back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,12 +34,13 @@ use spantally_stitch::{Cause, FailureReason, Job, JobId, Outages, Role, State, U
 use spantally_store::{ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Published as LedgerJob};
 
 use super::charges::{charge_deltas, charge_rows, is_priced, sum_of_rows};
-use super::checkpoint::WINDOW_ROW;
-use super::entries::{difference, entries, job_labels};
+use super::checkpoint::{EXPOSURE_ROW, WINDOW_ROW};
+use super::entries::{Entry, difference, entries, exemplar, job_labels};
+use super::exposure::Exposure;
 use super::forms::{Account, Forms, Observations};
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
 use super::windows::CostWindows;
-use crate::export::{Exemplar, MetricId, Registry};
+use crate::export::{MetricId, Registry};
 use crate::job_json::JobDocument;
 use crate::job_json::form::parts;
 
@@ -79,6 +79,7 @@ pub(super) struct Books {
     pub(super) cards: Arc<Cards>,
     pub(super) registry: Registry,
     pub(super) windows: CostWindows,
+    pub(super) exposure: Exposure,
     pub(super) forms: Forms,
     published: HashMap<JobId, Published, foldhash::fast::RandomState>,
     /// What jobs added that the ledger may not have yet.
@@ -110,6 +111,7 @@ impl Books {
             cards,
             registry,
             windows,
+            exposure: Exposure::default(),
             forms: Forms::default(),
             published: HashMap::default(),
             recent: HashMap::default(),
@@ -149,8 +151,8 @@ impl Books {
     fn publish_first(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Settled {
         let bill = bill(&job, &self.cards);
         let (Account { entries, charges, observations }, form) = self.account(&job, &bill, now);
-        for &(series, amount) in entries.iter().filter(|(_, amount)| !amount.is_zero()) {
-            self.registry.add(series, amount);
+        for &entry in entries.iter().filter(|(_, amount)| !amount.is_zero()) {
+            self.book_entry(entry, now);
         }
         self.book_windows(&charges, now);
         self.observe(&job, &observations, now);
@@ -203,8 +205,8 @@ impl Books {
             let charges = charge_rows(&job, &bill);
             (bill, added, charges)
         };
-        for (series, delta) in difference(&old.entries, &entries) {
-            self.registry.add(series, delta);
+        for entry in difference(&old.entries, &entries) {
+            self.book_entry(entry, now);
         }
         let deltas = charge_deltas(&old.charges, &charges);
         self.book_windows(&deltas, now);
@@ -300,6 +302,13 @@ impl Books {
         self.published.get(&id).map_or(0, |published| published.revision)
     }
 
+    fn book_entry(&mut self, (series, amount): Entry, now: UnixNanos) {
+        self.registry.add(series, amount);
+        if series.metric == MetricId::AmbiguousCost {
+            self.exposure.add(self.registry.labels(series), amount, now);
+        }
+    }
+
     fn book_windows(&mut self, deltas: &[ChargeRow], now: UnixNanos) {
         for row in deltas.iter().filter(|row| is_priced(row) && !row.cost_expected.is_zero()) {
             let key = [&row.provider, &row.model, &row.currency].map(Arc::clone);
@@ -339,10 +348,13 @@ impl Books {
         checkpoint.forms.append(&mut self.forms.take_new());
         self.gathered = true;
         checkpoint.counters.append(&mut self.registry.take_changed());
-        let windows = self.windows.take_changed().into_iter();
-        checkpoint.counters.extend(windows.map(|(key, value)| CounterRow {
-            name: WINDOW_ROW.into(),
-            labels: key.into(),
+        let windows =
+            self.windows.take_changed().into_iter().map(|(key, value)| (WINDOW_ROW, key.into(), value));
+        let exposure = self.exposure.take_changed().into_iter();
+        let rows = windows.chain(exposure.map(|(labels, value)| (EXPOSURE_ROW, labels, value)));
+        checkpoint.counters.extend(rows.map(|(name, labels, value)| CounterRow {
+            name: name.into(),
+            labels,
             value,
             start_unix_nanos: 0,
         }));
@@ -353,13 +365,6 @@ impl Books {
         self.published.insert(id, published);
         self.watched.push_front((self.outages.after(published.at, self.retention_ms), id));
     }
-}
-
-/// The trace of the first call, so that a bucket leads to a job and to its spans.
-fn exemplar(job: &Job, value: Decimal, at: UnixNanos) -> Option<Exemplar> {
-    let first_call = job.attempts.iter().flat_map(|attempt| &attempt.calls).map(|call| call.span).next();
-    let span = first_call.or_else(|| job.spans.first().copied())?;
-    Some(Exemplar { trace_id: span.trace, span_id: span.span, job_id: job.id, value, at })
 }
 
 fn whole(job: &Job, bill: &Bill, revision: u32) -> Detail {

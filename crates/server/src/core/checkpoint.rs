@@ -70,6 +70,7 @@ fn evidence_number(shard: usize, number: u64) -> u64 {
 /// Rows of the ledger's counters that are no metric.
 pub(super) const SET_ROW: &str = "label_set";
 pub(crate) const WINDOW_ROW: &str = "cost_window";
+pub(crate) const EXPOSURE_ROW: &str = "exposure_days";
 /// The time of the last turn.
 pub(crate) const TURN_META: &str = "turn_unix_nanos";
 /// The latest start of any job that was forgotten.

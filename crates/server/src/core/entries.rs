@@ -5,10 +5,10 @@
 //! always the sum over the newest revisions of all jobs, whatever the way there was. Next: [`super::books`].
 
 use rust_decimal::Decimal;
-use spantally_price::{Bill, Measure, Posting, PostingKey, postings};
+use spantally_price::{Bill, Charge, Measure, Posting, PostingKey, postings};
 use spantally_stitch::{Attempt, CallRef, Job, UnixNanos};
 
-use crate::export::{CommonLabels, MetricId, Registry, SeriesId, SetId};
+use crate::export::{CommonLabels, Exemplar, MetricId, Registry, SeriesId, SetId};
 
 /// An amount on a series.
 pub(super) type Entry = (SeriesId, Decimal);
@@ -33,7 +33,15 @@ pub(super) fn entries(registry: &mut Registry, job: &Job, bill: &Bill, now: Unix
     for posting in postings(job, bill) {
         book.posting(&posting);
     }
+    for charge in bill.charges.iter().filter(|charge| is_ambiguous(charge)) {
+        book.ambiguous(charge);
+    }
     merged(book.entries)
+}
+
+/// Whether nobody knows if a charge was billed at all.
+fn is_ambiguous(charge: &Charge) -> bool {
+    charge.unit_price.is_some() && charge.cost.min.is_zero() && charge.cost.max > Decimal::ZERO
 }
 
 /// The common labels of a job as a whole.
@@ -95,6 +103,15 @@ impl Book<'_> {
         self.entries.push((series, amount));
     }
 
+    fn ambiguous(&mut self, charge: &Charge) {
+        let job = self.job;
+        let set = match job.attempts.get(charge.attempt) {
+            Some(attempt) => self.set(&attempt.provider, &attempt.model, &attempt.operation),
+            None => self.of_job,
+        };
+        self.add(MetricId::AmbiguousCost, set, &[&charge.currency], charge.cost.max);
+    }
+
     fn posting(&mut self, posting: &Posting) {
         let PostingKey { account, measure, cause, basis } = &posting.key;
         let set = self.set(&account.provider, &account.model, &account.operation);
@@ -109,6 +126,8 @@ impl Book<'_> {
                 self.add(MetricId::Cost, set, &own, amount.expected);
                 self.add(MetricId::CostBound, set, &[currency, "min"], amount.min);
                 self.add(MetricId::CostBound, set, &[currency, "max"], amount.max);
+                // There at zero before the first one comes.
+                self.registry.series(MetricId::AmbiguousCost, set, &[currency], self.now);
             }
             Measure::Unpriced(reason) => {
                 self.add(MetricId::UnpricedJobs, set, &[reason.as_str()], amount.expected);
@@ -135,4 +154,11 @@ pub(super) fn difference(old: &[Entry], new: &[Entry]) -> Vec<Entry> {
     let mut entries = merged(new.iter().copied().chain(negated).collect());
     entries.retain(|(_, amount)| !amount.is_zero());
     entries
+}
+
+/// The trace of the first call, so that a bucket leads to a job and to its spans.
+pub(super) fn exemplar(job: &Job, value: Decimal, at: UnixNanos) -> Option<Exemplar> {
+    let first_call = job.attempts.iter().flat_map(|attempt| &attempt.calls).map(|call| call.span).next();
+    let span = first_call.or_else(|| job.spans.first().copied())?;
+    Some(Exemplar { trace_id: span.trace, span_id: span.span, job_id: job.id, value, at })
 }

@@ -36,8 +36,10 @@ mod books;
 mod charges;
 pub(crate) mod checkpoint;
 mod entries;
+mod exposure;
 mod forms;
 mod open;
+mod options;
 mod published;
 pub(crate) mod rebuild;
 mod recover;
@@ -67,32 +69,14 @@ use crate::commit::CommitMessage;
 use crate::export::{LabelSets, Registry};
 
 pub use books::{Archive, Settled};
+pub use exposure::Invoiced;
 pub use open::OpenJob;
 use open::OpenTally;
+pub use options::CoreOptions;
 pub use recover::{RecoverError, recover};
 pub use removal::LedgerRetention;
 pub use restore::CoreRestoreError;
 pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, TurnOptions};
-
-/// How a core is set up.
-#[derive(Clone, Debug)]
-pub struct CoreOptions {
-    /// Limits and delays of stitching, for each shard.
-    pub stitching: Settings,
-    /// How many stitchers there are; at least 1, at most 32,767. It must not change over the life of a
-    /// ledger.
-    pub shards: u16,
-    /// Most distinct sets of the common labels; further ones are counted in one overflow set.
-    pub max_label_sets: usize,
-    /// Names of the extra labels, in the order of [`spantally_stitch::Client::labels`].
-    pub extra_labels: Vec<Arc<str>>,
-}
-
-impl Default for CoreOptions {
-    fn default() -> Self {
-        Self { stitching: Settings::default(), shards: 1, max_label_sets: 2000, extra_labels: Vec::new() }
-    }
-}
 
 /// A job as it now stands in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +117,7 @@ impl Core {
     pub fn new(options: &CoreOptions, cards: Arc<Cards>, started_at: UnixNanos) -> Self {
         let sets = LabelSets::new(options.max_label_sets, &options.extra_labels);
         let mut registry = Registry::new(sets);
+        registry.show_native_histograms(options.native_histograms);
         let spans = SpanCounts::new(&mut registry, started_at);
         let windows = CostWindows::new(options.max_label_sets);
         let shards = options.shards.clamp(1, MAX_SHARDS);
@@ -169,6 +154,11 @@ impl Core {
     /// Watches budgets and prepaid accounts. To be called before the ledger is taken back.
     pub fn set_budgets(&mut self, budgets: Budgets) {
         self.budgets = budgets;
+    }
+
+    /// Names the times whose invoices are known: what is undecided of them is not open any more.
+    pub fn set_invoiced(&mut self, invoiced: Vec<Invoiced>) {
+        self.books.exposure.invoiced = invoiced;
     }
 
     /// Takes a group that is durable. Groups come in the order of the journal.

@@ -4,7 +4,7 @@
 //! will count in are made, at zero, so that Prometheus has seen them before the money comes.
 //!
 //! *Exposure* is what may still appear on an invoice: the least and the most of open jobs, plus, on the side
-//! of the most, how far the bounds of settled jobs are apart.
+//! of the most, what is undecided of settled ones ([`super::exposure`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,7 +84,9 @@ impl Books {
         for metric in [MetricId::OpenJobs, MetricId::OpenJobAge, MetricId::Exposure] {
             self.registry.zero(metric);
         }
-        self.registry.show_settled_exposure(now);
+        for (labels, amount) in self.exposure.open(now) {
+            self.registry.show_exposure(labels, amount, now);
+        }
         // Nothing open is zero, and not nothing.
         for set in self.registry.sets().of_jobs() {
             for metric in [MetricId::OpenJobs, MetricId::OpenJobAge] {

@@ -9,7 +9,8 @@ use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::Core;
 use super::checkpoint::{
-    FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
+    EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WAITED_META, WINDOW_ROW,
+    parse_outages,
 };
 use super::published::Published;
 use crate::export::RestoreError;
@@ -29,6 +30,12 @@ pub enum CoreRestoreError {
     Window {
         /// Provider, model and currency.
         key: String,
+    },
+    /// Undecided money by day is damaged.
+    #[error("the exposure of {labels:?} in the ledger is not readable")]
+    Exposure {
+        /// Labels of its series.
+        labels: String,
     },
     /// The spans of a job are damaged.
     #[error("the open state {number:#x} in the ledger is not readable: {source}")]
@@ -95,6 +102,11 @@ impl Core {
                 WINDOW_ROW => {
                     if !self.books.windows.restore(&row.labels, &row.value) {
                         return Err(CoreRestoreError::Window { key: row.labels.to_string() });
+                    }
+                }
+                EXPOSURE_ROW => {
+                    if !self.books.exposure.restore(&row.labels, &row.value) {
+                        return Err(CoreRestoreError::Exposure { labels: row.labels.to_string() });
                     }
                 }
                 _ => {

@@ -8,6 +8,8 @@ use rust_decimal::Decimal;
 use spantally_stitch::{JobId, SpanId, TraceId, UnixNanos};
 
 use super::inventory::{Kind, Metric, MetricId};
+use super::native::Native;
+
 /// Where a series is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesId {
@@ -63,6 +65,8 @@ pub(super) struct Histogram {
     pub(super) counts: Box<[u64]>,
     pub(super) sum: Decimal,
     pub(super) exemplars: Box<[Option<Exemplar>]>,
+    /// The same observations; none where only the classic counts are known.
+    pub(super) native: Option<Native>,
 }
 
 #[derive(Debug)]
@@ -112,7 +116,9 @@ impl Family {
         let place = self.order.partition_point(|&other| *self.series[other as usize].labels < *labels);
         self.order.insert(place, index);
         let value = match self.metric.kind {
-            Kind::Histogram(_) => Value::Histogram(Box::new(Histogram::empty(self.bounds.len() + 1))),
+            Kind::Histogram(_) => {
+                Value::Histogram(Box::new(Histogram::empty(self.metric, self.bounds.len() + 1)))
+            }
             Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
         };
         let hash = hash_of(&labels);
@@ -161,21 +167,40 @@ impl Family {
         if !matches!(self.metric.kind, Kind::Histogram(_)) {
             return text.parse().map(Value::Number).map_err(|_| "a decimal number");
         }
-        let expected = "the sum and one count a bucket, with spaces between";
-        let mut words = text.split(' ');
+        let expected = "the sum and one count a bucket, with spaces between, and maybe native counts";
+        let (classic, native) = match text.split_once(NATIVE_MARK) {
+            Some((classic, native)) => (classic, Some(Native::parse(native).ok_or(expected)?)),
+            None => (text, None),
+        };
+        let mut words = classic.split(' ');
         let sum = words.next().and_then(|word| word.parse().ok()).ok_or(expected)?;
         let counts: Box<[u64]> = words.map(str::parse).collect::<Result<_, _>>().map_err(|_| expected)?;
         if counts.len() != self.bounds.len() + 1 {
             return Err(expected);
         }
         let exemplars = vec![None; counts.len()].into();
-        Ok(Value::Histogram(Box::new(Histogram { counts, sum, exemplars })))
+        let native = has_native(self.metric)
+            .then(|| native.unwrap_or_else(|| Native::of_classic(&counts, &self.bounds)));
+        Ok(Value::Histogram(Box::new(Histogram { counts, sum, exemplars, native })))
     }
 }
 
+/// Between the classic and the native counts of a histogram on disk.
+const NATIVE_MARK: &str = " | ";
+
+/// Histograms about jobs are observed value by value; the others come as classic counts.
+fn has_native(metric: &Metric) -> bool {
+    metric.common
+}
+
 impl Histogram {
-    fn empty(buckets: usize) -> Self {
-        Self { counts: vec![0; buckets].into(), sum: Decimal::ZERO, exemplars: vec![None; buckets].into() }
+    fn empty(metric: &Metric, buckets: usize) -> Self {
+        Self {
+            counts: vec![0; buckets].into(),
+            sum: Decimal::ZERO,
+            exemplars: vec![None; buckets].into(),
+            native: has_native(metric).then(Native::default),
+        }
     }
 }
 
@@ -184,10 +209,13 @@ impl Value {
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Number(value) => value.normalize().to_string(),
-            Self::Histogram(histogram) => histogram
-                .counts
-                .iter()
-                .fold(histogram.sum.normalize().to_string(), |text, count| text + " " + &count.to_string()),
+            Self::Histogram(histogram) => {
+                let sum = histogram.sum.normalize().to_string();
+                let classic =
+                    histogram.counts.iter().fold(sum, |text, count| text + " " + &count.to_string());
+                let native = histogram.native.as_ref();
+                native.map_or(classic.clone(), |native| classic + NATIVE_MARK + &native.to_text())
+            }
         }
     }
 }

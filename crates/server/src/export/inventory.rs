@@ -11,8 +11,8 @@ mod page;
 use known::{
     ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
     bases, bounds, causes, forward_results, money_bases, outcomes, reasons, refusals, reject_reasons,
-    request_ends, results, sockets, span_outcomes, storage_faults, storage_files, transports,
-    unpriced_reasons,
+    request_ends, results, sockets, span_outcomes, storage_faults, storage_files, three_bounds, transports,
+    unpriced_reasons, verdicts,
 };
 pub use page::markdown;
 
@@ -132,6 +132,11 @@ inventory! {
     CostBoundReversed = "spantally_cost_bound_reversed", Counter, None, true,
         [open("currency"), known("bound", bounds)],
         None, "Least and most cost taken back by a later revision.";
+    AmbiguousCost = "spantally_ambiguous_cost", Counter, None, true, [open("currency")],
+        Some(MetricId::AmbiguousCostReversed),
+        "Most that charges of settled jobs come to of which nobody knows whether they were billed at all.";
+    AmbiguousCostReversed = "spantally_ambiguous_cost_reversed", Counter, None, true, [open("currency")],
+        None, "Ambiguous cost taken back by a later revision.";
     UnpricedJobs = "spantally_unpriced_jobs", Counter, None, true, [known("reason", unpriced_reasons)],
         Some(MetricId::UnpricedJobsReversed), "Settled jobs with an attempt that has no price, by reason.";
     UnpricedJobsReversed = "spantally_unpriced_jobs_reversed", Counter, None, true,
@@ -151,6 +156,15 @@ inventory! {
         None, "Age of the oldest job that has not settled.";
     Exposure = "spantally_exposure", Gauge, None, true, [open("currency"), known("bound", bounds)],
         None, "Money of open and of ambiguous attempts that may still appear on the invoice.";
+    Invoiced = "spantally_reconciliation_invoiced", Gauge, None, false,
+        [open("provider"), open("currency"), open("period")],
+        None, "What a provider's invoice for a period says, as configured.";
+    Booked = "spantally_reconciliation_booked", Gauge, None, false,
+        [open("provider"), open("currency"), open("period"), known("bound", three_bounds)],
+        None, "What the ledger has for jobs that began in the period of an invoice.";
+    Reconciled = "spantally_reconciliation_verdict", Gauge, None, false,
+        [open("provider"), open("currency"), open("period"), known("verdict", verdicts)],
+        None, "1 for what an invoice is beside the ledger's bounds, 0 for what it is not.";
     RetryCostRatio = "spantally_retry_cost_ratio", Gauge, Some("ratio"), false,
         [open("provider"), open("model"), open("currency"), open("window")],
         None, "Share of the window's cost that retries, resubmissions after time-outs and duplicates caused.";

@@ -9,9 +9,11 @@ pub mod accept;
 mod family;
 pub mod inventory;
 pub mod labels;
+mod native;
 mod number;
 pub mod process;
 mod protobuf;
+mod samples;
 pub mod series;
 pub mod text;
 

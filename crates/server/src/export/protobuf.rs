@@ -12,6 +12,7 @@ use spantally_stitch::UnixNanos;
 
 use super::family::{Exemplar, Family, Histogram, Series, Value};
 use super::inventory::Kind;
+use super::native::{Native, SCHEMA, ZERO_THRESHOLD};
 use super::process::ProcessMetric;
 use super::series::Registry;
 
@@ -22,7 +23,14 @@ const HISTOGRAM: u64 = 4;
 
 /// Writes the whole page: what the registry holds, then what is known of the process.
 pub(super) fn write_page(out: &mut Vec<u8>, registry: &Registry, process: &[ProcessMetric]) {
-    let mut page = Page { out, family: Vec::new(), metric: Vec::new(), part: Vec::new(), piece: Vec::new() };
+    let mut page = Page {
+        out,
+        shows_native: registry.shows_native,
+        family: Vec::new(),
+        metric: Vec::new(),
+        part: Vec::new(),
+        piece: Vec::new(),
+    };
     for family in registry.families() {
         page.family(family);
     }
@@ -34,6 +42,7 @@ pub(super) fn write_page(out: &mut Vec<u8>, registry: &Registry, process: &[Proc
 /// The page and the buffers of the messages inside one another, outermost first.
 struct Page<'a> {
     out: &'a mut Vec<u8>,
+    shows_native: bool,
     family: Vec<u8>,
     metric: Vec<u8>,
     part: Vec<u8>,
@@ -123,7 +132,31 @@ impl Page<'_> {
             }
             put_message(&mut self.part, 3, &bucket);
         }
+        if let Some(native) = histogram.native.as_ref().filter(|_| self.shows_native) {
+            put_native(&mut self.part, &mut self.piece, native);
+        }
         put_time(&mut self.part, &mut self.piece, 15, created);
+    }
+}
+
+/// The native counts of a histogram: runs of neighbouring buckets, and each count as the difference to the
+/// one before. The zero threshold is what tells a native histogram without observations from a classic one.
+fn put_native(out: &mut Vec<u8>, piece: &mut Vec<u8>, native: &Native) {
+    put_signed(out, 5, SCHEMA);
+    put_double(out, 6, ZERO_THRESHOLD);
+    put_number(out, 7, native.zero);
+    let mut next = 0;
+    for run in native.counts.chunk_by(|one, next| one.0 + 1 == next.0) {
+        piece.clear();
+        put_signed(piece, 1, i64::from(run[0].0) - next);
+        put_number(piece, 2, run.len() as u64);
+        put_message(out, 12, piece);
+        next = run.last().map_or(next, |last| i64::from(last.0) + 1);
+    }
+    let mut before = 0;
+    for &(_, count) in &native.counts {
+        put_signed(out, 13, count.cast_signed() - before);
+        before = count.cast_signed();
     }
 }
 
@@ -206,6 +239,11 @@ fn put_text(out: &mut Vec<u8>, field: u32, text: &str) {
 fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
     encode_key(field, WireType::Varint, out);
     encode_varint(number, out);
+}
+
+/// A `sint32` or `sint64`: small negative numbers are short.
+fn put_signed(out: &mut Vec<u8>, field: u32, number: i64) {
+    put_number(out, field, ((number << 1) ^ (number >> 63)).cast_unsigned());
 }
 
 fn put_double(out: &mut Vec<u8>, field: u32, number: f64) {

@@ -48,6 +48,8 @@ pub struct Registry {
     sets: LabelSets,
     changed: Vec<SeriesId>,
     scratch: String,
+    /// Whether the protobuf page has native histograms beside the classic ones.
+    pub(super) shows_native: bool,
 }
 
 impl Registry {
@@ -58,7 +60,13 @@ impl Registry {
             sets,
             changed: Vec::new(),
             scratch: String::new(),
+            shows_native: false,
         }
+    }
+
+    /// Has native histograms on the protobuf page, beside the classic ones. They are counted either way.
+    pub fn show_native_histograms(&mut self, shown: bool) {
+        self.shows_native = shown;
     }
 
     /// The label sets.
@@ -122,6 +130,9 @@ impl Registry {
         if let Value::Histogram(histogram) = &mut family.series[id.index as usize].value {
             histogram.counts[bucket] += 1;
             histogram.sum = histogram.sum.saturating_add(observed);
+            if let Some(native) = &mut histogram.native {
+                native.observe(observed);
+            }
             if exemplar.is_some() {
                 histogram.exemplars[bucket] = exemplar;
             }
@@ -152,20 +163,20 @@ impl Registry {
         self.families[id as usize] = Family::new(id.metric());
     }
 
-    /// Sets the exposure of settled jobs: how far their bounds are apart. The cost bound and the exposure
-    /// have the same labels, so that a series of the one is found by the text of the other.
-    pub(crate) fn show_settled_exposure(&mut self, created: UnixNanos) {
-        let posted = self.values(MetricId::CostBound);
-        let net = posted.zip(self.values(MetricId::CostBoundReversed));
-        let net: Vec<(String, Decimal)> =
-            net.map(|((labels, posted), (_, reversed))| (labels.to_owned(), posted - reversed)).collect();
-        // In the order of labels `bound="max"` comes right before `bound="min"`.
-        for pair in net.chunks_exact(2) {
-            let [(most_labels, most), (least_labels, least)] = pair else { continue };
-            let series = self.insert(MetricId::Exposure, most_labels, created);
-            self.set(series, *most - *least);
-            self.insert(MetricId::Exposure, least_labels, created);
-        }
+    /// The labels of a series, without braces.
+    pub(crate) fn labels(&self, id: SeriesId) -> &str {
+        &self.families[id.metric as usize].series[id.index as usize].labels
+    }
+
+    /// Adds to the most of an exposure, by the labels that it has without its bound; the least is there too.
+    pub(crate) fn show_exposure(&mut self, labels: &str, most: Decimal, created: UnixNanos) {
+        let [least, greatest] = ["min", "max"].map(|bound| {
+            let mut text = labels.to_owned();
+            push_label(&mut text, "bound", bound);
+            self.insert(MetricId::Exposure, &text, created)
+        });
+        self.add(least, Decimal::ZERO);
+        self.add(greatest, most);
     }
 
     /// The value of a counter or a gauge.

@@ -52,6 +52,10 @@ pub struct Setup<'a> {
     pub rules: Option<PathBuf>,
     /// Where alerts go.
     pub alertmanager: Option<SocketAddr>,
+    /// The label `instance`, when it is not the target's address.
+    pub instance: Option<&'a str>,
+    /// Further arguments.
+    pub arguments: &'a [&'a str],
 }
 
 /// A running Prometheus.
@@ -71,9 +75,12 @@ impl Prometheus {
     /// Scrapes `target` each second; keeps its files below `directory`.
     pub fn start(directory: &Path, target: SocketAddr, setup: &Setup<'_>) -> Self {
         let address = free_address();
+        let labels =
+            setup.instance.map(|name| format!(", labels: {{instance: '{name}'}}")).unwrap_or_default();
         let mut config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-             scrape_configs: [{{job_name: spantally, static_configs: [{{targets: ['{target}']}}]}}]\n",
+             scrape_configs:\n\
+             - {{job_name: spantally, static_configs: [{{targets: ['{target}']{labels}}}]}}\n",
         );
         if let Some(rules) = &setup.rules {
             let _ = writeln!(config, "rule_files: ['{}']", rules.display());
@@ -93,6 +100,7 @@ impl Prometheus {
             format!("--web.listen-address={address}"),
             "--log.level=error".to_owned(),
         ];
+        arguments.extend(setup.arguments.iter().map(|&argument| argument.to_owned()));
         if !setup.features.is_empty() {
             arguments.push(format!("--enable-feature={}", setup.features));
         }

@@ -6,6 +6,7 @@ use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
 use super::Kind;
 use crate::batch::{RejectReason, Transport};
 use crate::intake::RequestEnd;
+use crate::reconciliation::Verdict;
 
 pub(super) fn outcomes() -> Vec<&'static str> {
     Outcome::ALL.iter().map(|value| value.as_str()).collect()
@@ -40,6 +41,14 @@ pub(super) fn money_bases() -> Vec<&'static str> {
 
 pub(super) fn bounds() -> Vec<&'static str> {
     vec!["min", "max"]
+}
+
+pub(super) fn three_bounds() -> Vec<&'static str> {
+    vec!["min", "expected", "max"]
+}
+
+pub(super) fn verdicts() -> Vec<&'static str> {
+    Verdict::ALL.map(Verdict::as_str).to_vec()
 }
 
 /// Transports that have requests.

@@ -13,6 +13,7 @@ Written from the table in `crates/server/src/export/inventory.rs`; do not edit. 
 docs/metrics.md` writes it anew.
 
 - `/metrics` speaks Prometheus text 0.0.4, OpenMetrics 1.0 and Prometheus' protobuf, as `Accept` asks, with gzip for those who take it.
+- Native histograms stand beside the classic ones of jobs in the protobuf format, if `exporters.prometheus.native_histograms` is on.
 - Exemplars (OpenMetrics and protobuf) are on the buckets of the histograms about jobs: `trace_id`, `span_id`, `job_id`.
 - *Common labels* are `provider`, `model`, `operation`, `service`, `tenant`, and those of `processors.spantally.labels`. A value that no span
   tells is empty. Past `exporters.prometheus.max_label_sets` new combinations are counted in series with `otel_metric_overflow=\"true\"`
@@ -61,7 +62,7 @@ fn section(metric: &Metric) -> Section {
     let is = |words: &[&str]| words.iter().any(|word| metric.name.contains(word));
     if is(&["rate_card", "unpriced"]) {
         Section::Trust
-    } else if is(&["_cost", "billed", "exposure", "budget", "prepaid"]) {
+    } else if is(&["_cost", "billed", "exposure", "budget", "prepaid", "reconciliation"]) {
         Section::Money
     } else if is(&["spantally_spans", "joins"]) {
         Section::Spans

@@ -103,6 +103,15 @@ fn saved_series_come_back_as_they_were_and_only_changes_are_saved() {
     for metric in [MetricId::Cost, MetricId::CostReversed, MetricId::JobDuration] {
         assert!(before.values(metric).eq(after.values(metric)), "{metric:?}");
     }
+    let histograms = |registry: &Registry| {
+        let of = |series: &Series| match &series.value {
+            Value::Histogram(histogram) => histogram.native.clone(),
+            Value::Number(_) => None,
+        };
+        registry.families[MetricId::JobDuration as usize].series.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(histograms(&after), histograms(&before));
+    assert!(histograms(&after)[0].as_ref().is_some_and(|native| !native.counts.is_empty()));
     let set = after.intern(&common("flux"));
     let again = after.series(MetricId::Cost, set, &["USD", "retry", "assumed"], UnixNanos(9));
     assert_eq!(after.value(again), dec("3.1"));
@@ -123,7 +132,9 @@ fn a_damaged_counter_is_an_error_that_names_it() {
         "counter spantally_cost{provider=\"fal\"} in the ledger has the value \"1.2.3\"; \
          expected a decimal number"
     );
-    assert!(registry().restore(&row("spantally_job_attempts", "1 2 3")).is_err());
+    for value in ["1 2 3", "1 0 0 0 0 0 0 0 0 | x"] {
+        assert!(registry().restore(&row("spantally_job_attempts", value)).is_err(), "{value}");
+    }
     assert_eq!(registry().restore(&row("spantally_of_a_later_version", "1")), Ok(None));
 }
 

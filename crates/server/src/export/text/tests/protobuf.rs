@@ -63,8 +63,26 @@ struct ProtoHistogram {
     sum: Option<f64>,
     #[prost(message, repeated, tag = "3")]
     bucket: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    schema: Option<i32>,
+    #[prost(double, optional, tag = "6")]
+    zero_threshold: Option<f64>,
+    #[prost(uint64, optional, tag = "7")]
+    zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "12")]
+    positive_span: Vec<BucketSpan>,
+    #[prost(sint64, repeated, packed = "false", tag = "13")]
+    positive_delta: Vec<i64>,
     #[prost(message, optional, tag = "15")]
     created: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct BucketSpan {
+    #[prost(sint32, optional, tag = "1")]
+    offset: Option<i32>,
+    #[prost(uint32, optional, tag = "2")]
+    length: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -101,6 +119,40 @@ fn families(registry: &Registry) -> Vec<MetricFamily> {
 #[test]
 fn the_protobuf_page_is_golden() {
     insta::assert_debug_snapshot!(families(&small()));
+}
+
+/// With native histograms: runs of buckets and differences of counts, the classic ones beside them.
+#[test]
+fn native_histograms_stand_beside_the_classic_ones() {
+    let mut registry = small();
+    registry.show_native_histograms(true);
+    let other = CommonLabels {
+        provider: "runway",
+        model: "gen4",
+        operation: "",
+        service: "clips",
+        tenant: "",
+        extra: &[],
+    };
+    let attempts = registry.intern(&other);
+    let attempts = registry.series(MetricId::JobAttempts, attempts, &["succeeded"], START);
+    for value in ["0", "1", "1", "1.05", "4"] {
+        registry.observe(attempts, value.parse().unwrap(), None);
+    }
+    let families = families(&registry);
+    let of_jobs = families.iter().find(|family| family.name.as_deref() == Some("spantally_job_attempts"));
+    insta::assert_debug_snapshot!(of_jobs.unwrap());
+    let histograms = families.iter().flat_map(|family| &family.metric).filter_map(|m| m.histogram.as_ref());
+    for histogram in histograms.filter(|histogram| histogram.schema.is_some()) {
+        let (mut count, mut sum) = (0, histogram.zero_count.unwrap().cast_signed());
+        for delta in &histogram.positive_delta {
+            count += delta;
+            sum += count;
+        }
+        assert_eq!(sum.cast_unsigned(), histogram.count.unwrap());
+        let length: u32 = histogram.positive_span.iter().map(|span| span.length.unwrap()).sum();
+        assert_eq!(length as usize, histogram.positive_delta.len());
+    }
 }
 
 fn labels(pairs: &[LabelPair], extra: Option<(&str, &str)>) -> String {

@@ -1,0 +1,152 @@
+//! Settled money of which nobody knows whether it was billed at all, for as long as an invoice may tell.
+//!
+//! Most charges are within bounds of which the least is something. What is meant here is the rest: a submit
+//! that timed out and may have made a task, a failure that a provider may or may not bill. The counter
+//! `spantally_ambiguous_cost_total` is the most that such charges come to. The exposure gauge shows what was
+//! added to it lately: a charge leaves the gauge when a revision decides it, when an invoice that covers its
+//! day is in the configuration, or when the invoice must have come ([`OPEN_DAYS`]).
+//!
+//! Amounts are kept by the day on which their revision was made, so a decision takes back what its charge
+//! added, some hours apart at most.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use spantally_stitch::UnixNanos;
+
+/// A month, and two weeks until its invoice is there.
+const OPEN_DAYS: u64 = 45;
+const DAY_NANOS: u64 = 86_400_000_000_000;
+
+/// A time for which a provider's invoice is known: what it lists is in it, and what it does not list will
+/// not be billed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoiced {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// Its first moment.
+    pub from: UnixNanos,
+    /// The first moment after it.
+    pub until: UnixNanos,
+}
+
+/// Undecided money by series and day.
+#[derive(Debug, Default)]
+pub(super) struct Exposure {
+    /// By the labels of the series, with the currency.
+    days: BTreeMap<Arc<str>, Days>,
+    pub(super) invoiced: Vec<Invoiced>,
+}
+
+#[derive(Debug, Default)]
+struct Days {
+    amounts: BTreeMap<u64, Decimal>,
+    /// Since it was last saved.
+    changed: bool,
+}
+
+impl Exposure {
+    /// Adds to the day of `now`, or takes from it.
+    pub(super) fn add(&mut self, labels: &str, amount: Decimal, now: UnixNanos) {
+        if !self.days.contains_key(labels) {
+            self.days.insert(labels.into(), Days::default());
+        }
+        let Some(days) = self.days.get_mut(labels) else { return };
+        let today = now.0 / DAY_NANOS;
+        days.changed = true;
+        *days.amounts.entry(today).or_default() += amount;
+        days.amounts.retain(|day, amount| day + OPEN_DAYS > today && !amount.is_zero());
+    }
+
+    /// What is undecided at `now`, by the labels of the series.
+    pub(super) fn open(&self, now: UnixNanos) -> impl Iterator<Item = (&str, Decimal)> {
+        let today = now.0 / DAY_NANOS;
+        self.days.iter().map(move |(labels, days)| {
+            let open = days.amounts.iter().filter(|(day, _)| *day + OPEN_DAYS > today);
+            let sum: Decimal =
+                open.filter(|(day, _)| !self.is_invoiced(labels, **day)).map(|(_, amount)| amount).sum();
+            (&**labels, sum.max(Decimal::ZERO))
+        })
+    }
+
+    fn is_invoiced(&self, labels: &str, day: u64) -> bool {
+        let (from, until) = (UnixNanos(day * DAY_NANOS), UnixNanos((day + 1) * DAY_NANOS));
+        self.invoiced.iter().any(|invoiced| {
+            let of_provider =
+                labels.strip_prefix("provider=\"").and_then(|rest| rest.strip_prefix(&*invoiced.provider));
+            of_provider.is_some_and(|rest| rest.starts_with('"'))
+                && invoiced.from <= from
+                && until <= invoiced.until
+        })
+    }
+
+    /// What changed since the last call, as text.
+    pub(super) fn take_changed(&mut self) -> Vec<(Arc<str>, String)> {
+        let day = |(day, amount): (&u64, &Decimal)| format!("{day} {amount}");
+        let text = |days: &Days| days.amounts.iter().map(day).collect::<Vec<_>>().join("\n");
+        let changed = self.days.iter_mut().filter_map(|(labels, days)| {
+            std::mem::take(&mut days.changed).then(|| (Arc::clone(labels), text(days)))
+        });
+        changed.collect()
+    }
+
+    /// Takes back what [`Self::take_changed`] gave; false if it is not readable.
+    pub(super) fn restore(&mut self, labels: &Arc<str>, text: &str) -> bool {
+        let parse = |line: &str| {
+            let (day, amount) = line.split_once(' ')?;
+            Some((day.parse().ok()?, Decimal::from_str(amount).ok()?))
+        };
+        let Some(amounts) = text.lines().map(parse).collect::<Option<_>>() else { return false };
+        self.days.insert(Arc::clone(labels), Days { amounts, changed: false });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABELS: &str = "provider=\"fal\",model=\"flux\",currency=\"USD\"";
+
+    fn day(day: u64) -> UnixNanos {
+        UnixNanos(day * DAY_NANOS + 7)
+    }
+
+    fn open(exposure: &Exposure, at: u64) -> Vec<String> {
+        exposure.open(day(at)).map(|(_, amount)| amount.to_string()).collect()
+    }
+
+    #[test]
+    fn money_leaves_when_it_is_decided_invoiced_or_old() {
+        let mut exposure = Exposure::default();
+        exposure.add(LABELS, Decimal::from(5), day(100));
+        exposure.add(LABELS, Decimal::from(3), day(101));
+        exposure.add(LABELS, Decimal::from(-1), day(101));
+        assert_eq!(open(&exposure, 101), ["7"]);
+        assert_eq!(open(&exposure, 145), ["2"], "the invoice of the first day has come");
+        assert_eq!(open(&exposure, 146), ["0"]);
+        let until = UnixNanos(day(101).0 - 7);
+        exposure.invoiced = vec![
+            Invoiced { provider: "fa".into(), from: day(0), until },
+            Invoiced { provider: "fal".into(), from: day(0), until },
+        ];
+        assert_eq!(open(&exposure, 101), ["2"], "the first day is on an invoice");
+    }
+
+    #[test]
+    fn it_comes_back_and_stays_small() {
+        let mut exposure = Exposure::default();
+        for at in 0..200 {
+            exposure.add(LABELS, Decimal::ONE, day(at));
+        }
+        let saved = exposure.take_changed();
+        assert_eq!(saved[0].1.lines().count(), OPEN_DAYS as usize);
+        assert!(exposure.take_changed().is_empty());
+        let mut again = Exposure::default();
+        assert!(again.restore(&saved[0].0, &saved[0].1));
+        assert_eq!(open(&again, 199), open(&exposure, 199));
+        assert!(!again.restore(&saved[0].0, "1 x"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Invoices beside the ledger: what a provider wants for a period, and what Spantally has for it.
+//!
+//! Amounts come from the configuration ([`Invoice`]), one a provider, currency and period. The ledger's side
+//! is the sum of the charges of jobs that *began* in the period, since that is when providers book them, at
+//! least, expected and at most. An invoice within the bounds agrees with what the spans tell; one above shows
+//! spend that no span told of, one below shows a price or a policy that is not what we believe.
+//!
+//! The sums are read from the ledger file every [`REFRESH`], beside the core and not through it: a month of
+//! charges takes a second to add up. The gauges show the last reading. What an invoice covers also leaves the
+//! exposure ([`crate::core::Invoiced`]).
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+use spantally_price::Bound;
+use spantally_stitch::UnixNanos;
+use spantally_store::{LedgerReader, StoreError};
+use tokio::sync::watch;
+
+use crate::core::Invoiced;
+use crate::export::{MetricId, Registry, SetId};
+
+/// How often the ledger is asked.
+const REFRESH: Duration = Duration::from_mins(10);
+
+/// What a provider wants for a period.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invoice {
+    /// The provider, as in the label.
+    pub provider: String,
+    /// The period as it was written, as in the label.
+    pub period: String,
+    /// Its first moment.
+    pub from: UnixNanos,
+    /// The first moment after it.
+    pub until: UnixNanos,
+    /// How much.
+    pub amount: Decimal,
+    /// In which currency.
+    pub currency: String,
+}
+
+/// What an invoice is beside the ledger's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// From the least to the most, to a cent.
+    WithinBounds,
+    /// More than the ledger can explain.
+    Above,
+    /// Less than the least.
+    Below,
+    /// The ledger has nothing with a price for it.
+    NothingBooked,
+}
+
+impl Verdict {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::WithinBounds, Self::Above, Self::Below, Self::NothingBooked];
+
+    /// The word in the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WithinBounds => "within_bounds",
+            Self::Above => "above",
+            Self::Below => "below",
+            Self::NothingBooked => "nothing_booked",
+        }
+    }
+
+    /// An invoice is rounded to cents, line by line or as a whole.
+    fn of(amount: Decimal, booked: Option<Bound>) -> Self {
+        const CENT: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
+        match booked {
+            None => Self::NothingBooked,
+            Some(booked) if amount > booked.max + CENT => Self::Above,
+            Some(booked) if amount < booked.min - CENT => Self::Below,
+            Some(_) => Self::WithinBounds,
+        }
+    }
+}
+
+/// Every invoice of the configuration, with what the ledger has.
+#[derive(Debug)]
+pub struct Reconciliation {
+    invoices: Vec<Invoice>,
+    directory: PathBuf,
+    /// One an invoice, once the ledger was read.
+    booked: Mutex<Option<Vec<Option<Bound>>>>,
+}
+
+impl Reconciliation {
+    /// Invoices as configured; the ledger is in `directory`.
+    pub fn new(invoices: Vec<Invoice>, directory: &Path) -> Arc<Self> {
+        Arc::new(Self { invoices, directory: directory.to_owned(), booked: Mutex::default() })
+    }
+
+    /// What the invoices cover.
+    pub fn invoiced(&self) -> Vec<Invoiced> {
+        let invoiced = |invoice: &Invoice| Invoiced {
+            provider: invoice.provider.as_str().into(),
+            from: invoice.from,
+            until: invoice.until,
+        };
+        self.invoices.iter().map(invoiced).collect()
+    }
+
+    /// Asks the ledger now and then, until `stop` turns true.
+    pub(crate) async fn keep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        while !self.invoices.is_empty() && !*stop.borrow() {
+            let this = Arc::clone(&self);
+            let read = tokio::task::spawn_blocking(move || this.read()).await;
+            if let Ok(Err(error)) = read {
+                tracing::warn!(%error, "invoices cannot be compared: the ledger cannot be read");
+            }
+            // Until the time has passed, or the server stops, or is gone.
+            if let Ok(Err(_)) = tokio::time::timeout(REFRESH, stop.changed()).await {
+                return;
+            }
+        }
+    }
+
+    /// Asks the ledger.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&self) -> Result<(), StoreError> {
+        let from = self.invoices.iter().map(|invoice| invoice.from).min().unwrap_or_default();
+        let until = self.invoices.iter().map(|invoice| invoice.until).max().unwrap_or_default();
+        let mut sums: Vec<Option<Bound>> = vec![None; self.invoices.len()];
+        let mut by_key = BTreeMap::<(&str, &str), Vec<usize>>::new();
+        for (index, invoice) in self.invoices.iter().enumerate() {
+            by_key.entry((&invoice.provider, &invoice.currency)).or_default().push(index);
+        }
+        LedgerReader::open(&self.directory)?.load_charges_between(from.0, until.0, |row| {
+            let indexes = by_key.get(&(&*row.provider, &*row.currency)).into_iter().flatten();
+            for &index in indexes {
+                let Invoice { from, until, .. } = &self.invoices[index];
+                if (from.0..until.0).contains(&row.started_at) {
+                    let sum = sums[index].get_or_insert_default();
+                    *sum = *sum + Bound { min: row.min, expected: row.expected, max: row.max };
+                }
+            }
+        })?;
+        *self.booked.lock() = Some(sums);
+        Ok(())
+    }
+
+    /// Sets the gauges by the last reading; before the first one there are none.
+    pub(crate) fn show(&self, registry: &mut Registry, created: UnixNanos) {
+        let booked = self.booked.lock();
+        let Some(booked) = booked.as_ref() else { return };
+        for (invoice, booked) in self.invoices.iter().zip(booked) {
+            let own = [&*invoice.provider, &*invoice.currency, &*invoice.period];
+            let mut set = |metric, last: &[&str], value: Decimal| {
+                let series = registry.series(metric, SetId::NONE, &[&own, last].concat(), created);
+                registry.set(series, value);
+            };
+            set(MetricId::Invoiced, &[], invoice.amount);
+            let Bound { min, expected, max } = booked.unwrap_or_default();
+            for (bound, amount) in [("min", min), ("expected", expected), ("max", max)] {
+                set(MetricId::Booked, &[bound], amount);
+            }
+            let found = Verdict::of(invoice.amount, *booked);
+            for verdict in Verdict::ALL {
+                let holds = Decimal::from(u8::from(verdict == found));
+                set(MetricId::Reconciled, &[verdict.as_str()], holds);
+            }
+        }
+    }
+}

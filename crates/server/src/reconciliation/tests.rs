@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use spantally_store::{ChargeRow, Checkpoint, DataDir, JobRow, Ledger};
+
+use super::*;
+use crate::export::LabelSets;
+
+fn dec(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+/// A job that began at a second, with one charge.
+fn job(id: u8, revision: u32, second: u64, provider: &str, [min, expected, max]: [&str; 3]) -> JobRow {
+    let charge = ChargeRow {
+        provider: provider.into(),
+        unit: "image".into(),
+        quantity: Decimal::ONE,
+        unit_price: Some(dec(expected)),
+        cost_min: dec(min),
+        cost_expected: dec(expected),
+        cost_max: dec(max),
+        currency: "USD".into(),
+        cause: "delivered".into(),
+        basis: "documented".into(),
+        ..ChargeRow::default()
+    };
+    JobRow {
+        job_id: [id; 16],
+        revision,
+        state: "settled".into(),
+        provider: provider.into(),
+        started_at: second * 1_000_000_000,
+        ended_at: second * 1_000_000_000,
+        settled_at: (second + 60) * 1_000_000_000,
+        charges: Arc::new([charge]),
+        ..JobRow::default()
+    }
+}
+
+fn invoice(provider: &str, [from, until]: [u64; 2], amount: &str) -> Invoice {
+    Invoice {
+        provider: provider.to_owned(),
+        period: format!("{from}/{until}"),
+        from: UnixNanos(from * 1_000_000_000),
+        until: UnixNanos(until * 1_000_000_000),
+        amount: dec(amount),
+        currency: "USD".to_owned(),
+    }
+}
+
+#[test]
+fn an_invoice_is_laid_beside_what_began_in_its_period() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(directory.path()).unwrap()).unwrap();
+    let jobs = vec![
+        job(1, 1, 999, "fal", ["9", "9", "9"]),
+        job(2, 1, 1000, "fal", ["1", "1", "2"]),
+        job(3, 1, 1500, "runway", ["7", "7", "7"]),
+        job(2, 2, 1000, "fal", ["-0.5", "0.25", "0"]),
+        job(4, 1, 2000, "fal", ["9", "9", "9"]),
+    ];
+    ledger.checkpoint(&Checkpoint { jobs, ..Checkpoint::default() }).unwrap();
+    let invoices = vec![
+        invoice("fal", [1000, 2000], "2.01"),
+        invoice("fal", [0, 1000], "9.02"),
+        invoice("runway", [1000, 2000], "6.98"),
+        invoice("luma", [1000, 2000], "1"),
+    ];
+    let reconciliation = Reconciliation::new(invoices, directory.path());
+    let mut registry = Registry::new(LabelSets::new(9, &[]));
+    reconciliation.show(&mut registry, UnixNanos(1));
+    assert!(registry.is_empty(), "nothing is known before the ledger was read");
+
+    reconciliation.read().unwrap();
+    reconciliation.show(&mut registry, UnixNanos(1));
+    let shown = |metric| -> Vec<(String, String)> {
+        let text = |(labels, value): (&str, Decimal)| (labels.to_owned(), value.normalize().to_string());
+        registry.values(metric).map(text).collect()
+    };
+    let booked = shown(MetricId::Booked);
+    let of = |bound: &str| {
+        let wanted = format!("provider=\"fal\",currency=\"USD\",period=\"1000/2000\",bound=\"{bound}\"");
+        booked.iter().find(|(labels, _)| *labels == wanted).unwrap().1.clone()
+    };
+    assert_eq!(["min", "expected", "max"].map(of), ["0.5", "1.25", "2"]);
+    let verdicts: Vec<String> = shown(MetricId::Reconciled)
+        .into_iter()
+        .filter(|(_, value)| value == "1")
+        .map(|(labels, _)| labels.replace(",currency=\"USD\"", "").replace('"', ""))
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            "provider=fal,period=0/1000,verdict=above",
+            "provider=fal,period=1000/2000,verdict=within_bounds",
+            "provider=luma,period=1000/2000,verdict=nothing_booked",
+            "provider=runway,period=1000/2000,verdict=below",
+        ]
+    );
+}

@@ -1,0 +1,73 @@
+//! Reading back what the ledger has for jobs of a time: what an invoice is laid beside.
+
+use rusqlite::Row;
+use rust_decimal::Decimal;
+
+use super::decimal::read_decimal;
+use super::read::LedgerReader;
+use super::spend::first_since;
+use crate::error::StoreError;
+
+/// Priced charge rows of one revision's attempt, or what a revision changed in them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BookedRow {
+    /// When the job began, in nanoseconds since 1970.
+    pub started_at: u64,
+    /// Provider of the attempt.
+    pub provider: String,
+    /// Currency.
+    pub currency: String,
+    /// Least cost; negative where a revision took it back, as the others.
+    pub min: Decimal,
+    /// Expected cost.
+    pub expected: Decimal,
+    /// Most cost.
+    pub max: Decimal,
+}
+
+impl LedgerReader {
+    /// Every charge with a price of jobs that began at `from` or later and before `until` (nanoseconds since
+    /// 1970), of all revisions: their sum is what the jobs cost.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a number in it is none.
+    pub fn load_charges_between(
+        &self,
+        from: u64,
+        until: u64,
+        visit: impl FnMut(BookedRow),
+    ) -> Result<(), StoreError> {
+        self.load(from, until, visit).map_err(self.database.failed("read what was booked"))
+    }
+
+    fn load(&self, from: u64, until: u64, mut visit: impl FnMut(BookedRow)) -> rusqlite::Result<()> {
+        let connection = &self.database.connection;
+        // Nothing settles before it begins, and rows lie in the order in which they settled.
+        let first = first_since(connection, from)?;
+        let mut select = connection.prepare(
+            "SELECT job.started_at, kind.provider, kind.currency, charge.value ->> 3,
+                ifnull(charge.value ->> 4, charge.value ->> 3), ifnull(charge.value ->> 5, charge.value ->> 3)
+             FROM job_row AS job
+             LEFT JOIN form ON form.id = job.form
+             JOIN json_each(ifnull(job.charges, form.charges)) AS charge
+             JOIN charge_kind AS kind ON kind.id = charge.value ->> 0
+             WHERE job.id >= ?1 AND job.started_at >= ?2 AND job.started_at < ?3 AND kind.unit_price <> ''",
+        )?;
+        let mut rows = select.query([first, from.cast_signed(), until.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            visit(read(row)?);
+        }
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<BookedRow> {
+    Ok(BookedRow {
+        started_at: row.get::<_, i64>(0)?.cast_unsigned(),
+        provider: row.get(1)?,
+        currency: row.get(2)?,
+        expected: read_decimal(row, 3)?,
+        min: read_decimal(row, 4)?,
+        max: read_decimal(row, 5)?,
+    })
+}
