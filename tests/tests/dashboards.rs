@@ -33,7 +33,11 @@ const OTHER_METRICS: [&str; 8] = [
 const KINDS: [&str; 6] = ["stat", "timeseries", "heatmap", "bargauge", "table", "row"];
 
 /// Metrics that no dashboard and no rule uses, each with the reason.
-const UNUSED: [(&str, &str); 2] = [
+const UNUSED: [(&str, &str); 6] = [
+    ("spantally_ledger_bytes", "for those who set max_size; of the disk there is an exporter"),
+    ("spantally_ledger_limit_bytes", "beside spantally_ledger_bytes"),
+    ("spantally_ledger_oldest_timestamp_seconds", "for those who set max_age"),
+    ("spantally_ledger_removed_rows", "what retention did; nothing is wrong with it"),
     ("spantally_retry_cost_ratio", "for thresholds without a Prometheus; panels divide counters"),
     ("spantally_waste_cost_ratio", "for thresholds without a Prometheus; panels divide counters"),
 ];

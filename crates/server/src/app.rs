@@ -24,7 +24,7 @@ use crate::clock;
 use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{Clock, CoreHandle, Listener, RecoverError, Settled};
+use crate::core::{Clock, CoreHandle, RecoverError};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
@@ -234,10 +234,7 @@ impl App {
         let reconciliation = Reconciliation::new(invoices, directory.path());
         core.set_invoiced(reconciliation.invoiced());
         let spares = core.spares();
-        let forwarder = Arc::clone(&self.forwarder);
-        let listener = forwarder
-            .wants_jobs()
-            .then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener);
+        let listener = self.forwarder.listener();
         let after = After { listener, retention: self.settings.storage.ledger, syncer };
         let start = move || Pipeline::start(core, ledger, Box::new(journal), commit, after);
         let pipeline = blocking(start).await?;

@@ -66,7 +66,7 @@ use self::windows::CostWindows;
 use crate::batch::Spares;
 use crate::budgets::Budgets;
 use crate::commit::CommitMessage;
-use crate::export::{LabelSets, Registry};
+use crate::export::{LabelSets, MetricId, Registry, SetId};
 
 pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
@@ -119,6 +119,7 @@ impl Core {
         let mut registry = Registry::new(sets);
         registry.show_native_histograms(options.native_histograms);
         let spans = SpanCounts::new(&mut registry, started_at);
+        registry.series(MetricId::LedgerRemoved, SetId::NONE, &[], started_at);
         let windows = CostWindows::new(options.max_label_sets);
         let shards = options.shards.clamp(1, MAX_SHARDS);
         Self {

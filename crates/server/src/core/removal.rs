@@ -44,8 +44,13 @@ pub(super) struct Removal {
 }
 
 impl Removal {
-    pub(super) fn new(retention: LedgerRetention) -> Self {
-        Self { retention, looked: UnixNanos::default(), is_more: false, failing: false }
+    /// Shows at once what the ledger has, so that no counter is lower than the last process showed it.
+    pub(super) fn new(retention: LedgerRetention, core: &mut Core, ledger: &Ledger) -> Self {
+        let removal = Self { retention, looked: UnixNanos::default(), is_more: false, failing: false };
+        if let Err(error) = removal.show(core, ledger) {
+            tracing::warn!(%error, "the size of the ledger cannot be read; it is tried again");
+        }
+        removal
     }
 
     /// Removes a slice, if it is time.

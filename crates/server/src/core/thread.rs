@@ -199,12 +199,12 @@ impl CoreThread {
         options: TurnOptions,
         listener: Option<Listener>,
     ) -> std::io::Result<Self> {
+        let removal = Removal::new(options.retention, &mut core, &ledger);
         let metrics = ServerMetrics::new(core.registry_mut(), (options.clock.now)());
         let checkpointed = ledger.applied();
         let locked = Locked { core, metrics, checkpointed, failure: None, page_bytes: 0 };
         let shared = Arc::new(Shared { core: Mutex::new(locked), commit });
         let handle = CoreHandle { shared: Arc::clone(&shared) };
-        let removal = Removal::new(options.retention);
         let driver = Driver {
             shared,
             ledger,

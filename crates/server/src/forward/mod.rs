@@ -45,7 +45,7 @@ use self::queue::Queue;
 use crate::batch::Transport;
 use crate::clock;
 use crate::config::Destination;
-use crate::core::Settled;
+use crate::core::{Listener, Settled};
 use crate::tls::TlsError;
 
 /// How long a stopping server goes on sending. What is left stays in the queue.
@@ -144,14 +144,16 @@ impl Forwarder {
         }
     }
 
-    /// Whether some destination gets spans of jobs.
-    pub(crate) fn wants_jobs(&self) -> bool {
-        self.routes.iter().any(|route| route.settings.job_spans)
+    /// Who is to be told of jobs, when some destination gets spans of them.
+    pub(crate) fn listener(self: &Arc<Self>) -> Option<Listener> {
+        let forwarder = Arc::clone(self);
+        let wanted = self.routes.iter().any(|route| route.settings.job_spans);
+        wanted.then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener)
     }
 
     /// Puts the spans of jobs that were told into the queues that want them, and returns when they are on
     /// disk. It waits for the disk, so it is not for threads that serve connections.
-    pub(crate) fn queue_jobs(&self, settled: &[Settled]) {
+    fn queue_jobs(&self, settled: &[Settled]) {
         let mut waiting = Vec::new();
         for (tenant, body, spans) in job_span::requests(settled) {
             let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: clock::now(), body };

@@ -44,7 +44,9 @@ pub(super) fn check(ledger: &LedgerReader, totals: &Totals, report: &mut Report)
 fn value(row: &CounterRow) -> Option<Decimal> {
     match MetricId::named(&row.name)?.metric().kind {
         Kind::Histogram(_) => {
-            let counts = row.value.split(' ').skip(1).map(|count| count.parse::<u64>().ok());
+            // What follows the bar are the native buckets.
+            let classic = row.value.split(" | ").next().unwrap_or_default();
+            let counts = classic.split(' ').skip(1).map(|count| count.parse::<u64>().ok());
             counts.sum::<Option<u64>>().map(Decimal::from)
         }
         Kind::Counter | Kind::Gauge => row.value.parse().ok(),

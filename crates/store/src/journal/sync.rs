@@ -29,8 +29,8 @@ impl JournalSync {
     /// Everything that was appended before is on the disk when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Sync`]: what was appended since the last call may be lost with the power. It is still there
-    /// for as long as the machine runs.
+    /// [`StoreError::Sync`]: what was appended since the last call may be lost with the power. It is still
+    /// there for as long as the machine runs.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.log.sync_data().map_err(|source| StoreError::Sync { path: self.path.clone(), source })
     }

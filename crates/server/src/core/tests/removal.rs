@@ -74,9 +74,9 @@ fn rows_go_counters_stay_and_a_restart_knows() {
     let mut core = ten_days(&mut ledger);
     assert_agrees(&mut core, &mut ledger);
     let before = numbers(&core);
-    Removal::new(LedgerRetention::default()).turn(&mut core, &mut ledger);
+    Removal::new(LedgerRetention::default(), &mut core, &ledger).turn(&mut core, &mut ledger);
     assert_eq!(rows(&ledger.reader().unwrap()), 10, "without a bound all stay");
-    Removal::new(retention(4)).turn(&mut core, &mut ledger);
+    Removal::new(retention(4), &mut core, &ledger).turn(&mut core, &mut ledger);
     core.refresh();
     assert_eq!(rows(&ledger.reader().unwrap()), 5, "nine days, of which four are wanted, and today");
     assert_eq!(numbers(&core), before);
@@ -111,7 +111,7 @@ fn what_may_still_be_revised_stays_whatever_the_bound() {
     let mut ledger = open(&dir);
     let mut core = ten_days(&mut ledger);
     let tiny = LedgerRetention { max_age: Some(Duration::from_secs(1)), max_bytes: Some(1) };
-    Removal::new(tiny).turn(&mut core, &mut ledger);
+    Removal::new(tiny, &mut core, &ledger).turn(&mut core, &mut ledger);
     // A day, six hours and one more.
     assert_eq!(rows(&ledger.reader().unwrap()), 2, "today's and yesterday's");
     assert!(
@@ -131,11 +131,11 @@ fn what_a_budget_counts_from_stays() {
         core.apply(message(day + 1, done(&format!("task-{day:03}"), day * DAY)));
         turn(&mut core, &mut ledger, day * DAY + 100);
     }
-    Removal::new(retention(4)).turn(&mut core, &mut ledger);
+    Removal::new(retention(4), &mut core, &ledger).turn(&mut core, &mut ledger);
     assert_eq!(rows(&ledger.reader().unwrap()), 10, "all of one month");
     // The next month begins: the last one may go.
     turn(&mut core, &mut ledger, 15 * DAY);
-    Removal::new(retention(4)).turn(&mut core, &mut ledger);
+    Removal::new(retention(4), &mut core, &ledger).turn(&mut core, &mut ledger);
     assert_eq!(rows(&ledger.reader().unwrap()), 0);
     assert_agrees(&mut core, &mut ledger);
 }
