@@ -33,7 +33,8 @@ const OTHER_METRICS: [&str; 8] = [
 const KINDS: [&str; 6] = ["stat", "timeseries", "heatmap", "bargauge", "table", "row"];
 
 /// Metrics that no dashboard and no rule uses, each with the reason.
-const UNUSED: [(&str, &str); 6] = [
+const UNUSED: [(&str, &str); 7] = [
+    ("spantally_storage_faults", "says which fault it is, once an alert on a failing file has fired"),
     ("spantally_ledger_bytes", "for those who set max_size; of the disk there is an exporter"),
     ("spantally_ledger_limit_bytes", "beside spantally_ledger_bytes"),
     ("spantally_ledger_oldest_timestamp_seconds", "for those who set max_age"),

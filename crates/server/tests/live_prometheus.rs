@@ -36,7 +36,7 @@ budgets:
 prepaid:
   - {name: runway, unit: credit, balance: 100000, as_of: 2026-01-01, scope: {provider: runway}}
 invoices:
-  - {provider: fal, period: 2026-01-01/2099-12-31, amount: 0, currency: USD}
+  - {provider: fal, period: 2026-01-01/2099-12-31, amount: 1, currency: USD}
 ";
 
 /// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a

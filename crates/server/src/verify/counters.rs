@@ -44,10 +44,14 @@ pub(super) fn check(ledger: &LedgerReader, totals: &Totals, report: &mut Report)
 fn value(row: &CounterRow) -> Option<Decimal> {
     match MetricId::named(&row.name)?.metric().kind {
         Kind::Histogram(_) => {
-            // What follows the bar are the native buckets.
-            let classic = row.value.split(" | ").next().unwrap_or_default();
+            let (classic, native) = row.value.split_once(" | ").unwrap_or((&row.value, ""));
             let counts = classic.split(' ').skip(1).map(|count| count.parse::<u64>().ok());
-            counts.sum::<Option<u64>>().map(Decimal::from)
+            // A native bucket is its number and its count; the first has zero and no number.
+            let native = native.split(' ').filter(|bucket| !bucket.is_empty());
+            let native = native.map(|bucket| bucket.rsplit(':').next()?.parse::<u64>().ok());
+            let (counted, native) = (counts.sum::<Option<u64>>()?, native.sum::<Option<u64>>()?);
+            let is_same = native == counted || !row.value.contains(" | ");
+            Some(Decimal::from(if is_same { counted } else { native }))
         }
         Kind::Counter | Kind::Gauge => row.value.parse().ok(),
     }

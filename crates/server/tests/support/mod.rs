@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
@@ -29,9 +30,18 @@ pub struct Server {
     log: PathBuf,
 }
 
-/// An address of loopback that nobody listens on.
+/// An address of loopback that nobody listens on. Its port is not one of those that the system gives to
+/// outgoing connections: between now and when a server has it, one of another test could take it.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = (std::process::id().wrapping_mul(7919) + step) % 20_000;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000 + place as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 impl Server {
