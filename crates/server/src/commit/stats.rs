@@ -38,8 +38,6 @@ pub struct CommitStats {
     pub storage_failing: AtomicBool,
     /// Failures of the journal, by [`Fault`].
     pub faults: [AtomicU64; Fault::ALL.len()],
-    /// Bytes of the rows that the journal has.
-    pub journal_bytes: AtomicU64,
 }
 
 impl CommitStats {
