@@ -53,7 +53,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(directory: &Path, mut profile: Profile, kills: usize) -> Self {
-        profile.max_spans += 60 * kills as u64;
+        profile.max_spans += 100 * kills as u64;
         Self {
             child: None,
             grpc: free_address(),
