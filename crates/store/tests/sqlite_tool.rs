@@ -157,7 +157,7 @@ fn ledger(directory: &Path, count: u128) -> Ledger {
         hold_from: u64::MAX,
         max_rows: 100,
     };
-    assert_eq!(ledger.remove_old(&bound, &|_| Vec::new()).unwrap().rows, 10);
+    assert_eq!(ledger.remove_old(&bound, &|_| Some(Vec::new())).unwrap().rows, 10);
     for from in (2000..2000 + count).step_by(2000) {
         checkpoint(&mut ledger, (from..from + 2000).map(|id| job(id, SETTLED_AT)).collect(), Vec::new());
     }

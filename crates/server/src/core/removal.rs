@@ -84,8 +84,7 @@ impl Removal {
             hold_from: hold_from(core).0,
             max_rows: ROWS_A_SLICE,
         };
-        let entries = |booked: &[u8]| read_entries(booked).unwrap_or_default();
-        let removed = ledger.remove_old(&bound, &entries)?;
+        let removed = ledger.remove_old(&bound, &read_entries)?;
         self.is_more = removed.is_more;
         core.books.removed_until = UnixNanos(removed.until_unix_nanos);
         Ok(())

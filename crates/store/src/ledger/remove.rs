@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rust_decimal::Decimal;
 
@@ -57,8 +59,9 @@ pub struct LedgerSize {
     pub oldest_unix_nanos: Option<u64>,
 }
 
-/// Reads what a row added to the counters: series by their keys.
-pub type ReadEntries<'a> = &'a dyn Fn(&[u8]) -> Vec<(u64, Decimal)>;
+/// Reads what a row added to the counters: series by their keys. None when it is not readable; then the row
+/// stays, since its sums could not.
+pub type ReadEntries<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<(u64, Decimal)>>;
 
 impl Ledger {
     /// Removes a slice of the oldest rows that the bound wants gone.
@@ -263,7 +266,10 @@ fn keep_entries(connection: &Connection, rows: (i64, i64), entries: ReadEntries<
     let mut found = select.query([rows.0, rows.1])?;
     while let Some(row) = found.next()? {
         let booked = row.get_ref(0)?.as_blob_or_null()?.unwrap_or_default();
-        for (key, amount) in entries(booked) {
+        let unreadable =
+            || FromSqlConversionFailure(0, Type::Blob, "what a row added to the counters".into());
+        let read = if booked.is_empty() { Vec::new() } else { entries(booked).ok_or_else(unreadable)? };
+        for (key, amount) in read {
             let sum = sums.entry(key).or_default();
             *sum = sum.saturating_add(amount);
         }
