@@ -103,7 +103,7 @@ fn attempt(job: &JobDoc, doc: &AttemptDoc, job_started_at: UnixNanos) -> Result<
         cause: Cause::parse(&doc.cause).ok_or_else(|| unreadable("cause", &doc.cause))?,
         started_at,
         ended_at: started_at,
-        calls: calls(doc, started_at),
+        calls: calls(doc, started_at)?,
         joins: Vec::new(),
         facts: doc.facts.iter().map(fact).collect::<Result<_, _>>()?,
     })
@@ -111,7 +111,7 @@ fn attempt(job: &JobDoc, doc: &AttemptDoc, job_started_at: UnixNanos) -> Result<
 
 /// As many calls of each role as there were; the last that decides has the status, the first session the
 /// time.
-fn calls(doc: &AttemptDoc, at: UnixNanos) -> Vec<CallRef> {
+fn calls(doc: &AttemptDoc, at: UnixNanos) -> Result<Vec<CallRef>, String> {
     let call =
         |role| CallRef { span: SpanKey::default(), role, start: at, end: at, status: None, failure: None };
     let of = |role: Role| std::iter::repeat_n(call(role), doc.spans.of(role).len());
@@ -120,11 +120,12 @@ fn calls(doc: &AttemptDoc, at: UnixNanos) -> Vec<CallRef> {
     if let Some(last) = calls.iter_mut().rfind(decides) {
         last.status = doc.status;
     }
-    let nanos = doc.session_seconds.and_then(|seconds| (seconds * NANOS).to_u64()).unwrap_or_default();
     if let Some(session) = calls.iter_mut().find(|call| call.role == Role::Session) {
+        let nanos = doc.session_seconds.and_then(|seconds| seconds.checked_mul(NANOS)?.to_u64());
+        let nanos = nanos.ok_or("it has a session, and its document does not tell how long it took")?;
         session.end = UnixNanos(at.0.saturating_add(nanos));
     }
-    calls
+    Ok(calls)
 }
 
 const NANOS: rust_decimal::Decimal = rust_decimal::Decimal::from_parts(1_000_000_000, 0, 0, false, 0);

@@ -90,6 +90,9 @@ fn durations_that_are_not_kept_are_told() {
     let doc: JobDoc = serde_json::from_str(text).unwrap();
     let problem = job(&doc, &session(Role::Sync)).unwrap_err();
     assert!(problem.contains("how long its sync calls lasted"), "{problem}");
+    // How long it took is not zero because it is not told.
+    let untold: JobDoc = serde_json::from_str(&text.replace(r#""session_seconds":"10.5","#, "")).unwrap();
+    assert!(job(&untold, &session(Role::Session)).unwrap_err().contains("how long it took"));
     let read = job(&doc, &session(Role::Session)).unwrap();
     assert_eq!(read.attempts[0].seconds(Role::Session), Some("10.5".parse().unwrap()));
     assert_eq!(read.attempts[0].started_at, UnixNanos(1_795_219_200_000_000_000), "midnight of its own day");
