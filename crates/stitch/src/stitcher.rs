@@ -127,18 +127,10 @@ impl Stitcher {
 
     /// Takes one span.
     pub fn observe(&mut self, evidence: Evidence) -> Observed {
-        if !self.index.remember(&evidence) {
-            return Observed::Duplicate;
-        }
-        if self.index.is_tombstone(&evidence) {
-            self.index.forget_span(&evidence);
-            return Observed::Late;
-        }
         match &evidence.what {
             What::Frame(_) => self.gather_frame(evidence, None),
             What::Call(_) => self.gather_call(evidence, None),
         }
-        Observed::New
     }
 
     /// The next moment at which [`Self::advance`] may tell something.
@@ -267,12 +259,10 @@ impl Stitcher {
     /// Puts back what [`Self::carry`] showed.
     pub fn restore(&mut self, number: u64, evidence: Vec<Evidence>) {
         for evidence in evidence {
-            if self.index.remember(&evidence) {
-                match &evidence.what {
-                    What::Frame(_) => self.gather_frame(evidence, Some(number)),
-                    What::Call(_) => self.gather_call(evidence, Some(number)),
-                }
-            }
+            match &evidence.what {
+                What::Frame(_) => self.gather_frame(evidence, Some(number)),
+                What::Call(_) => self.gather_call(evidence, Some(number)),
+            };
         }
     }
 

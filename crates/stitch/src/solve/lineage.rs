@@ -14,8 +14,10 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Lineage<'a> {
     above: HashMap<SpanKey, &'a Evidence, FixedState>,
-    /// How many spans of a trace are known: one means that the trace tells nothing.
-    sizes: HashMap<TraceId, u32, FixedState>,
+    /// How many spans of a trace are known: one means that the trace tells nothing. The first trace is apart,
+    /// since most pools have one.
+    first: Option<(TraceId, u32)>,
+    others: HashMap<TraceId, u32, FixedState>,
 }
 
 impl<'a> Lineage<'a> {
@@ -26,12 +28,26 @@ impl<'a> Lineage<'a> {
 
     /// Counts a span of its trace.
     pub(crate) fn count(&mut self, evidence: &Evidence) {
-        *self.sizes.entry(evidence.span.trace).or_insert(0) += 1;
+        let trace = evidence.span.trace;
+        let (first, count) = self.first.get_or_insert((trace, 0));
+        if *first == trace {
+            *count += 1;
+        } else {
+            *self.others.entry(trace).or_insert(0) += 1;
+        }
+    }
+
+    /// How many spans of a trace are known.
+    fn size(&self, trace: TraceId) -> u32 {
+        match self.first {
+            Some((first, count)) if first == trace => count,
+            _ => self.others.get(&trace).copied().unwrap_or(0),
+        }
     }
 
     /// Whether the span's place in its trace tells anything: it has a parent, or its trace has more spans.
     pub(crate) fn tells(&self, evidence: &Evidence) -> bool {
-        evidence.parent.is_some() || self.sizes.get(&evidence.span.trace).is_some_and(|&size| size > 1)
+        evidence.parent.is_some() || self.size(evidence.span.trace) > 1
     }
 
     /// Whether two spans are known to be of different pieces of work: they are in two traces, and not only

@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
-use crate::stitcher::Stitcher;
-use crate::stitcher::item::{NO_POCKET, has_neighbours, hash};
+use crate::stitcher::item::{NO_POCKET, has_neighbours, hash, task_name};
 use crate::stitcher::pocket::LaneKey;
+use crate::stitcher::{Observed, Stitcher};
 
 /// What placing a call needs to know of it after it was moved into the index.
 struct Brief {
@@ -27,12 +27,16 @@ struct Brief {
 
 impl Stitcher {
     /// Takes a call; `number` is given when it is restored.
-    pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) {
+    pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
         let (start, last) = (evidence.start, evidence.end.max(self.now));
         let quiet = call_of(&evidence).is_some_and(is_quiet);
-        let (slot, created) = match number {
+        let placed = match number {
             Some(number) => self.index.restore_call(number, evidence),
             None => self.index.add_call(evidence),
+        };
+        let (slot, created) = match placed {
+            Ok(placed) => placed,
+            Err(observed) => return observed,
         };
         if let Some(item) = self.index.item_mut(slot) {
             item.last = item.last.max(last);
@@ -42,17 +46,20 @@ impl Stitcher {
             pocket.started = pocket.started.min(start);
             // Most calls are such polls, and nothing else is to be known of them.
             if quiet && !pocket.settled {
-                return;
+                return Observed::New;
             }
             pocket.settled = false;
         }
         let added = self.index.item(slot).and_then(|item| item.evidence().last());
-        let Some(brief) = added.and_then(|evidence| self.brief(evidence, created)) else { return };
+        let Some(brief) = added.and_then(|evidence| self.brief(evidence, created)) else {
+            return Observed::New;
+        };
         if created {
             self.open_pocket(slot, &brief);
         }
         self.tie(slot, created, &brief);
         self.wake(slot, brief.last);
+        Observed::New
     }
 
     /// What is to be known of the call that was just placed, in a new item or not.
@@ -69,7 +76,7 @@ impl Stitcher {
         let near = has_neighbours(evidence);
         let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
         // Whoever knows a task by its second id must meet those who know it by the first.
-        let alias = call.rare.alias.iter().map(|alias| name_of_task(tenant, alias));
+        let alias = call.rare.alias.iter().map(|alias| task_name(tenant, alias));
         Some(Brief {
             role: call.role,
             trace: near.then_some(evidence.span.trace),
@@ -78,7 +85,7 @@ impl Stitcher {
             start: evidence.start,
             last: evidence.end.max(self.now),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
-            task: call.task.as_ref().filter(|_| created).map(|task| name_of_task(tenant, task)),
+            task: call.task.as_ref().filter(|_| created).map(|task| task_name(tenant, task)),
         })
     }
 
@@ -149,7 +156,7 @@ impl Stitcher {
             names.extend(frame_names(frame));
             links.extend_from_slice(frame.links());
         }
-        if let Some(other) = self.index.named(hash(&("trace", trace))) {
+        if let Some(other) = self.index.named(hash(&("trace", trace)), slot) {
             self.merge(slot, other);
         }
         for name in names {
@@ -159,7 +166,10 @@ impl Stitcher {
     }
 
     /// Takes a frame; `number` is given when it is restored.
-    pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) {
+    pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
+        if !self.index.is_new_frame(&evidence) {
+            return Observed::Duplicate;
+        }
         let trace = evidence.span.trace;
         let last = evidence.end.max(self.now);
         let names = frame_names(&evidence);
@@ -181,6 +191,7 @@ impl Stitcher {
             }
             self.wake(slot, last);
         }
+        Observed::New
     }
 
     /// Makes the pocket of an item due when it has been quiet for the settle delay.
@@ -232,16 +243,12 @@ fn name_of(tenant: &Arc<str>, known: &Correlation) -> Option<u64> {
         .then(|| hash(&(tenant, known.kind, &known.value)))
 }
 
-fn name_of_task(tenant: &Arc<str>, task: &TaskId) -> u64 {
-    hash(&("task", tenant, task))
-}
-
 fn frame_names(evidence: &Evidence) -> Vec<u64> {
     let What::Frame(frame) = &evidence.what else { return Vec::new() };
     let tenant = &evidence.client.tenant;
-    let task = frame.rare.task.as_ref().map(|task| name_of_task(tenant, task));
+    let task = frame.rare.task.as_ref().map(|task| task_name(tenant, task));
     let jobs = frame.rare.correlations.iter().filter(|known| known.kind == CorrelationKind::Job);
-    let as_task = jobs.map(|known| name_of_task(tenant, &TaskId::new(&known.value)));
+    let as_task = jobs.map(|known| task_name(tenant, &TaskId::new(&known.value)));
     let names = frame.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
     task.into_iter().chain(as_task).chain(names).collect()
 }

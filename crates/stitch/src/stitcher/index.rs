@@ -1,15 +1,18 @@
 //! What is in memory, and how it is found: by task id, by trace, by identity.
+//!
+//! A call that names its task is looked for among the calls of the task; only what names none is found by its
+//! fingerprint. Most spans are polls, so most need no entry of their own.
 
 use std::collections::VecDeque;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet, HashTable};
-use smallvec::SmallVec;
 
 use crate::call::Evidence;
 use crate::id::{TraceId, UnixNanos};
+use crate::stitcher::Observed;
 use crate::stitcher::item::{
-    Carried, Item, NO_POCKET, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key,
+    Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key, task_name,
 };
 use crate::stitcher::slab::Slab;
 use crate::stitcher::tombstones::Tombstones;
@@ -18,13 +21,14 @@ use crate::stitcher::trace::{FrameItem, Trace};
 #[derive(Debug)]
 pub(crate) struct Index {
     items: Slab<Item>,
-    /// Hash of the key and slot; the item has the key itself.
+    /// Name and slot; the item has the key itself. Two providers may have a task of the same name.
     tasks: HashTable<(u64, u32)>,
     traces: HashMap<TraceId, Trace, FixedState>,
-    /// Names (task ids, correlation ids) and who went by them first.
+    /// Names (correlation ids, and task ids that frames tell) and who went by them first.
     names: HashMap<u64, u32, FixedState>,
-    /// Fingerprints of every span in memory.
+    /// Fingerprints of the frames, and of the calls that name no task.
     seen: HashSet<u64, FixedState>,
+    spans: usize,
     pub(super) tombstones: Tombstones,
     /// What was carried and is no more.
     gone: Vec<u64>,
@@ -43,6 +47,7 @@ impl Index {
             traces: HashMap::default(),
             names: HashMap::default(),
             seen: HashSet::default(),
+            spans: 0,
             tombstones: Tombstones::default(),
             gone: Vec::new(),
             idle: VecDeque::new(),
@@ -53,31 +58,11 @@ impl Index {
     }
 
     pub(crate) fn spans(&self) -> usize {
-        self.seen.len()
+        self.spans
     }
 
     pub(crate) fn frames_dropped(&self) -> u64 {
         self.frames_dropped
-    }
-
-    /// Notes a span's identity; false if it was known. The end and the answer belong to the identity: some
-    /// instrumentations send a retry under the same span id.
-    pub(crate) fn remember(&mut self, evidence: &Evidence) -> bool {
-        self.seen.insert(fingerprint(evidence))
-    }
-
-    pub(crate) fn forget_span(&mut self, evidence: &Evidence) {
-        self.seen.remove(&fingerprint(evidence));
-    }
-
-    pub(crate) fn is_tombstone(&self, evidence: &Evidence) -> bool {
-        if self.tombstones.is_empty() {
-            return false;
-        }
-        match task_key(evidence) {
-            Some(key) => self.tombstones.has(hash(&key)) && self.task(&key).is_none(),
-            None => self.tombstones.has(fingerprint(evidence)),
-        }
     }
 
     pub(crate) fn item(&self, slot: u32) -> Option<&Item> {
@@ -88,30 +73,52 @@ impl Index {
         self.items.get_mut(slot)
     }
 
-    /// Adds a call to its task or as a new item; tells the slot and whether it is new.
-    pub(crate) fn add_call(&mut self, evidence: Evidence) -> (u32, bool) {
-        let (slot, created) = self.place(self.next_number, Carried::No, evidence);
+    /// Adds a call to its task or as a new item; tells the slot and whether it is new, or why it is not
+    /// added.
+    pub(crate) fn add_call(&mut self, evidence: Evidence) -> Result<(u32, bool), Observed> {
+        let (slot, created) = self.place(self.next_number, Carried::No, evidence)?;
         self.next_number += u64::from(created);
-        (slot, created)
+        Ok((slot, created))
     }
 
-    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence) -> (u32, bool) {
+    /// Takes a call back: what is forgotten was so before, and is not asked.
+    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence) -> Result<(u32, bool), Observed> {
         self.next_number = self.next_number.max(number + 1);
-        let placed = self.place(number, Carried::Whole, evidence);
+        let placed = self.place(number, Carried::Whole, evidence)?;
         if let Some(item) = self.item_mut(placed.0) {
             item.carried = Carried::Whole;
         }
-        placed
+        Ok(placed)
     }
 
-    fn place(&mut self, number: u64, carried: Carried, evidence: Evidence) -> (u32, bool) {
+    fn place(&mut self, number: u64, carried: Carried, evidence: Evidence) -> Result<(u32, bool), Observed> {
         let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
-        if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
-            return self.place_task(number, carried, trace, evidence);
+        let placed = if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
+            self.place_task(number, carried, trace, evidence)?
+        } else {
+            (self.place_lone(number, carried, trace, evidence)?, true)
+        };
+        self.spans += 1;
+        Ok(placed)
+    }
+
+    fn place_lone(
+        &mut self,
+        number: u64,
+        carried: Carried,
+        trace: Option<TraceId>,
+        evidence: Evidence,
+    ) -> Result<u32, Observed> {
+        let mark = fingerprint(&evidence);
+        if carried == Carried::No && self.tombstones.has(mark) {
+            return Err(Observed::Late);
         }
-        let slot = self.insert(number, carried, false, evidence);
+        if !self.seen.insert(mark) {
+            return Err(Observed::Duplicate);
+        }
+        let slot = self.items.insert(Item::new(number, carried, false, evidence));
         self.join_trace(trace, slot);
-        (slot, true)
+        Ok(slot)
     }
 
     fn join_trace(&mut self, trace: Option<TraceId>, slot: u32) {
@@ -120,12 +127,11 @@ impl Index {
     }
 
     /// The slot of a task.
-    fn task(&self, key: &TaskKey<'_>) -> Option<u32> {
-        let mark = hash(key);
+    fn task(&self, name: u64, key: &TaskKey<'_>) -> Option<u32> {
         let same = |&(held, slot): &(u64, u32)| {
-            held == mark && self.item(slot).is_some_and(|item| item.goes_by(key))
+            held == name && self.item(slot).is_some_and(|item| item.goes_by(key))
         };
-        self.tasks.find(mark, same).map(|&(_, slot)| slot)
+        self.tasks.find(name, same).map(|&(_, slot)| slot)
     }
 
     fn place_task(
@@ -134,44 +140,45 @@ impl Index {
         carried: Carried,
         trace: Option<TraceId>,
         evidence: Evidence,
-    ) -> (u32, bool) {
-        let key = task_key(&evidence);
-        let alias = alias_key(&evidence);
-        let marks = [key.as_ref().map(hash), alias.as_ref().map(hash)];
-        let known = [key, alias].map(|key| key.and_then(|key| self.task(&key)));
-        let found = known[0].or(known[1]);
+    ) -> Result<(u32, bool), Observed> {
+        let keys = [task_key(&evidence), alias_key(&evidence)];
+        let names = keys.each_ref().map(|key| key.as_ref().map(|key| task_name(key.0, key.2)));
+        let known = [0, 1].map(|at| self.task(names[at]?, keys[at].as_ref()?));
         // Most calls come in the trace of the call before, which the item has joined.
-        let (slot, joined) = match found {
-            Some(slot) => (slot, self.push_call(slot, evidence)),
-            None => (self.insert(number, carried, true, evidence), None),
+        let (slot, joined) = if let Some(slot) = known[0].or(known[1]) {
+            (slot, self.push_call(slot, evidence)?)
+        } else {
+            let is_forgotten =
+                |key: &TaskKey<'_>| !self.tombstones.is_empty() && self.tombstones.has(hash(key));
+            if carried == Carried::No && keys[0].as_ref().is_some_and(is_forgotten) {
+                return Err(Observed::Late);
+            }
+            (self.items.insert(Item::new(number, carried, true, evidence)), None)
         };
         if trace != joined {
             self.join_trace(trace, slot);
         }
-        for (mark, _) in marks.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
-            if let Some(mark) = mark {
-                self.tasks.insert_unique(mark, (mark, slot), |&(mark, _)| mark);
+        for (name, _) in names.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
+            if let Some(name) = name {
+                self.tasks.insert_unique(name, (name, slot), |&(name, _)| name);
             }
         }
-        (slot, found.is_none())
+        Ok((slot, known == [None, None]))
     }
 
     /// Adds a call to a task; tells the trace that the task has joined with the call before.
-    fn push_call(&mut self, slot: u32, evidence: Evidence) -> Option<TraceId> {
-        let item = self.item_mut(slot)?;
-        let last = item.calls.last().filter(|last| has_neighbours(last)).map(|last| last.span.trace);
-        item.calls.push(evidence);
-        item.carried.grow();
-        last
+    fn push_call(&mut self, slot: u32, evidence: Evidence) -> Result<Option<TraceId>, Observed> {
+        let Some(item) = self.item_mut(slot).filter(|item| !item.has(&evidence)) else {
+            return Err(Observed::Duplicate);
+        };
+        let last = item.evidence().last().filter(|last| has_neighbours(last)).map(|last| last.span.trace);
+        item.push(evidence);
+        Ok(last)
     }
 
-    fn insert(&mut self, number: u64, carried: Carried, is_task: bool, evidence: Evidence) -> u32 {
-        // A task is seldom seen once.
-        let mut calls = Vec::with_capacity(if is_task { 4 } else { 1 });
-        calls.push(evidence);
-        let names = SmallVec::new();
-        let (last, opened) = (UnixNanos(0), UnixNanos(0));
-        self.items.insert(Item { number, is_task, calls, pocket: NO_POCKET, names, carried, last, opened })
+    /// Whether a frame was not known yet; notes it.
+    pub(crate) fn is_new_frame(&mut self, evidence: &Evidence) -> bool {
+        self.seen.insert(fingerprint(evidence))
     }
 
     pub(crate) fn add_frame(&mut self, evidence: Evidence) {
@@ -190,6 +197,7 @@ impl Index {
             self.idle.push_back(trace);
         }
         entry.push(FrameItem { number, evidence, carried });
+        self.spans += 1;
         if self.idle.len() > self.max_idle {
             self.drop_idle();
         }
@@ -215,6 +223,7 @@ impl Index {
 
     fn forget_frame(&mut self, frame: &FrameItem) {
         self.seen.remove(&fingerprint(&frame.evidence));
+        self.spans -= 1;
         if frame.carried != Carried::No {
             self.gone.push(frame.number);
         }
@@ -240,8 +249,18 @@ impl Index {
 
     /// Frames that may say something of calls of these items.
     pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
-        let calls = slots.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
-        let mut calls: Vec<&Evidence> = calls.filter(|call| has_neighbours(call)).collect();
+        let calls = || {
+            let items = slots.iter().filter_map(|&slot| self.item(slot));
+            items.flat_map(Item::evidence).filter(|call| has_neighbours(call))
+        };
+        let Some(first) = calls().next() else { return Vec::new() };
+        // Most pools are of one request, and all its frames are near.
+        if calls().all(|call| call.span.trace == first.span.trace)
+            && let Some(trace) = self.traces.get(&first.span.trace).filter(|trace| trace.is_small())
+        {
+            return trace.frames_near(first).collect();
+        }
+        let mut calls: Vec<&Evidence> = calls().collect();
         calls.sort_unstable_by_key(|call| (call.span.trace, call.parent));
         calls.dedup_by_key(|call| (call.span.trace, call.parent));
         let mut frames = Vec::new();
@@ -265,17 +284,24 @@ impl Index {
         if item.carried != Carried::No {
             self.gone.push(item.number);
         }
+        self.spans -= item.evidence().len();
+        let mut known = [None, None];
         for evidence in item.evidence() {
-            let identity = fingerprint(evidence);
-            self.seen.remove(&identity);
             if !item.is_task {
-                self.tombstones.bury(identity);
-            }
-            for key in task_key(evidence).into_iter().chain(alias_key(evidence)) {
-                let mark = hash(&key);
+                let mark = fingerprint(evidence);
+                self.seen.remove(&mark);
                 self.tombstones.bury(mark);
-                if let Ok(entry) = self.tasks.find_entry(mark, |&held| held == (mark, slot)) {
-                    entry.remove();
+            }
+            // All calls of a task name it alike, as a rule.
+            for (key, known) in [task_key(evidence), alias_key(evidence)].into_iter().zip(&mut known) {
+                if let Some(key) = key
+                    && known.replace(key) != Some(key)
+                {
+                    self.tombstones.bury(hash(&key));
+                    let held = (task_name(key.0, key.2), slot);
+                    if let Ok(entry) = self.tasks.find_entry(held.0, |&task| task == held) {
+                        entry.remove();
+                    }
                 }
             }
             if has_neighbours(evidence) {
@@ -289,9 +315,10 @@ impl Index {
 
     /// Finds who else goes by a name; the first to come keeps it.
     pub(crate) fn name(&mut self, name: u64, slot: u32) -> Option<u32> {
-        let held = self.named(name);
+        let held = self.named(name, slot);
         if held.is_none()
-            && let Some(item) = self.item_mut(slot)
+            && self.tasks.find(name, |&task| task == (name, slot)).is_none()
+            && let Some(item) = self.items.get_mut(slot)
         {
             item.names.push(name);
             self.names.insert(name, slot);
@@ -299,9 +326,10 @@ impl Index {
         held
     }
 
-    /// Who goes by a name.
-    pub(crate) fn named(&self, name: u64) -> Option<u32> {
-        self.names.get(&name).copied()
+    /// Who goes by a name besides the task in a slot.
+    pub(crate) fn named(&self, name: u64, slot: u32) -> Option<u32> {
+        let task = || self.tasks.find(name, |&(held, other)| held == name && other != slot);
+        self.names.get(&name).copied().or_else(|| task().map(|&(_, slot)| slot))
     }
 
     /// Frames of its trace that may say something of a call.

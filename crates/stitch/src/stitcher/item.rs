@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::call::{Answer, Evidence, Role, What};
@@ -22,7 +23,9 @@ pub(crate) struct Item {
     /// It is a task, which its calls name; else it is a lone call.
     pub(crate) is_task: bool,
     /// Its calls, in the order in which they came.
-    pub(super) calls: Vec<Evidence>,
+    calls: Vec<Evidence>,
+    /// Their fingerprints, once they are many.
+    many: Option<Box<HashSet<u64, FixedState>>>,
     /// The pocket that it is in.
     pub(crate) pocket: u32,
     /// Names that it was the first to go by.
@@ -55,7 +58,46 @@ impl Carried {
     }
 }
 
+/// Up to so many calls are gone through to find one.
+const FEW: usize = 32;
+/// A task is seldom seen only once or twice; more than this is given room as it comes.
+const TASK_CALLS: usize = 8;
+
 impl Item {
+    pub(super) fn new(number: u64, carried: Carried, is_task: bool, first: Evidence) -> Self {
+        let mut calls = Vec::with_capacity(if is_task { TASK_CALLS } else { 1 });
+        calls.push(first);
+        Self {
+            number,
+            is_task,
+            calls,
+            many: None,
+            pocket: NO_POCKET,
+            names: SmallVec::new(),
+            carried,
+            last: UnixNanos(0),
+            opened: UnixNanos(0),
+        }
+    }
+
+    /// Whether it has a call already, with the same end and answer.
+    pub(super) fn has(&self, evidence: &Evidence) -> bool {
+        match &self.many {
+            Some(many) => many.contains(&fingerprint(evidence)),
+            None => self.calls.iter().rev().any(|held| is_same(held, evidence)),
+        }
+    }
+
+    pub(super) fn push(&mut self, evidence: Evidence) {
+        if let Some(many) = &mut self.many {
+            many.insert(fingerprint(&evidence));
+        } else if self.calls.len() == FEW {
+            self.many = Some(Box::new(self.calls.iter().chain([&evidence]).map(fingerprint).collect()));
+        }
+        self.calls.push(evidence);
+        self.carried.grow();
+    }
+
     /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.
     pub(super) fn goes_by(&self, key: &TaskKey<'_>) -> bool {
         let shows = |evidence: &Evidence| {
@@ -81,9 +123,17 @@ pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
     FixedState::default().hash_one(value)
 }
 
-/// Identity of a span in 64 bits: trace, span, start, end, answer.
-pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
-    let answer = match &evidence.what {
+/// Whether two are the same span. The end and the answer belong to the identity: some instrumentations send a
+/// retry under the same span id.
+fn is_same(a: &Evidence, b: &Evidence) -> bool {
+    a.span.span == b.span.span
+        && a.span.trace == b.span.trace
+        && (a.start, a.end) == (b.start, b.end)
+        && answer(a) == answer(b)
+}
+
+fn answer(evidence: &Evidence) -> u64 {
+    match &evidence.what {
         What::Call(call) => match call.answer {
             Answer::Status(code) => u64::from(code),
             Answer::NotSent => 1,
@@ -92,10 +142,19 @@ pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
             Answer::Missing => 4,
         },
         What::Frame(_) => 0,
-    };
+    }
+}
+
+/// What [`is_same`] compares, in 64 bits.
+pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
     let trace = u128::from_le_bytes(evidence.span.trace.0);
     let span = u64::from_le_bytes(evidence.span.span.0);
-    hash(&(trace, span, evidence.start.0, evidence.end.0, answer))
+    hash(&(trace, span, evidence.start.0, evidence.end.0, answer(evidence)))
+}
+
+/// The name of a task: spans that tell it in an attribute do not know the provider.
+pub(super) fn task_name(tenant: &str, task: &TaskId) -> u64 {
+    hash(&(tenant, task))
 }
 
 pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Stitcher};
+use super::{Change, Observed, Stitcher};
 use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
 use crate::frame::{Frame, FrameKind};
 use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
@@ -57,6 +57,12 @@ impl Process {
 
     fn observe(&mut self, trace: u8, parent: u8, start_ms: u64, took_ms: u64, what: What) -> u8 {
         self.spans += 1;
+        self.send(trace, parent, start_ms, took_ms, what);
+        self.spans
+    }
+
+    /// Sends the newest span, or sends it again.
+    fn send(&mut self, trace: u8, parent: u8, start_ms: u64, took_ms: u64, what: What) -> Observed {
         self.stitcher.observe(Evidence {
             span: SpanKey { trace: TraceId([trace; 16]), span: SpanId([self.spans; 8]) },
             parent: SpanId([parent; 8]),
@@ -64,8 +70,7 @@ impl Process {
             end: BEGIN.plus_ms(start_ms + took_ms),
             client: self.client.clone(),
             what,
-        });
-        self.spans
+        })
     }
 
     /// Lets time pass a minute at a time; the jobs that were told, the newest of each.
@@ -135,4 +140,39 @@ fn a_delivery_of_another_provider_stays_apart() {
         process.jobs_after(40).iter().map(|job| job.provider.to_string()).collect();
     providers.sort_unstable();
     assert_eq!(providers, ["clips", "songs"]);
+}
+
+/// However many calls a task has, each is known when it comes again; with another end it is another call.
+#[test]
+fn a_poll_that_comes_again_is_known_among_few_and_among_many() {
+    let mut process = Process::new();
+    for number in 0..200 {
+        process.spans = number;
+        let poll = || call("clips", Role::Poll, Some("a"));
+        for wanted in [Observed::New, Observed::Duplicate] {
+            assert_eq!(process.send(1, 7, u64::from(number) * 1000, 40, poll()), wanted, "{number}");
+        }
+    }
+    process.spans = 3;
+    let late = process.send(1, 7, 3000, 41, call("clips", Role::Poll, Some("a")));
+    assert_eq!((late, process.stitcher.span_count()), (Observed::New, 201));
+    let jobs = process.jobs_after(300);
+    assert_eq!((jobs.len(), jobs[0].attempts[0].count(Role::Poll)), (1, 201));
+    process.stitcher.advance(BEGIN.plus_ms(100 * 3_600_000));
+    assert_eq!(process.stitcher.span_count(), 0);
+    let again = process.send(1, 7, 3000, 40, call("clips", Role::Poll, Some("a")));
+    assert_eq!(again, Observed::Late);
+}
+
+/// Ids are the providers' own: equal ones of two providers are two tasks, also when one is forgotten.
+#[test]
+fn two_providers_may_give_out_one_id() {
+    let mut process = Process::new();
+    process.observe(1, 0, 0, 300, call("clips", Role::Submit, Some("1")));
+    process.observe(2, 0, 0, 300, call("songs", Role::Submit, Some("1")));
+    assert_eq!(process.jobs_after(60).len(), 2);
+    process.stitcher.advance(BEGIN.plus_ms(100 * 3_600_000));
+    let mut observed =
+        |provider| process.send(3, 0, 360_000_000, 300, call(provider, Role::Submit, Some("1")));
+    assert_eq!((observed("clips"), observed("films")), (Observed::Late, Observed::New));
 }
