@@ -38,6 +38,7 @@ mod retire;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tombstones;
 mod trace;
 mod view;
@@ -51,6 +52,7 @@ use crate::outage::Outages;
 use crate::settings::Settings;
 use crate::stitcher::index::Index;
 use crate::stitcher::pocket::Pockets;
+use crate::stitcher::told::Told;
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -81,7 +83,8 @@ pub enum Change {
     Forgotten(JobId),
 }
 
-/// A decided tie between two items, kept for when they are solved again without their neighbours.
+/// A decided tie between two items, kept for when they are solved again without their neighbours: a submit and
+/// what it made, or a task and deliveries of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pin {
     pub(crate) shot: u32,
@@ -96,6 +99,8 @@ pub(crate) struct Pin {
 struct Published {
     revision: u32,
     digest: u64,
+    /// By an earlier process.
+    restored: bool,
 }
 
 /// Stitches the calls of one shard into jobs.
@@ -108,6 +113,7 @@ pub struct Stitcher {
     /// Where each known job's evidence is.
     homes: HashMap<JobId, u32, Fixed>,
     published: HashMap<JobId, Published, Fixed>,
+    told: Told,
     outages: Outages,
 }
 
@@ -121,6 +127,7 @@ impl Stitcher {
             pockets: Pockets::default(),
             homes: HashMap::default(),
             published: HashMap::default(),
+            told: Told::default(),
             outages: Outages::default(),
         }
     }
@@ -273,6 +280,6 @@ impl Stitcher {
 
     /// Tells what had been published before a restart, so that it is told again only if it changed.
     pub fn restore_published(&mut self, id: JobId, revision: u32, digest: u64) {
-        self.published.insert(id, Published { revision, digest });
+        self.published.insert(id, Published { revision, digest, restored: true });
     }
 }

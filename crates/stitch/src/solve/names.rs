@@ -300,15 +300,35 @@ pub(crate) fn keep(pool: &Pool<'_>, solution: &mut Solution, pins: &[Pin]) {
         pool.shots.iter().enumerate().map(|(at, shot)| (shot.slot, at)).collect();
     let tasks: BTreeMap<u32, usize> =
         pool.tasks.iter().enumerate().map(|(at, task)| (task.slots[0], at)).collect();
+    let hooks = solution
+        .groups
+        .iter()
+        .enumerate()
+        .flat_map(|(at, group)| group.hooks.iter().map(move |hook| (at, hook)));
+    let groups: BTreeMap<u32, usize> = hooks.map(|(at, &hook)| (pool.hooks[hook].slot, at)).collect();
     let mut taken: Vec<bool> = vec![false; pool.shots.len()];
     for bound in solution.task_shot.iter().flatten() {
         taken[bound.shot] = true;
     }
     for pin in pins {
-        let (Some(&shot), Some(&task)) = (shots.get(&pin.shot), tasks.get(&pin.made)) else { continue };
-        if !std::mem::replace(&mut taken[shot], true) && solution.task_shot[task].is_none() {
-            let Pin { rule, confidence, margin, instead, .. } = *pin;
-            solution.task_shot[task] = Some(Bound { shot, rule, confidence, margin, instead });
+        let Pin { rule, confidence, margin, instead, .. } = *pin;
+        let bound = |shot| Bound { shot, rule, confidence, margin, instead };
+        let shot = shots.get(&pin.shot).copied();
+        if let Some(&group) = groups.get(&pin.made) {
+            if solution.group_task[group].is_some() || solution.group_shot[group].is_some() {
+                continue;
+            }
+            if let Some(&task) = tasks.get(&pin.shot) {
+                solution.groups[group].task = Some((task, rule));
+                solution.group_task[group] = Some((task, rule, margin));
+            } else if let Some(shot) = shot.filter(|&shot| !std::mem::replace(&mut taken[shot], true)) {
+                solution.group_shot[group] = Some(bound(shot));
+            }
+        } else if let (Some(shot), Some(&task)) = (shot, tasks.get(&pin.made))
+            && !std::mem::replace(&mut taken[shot], true)
+            && solution.task_shot[task].is_none()
+        {
+            solution.task_shot[task] = Some(bound(shot));
         }
     }
 }

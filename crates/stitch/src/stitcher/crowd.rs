@@ -49,9 +49,15 @@ impl Pocket {
         self.members.len() > CROWD
     }
 
-    /// Whether a job in it has to be looked at again though it is over: it waits with others, or is to leave.
-    pub(super) fn holds_more(&self) -> bool {
-        !self.lanes.is_empty() || self.is_crowded()
+    /// Whether a job in it has to be looked at again though it is over: it may still change with what it waits
+    /// with, or is to leave.
+    pub(super) fn holds_more(&self, firm: bool) -> bool {
+        !firm && !self.lanes.is_empty() || self.is_crowded()
+    }
+
+    /// Whether something of it may be tied to what is in its lanes.
+    pub(super) fn waits(&self) -> bool {
+        !self.lanes.is_empty() && !self.rests
     }
 }
 

@@ -5,7 +5,7 @@
 //! submit; it waits in the lane of its tenant and provider, where all loose pockets are solved together. Once
 //! a tie found there is old enough to be believed, it is pinned, and its pockets become one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -32,8 +32,10 @@ pub(crate) struct Pocket {
     pub(crate) looked: UnixNanos,
     /// Second of the wheel at which it is looked at next.
     scheduled: u64,
-    /// The lanes that it waits in.
+    /// The lanes that it waits or rests in.
     pub(crate) lanes: SmallVec<[LaneKey; 1]>,
+    /// It waits for nothing in its lanes any more, and shows the others what is usual.
+    pub(crate) rests: bool,
     /// Holds a delivery that names no task.
     pub(crate) hook: bool,
     /// Jobs as last found.
@@ -56,6 +58,9 @@ struct Lane {
     members: BTreeSet<u32>,
     /// Those of them that hold a delivery without a name.
     hooks: BTreeSet<u32>,
+    /// The last that are decided, oldest first. They are solved with the others: how often a client submits,
+    /// polls and retries is learned from them, and something late may still be theirs.
+    resting: VecDeque<u32>,
     /// When it may be solved again: a crowded lane is solved less often, so that the cost of a span stays
     /// flat.
     next: UnixNanos,
@@ -63,6 +68,9 @@ struct Lane {
 
 /// A lane is solved again after a second, and a second more for so many pockets.
 const POCKETS_A_SECOND: u64 = 2000;
+
+/// How many rest in a lane.
+const RESTING: usize = 256;
 
 /// Not in the wheel.
 const NEVER: u64 = u64::MAX;
@@ -88,6 +96,7 @@ impl Pockets {
             looked: opened,
             scheduled: NEVER,
             lanes: SmallVec::new(),
+            rests: false,
             hook: false,
             jobs: SmallVec::new(),
             settled: false,
@@ -149,6 +158,7 @@ impl Pockets {
 
     /// Puts a pocket into a lane, where what is loose is solved together.
     pub(crate) fn join_lane(&mut self, at: u32, key: LaneKey) {
+        self.wait(at);
         let Some(pocket) = self.get_mut(at) else { return };
         if !pocket.lanes.contains(&key) {
             pocket.lanes.push(key.clone());
@@ -174,19 +184,54 @@ impl Pockets {
 
     pub(crate) fn leave_lanes(&mut self, at: u32) {
         let Some(pocket) = self.get_mut(at) else { return };
+        let rests = std::mem::take(&mut pocket.rests);
         for key in std::mem::take(&mut pocket.lanes) {
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.members.remove(&at);
-                lane.hooks.remove(&at);
-                if lane.members.is_empty() {
-                    self.lanes.remove(&key);
-                }
+            self.leave(&key, at, rests);
+        }
+    }
+
+    fn leave(&mut self, key: &LaneKey, at: u32, rests: bool) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if rests {
+            lane.resting.retain(|&held| held != at);
+        } else {
+            lane.members.remove(&at);
+            lane.hooks.remove(&at);
+        }
+        if lane.members.is_empty() && lane.resting.is_empty() {
+            self.lanes.remove(key);
+        }
+    }
+
+    /// A pocket waits for nothing any more: it stays in its lanes until so many others rest there.
+    pub(crate) fn rest(&mut self, at: u32) {
+        let Some(pocket) = self.get_mut(at).filter(|pocket| !pocket.rests) else { return };
+        pocket.rests = !pocket.lanes.is_empty();
+        for key in pocket.lanes.clone() {
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            lane.members.remove(&at);
+            lane.hooks.remove(&at);
+            lane.resting.push_back(at);
+            let oldest = if lane.resting.len() > RESTING { lane.resting.pop_front() } else { None };
+            if let Some(pocket) = oldest.and_then(|oldest| self.get_mut(oldest)) {
+                pocket.lanes.retain(|held| *held != key);
+                pocket.rests &= !pocket.lanes.is_empty();
             }
         }
     }
 
-    fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
-        self.lanes.get(key).into_iter().flat_map(|lane| &lane.members).copied()
+    /// A pocket that rested waits once more.
+    pub(crate) fn wait(&mut self, at: u32) {
+        let Some(pocket) = self.get_mut(at).filter(|pocket| pocket.rests) else { return };
+        let lanes = pocket.lanes.to_vec();
+        self.leave_lanes(at);
+        for key in lanes {
+            self.join_lane(at, key);
+        }
+    }
+
+    pub(crate) fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
+        self.lanes.get(key).into_iter().flat_map(|lane| lane.members.iter().chain(&lane.resting)).copied()
     }
 
     /// A lane with all lanes that share a pocket with it, one after another, and their pockets.
@@ -218,7 +263,8 @@ impl Pockets {
         if lane.next > now {
             return Err(lane.next);
         }
-        lane.next = now.plus_ms(1000 + 1000 * lane.members.len() as u64 / POCKETS_A_SECOND);
+        lane.next =
+            now.plus_ms(1000 + 1000 * (lane.members.len() + lane.resting.len()) as u64 / POCKETS_A_SECOND);
         Ok(())
     }
 

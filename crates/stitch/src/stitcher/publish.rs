@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use crate::id::{JobId, UnixNanos};
-use crate::job::{Job, State};
+use crate::job::{Confidence, Job, State};
 use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
-use crate::stitcher::pocket::{LaneKey, Pocket};
+use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
@@ -27,6 +27,8 @@ pub(super) struct Found {
     wake: UnixNanos,
     /// Its ties are old enough to be believed.
     firm: bool,
+    /// It was told, is not over any more, and lost a part: see [`crate::stitcher::told`].
+    torn: bool,
 }
 
 impl Stitcher {
@@ -98,7 +100,7 @@ impl Stitcher {
         let pins = pocket.pins.clone();
         let (found, loose) = self.found(&slots, &pins, false);
         let loose = if young { self.with_hooks(&slots, loose) } else { loose };
-        if young && !loose.is_empty() && pins.is_empty() {
+        if young && !loose.is_empty() {
             for lane in &loose {
                 self.pockets.join_lane(at, lane.clone());
             }
@@ -144,7 +146,7 @@ impl Stitcher {
     pub(super) fn found(&self, slots: &[u32], pins: &[Pin], all: bool) -> (Vec<Found>, Vec<LaneKey>) {
         let pool = self.pool(slots);
         let (solution, drafts) = solved(&pool, &self.settings, pins);
-        let loose = loose(&pool, &solution);
+        let loose = loose(&pool, &solution, pins);
         let found = drafts.iter().map(|draft| self.examine(&pool, &solution, draft, all)).collect();
         (found, loose)
     }
@@ -165,7 +167,8 @@ impl Stitcher {
         let id = judge::job_id(pool, solution, draft);
         let settle = last.plus_ms(settings.settle_delay_ms);
         let mut firm_at = opened.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
-        let mut found = Found { id, members, pins, job: None, wake: settle, firm: firm_at <= self.now };
+        let torn = self.told.lacks(id, &members);
+        let mut found = Found { id, members, pins, job: None, wake: settle, firm: firm_at <= self.now, torn };
         if !all && settle > self.now {
             return found;
         }
@@ -182,6 +185,8 @@ impl Stitcher {
         if found.wake <= self.now {
             found.wake = limit;
         }
+        let before = self.published.get(&id).filter(|before| before.restored && !done);
+        found.torn |= before.is_some_and(|before| before.digest != digest(&job));
         found.job = done.then_some(Job { state: State::Settled, ..job });
         found
     }
@@ -198,24 +203,53 @@ impl Stitcher {
                 pocket.looked = self.now;
             }
         }
-        let mut unfinished: BTreeMap<u32, UnixNanos> = BTreeMap::new();
+        let mut unsure: Vec<u32> = Vec::new();
+        let mut wakes: Vec<(u32, UnixNanos)> = Vec::new();
         for found in found {
             before.remove(&found.id);
             let Some(home) = self.settle_in(&found) else { continue };
-            let waits = found.job.is_none() || self.pockets.get(home).is_none_or(Pocket::holds_more);
-            if waits {
-                let wake = unfinished.entry(home).or_insert(found.wake);
-                *wake = (*wake).min(found.wake);
+            if !found.firm {
+                unsure.extend_from_slice(&found.members);
             }
-            changes.extend(found.job.and_then(|job| self.publish(job)));
+            if found.job.is_none()
+                || self.pockets.get(home).is_none_or(|pocket| pocket.holds_more(found.firm))
+            {
+                wakes.push((found.members[0], found.wake));
+            }
+            self.tell(found, changes);
         }
         for id in before {
             self.homes.remove(&id);
             changes.extend(self.supersede(id));
         }
+        let unsure: BTreeSet<u32> = unsure.into_iter().filter_map(|slot| self.pocket_of(slot)).collect();
+        let mut unfinished: BTreeMap<u32, UnixNanos> = BTreeMap::new();
+        for (slot, wake) in wakes {
+            let Some(at) = self.pocket_of(slot) else { continue };
+            let first = unfinished.entry(at).or_insert(wake);
+            *first = (*first).min(wake);
+        }
         for &at in pockets {
+            // What a pocket holds waits together: as long as one of its jobs may find a part elsewhere.
+            if unsure.contains(&at) {
+                self.pockets.wait(at);
+            } else {
+                self.pockets.rest(at);
+            }
             self.close_ranks(at);
             self.plan(at, unfinished.get(&at).copied());
+        }
+    }
+
+    /// Publishes a job that is over; takes back one that is not any more and lost a part.
+    fn tell(&mut self, found: Found, changes: &mut Vec<Change>) {
+        match found.job {
+            Some(job) => {
+                self.told.note(found.id, &found.members);
+                changes.extend(self.publish(job));
+            }
+            None if found.torn => changes.extend(self.supersede(found.id)),
+            None => {}
         }
     }
 
@@ -239,7 +273,6 @@ impl Stitcher {
         if firm {
             pocket.pins.retain(|pin| !found.members.contains(&pin.shot));
             pocket.pins.extend_from_slice(&found.pins);
-            self.pockets.leave_lanes(home);
         }
         self.homes.insert(found.id, home);
         Some(home)
@@ -251,7 +284,7 @@ impl Stitcher {
         let Some(pocket) = self.pockets.get_mut(at) else { return };
         let old = outages.after(pocket.last, UNBOUND_MS.max(self.settings.idle_timeout_ms)) <= self.now;
         let jobless = pocket.jobs.is_empty() && !old;
-        pocket.settled = wake.is_none() && !jobless && pocket.lanes.is_empty();
+        pocket.settled = wake.is_none() && !jobless && !pocket.waits();
         let next = match wake {
             Some(wake) => wake,
             None if pocket.settled => outages.after(pocket.last, retention),
@@ -268,11 +301,12 @@ impl Stitcher {
             return None;
         }
         let revision = known.map_or(1, |known| known.revision + 1);
-        self.published.insert(job.id, Published { revision, digest });
+        self.published.insert(job.id, Published { revision, digest, restored: false });
         Some(Change::Published { job: Box::new(job), revision, digest })
     }
 
     fn supersede(&mut self, id: JobId) -> Option<Change> {
+        self.told.drop(id);
         let known = self.published.remove(&id)?;
         let job = Box::new(Job { id, state: State::Superseded, ..Job::default() });
         Some(Change::Published { job, revision: known.revision + 1, digest: 0 })
@@ -290,11 +324,13 @@ pub(super) fn solved<'a>(
 }
 
 /// The lanes in which a submit waits for a task, or a task or a delivery for a submit. Where each call of an
-/// SDK is a trace, any submit may be a retry of another.
-pub(super) fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
+/// SDK is a trace, any submit may be a retry of another, until it was looked at with the others and has its
+/// ties.
+pub(super) fn loose(pool: &Pool<'_>, solution: &Solution, pins: &[Pin]) -> Vec<LaneKey> {
     let open = solve::open(pool, solution);
     let shots = open.shots.iter().map(|&shot| pool.shots[shot].evidence);
-    let of_sdk = pool.shots.iter().map(|shot| shot.evidence).filter(|shot| pool.lineage.is_sdk_call(shot));
+    let fresh = pool.shots.iter().filter(|shot| pins.iter().all(|pin| pin.shot != shot.slot));
+    let of_sdk = fresh.map(|shot| shot.evidence).filter(|shot| pool.lineage.is_sdk_call(shot));
     let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
     let hooks = open.groups.iter().map(|&group| solution.groups[group].first(pool).evidence);
     let key = |evidence: &crate::Evidence| {
@@ -308,7 +344,7 @@ pub(super) fn loose(pool: &Pool<'_>, solution: &Solution) -> Vec<LaneKey> {
 }
 
 /// Slots of a draft's evidence, and its ties.
-fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Vec<u32>, Vec<Pin>) {
+pub(super) fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Vec<u32>, Vec<Pin>) {
     let (mut members, mut pins) = (Vec::new(), Vec::new());
     for attempt in &draft.attempts {
         members.extend(attempt.shot.map(|shot| pool.shots[shot].slot));
@@ -325,12 +361,25 @@ fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Ve
         }
         for &known in &attempt.groups {
             members.extend(solution.groups[known].hooks.iter().map(|&hook| pool.hooks[hook].slot));
+            pins.extend(pin_of_group(pool, solution, known));
         }
         members.extend(attempt.downloads.iter().map(|&at| pool.downloads[at].slot));
     }
     members.sort_unstable();
     members.dedup();
     (members, pins)
+}
+
+/// The tie of deliveries to their task, or to their submit where no task is known.
+fn pin_of_group(pool: &Pool<'_>, solution: &Solution, group: usize) -> Option<Pin> {
+    let made = pool.hooks[solution.groups[group].hooks[0]].slot;
+    if let Some((task, rule, margin)) = solution.group_task[group] {
+        let confidence = margin.map_or(Confidence::Exact, solve::confidence);
+        return Some(Pin { shot: pool.tasks[task].slots[0], made, rule, confidence, margin, instead: None });
+    }
+    let bound = solution.group_shot[group]?;
+    let (rule, confidence, margin, instead) = (bound.rule, bound.confidence, bound.margin, bound.instead);
+    Some(Pin { shot: pool.shots[bound.shot].slot, made, rule, confidence, margin, instead })
 }
 
 /// Fingerprint of a job's content.

@@ -22,6 +22,7 @@ impl Stitcher {
         }
         for id in pocket.jobs {
             self.homes.remove(&id);
+            self.told.drop(id);
             if self.published.remove(&id).is_some() {
                 changes.push(Change::Forgotten(id));
             }

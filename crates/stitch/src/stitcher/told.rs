@@ -1,0 +1,51 @@
+//! What was told of a job while its joins could still change.
+//!
+//! # Why
+//!
+//! A job that has ended is told after the settle delay, and what is loose is still matched for a while after
+//! that. When the match changes, its task may turn out to be that of another submit. If the other job is told
+//! before this one ends again, the same calls would be in two jobs, and their money counted twice.
+//!
+//! # States
+//!
+//! A job is *told loosely*, with its items, until its pocket is firm. It is *torn* when a later look finds it
+//! not over, and without an item that it was told with. Then it is taken back at once, in the same round in
+//! which the other one is told, and is open again.
+//!
+//! # Late, never
+//!
+//! More evidence alone tears nothing: what was told stays, as the smaller part of the truth, until the job is
+//! over again. After a restart nothing is known of how it was told; then it is torn if it is not over and
+//! differs.
+
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use crate::id::JobId;
+use crate::stitcher::Fixed;
+
+/// The items of each job that was told and may still change, sorted.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashMap<JobId, SmallVec<[u32; 4]>, Fixed>);
+
+impl Told {
+    /// A job was told with these items.
+    pub(super) fn note(&mut self, id: JobId, members: &[u32]) {
+        self.0.insert(id, SmallVec::from_slice(members));
+    }
+
+    /// A job is firm, taken back or forgotten.
+    pub(super) fn drop(&mut self, id: JobId) {
+        self.0.remove(&id);
+    }
+
+    /// Whether a job was told with an item that is not among these, which are sorted.
+    pub(super) fn lacks(&self, id: JobId, members: &[u32]) -> bool {
+        self.0.get(&id).is_some_and(|told| told.iter().any(|slot| members.binary_search(slot).is_err()))
+    }
+
+    /// The items of all these jobs.
+    pub(super) fn items(&self) -> HashSet<u32, Fixed> {
+        self.0.values().flatten().copied().collect()
+    }
+}
