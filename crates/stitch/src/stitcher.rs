@@ -23,7 +23,7 @@
 //!
 //! A span that was seen is a duplicate; the same span with another end or answer is
 //! another call. Evidence of a settled job makes its pocket due again, and the job is published again if it
-//! changed. Evidence of a forgotten task is late: it is counted, and changes nothing. What never ends
+//! changed. Where a match changes, no call is in two jobs at any moment ([`told`]). Evidence of a forgotten task is late: it is counted, and changes nothing. What never ends
 //! settles at the idle or the absolute limit. At the bound on spans what is settled goes first, then the
 //! oldest, settled early.
 
@@ -31,6 +31,7 @@ mod crowd;
 mod gather;
 mod index;
 mod item;
+mod members;
 mod pocket;
 mod publish;
 mod recall;
@@ -83,8 +84,8 @@ pub enum Change {
     Forgotten(JobId),
 }
 
-/// A decided tie between two items, kept for when they are solved again without their neighbours: a submit and
-/// what it made, or a task and deliveries of it.
+/// A decided tie between two items, kept for when they are solved again without their neighbours: a submit
+/// and what it made, or a task and deliveries of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pin {
     pub(crate) shot: u32,

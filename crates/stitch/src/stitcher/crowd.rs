@@ -49,8 +49,8 @@ impl Pocket {
         self.members.len() > CROWD
     }
 
-    /// Whether a job in it has to be looked at again though it is over: it may still change with what it waits
-    /// with, or is to leave.
+    /// Whether a job in it has to be looked at again though it is over: it may still change with what is in
+    /// its lanes, or is to leave.
     pub(super) fn holds_more(&self, firm: bool) -> bool {
         !firm && !self.lanes.is_empty() || self.is_crowded()
     }

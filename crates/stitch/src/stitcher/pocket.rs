@@ -2,8 +2,9 @@
 //!
 //! A pocket holds the calls of one trace, or one task with what names it. It is solved alone, and most are
 //! complete in themselves. A pocket that is *loose* has a submit without its task or a task without its
-//! submit; it waits in the lane of its tenant and provider, where all loose pockets are solved together. Once
-//! a tie found there is old enough to be believed, it is pinned, and its pockets become one.
+//! submit; it waits in the lane of its tenant and provider, and all loose pockets of a tenant are solved
+//! together. Once a tie found there is old enough to be believed, it is pinned, and its pockets become one.
+//! That one rests in the lane for a while: the others are solved with it, and learn from it what is usual.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(crate) struct Pockets {
     lanes: BTreeMap<LaneKey, Lane>,
 }
 
-/// What is solved together: all loose pockets of a tenant and provider.
+/// The loose pockets of a tenant and provider.
 #[derive(Debug, Default)]
 struct Lane {
     members: BTreeSet<u32>,
@@ -230,26 +231,18 @@ impl Pockets {
         }
     }
 
-    pub(crate) fn lane(&self, key: &LaneKey) -> impl Iterator<Item = u32> {
-        self.lanes.get(key).into_iter().flat_map(|lane| lane.members.iter().chain(&lane.resting)).copied()
+    /// The lanes of a tenant.
+    fn lanes_of(&self, tenant: &Arc<str>) -> impl Iterator<Item = (&LaneKey, &Lane)> {
+        let from = (Arc::clone(tenant), Arc::from(""));
+        self.lanes.range(from..).take_while(move |(key, _)| key.0 == *tenant)
     }
 
-    /// A lane with all lanes that share a pocket with it, one after another, and their pockets.
-    pub(crate) fn lane_group(&self, key: &LaneKey) -> (BTreeSet<LaneKey>, Vec<u32>) {
-        let mut keys = BTreeSet::from([key.clone()]);
-        let mut members = BTreeSet::new();
-        let mut open = vec![key.clone()];
-        while let Some(key) = open.pop() {
-            for at in self.lane(&key) {
-                let lanes = self.get(at).filter(|_| members.insert(at)).map(|pocket| &pocket.lanes);
-                for lane in lanes.into_iter().flatten() {
-                    if keys.insert(lane.clone()) {
-                        open.push(lane.clone());
-                    }
-                }
-            }
-        }
-        (keys, members.into_iter().collect())
+    /// The pockets that are solved with those of a lane: all that wait or rest in any lane of its tenant. What
+    /// a client is used to does not depend on the provider: how soon it submits once more, how often it asks.
+    pub(crate) fn lane_group(&self, key: &LaneKey) -> Vec<u32> {
+        let lanes = self.lanes_of(&key.0).map(|(_, lane)| lane);
+        let pockets = lanes.flat_map(|lane| lane.members.iter().chain(&lane.resting)).copied();
+        pockets.collect::<BTreeSet<u32>>().into_iter().collect()
     }
 
     /// Whether deliveries that name no task wait in a lane: then any task of the provider may be theirs.
@@ -257,14 +250,21 @@ impl Pockets {
         self.lanes.get(key).is_some_and(|lane| !lane.hooks.is_empty())
     }
 
-    /// Whether a lane may be solved now; if so, it may not be for a while. Else, when it may.
+    /// Whether the lanes of a tenant may be solved now; if so, they may not be for a while. Else, when they
+    /// may.
     pub(crate) fn turn(&mut self, key: &LaneKey, now: UnixNanos) -> Result<(), UnixNanos> {
-        let Some(lane) = self.lanes.get_mut(key) else { return Ok(()) };
+        let Some(lane) = self.lanes.get(key) else { return Ok(()) };
         if lane.next > now {
             return Err(lane.next);
         }
-        lane.next =
-            now.plus_ms(1000 + 1000 * (lane.members.len() + lane.resting.len()) as u64 / POCKETS_A_SECOND);
+        let pockets = self.lanes_of(&key.0).map(|(_, lane)| lane.members.len() + lane.resting.len());
+        let next = now.plus_ms(1000 + 1000 * pockets.sum::<usize>() as u64 / POCKETS_A_SECOND);
+        let keys: Vec<LaneKey> = self.lanes_of(&key.0).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            if let Some(lane) = self.lanes.get_mut(&key) {
+                lane.next = next;
+            }
+        }
         Ok(())
     }
 

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use crate::id::{JobId, UnixNanos};
-use crate::job::{Confidence, Job, State};
+use crate::job::{Job, State};
 use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
+use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
@@ -62,9 +64,9 @@ impl Stitcher {
         for at in due {
             self.pockets.again(at, self.now);
         }
-        let mut solved_lanes: BTreeSet<LaneKey> = BTreeSet::new();
+        let mut solved: BTreeSet<Arc<str>> = BTreeSet::new();
         for (lane, due) in lanes {
-            if solved_lanes.contains(&lane) {
+            if solved.contains(&lane.0) {
                 continue;
             }
             if let Err(later) = self.pockets.turn(&lane, self.now) {
@@ -73,8 +75,8 @@ impl Stitcher {
                 }
                 continue;
             }
-            let (keys, pockets) = self.pockets.lane_group(&lane);
-            solved_lanes.extend(keys);
+            let pockets = self.pockets.lane_group(&lane);
+            solved.insert(lane.0);
             self.solve_lane(&pockets, &mut changes);
         }
         (changes, more)
@@ -341,45 +343,6 @@ pub(super) fn loose(pool: &Pool<'_>, solution: &Solution, pins: &[Pin]) -> Vec<L
     lanes.sort_unstable();
     lanes.dedup();
     lanes
-}
-
-/// Slots of a draft's evidence, and its ties.
-pub(super) fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Vec<u32>, Vec<Pin>) {
-    let (mut members, mut pins) = (Vec::new(), Vec::new());
-    for attempt in &draft.attempts {
-        members.extend(attempt.shot.map(|shot| pool.shots[shot].slot));
-        for &task in &attempt.tasks {
-            members.extend(pool.tasks[task].slots.iter().copied());
-            pins.extend(solution.task_shot[task].map(|bound| Pin {
-                shot: pool.shots[bound.shot].slot,
-                made: pool.tasks[task].slots[0],
-                rule: bound.rule,
-                confidence: bound.confidence,
-                margin: bound.margin,
-                instead: bound.instead,
-            }));
-        }
-        for &known in &attempt.groups {
-            members.extend(solution.groups[known].hooks.iter().map(|&hook| pool.hooks[hook].slot));
-            pins.extend(pin_of_group(pool, solution, known));
-        }
-        members.extend(attempt.downloads.iter().map(|&at| pool.downloads[at].slot));
-    }
-    members.sort_unstable();
-    members.dedup();
-    (members, pins)
-}
-
-/// The tie of deliveries to their task, or to their submit where no task is known.
-fn pin_of_group(pool: &Pool<'_>, solution: &Solution, group: usize) -> Option<Pin> {
-    let made = pool.hooks[solution.groups[group].hooks[0]].slot;
-    if let Some((task, rule, margin)) = solution.group_task[group] {
-        let confidence = margin.map_or(Confidence::Exact, solve::confidence);
-        return Some(Pin { shot: pool.tasks[task].slots[0], made, rule, confidence, margin, instead: None });
-    }
-    let bound = solution.group_shot[group]?;
-    let (rule, confidence, margin, instead) = (bound.rule, bound.confidence, bound.margin, bound.instead);
-    Some(Pin { shot: pool.shots[bound.shot].slot, made, rule, confidence, margin, instead })
 }
 
 /// Fingerprint of a job's content.

@@ -18,28 +18,39 @@ fn lane(provider: &str) -> LaneKey {
 }
 
 #[test]
-fn lanes_that_share_a_pocket_are_one_group() {
+fn all_lanes_of_a_tenant_are_one_group_and_what_rests_is_in_it_for_a_while() {
     let mut pockets = Pockets::default();
-    let mut pocket = |member: u32, providers: &[&str]| {
+    let mut pocket = |member: u32, tenant: &str, providers: &[&str]| {
         let at = pockets.create(member, BEGIN, BEGIN, BEGIN);
-        for provider in providers {
-            pockets.join_lane(at, lane(provider));
+        for &provider in providers {
+            pockets.join_lane(at, (tenant.into(), provider.into()));
         }
         at
     };
-    let (a, both, b) = (pocket(0, &["a"]), pocket(1, &["a", "b"]), pocket(2, &["b"]));
-    let (c, none) = (pocket(3, &["c"]), pocket(4, &[]));
-    for key in ["a", "b"] {
-        let (keys, members) = pockets.lane_group(&lane(key));
-        assert_eq!(keys.into_iter().collect::<Vec<_>>(), [lane("a"), lane("b")]);
-        assert_eq!(members, [a, both, b]);
-    }
-    assert_eq!(pockets.lane_group(&lane("c")).1, [c]);
-    assert!(pockets.lane_group(&lane("d")).1.is_empty());
-
-    pockets.leave_lanes(both);
-    assert_eq!(pockets.lane_group(&lane("a")).1, [a], "what no pocket ties any more falls apart");
+    let (a, both, other) = (pocket(0, "", &["a"]), pocket(1, "", &["a", "b"]), pocket(2, "t", &["a"]));
+    let none = pocket(3, "", &[]);
+    assert_eq!(pockets.lane_group(&lane("b")), [a, both]);
+    assert_eq!(pockets.lane_group(&("t".into(), "a".into())), [other]);
     assert!(pockets.get(none).is_some_and(|pocket| pocket.lanes.is_empty()));
+
+    assert_eq!(pockets.turn(&lane("a"), BEGIN), Ok(()));
+    assert!(pockets.turn(&lane("b"), BEGIN).is_err(), "they are solved together, and rest together");
+    assert_eq!(pockets.turn(&("t".into(), "a".into()), BEGIN), Ok(()));
+
+    pockets.rest(both);
+    assert_eq!(pockets.lane_group(&lane("a")), [a, both]);
+    assert!(pockets.get(both).is_some_and(|pocket| pocket.rests));
+    pockets.wait(both);
+    assert!(pockets.get(both).is_some_and(|pocket| !pocket.rests && pocket.lanes.len() == 2));
+    pockets.rest(both);
+    for member in 4..300 {
+        let later = pockets.create(member, BEGIN, BEGIN, BEGIN);
+        pockets.join_lane(later, lane("b"));
+        pockets.rest(later);
+    }
+    assert!(pockets.get(both).is_some_and(|pocket| pocket.lanes.len() == 1), "256 rest in a lane");
+    pockets.leave_lanes(both);
+    assert!(!pockets.lane_group(&lane("a")).contains(&both));
 }
 
 /// One process that makes and takes calls of providers.

@@ -1,15 +1,16 @@
 //! Jobs as they look at this moment, without telling or deciding anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashSet;
 
 use crate::job::{Job, State};
 use crate::judge;
 use crate::solve::group::JobDraft;
-use crate::solve::union::Union;
+use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::{LaneKey, Pocket};
-use crate::stitcher::publish::{loose, members_of, solved};
+use crate::stitcher::publish::{loose, solved};
 use crate::stitcher::{Fixed, Pin, Stitcher};
 
 /// Slots of items.
@@ -51,7 +52,16 @@ impl Stitcher {
                 waiting.push((at, lanes));
             }
         }
-        for pockets in connected(&waiting) {
+        // With what they will be solved with: what waits or rests in the lanes of their tenants.
+        let mut tenants: BTreeMap<Arc<str>, BTreeSet<u32>> = BTreeMap::new();
+        for (at, lanes) in &waiting {
+            for lane in lanes {
+                let group = || self.pockets.lane_group(lane).into_iter().collect();
+                tenants.entry(Arc::clone(&lane.0)).or_insert_with(group).insert(*at);
+            }
+        }
+        for pockets in tenants.into_values() {
+            let pockets: Vec<u32> = pockets.into_iter().collect();
             self.drafted(&pockets, told).0.into_iter().for_each(&mut visit);
         }
     }
@@ -59,7 +69,7 @@ impl Stitcher {
     /// The jobs of a pocket, and of its lanes if it is in some.
     pub(super) fn look_at(&self, at: u32) -> Vec<Job> {
         let group = self.pockets.get(at).and_then(|pocket| pocket.lanes.first());
-        let group = group.map_or(vec![at], |lane| self.pockets.lane_group(lane).1);
+        let group = group.map_or(vec![at], |lane| self.pockets.lane_group(lane));
         self.drafted(&group, &HashSet::default()).0
     }
 
@@ -89,20 +99,4 @@ impl Stitcher {
         }
         (jobs, self.with_hooks(&slots, loose(&pool, &solution, &pins)))
     }
-}
-
-/// Pockets that share a lane, directly or through others.
-fn connected(waiting: &[(u32, Vec<LaneKey>)]) -> Vec<Vec<u32>> {
-    let mut union = Union::new(waiting.len());
-    let mut first: BTreeMap<&LaneKey, usize> = BTreeMap::new();
-    for (place, (_, lanes)) in waiting.iter().enumerate() {
-        for lane in lanes {
-            union.join(*first.entry(lane).or_insert(place), place);
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    for (place, (at, _)) in waiting.iter().enumerate() {
-        groups.entry(union.find(place)).or_default().push(*at);
-    }
-    groups.into_values().collect()
 }
