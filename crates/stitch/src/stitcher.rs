@@ -23,9 +23,9 @@
 //!
 //! A span that was seen is a duplicate; the same span with another end or answer is
 //! another call. Evidence of a settled job makes its pocket due again, and the job is published again if it
-//! changed. Where a match changes, no call is in two jobs at any moment ([`told`]). Evidence of a forgotten task is late: it is counted, and changes nothing. What never ends
-//! settles at the idle or the absolute limit. At the bound on spans what is settled goes first, then the
-//! oldest, settled early.
+//! changed. Where a match changes, no call is in two jobs at any moment ([`told`]). Evidence of a forgotten
+//! task is late: it is counted, and changes nothing. What never ends settles at the idle or the absolute
+//! limit. At the bound on spans what is settled goes first, then the oldest, settled early.
 
 mod crowd;
 mod gather;

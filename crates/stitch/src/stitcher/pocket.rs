@@ -237,8 +237,9 @@ impl Pockets {
         self.lanes.range(from..).take_while(move |(key, _)| key.0 == *tenant)
     }
 
-    /// The pockets that are solved with those of a lane: all that wait or rest in any lane of its tenant. What
-    /// a client is used to does not depend on the provider: how soon it submits once more, how often it asks.
+    /// The pockets that are solved with those of a lane: all that wait or rest in any lane of its tenant.
+    /// What a client is used to does not depend on the provider: how soon it submits once more, how often it
+    /// asks.
     pub(crate) fn lane_group(&self, key: &LaneKey) -> Vec<u32> {
         let lanes = self.lanes_of(&key.0).map(|(_, lane)| lane);
         let pockets = lanes.flat_map(|lane| lane.members.iter().chain(&lane.resting)).copied();
