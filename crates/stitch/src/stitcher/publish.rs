@@ -243,11 +243,21 @@ impl Stitcher {
         }
     }
 
+    /// Whether a job may lose a part to another one: it has to do with lanes, or shares its pocket.
+    fn may_change(&self, id: JobId) -> bool {
+        let pocket = self.homes.get(&id).and_then(|&home| self.pockets.get(home));
+        pocket.is_none_or(|pocket| !pocket.lanes.is_empty() || pocket.jobs.len() > 1)
+    }
+
     /// Publishes a job that is over; takes back one that is not any more and lost a part.
     fn tell(&mut self, found: Found, changes: &mut Vec<Change>) {
         match found.job {
             Some(job) => {
-                self.told.note(found.id, &found.members);
+                if self.may_change(found.id) {
+                    self.told.note(found.id, &found.members);
+                } else {
+                    self.told.drop(found.id);
+                }
                 changes.extend(self.publish(job));
             }
             None if found.torn => changes.extend(self.supersede(found.id)),
