@@ -24,6 +24,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::Request;
@@ -93,7 +94,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// The whole page of metrics.
-    pub(crate) fn metrics_page(&self, format: Format) -> Vec<u8> {
+    pub(crate) fn metrics_page(&self, format: Format) -> Bytes {
         let Self { core, entry, reloader, reconciliation } = self;
         core.metrics_page_with(format, |registry, created| {
             entry.intake.show(registry, created);
@@ -190,7 +191,7 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<
     let is_zipped = takes_gzip(encoding);
     let page = admin.ask(move |sources| {
         let page = sources.metrics_page(format);
-        if is_zipped { gzip(&page).map_err(ApiError::internal) } else { Ok(page) }
+        if is_zipped { gzip(&page).map(Bytes::from).map_err(ApiError::internal) } else { Ok(page) }
     });
     let page = page.await?;
     let mut answer = ([(header::CONTENT_TYPE, format.content_type())], page).into_response();

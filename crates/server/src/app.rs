@@ -327,7 +327,7 @@ impl Running {
     }
 
     /// A writer of the page of metrics as it then stands, in Prometheus text.
-    pub fn metrics_page(&self) -> impl Fn() -> Vec<u8> + Send + Sync + use<> {
+    pub fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
         let sources = self.sources.clone();
         move || sources.metrics_page(Format::Text)
     }
