@@ -185,6 +185,7 @@ impl Traffic {
         let looked = Instant::now();
         let page = pages.write(format, &[]);
         let written = Instant::now();
+        let page = page.to_vec();
         copy.clear();
         copy.reserve(page.len());
         let begin_copy = Instant::now();

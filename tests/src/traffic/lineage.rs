@@ -61,7 +61,12 @@ pub(super) fn under_requests(mut traffic: Traffic) -> Traffic {
     }
     for (request, (start, end)) in bounds {
         let id = scramble(3, request.as_bytes()).to_be_bytes().to_vec();
-        traffic.truth.spans.push(truth::Span { span_id: hex(&id), intent: None, role: Role::Shared, job: None });
+        traffic.truth.spans.push(truth::Span {
+            span_id: hex(&id),
+            intent: None,
+            role: Role::Shared,
+            job: None,
+        });
         let span = Span {
             trace_id: scramble(2, request.as_bytes()).to_be_bytes().repeat(2),
             span_id: id,

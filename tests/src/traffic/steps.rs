@@ -111,8 +111,7 @@ fn around(mut traffic: Traffic, around: &Around, told: &Told) -> Traffic {
             Around::Job => intent,
             Around::Call => &id,
         };
-        let (above, _) =
-            made.entry(name.clone()).or_insert_with(|| (span_above(name, call), intent.clone()));
+        let (above, _) = made.entry(name.clone()).or_insert_with(|| (span_above(name, call), intent.clone()));
         above.start_time_unix_nano = above.start_time_unix_nano.min(call.start_time_unix_nano - 1_000_000);
         above.end_time_unix_nano = above.end_time_unix_nano.max(call.end_time_unix_nano + 1_000_000);
         call.trace_id.clone_from(&above.trace_id);

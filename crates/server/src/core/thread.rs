@@ -7,8 +7,8 @@
 //! their channel; senders do not, their answer came from the journal.
 //!
 //! # Questions
-//! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what changed
-//! since the last one is copied ([`Pages`]). An async caller should ask from a blocking thread.
+//! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
+//! changed since the last one is copied ([`Pages`]). An async caller should ask from a blocking thread.
 //!
 //! # When the ledger cannot be written
 //! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
@@ -26,7 +26,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
@@ -37,7 +36,7 @@ use super::server_metrics::ServerMetrics;
 use super::{Core, JobView, OpenJob, Settled};
 use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::process::process_metrics;
-use crate::export::{Format, Pages, Registry};
+use crate::export::{Format, Page, Pages, Registry};
 
 /// The two clocks, read by one file of the server and handed in.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +118,7 @@ pub struct CoreHandle {
 
 impl CoreHandle {
     /// The page of metrics.
-    pub fn metrics_page(&self, format: Format) -> Bytes {
+    pub fn metrics_page(&self, format: Format) -> Page {
         self.metrics_page_with(format, |_, _| ())
     }
 
@@ -129,7 +128,7 @@ impl CoreHandle {
         &self,
         format: Format,
         show: impl FnOnce(&mut Registry, UnixNanos),
-    ) -> Bytes {
+    ) -> Page {
         let process = process_metrics();
         let mut pages = self.shared.pages.lock();
         let mut locked = self.shared.core.lock();

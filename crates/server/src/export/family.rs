@@ -40,8 +40,6 @@ pub(super) struct Series {
     pub(super) created: UnixNanos,
     /// Since it was last saved.
     pub(super) changed: bool,
-    /// Since it was last shown; it is in [`Family::unshown`] then.
-    is_unshown: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,9 +67,8 @@ pub(super) struct Family {
     /// Indexes of `series` by label text.
     order: Vec<u32>,
     by_labels: HashTable<u32>,
-    /// Which series changed since they were last shown. While all of them are to be shown anew it stays empty,
-    /// so that it does not grow where nobody looks.
-    unshown: Vec<u32>,
+    /// Which series changed since they were last shown, a bit each by index.
+    unshown: Vec<u64>,
     is_all_unshown: bool,
 }
 
@@ -106,7 +103,7 @@ impl Family {
             Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
         };
         let hash = hash_of(&labels);
-        self.series.push(Series { labels, value, created, changed: false, is_unshown: false });
+        self.series.push(Series { labels, value, created, changed: false });
         let series = &self.series;
         self.by_labels.insert_unique(hash, index, |&other| hash_of(&series[other as usize].labels));
         index
@@ -130,9 +127,11 @@ impl Family {
 
     /// Notes that a series must be shown anew.
     pub(super) fn touch(&mut self, index: u32) {
-        if !self.is_all_unshown && !std::mem::replace(&mut self.series[index as usize].is_unshown, true) {
-            self.unshown.push(index);
+        let (word, bit) = (index as usize / 64, 1 << (index % 64));
+        if word >= self.unshown.len() {
+            self.unshown.resize(word + 1, 0);
         }
+        self.unshown[word] |= bit;
     }
 
     /// Notes that all of them must be.
@@ -140,14 +139,16 @@ impl Family {
         self.is_all_unshown = true;
     }
 
-    /// Gives to `show` every series that changed since the last call; false if all must be shown anew.
+    /// Gives to `show` every series that changed since the last call, in the order in which they were made;
+    /// false if all must be shown anew.
     pub(super) fn show_changed(&mut self, mut show: impl FnMut(u32, &Series)) -> bool {
         let are_all = std::mem::take(&mut self.is_all_unshown);
-        for index in self.unshown.drain(..) {
-            let series = &mut self.series[index as usize];
-            series.is_unshown = false;
-            if !are_all {
-                show(index, series);
+        for (word, bits) in self.unshown.iter_mut().enumerate() {
+            let mut bits = std::mem::take(bits);
+            while bits != 0 && !are_all {
+                let index = word as u32 * 64 + bits.trailing_zeros();
+                bits &= bits - 1;
+                show(index, &self.series[index as usize]);
             }
         }
         !are_all

@@ -23,6 +23,6 @@ pub use accept::Format;
 pub use family::{Exemplar, SeriesId};
 pub use inventory::{INVENTORY, Kind, Metric, MetricId};
 pub use labels::{CommonLabels, LabelSets, SetId};
-pub use pages::Pages;
+pub use pages::{Page, Pages};
 pub(crate) use series::series_key;
 pub use series::{Registry, RestoreError};

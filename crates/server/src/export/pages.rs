@@ -1,17 +1,18 @@
 //! The page of metrics, made anew for each scrape from the one before.
 //!
 //! Between two scrapes few series change, and formatting is what costs. So the last page of each format is
-//! kept, with the place of every series in it: of what did not change the bytes are copied in long runs, and
-//! what changed is written anew, with its labels from the page before where the format lets it. The page that
-//! is handed out and the one that is kept are the same memory; the page before that is written over as soon
-//! as nobody sends it any more, for fresh memory costs more than the copy (measured; `docs/performance.md`).
+//! kept in pieces of some ten thousand bytes. A piece of which nothing changed is handed out again as it is;
+//! of the others what did not change is copied in runs, and what changed is written anew, with its labels
+//! from the piece before where the format lets it. A new piece is written into the memory of the one that was
+//! replaced before it, which is in the processor's cache; so a page costs little more than reading and
+//! writing its bytes once, and no fresh memory (measured: `docs/performance.md`).
 //!
 //! [`Pages::look`] needs the registry, [`Pages::write`] does not.
 
 use bytes::Bytes;
 
 use super::accept::Format;
-use super::inventory::INVENTORY;
+use super::inventory::{INVENTORY, Kind};
 use super::process::ProcessMetric;
 use super::protobuf::Messages;
 use super::series::Registry;
@@ -20,18 +21,34 @@ use super::text::Lines;
 
 /// How a format writes.
 pub(super) trait Writer {
-    /// What comes before the series of a metric; they took so many bytes the last time.
-    fn open(&mut self, out: &mut Vec<u8>, shown: &Shown, last_bytes: usize);
+    /// Prepares for the series of a metric.
+    fn open(&mut self, shown: &Shown);
     /// A series.
     fn series(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>);
     /// A series of which only the value is not what it was, and what was written then.
     fn again(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>, before: &[u8]);
-    /// What comes after the series; how far this moved them.
-    fn close(&mut self, out: &mut Vec<u8>) -> isize;
+    /// What comes before the series of a metric, which take so many bytes.
+    fn head(&mut self, out: &mut Vec<u8>, shown: &Shown, series_bytes: usize);
     /// A metric of the process.
     fn process(&mut self, out: &mut Vec<u8>, metric: &ProcessMetric);
     /// The end of the page.
     fn end(&mut self, out: &mut Vec<u8>);
+}
+
+/// A page, in pieces that it shares with later ones.
+#[derive(Clone, Debug, Default)]
+pub struct Page(Vec<Bytes>);
+
+impl Page {
+    /// Its pieces in order.
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        self.0
+    }
+
+    /// All of it in one piece.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.0.concat()
+    }
 }
 
 /// A copy of the registry for scrapers, and the last page of each format.
@@ -48,22 +65,34 @@ pub struct Pages {
 /// A format that was not asked for during so many looks is not kept.
 const KEPT_LOOKS: u32 = 20;
 
+/// Series in a piece: counters and gauges of some 200 bytes, histograms of some 5000.
+const NUMBERS_A_PIECE: usize = 128;
+const HISTOGRAMS_A_PIECE: usize = 6;
+
 #[derive(Debug, Default)]
 struct LastPage {
-    page: Bytes,
-    /// The one before.
-    spare: Bytes,
     /// By metric.
     blocks: Vec<Block>,
+    /// Memory of a piece that was replaced.
+    spare: Vec<u8>,
     look: u32,
 }
 
-/// Where the series of a metric are in the page.
-#[derive(Clone, Debug, Default)]
+/// What the page has of a metric.
+#[derive(Debug, Default)]
 struct Block {
-    start: usize,
-    /// By place: where each ends, from the start.
-    ends: Vec<usize>,
+    head: Bytes,
+    /// What the head was written for.
+    bytes: usize,
+    pieces: Vec<Piece>,
+}
+
+/// Series next to each other.
+#[derive(Debug)]
+struct Piece {
+    text: Bytes,
+    /// Where each ends.
+    ends: Vec<u32>,
 }
 
 impl Pages {
@@ -95,7 +124,7 @@ impl Pages {
     }
 
     /// The whole page as of the last look, then what is known of the process.
-    pub fn write(&mut self, format: Format, process: &[ProcessMetric]) -> Bytes {
+    pub fn write(&mut self, format: Format, process: &[ProcessMetric]) -> Page {
         let Self { shown, look, .. } = self;
         let is_kept = |last: &LastPage| *look - last.look < KEPT_LOOKS;
         for last in [&mut self.text, &mut self.openmetrics, &mut self.protobuf] {
@@ -120,85 +149,108 @@ fn write(
     look: u32,
     writer: &mut impl Writer,
     process: &[ProcessMetric],
-) -> Bytes {
-    let last = last.get_or_insert_default();
-    last.blocks.resize_with(shown.len(), Block::default);
-    let mut out = last.take_spare();
-    for (shown, block) in shown.iter().zip(&mut last.blocks) {
-        block.write(&mut out, shown, writer, &last.page, last.look);
+) -> Page {
+    let LastPage { blocks, spare, look: last_look } = last.get_or_insert_default();
+    blocks.resize_with(shown.len(), Block::default);
+    let mut page = Vec::new();
+    for (shown, block) in shown.iter().zip(blocks) {
+        if shown.is_empty() {
+            *block = Block::default();
+            continue;
+        }
+        block.write(shown, writer, *last_look, spare);
+        page.push(block.head.clone());
+        page.extend(block.pieces.iter().map(|piece| piece.text.clone()));
     }
+    *last_look = look;
+    let mut tail = Vec::new();
     for metric in process {
-        writer.process(&mut out, metric);
+        writer.process(&mut tail, metric);
     }
-    writer.end(&mut out);
-    last.look = look;
-    last.spare = std::mem::replace(&mut last.page, Bytes::from(out));
-    last.page.clone()
-}
-
-impl LastPage {
-    /// The memory of the page before the last, if it was sent.
-    fn take_spare(&mut self) -> Vec<u8> {
-        let spare = std::mem::take(&mut self.spare);
-        let mut out = if spare.is_unique() { Vec::from(spare) } else { Vec::new() };
-        out.clear();
-        // So that it seldom grows: numbers get longer.
-        out.reserve(self.page.len() + self.page.len() / 64);
-        out
-    }
+    writer.end(&mut tail);
+    page.push(tail.into());
+    Page(page)
 }
 
 impl Block {
-    fn write(
-        &mut self,
-        out: &mut Vec<u8>,
-        shown: &Shown,
-        writer: &mut impl Writer,
-        last_page: &[u8],
-        last_look: u32,
-    ) {
-        if shown.is_empty() {
-            self.ends.clear();
-            return;
+    fn write(&mut self, shown: &Shown, writer: &mut impl Writer, last_look: u32, spare: &mut Vec<u8>) {
+        let series_a_piece = match shown.metric.kind {
+            Kind::Histogram(_) => HISTOGRAMS_A_PIECE,
+            Kind::Counter | Kind::Gauge => NUMBERS_A_PIECE,
+        };
+        let is_remade = shown.remade_at > last_look;
+        if is_remade || shown.last_change > last_look {
+            writer.open(shown);
         }
-        let before = self.start..self.start + self.ends.last().copied().unwrap_or_default();
-        writer.open(out, shown, before.len());
-        self.start = out.len();
-        if shown.remade_at > last_look {
-            self.ends.clear();
-            for series in shown.iter() {
-                writer.series(out, shown, series);
-                self.ends.push(out.len() - self.start);
-            }
+        if is_remade {
+            let places = 0..shown.changed_at.len();
+            let firsts = places.clone().step_by(series_a_piece);
+            let places = firsts.map(|first| first..places.end.min(first + series_a_piece));
+            self.pieces = places.map(|places| Piece::new(shown, places, writer, spare)).collect();
         } else if shown.last_change > last_look {
-            self.write_changes(out, shown, writer, &last_page[before], last_look);
-        } else {
-            out.extend_from_slice(&last_page[before]);
+            let changes = shown.changed_at.chunks(series_a_piece);
+            for (number, (piece, changes)) in self.pieces.iter_mut().zip(changes).enumerate() {
+                if changes.iter().any(|&changed_at| changed_at > last_look) {
+                    piece.rewrite(shown, number * series_a_piece, writer, last_look, spare);
+                }
+            }
         }
-        self.start = self.start.wrapping_add_signed(writer.close(out));
+        let bytes = self.pieces.iter().map(|piece| piece.text.len()).sum();
+        if self.bytes != bytes {
+            self.bytes = bytes;
+            let mut head = Vec::new();
+            writer.head(&mut head, shown, bytes);
+            self.head = head.into();
+        }
+    }
+}
+
+impl Piece {
+    fn new(
+        shown: &Shown,
+        places: std::ops::Range<usize>,
+        writer: &mut impl Writer,
+        spare: &mut Vec<u8>,
+    ) -> Self {
+        spare.clear();
+        let mut ends = Vec::with_capacity(places.len());
+        for place in places {
+            writer.series(spare, shown, shown.at(place));
+            ends.push(spare.len() as u32);
+        }
+        Self { text: Bytes::copy_from_slice(spare), ends }
     }
 
-    fn write_changes(
+    fn rewrite(
         &mut self,
-        out: &mut Vec<u8>,
         shown: &Shown,
+        first: usize,
         writer: &mut impl Writer,
-        before: &[u8],
         last_look: u32,
+        spare: &mut Vec<u8>,
     ) {
-        let (mut begin, mut copied, mut moved) = (0, 0, 0_usize);
-        for (place, (end, &changed_at)) in self.ends.iter_mut().zip(&shown.changed_at).enumerate() {
+        let before = &*self.text;
+        let mut out = std::mem::take(spare);
+        out.clear();
+        // So that it seldom grows: numbers get longer.
+        out.reserve(before.len() + before.len() / 32);
+        let (mut begin, mut copied, mut moved) = (0, 0, 0_u32);
+        for (place, end) in (first..).zip(&mut self.ends) {
             let old_end = *end;
-            if changed_at > last_look {
+            if shown.changed_at[place] > last_look {
                 out.extend_from_slice(&before[copied..begin]);
-                writer.again(out, shown, shown.at(place), &before[begin..old_end]);
-                copied = old_end;
-                moved = (out.len() - self.start).wrapping_sub(old_end);
+                writer.again(&mut out, shown, shown.at(place), &before[begin..old_end as usize]);
+                copied = old_end as usize;
+                moved = (out.len() as u32).wrapping_sub(old_end);
             }
             *end = old_end.wrapping_add(moved);
-            begin = old_end;
+            begin = old_end as usize;
         }
         out.extend_from_slice(&before[copied..]);
+        let old = std::mem::replace(&mut self.text, out.into());
+        if old.is_unique() {
+            *spare = old.into();
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The page in the protobuf format that Prometheus asks for first when it wants more than text can say.
 //!
-//! A page is one `io.prometheus.client.MetricFamily` after the other, each behind its length. The messages
-//! are written in their place, without a buffer of their own, and moved in the rare case that a length takes
-//! more bytes than it was given. Field numbers are those of `metrics.proto` in prometheus/client_model. A
+//! A page is one `io.prometheus.client.MetricFamily` after the other, each behind its length. The series come
+//! last in it, so that what stands before them can be written when they are known. Messages inside are
+//! written in their place, without a buffer of their own, and moved in the rare case that a length takes more
+//! or fewer bytes than it was given. Field numbers are those of `metrics.proto` in prometheus/client_model. A
 //! counter has the name that it has in text 0.0.4, `_total` included.
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
@@ -32,21 +33,11 @@ pub(super) struct Messages {
     shows_native: bool,
     /// Of the metric that is written, the bounds of its buckets.
     bounds: Vec<f64>,
-    /// Where its message begins, and how many bytes its length was given.
-    family: (usize, usize),
 }
 
 impl Messages {
     pub(super) fn new(shows_native: bool) -> Self {
-        Self { shows_native, bounds: Vec::new(), family: (0, 0) }
-    }
-
-    fn put_head(&mut self, out: &mut Vec<u8>, last_bytes: usize, name: [&str; 2], help: &str, kind: u64) {
-        self.family = (out.len(), encoded_len_varint(last_bytes as u64));
-        out.resize(out.len() + self.family.1, 0);
-        put_text(out, 1, &name.concat());
-        put_text(out, 2, help);
-        put_number(out, 3, kind);
+        Self { shows_native, bounds: Vec::new() }
     }
 
     fn put_histogram(&self, out: &mut Vec<u8>, histogram: &Histogram, created: UnixNanos) {
@@ -71,19 +62,9 @@ impl Messages {
 }
 
 impl Writer for Messages {
-    fn open(&mut self, out: &mut Vec<u8>, shown: &Shown, last_bytes: usize) {
-        let metric = shown.metric;
-        let (suffix, kind) = match metric.kind {
-            Kind::Counter => ("_total", COUNTER),
-            Kind::Gauge => ("", GAUGE),
-            Kind::Histogram(_) => ("", HISTOGRAM),
-        };
-        self.put_head(out, last_bytes, [metric.name, suffix], metric.help, kind);
-        if let Some(unit) = metric.unit {
-            put_text(out, 5, unit);
-        }
+    fn open(&mut self, shown: &Shown) {
         self.bounds.clear();
-        if let Kind::Histogram(bounds) = metric.kind {
+        if let Kind::Histogram(bounds) = shown.metric.kind {
             self.bounds.extend(bounds.iter().filter_map(|bound| bound.parse::<f64>().ok()));
             self.bounds.push(f64::INFINITY);
         }
@@ -115,21 +96,48 @@ impl Writer for Messages {
         out.extend_from_slice(&to_double(*value).to_le_bytes());
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) -> isize {
-        let (begin, given) = self.family;
-        put_length(out, begin, given)
+    /// The beginning of the family's message, whose length holds that of the series.
+    fn head(&mut self, out: &mut Vec<u8>, shown: &Shown, series_bytes: usize) {
+        let metric = shown.metric;
+        let (suffix, kind) = match metric.kind {
+            Kind::Counter => ("_total", COUNTER),
+            Kind::Gauge => ("", GAUGE),
+            Kind::Histogram(_) => ("", HISTOGRAM),
+        };
+        put_family(out, [metric.name, suffix], metric.help, kind, metric.unit, series_bytes);
     }
 
     fn process(&mut self, out: &mut Vec<u8>, metric: &ProcessMetric) {
         let (suffix, kind, field) = if metric.is_counter { ("_total", COUNTER, 3) } else { ("", GAUGE, 2) };
-        self.put_head(out, 0, [&metric.name, suffix], &metric.help, kind);
-        put_nested(out, 4, 1, |out| {
+        let mut series = Vec::new();
+        put_nested(&mut series, 4, 1, |out| {
             put_nested(out, field, 1, |out| put_double(out, 1, metric.value));
         });
-        self.close(out);
+        put_family(out, [&metric.name, suffix], &metric.help, kind, None, series.len());
+        out.extend_from_slice(&series);
     }
 
     fn end(&mut self, _: &mut Vec<u8>) {}
+}
+
+/// A family up to its series, which take so many bytes.
+fn put_family(
+    out: &mut Vec<u8>,
+    name: [&str; 2],
+    help: &str,
+    kind: u64,
+    unit: Option<&str>,
+    series_bytes: usize,
+) {
+    let mut head = Vec::new();
+    put_text(&mut head, 1, &name.concat());
+    put_text(&mut head, 2, help);
+    put_number(&mut head, 3, kind);
+    if let Some(unit) = unit {
+        put_text(&mut head, 5, unit);
+    }
+    encode_varint((head.len() + series_bytes) as u64, out);
+    out.extend_from_slice(&head);
 }
 
 /// A message inside another, written in its place; its length is likely to take so many bytes.
@@ -138,24 +146,15 @@ fn put_nested(out: &mut Vec<u8>, field: u32, likely: usize, write: impl FnOnce(&
     let begin = out.len();
     out.resize(begin + likely, 0);
     write(out);
-    put_length(out, begin, likely);
-}
-
-/// Puts the length of what was written since before it, where it was given so many bytes; how far this moved
-/// it.
-fn put_length(out: &mut Vec<u8>, begin: usize, given: usize) -> isize {
-    let (start, end) = (begin + given, out.len());
+    let (start, end) = (begin + likely, out.len());
     let length = (end - start) as u64;
     let needed = encoded_len_varint(length);
-    if needed > given {
-        out.resize(end + needed - given, 0);
-    }
-    if needed != given {
+    if needed != likely {
+        out.resize(end.max(end + needed - likely), 0);
         out.copy_within(start..end, begin + needed);
-        out.truncate(end + needed - given);
+        out.truncate(begin + needed + (end - start));
     }
     encode_varint(length, &mut &mut out[begin..begin + needed]);
-    needed.cast_signed() - given.cast_signed()
 }
 
 /// The native counts of a histogram: runs of neighbouring buckets, and each count as the difference to the

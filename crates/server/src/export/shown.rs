@@ -63,11 +63,6 @@ impl Shown {
         ShownSeries { labels: &self.labels[index], created: self.created[index], value: &self.values[index] }
     }
 
-    /// Its series in the order of labels.
-    pub(super) fn iter(&self) -> impl Iterator<Item = ShownSeries<'_>> {
-        (0..self.order.len()).map(|place| self.at(place))
-    }
-
     /// Copies what changed since the last look.
     pub(super) fn look(&mut self, family: &mut Family, look: u32) {
         let Self { values, places, changed_at, last_change, .. } = self;

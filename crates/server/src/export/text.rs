@@ -96,11 +96,9 @@ impl Lines {
 }
 
 impl Writer for Lines {
-    fn open(&mut self, out: &mut Vec<u8>, shown: &Shown, _: usize) {
-        let metric = shown.metric;
-        self.write_head(out, metric.name, kind_word(metric.kind), metric.unit, metric.help);
+    fn open(&mut self, shown: &Shown) {
         self.bounds.clear();
-        if let Kind::Histogram(bounds) = metric.kind {
+        if let Kind::Histogram(bounds) = shown.metric.kind {
             self.bounds.extend(bounds.iter().copied().chain(["+Inf"]).map(|bound| {
                 // The canonical form of OpenMetrics; Prometheus 3 turns the other into it.
                 let is_bare = self.is_openmetrics && !bound.contains(['.', '+']);
@@ -120,15 +118,18 @@ impl Writer for Lines {
     /// already, and its start does not change.
     fn again(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>, before: &[u8]) {
         let Value::Number(value) = series.value else { return self.series(out, shown, series) };
-        let line = memchr::memchr(b'\n', before).unwrap_or(before.len());
+        let is_followed = self.is_openmetrics && shown.metric.kind == Kind::Counter;
+        let line = if is_followed { memchr::memchr(b'\n', before) } else { before.len().checked_sub(1) };
+        let line = line.unwrap_or(before.len());
         let head = memchr::memrchr(b' ', &before[..line]).map_or(0, |space| space + 1);
         out.extend_from_slice(&before[..head]);
         write_decimal(out, *value);
         out.extend_from_slice(&before[line..]);
     }
 
-    fn close(&mut self, _: &mut Vec<u8>) -> isize {
-        0
+    fn head(&mut self, out: &mut Vec<u8>, shown: &Shown, _: usize) {
+        let metric = shown.metric;
+        self.write_head(out, metric.name, kind_word(metric.kind), metric.unit, metric.help);
     }
 
     fn process(&mut self, out: &mut Vec<u8>, metric: &ProcessMetric) {

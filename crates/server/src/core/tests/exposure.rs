@@ -1,5 +1,5 @@
-//! Settled money that nobody has decided yet: shown after a restart as before it, gone when it is decided or on
-//! an invoice.
+//! Settled money that nobody has decided yet: shown after a restart as before it, gone when it is decided or
+//! on an invoice.
 
 use rust_decimal::Decimal;
 use spantally_stitch::{TaskState, UnixNanos};

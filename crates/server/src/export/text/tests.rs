@@ -107,7 +107,7 @@ fn promtool_has_nothing_to_say() {
     let mut registry = full();
     registry.clear(MetricId::RetryCostRatio);
     let process = super::super::process::process_metrics();
-    let out = Pages::of(&registry).write(Format::Text, &process);
+    let out = Pages::of(&registry).write(Format::Text, &process).to_vec();
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -150,4 +150,28 @@ fn the_openmetrics_page_keeps_the_rules() {
         let suffix = name.strip_prefix(family.0).unwrap_or_else(|| panic!("{line} is not of {}", family.0));
         assert!(allowed.contains(&suffix), "{line}");
     }
+}
+
+/// Past the limit of label sets a series says so in place of its labels, in every format.
+#[test]
+fn the_overflow_series_is_on_every_page() {
+    let mut registry = Registry::new(LabelSets::new(1, &[]));
+    for model in ["first", "second", "third"] {
+        let set = registry.intern(&CommonLabels {
+            provider: "fal",
+            model,
+            operation: "",
+            service: "clips",
+            tenant: "",
+            extra: &[],
+        });
+        let bound = registry.series(MetricId::CostBound, set, &["USD", "max"], START);
+        registry.add(bound, "0.1".parse().unwrap());
+    }
+    insta::assert_snapshot!(page(OPENMETRICS, &registry));
+    let line = r#"spantally_cost_bound_total{otel_metric_overflow="true",currency="USD",bound="max"} 0.2"#;
+    assert!(page(Format::Text, &registry).lines().any(|found| found == line));
+    let pages = Pages::of(&registry).write(Format::Protobuf(Escaping::Unnamed), &[]).to_vec();
+    let name = b"\x0a\x14otel_metric_overflow\x12\x04true";
+    assert!(memchr::memmem::find(&pages, name).is_some());
 }

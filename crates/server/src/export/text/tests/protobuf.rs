@@ -106,7 +106,7 @@ struct ProtoExemplar {
 }
 
 fn families(registry: &Registry) -> Vec<MetricFamily> {
-    let page = Pages::of(registry).write(Format::Protobuf(Escaping::Unnamed), &process());
+    let page = Pages::of(registry).write(Format::Protobuf(Escaping::Unnamed), &process()).to_vec();
     let mut rest = &page[..];
     let mut families = Vec::new();
     while !rest.is_empty() {
