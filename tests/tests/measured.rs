@@ -33,7 +33,7 @@ fn the_page_shows_what_is_measured_and_joins_are_as_sure_as_they_say() {
     let instrumentation = std::fs::read_to_string(repository().join("docs/instrumentation.md")).unwrap();
     assert!(
         instrumentation.contains(&measured.steps),
-        "docs/instrumentation.md must have the table of the steps as it is in docs/stitching-measured.md:\n{}",
+        "docs/instrumentation.md must have this table of steps, as in docs/stitching-measured.md:\n{}",
         measured.steps
     );
 }
