@@ -54,6 +54,8 @@ pub struct Intent {
 /// One task at a provider.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ProviderJob {
+    /// The provider.
+    pub provider: String,
     /// The provider's id.
     pub job: String,
     /// The intent that made it.
@@ -62,6 +64,10 @@ pub struct ProviderJob {
     pub visible: bool,
     /// The id occurs in some recorded attribute.
     pub discoverable: bool,
+    /// How it ended, in the stand-in's words.
+    pub state: String,
+    /// When, in seconds since 1970.
+    pub done: f64,
 }
 
 /// One recorded span.
@@ -73,6 +79,8 @@ pub struct Span {
     pub intent: Option<String>,
     /// What it was.
     pub role: Role,
+    /// The provider's id of the task that it made or asked about.
+    pub job: Option<String>,
 }
 
 /// What a recorded span was.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use spantally_stitch::Confidence;
-use spantally_tests::fixtures::compare_with_golden;
+use spantally_tests::fixtures::{compare_with_golden, repository};
 use spantally_tests::report::calibration::Calibration;
 use spantally_tests::report::measured::measured;
 
@@ -30,4 +30,10 @@ fn the_page_shows_what_is_measured_and_joins_are_as_sure_as_they_say() {
         [(Exact, 0.99), (Strong, 0.98), (Likely, 0.85), (Guess, 0.5)],
     );
     compare_with_golden("docs/stitching-measured.md", &measured.page).unwrap();
+    let instrumentation = std::fs::read_to_string(repository().join("docs/instrumentation.md")).unwrap();
+    assert!(
+        instrumentation.contains(&measured.steps),
+        "docs/instrumentation.md must have this table of steps, as in docs/stitching-measured.md:\n{}",
+        measured.steps
+    );
 }

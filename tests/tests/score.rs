@@ -55,7 +55,7 @@ fn truth(lines: &[&str]) -> Truth {
             let role: Role = serde_json::from_value(word.into()).unwrap();
             let intent = (role != Role::Noise && role != Role::Shared).then(|| name.to_owned());
             ids.push(format!("{name}{index}"));
-            truth.spans.push(Span { span_id: format!("{name}{index}"), intent, role });
+            truth.spans.push(Span { span_id: format!("{name}{index}"), intent, role, job: None });
         }
         let count = |word| roles.split(' ').filter(|role| *role == word).count();
         if name != "noise" && name != "shared" {

@@ -12,22 +12,27 @@ mod jobs;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
@@ -35,8 +40,8 @@ use tokio::sync::{Semaphore, watch};
 use self::error::ApiError;
 use crate::connections::{Connections, Port, Watch, serve};
 use crate::core::CoreHandle;
-use crate::export::Format;
 use crate::export::accept::takes_gzip;
+use crate::export::{Format, Page};
 use crate::receivers::Entry;
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
@@ -93,7 +98,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// The whole page of metrics.
-    pub(crate) fn metrics_page(&self, format: Format) -> Vec<u8> {
+    pub(crate) fn metrics_page(&self, format: Format) -> Page {
         let Self { core, entry, reloader, reconciliation } = self;
         core.metrics_page_with(format, |registry, created| {
             entry.intake.show(registry, created);
@@ -188,12 +193,12 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<
     let format = Format::negotiate(accept);
     let encoding = headers.get(header::ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let is_zipped = takes_gzip(encoding);
-    let page = admin.ask(move |sources| {
+    let pieces = admin.ask(move |sources| {
         let page = sources.metrics_page(format);
-        if is_zipped { gzip(&page).map_err(ApiError::internal) } else { Ok(page) }
+        if is_zipped { gzip(page).map_err(ApiError::internal) } else { Ok(page.into_pieces()) }
     });
-    let page = page.await?;
-    let mut answer = ([(header::CONTENT_TYPE, format.content_type())], page).into_response();
+    let body = Body::new(Pieces(pieces.await?.into()));
+    let mut answer = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     if is_zipped {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -202,10 +207,35 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<
 }
 
 /// The page as a scraper gets it over a network. Lines are much alike: the fastest level makes a tenth of it.
-fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
-    encoder.write_all(page)?;
-    encoder.finish()
+fn gzip(page: Page) -> std::io::Result<Vec<Bytes>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for piece in page.into_pieces() {
+        encoder.write_all(&piece)?;
+    }
+    Ok(vec![encoder.finish()?.into()])
+}
+
+/// A body in pieces, which are sent from where they are.
+struct Pieces(VecDeque<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
 }
 
 /// What listens where, for someone who opens the port in a browser.

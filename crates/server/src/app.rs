@@ -327,9 +327,9 @@ impl Running {
     }
 
     /// A writer of the page of metrics as it then stands, in Prometheus text.
-    pub fn metrics_page(&self) -> impl Fn() -> Vec<u8> + Send + Sync + use<> {
+    pub fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
         let sources = self.sources.clone();
-        move || sources.metrics_page(Format::Text)
+        move || sources.metrics_page(Format::Text).to_vec().into()
     }
 
     /// Stops in the order of the data: everything that was acknowledged is in the ledger when this returns.

@@ -1,4 +1,4 @@
-//! The hook that `docs/instrumentation.md` gives away, under the official SDK and instrumentation.
+//! The hooks that `docs/instrumentation.md` gives away, under official SDKs and instrumentations.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -54,10 +54,39 @@ fn the_httpx_hook_ties_a_submit_to_its_task_by_name_and_tells_the_end() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    let jobs = both(&server);
+    assert_hook_tells(&server);
+}
+
+/// Runway's SDK, and the instrumentation of Node's own fetch.
+#[test]
+fn the_fetch_hook_ties_a_submit_to_its_task_by_name_and_tells_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let modules = root.join("target/node/node_modules");
+    assert!(modules.exists(), "target/node is missing: scripts/test makes it");
+    // An application with the hook beside its own file: where Node looks for packages.
+    let application = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(modules, application.path().join("node_modules")).unwrap();
+    for file in ["tests/node/hooked_job.mjs", "docs/hooks/spantally-fetch.mjs"] {
+        let name = Path::new(file).file_name().unwrap();
+        std::fs::copy(root.join(file), application.path().join(name)).unwrap();
+    }
+    let output = Command::new("node")
+        .arg(application.path().join("hooked_job.mjs"))
+        .args([&format!("http://{}", server.http), HOOKED, PLAIN])
+        .output()
+        .expect("node must be installed: apt-get install nodejs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_hook_tells(&server);
+}
+
+fn assert_hook_tells(server: &Server) {
+    let jobs = both(server);
     let hooked = job_of(&jobs, HOOKED);
     assert_eq!(rules(hooked), ["task_id_path", "ancestor_task_id"]);
     assert_eq!(hooked["outcome"], "succeeded", "the body said so, no status code does");
     let plain = job_of(&jobs, PLAIN);
     assert!(!rules(plain).contains(&"ancestor_task_id"), "{plain}");
+    assert_ne!(plain["outcome"], "succeeded", "without the hook nothing says it");
 }

@@ -7,10 +7,11 @@ use spantally_tests::fixtures::CAPTURES;
 use spantally_tests::report::{measured::measured, misses};
 use spantally_tests::stream::stream;
 use spantally_tests::traffic::Traffic;
+use spantally_tests::traffic::steps::STEPS;
 use spantally_tests::traffic::variant::VARIANTS;
 
 const USAGE: &str = "usage: stitching report             all that is measured: docs/stitching-measured.md
-       stitching misses [PART]      jobs that are not found exactly, of the captures and changed captures whose name has PART
+       stitching misses [PART]      jobs that are not found exactly, of the captures, changed captures and steps whose name has PART
        stitching show NAME JOB      the found jobs that hold calls of a true one;
                                     NAME is a capture, or `CAPTURE, CHANGE`";
 
@@ -59,6 +60,12 @@ fn missed(part: &str) -> Answer {
         let name = format!("{}, {}", variant.capture, variant.change);
         if !part.is_empty() && name.contains(part) {
             text += &misses_of(&name, &variant.traffic()?)?;
+        }
+    }
+    for step in STEPS {
+        let name = format!("{}, {}", step.capture, step.what);
+        if !part.is_empty() && name.contains(part) {
+            text += &misses_of(&name, &step.traffic()?)?;
         }
     }
     Ok(text)

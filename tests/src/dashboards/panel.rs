@@ -280,6 +280,18 @@ impl Panel {
         self
     }
 
+    /// The same for series whose names end so, after a colon.
+    pub fn colors_at_end(mut self, colors: &[(&str, &str)]) -> Self {
+        self.overrides.extend(colors.iter().map(|(end, color)| {
+            let fixed = json!({"fixedColor": color, "mode": "fixed"});
+            json!({
+                "matcher": {"id": "byRegexp", "options": format!("/: {end}$/")},
+                "properties": [{"id": "color", "value": fixed}],
+            })
+        }));
+        self
+    }
+
     /// Properties of the field of that name.
     pub fn field(mut self, name: &str, properties: &Value) -> Self {
         self.overrides.push(override_of(name, properties));

@@ -211,6 +211,7 @@ fn disk() -> Vec<Panel> {
             "checkpoints, a minute: {{result}}",
         )
         .field("bytes, a second", &on_the_right("Bps"))
+        .colors_at_end(&ENDS)
         .unit("locale", 1)
         .axis(0.0, 1.0)
         .legend("list", "bottom"),
@@ -236,6 +237,17 @@ fn disk() -> Vec<Panel> {
     ]
 }
 
+/// How a request, a checkpoint, a span on its way ends.
+const ENDS: [(&str, &str); 7] = [
+    ("ok", "#73BF69"),
+    ("sent", "#73BF69"),
+    ("retry", "#FF9830"),
+    ("not_queued", "#FF9830"),
+    ("rejected", "#F2495C"),
+    ("failed", "#F2495C"),
+    ("error", "#F2495C"),
+];
+
 /// Empty where nothing is forwarded.
 fn forwarding() -> Vec<Panel> {
     let requests = format!("{} > 0", rate("spantally_forward_requests_total", "destination, result"));
@@ -247,6 +259,7 @@ fn forwarding() -> Vec<Panel> {
             false,
         )
         .range(&rate("spantally_forward_spans_total", "destination, outcome"), "{{destination}}: {{outcome}}")
+        .colors_at_end(&ENDS)
         .unit("locale", 1)
         .axis(0.0, 1.0)
         .legend("list", "bottom"),
@@ -277,6 +290,7 @@ fn forwarding() -> Vec<Panel> {
             "seconds behind, {{destination}}",
         )
         .range(&requests, "requests a second, {{destination}}: {{result}}")
+        .colors_at_end(&ENDS)
         .unit("locale", 1)
         .axis(0.0, 1.0)
         .legend("list", "bottom"),
@@ -352,6 +366,7 @@ fn process() -> Vec<Panel> {
             &format!("{} * 60", rate("spantally_rules_reloads_total", "result")),
             "read again, a minute: {{result}}",
         )
+        .colors_at_end(&ENDS)
         .range(
             &format!(
                 "(time() - min({})) / 86400",

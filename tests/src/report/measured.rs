@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use spantally_stitch::Job;
 
 use super::calibration::Calibration;
-use super::misses;
+use super::{misses, steps};
 use crate::fixtures::CAPTURES;
 use crate::score::{Score, score};
 use crate::stream::stream;
@@ -17,6 +17,8 @@ use crate::traffic::variant::{VARIANTS, table};
 pub struct Measured {
     /// The page.
     pub page: String,
+    /// The table of the steps, which is on it.
+    pub steps: String,
     /// Of the captures as they were recorded.
     pub recorded: Calibration,
     /// Of the changed ones.
@@ -48,6 +50,15 @@ const CHANGED: &str = "
 The captures are the set on which the weights were chosen. Here one thing is changed at a time, and the truth stays: nothing may
 depend on names, hosts, status codes, density, lineage or the length of jobs. Times that are stretched stretch the noise of
 timers as well, which no real client does: those lines are a bound, not an expectation.
+
+";
+
+const STEPS: &str = "
+## What each step of instrumentation is worth
+
+As [instrumentation.md](instrumentation.md) has it. *Derived* traffic is made by program from the named capture and its truth
+(`tests/src/traffic/steps.rs`); a hook's attributes are what the answer to that call said at that time. *Outcome right*: the share of
+jobs whose outcome is the one that the client saw.
 
 ";
 
@@ -83,6 +94,7 @@ pub fn measured() -> Result<Measured, Box<dyn std::error::Error>> {
         changed.add(&traffic.truth, found.settled().map(|settled| &*settled.job));
         rows.push((variant, score(&traffic.truth, &found.jobs()?, None)));
     }
+    let steps = steps::table()?;
     let page = [
         HEAD,
         CALIBRATION,
@@ -91,8 +103,10 @@ pub fn measured() -> Result<Measured, Box<dyn std::error::Error>> {
         &changed.by_words(),
         CHANGED,
         &table(rows),
+        STEPS,
+        &steps,
         MISSES,
         &missed,
     ];
-    Ok(Measured { page: page.concat(), recorded, changed })
+    Ok(Measured { page: page.concat(), steps, recorded, changed })
 }

@@ -1,9 +1,11 @@
 //! What the found jobs of a capture tell of stitching itself: how right each kind of join is
-//! ([`calibration`]), and which jobs were missed and why ([`misses`]). [`measured`] makes a page of it.
+//! ([`calibration`]), which jobs were missed and why ([`misses`]), and what each step of instrumentation is
+//! worth ([`steps`]). [`measured`] makes a page of it.
 
 pub mod calibration;
 pub mod measured;
 pub mod misses;
+pub mod steps;
 
 use std::collections::HashMap;
 

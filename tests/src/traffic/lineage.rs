@@ -61,7 +61,12 @@ pub(super) fn under_requests(mut traffic: Traffic) -> Traffic {
     }
     for (request, (start, end)) in bounds {
         let id = scramble(3, request.as_bytes()).to_be_bytes().to_vec();
-        traffic.truth.spans.push(truth::Span { span_id: hex(&id), intent: None, role: Role::Shared });
+        traffic.truth.spans.push(truth::Span {
+            span_id: hex(&id),
+            intent: None,
+            role: Role::Shared,
+            job: None,
+        });
         let span = Span {
             trace_id: scramble(2, request.as_bytes()).to_be_bytes().repeat(2),
             span_id: id,
@@ -113,7 +118,7 @@ pub(super) fn under_sdk_spans(mut traffic: Traffic) -> Traffic {
         span.parent_span_id = id;
     }
     for (id, (span, intent)) in above {
-        traffic.truth.spans.push(truth::Span { span_id: hex(&id), intent, role: Role::User });
+        traffic.truth.spans.push(truth::Span { span_id: hex(&id), intent, role: Role::User, job: None });
         append(&mut traffic.requests, span);
     }
     traffic
@@ -138,7 +143,7 @@ fn sdk_span(call: &Span, id: Vec<u8>, name: &str) -> Span {
 
 /// Puts a span of the application into the first request that comes after its end, as a process does that
 /// exports in batches.
-fn append(requests: &mut [(u32, ExportTraceServiceRequest)], span: Span) {
+pub(super) fn append(requests: &mut [(u32, ExportTraceServiceRequest)], span: Span) {
     let newest = |message: &ExportTraceServiceRequest| {
         let scopes = message.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
         scopes.flat_map(|scope| &scope.spans).map(|span| span.end_time_unix_nano).max().unwrap_or_default()

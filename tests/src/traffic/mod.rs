@@ -7,6 +7,7 @@
 
 mod change;
 mod lineage;
+pub mod steps;
 mod time;
 pub mod variant;
 

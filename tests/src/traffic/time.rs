@@ -83,7 +83,12 @@ pub(super) fn long_jobs(mut traffic: Traffic, factor: u32) -> Traffic {
             known.spans.push(span_id.clone());
             known.polls += 1;
         }
-        traffic.truth.spans.push(crate::truth::Span { span_id, intent: Some(intent), role: Role::Poll });
+        traffic.truth.spans.push(crate::truth::Span {
+            span_id,
+            intent: Some(intent),
+            role: Role::Poll,
+            job: None,
+        });
         insert(&mut traffic, poll);
     }
     arrive_when_ended(&mut traffic);

@@ -1,5 +1,6 @@
 //! The admin server over a real socket, before and after there is a core to ask.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -129,4 +130,60 @@ async fn head_has_the_head_of_get_and_no_body() {
         assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{path}");
     }
     running.stop().await.unwrap();
+}
+
+/// What a scraper gets over the socket: the format that weighs most, the escaping that it asked for, gzip if
+/// it takes it.
+#[tokio::test]
+async fn a_scraper_gets_the_format_and_the_coding_that_it_asks_for() {
+    const PROTOBUF: &str =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    let address = running.addresses.admin;
+    for (accept, content_type, mark) in [
+        (String::new(), "text/plain; version=0.0.4", "# TYPE spantally_commit_groups_total counter"),
+        (
+            format!("{PROTOBUF};q=0.2,{OPENMETRICS};escaping=underscores;q=0.7,text/plain;q=0.5"),
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
+            "# EOF",
+        ),
+        (
+            format!("{PROTOBUF};escaping=allow-utf-8,{OPENMETRICS};q=0.7"),
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+             escaping=allow-utf-8",
+            "\u{1d}spantally_commit_groups_total",
+        ),
+    ] {
+        for gzip in [false, true] {
+            let coding = if gzip { "br;q=1,gzip;q=0.5" } else { "gzip;q=0,identity" };
+            let (head, body) = scrape(address, &accept, coding).await;
+            assert!(head.contains(&format!("content-type: {}", content_type.to_lowercase())), "{head}");
+            assert!(head.contains("vary: accept, accept-encoding"), "{head}");
+            assert_eq!(head.contains("content-encoding: gzip"), gzip, "{head}");
+            let mut page = Vec::new();
+            if gzip {
+                flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut page).unwrap();
+            } else {
+                page = body;
+            }
+            assert!(memchr::memmem::find(&page, mark.as_bytes()).is_some(), "{content_type}: no {mark}");
+        }
+    }
+    running.stop().await.unwrap();
+}
+
+/// Head in lower case, and body.
+async fn scrape(address: SocketAddr, accept: &str, coding: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /metrics HTTP/1.0\r\nhost: test\r\naccept: {accept}\r\naccept-encoding: {coding}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = memchr::memmem::find(&answer, b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    (String::from_utf8(answer).unwrap().to_ascii_lowercase(), body)
 }

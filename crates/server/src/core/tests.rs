@@ -2,6 +2,7 @@
 
 mod accounting;
 mod budgets;
+mod exposure;
 mod fixture;
 mod late;
 mod removal;

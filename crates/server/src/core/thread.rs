@@ -7,8 +7,8 @@
 //! their channel; senders do not, their answer came from the journal.
 //!
 //! # Questions
-//! [`CoreHandle`] locks the core for as long as an answer takes: a page of 100,000 series some milliseconds.
-//! An async caller should ask from a blocking thread.
+//! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
+//! changed since the last one is copied ([`Pages`]). An async caller should ask from a blocking thread.
 //!
 //! # When the ledger cannot be written
 //! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
@@ -36,7 +36,7 @@ use super::server_metrics::ServerMetrics;
 use super::{Core, JobView, OpenJob, Settled};
 use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::process::process_metrics;
-use crate::export::{Format, Registry, text};
+use crate::export::{Format, Page, Pages, Registry};
 
 /// The two clocks, read by one file of the server and handed in.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,8 @@ pub struct CoreStatus {
 #[derive(Debug)]
 struct Shared {
     core: Mutex<Locked>,
+    /// Locked before the core, so that no page shows less than one before it.
+    pages: Mutex<Pages>,
     commit: CommitHandle,
 }
 
@@ -106,7 +108,6 @@ struct Locked {
     metrics: ServerMetrics,
     checkpointed: Seq,
     failure: Option<String>,
-    page_bytes: usize,
 }
 
 /// Asks the core; cheap to clone.
@@ -117,7 +118,7 @@ pub struct CoreHandle {
 
 impl CoreHandle {
     /// The page of metrics.
-    pub fn metrics_page(&self, format: Format) -> Vec<u8> {
+    pub fn metrics_page(&self, format: Format) -> Page {
         self.metrics_page_with(format, |_, _| ())
     }
 
@@ -127,18 +128,18 @@ impl CoreHandle {
         &self,
         format: Format,
         show: impl FnOnce(&mut Registry, UnixNanos),
-    ) -> Vec<u8> {
+    ) -> Page {
         let process = process_metrics();
+        let mut pages = self.shared.pages.lock();
         let mut locked = self.shared.core.lock();
-        let Locked { core, metrics, checkpointed, failure, page_bytes } = &mut *locked;
+        let Locked { core, metrics, checkpointed, failure } = &mut *locked;
         let applied = core.applied();
         metrics.positions(core.registry_mut(), applied, *checkpointed, failure.is_some());
         metrics.commit(core.registry_mut(), self.shared.commit.stats());
         show(core.registry_mut(), metrics.created());
-        let mut page = Vec::with_capacity(*page_bytes + *page_bytes / 8);
-        text::write_page(&mut page, format, core.registry(), &process);
-        *page_bytes = page.len();
-        page
+        pages.look(core.registry_mut());
+        drop(locked);
+        pages.write(format, &process)
     }
 
     /// The jobs that were open at the last look, with what they would cost.
@@ -202,8 +203,8 @@ impl CoreThread {
         let removal = Removal::new(options.retention, &mut core, &ledger);
         let metrics = ServerMetrics::new(core.registry_mut(), (options.clock.now)());
         let checkpointed = ledger.applied();
-        let locked = Locked { core, metrics, checkpointed, failure: None, page_bytes: 0 };
-        let shared = Arc::new(Shared { core: Mutex::new(locked), commit });
+        let locked = Locked { core, metrics, checkpointed, failure: None };
+        let shared = Arc::new(Shared { core: Mutex::new(locked), pages: Mutex::new(Pages::new()), commit });
         let handle = CoreHandle { shared: Arc::clone(&shared) };
         let driver = Driver {
             shared,

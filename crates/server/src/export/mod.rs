@@ -1,9 +1,9 @@
 //! What others read: series, and the pages that show them.
 //!
 //! [`inventory`] says which metrics there are, [`labels`] renders the labels that many metrics share,
-//! [`series`] holds the values, [`text`] writes the page in the format that [`accept`] settles on, or hands
-//! it to `protobuf`, [`process`] adds what the operating system knows of us. The core ([`crate::core`]) is
-//! the only writer.
+//! [`series`] holds the values, [`pages`] keeps a copy of them and the last page, `text` and `protobuf` write
+//! in the format that [`accept`] settles on, [`process`] adds what the operating system knows of us. The core
+//! ([`crate::core`]) is the only one who changes a value.
 
 pub mod accept;
 mod family;
@@ -11,15 +11,18 @@ pub mod inventory;
 pub mod labels;
 mod native;
 mod number;
+pub mod pages;
 pub mod process;
 mod protobuf;
 mod samples;
 pub mod series;
-pub mod text;
+mod shown;
+mod text;
 
 pub use accept::Format;
 pub use family::{Exemplar, SeriesId};
 pub use inventory::{INVENTORY, Kind, Metric, MetricId};
 pub use labels::{CommonLabels, LabelSets, SetId};
+pub use pages::{Page, Pages};
 pub(crate) use series::series_key;
 pub use series::{Registry, RestoreError};

@@ -26,11 +26,23 @@ const BOUNDS: [f64; 8] = [
 
 /// The counts of one series. A decimal has 29 digits, so there are at most some 1500 buckets; durations and
 /// amounts of one series fill a few dozen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Native {
     pub(super) zero: u64,
     /// Bucket and count, by bucket.
     pub(super) counts: Vec<(i16, u64)>,
+}
+
+impl Clone for Native {
+    fn clone(&self) -> Self {
+        Self { zero: self.zero, counts: self.counts.clone() }
+    }
+
+    /// In the memory of the old one.
+    fn clone_from(&mut self, source: &Self) {
+        self.zero = source.zero;
+        self.counts.clone_from(&source.counts);
+    }
 }
 
 impl Native {

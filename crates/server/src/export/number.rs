@@ -6,43 +6,53 @@ use rust_decimal::Decimal;
 
 /// Appends a decimal without trailing zeros. Its text is exact; readers may round it to their own precision.
 pub(super) fn write_decimal(out: &mut Vec<u8>, value: Decimal) {
-    let Ok(mut mantissa) = u64::try_from(value.mantissa().unsigned_abs()) else {
+    let parts = value.unpack();
+    if parts.hi != 0 {
         // More than 19 digits: rare enough for the general path. Writing to a vector cannot fail.
         let _ = write!(out, "{}", value.normalize());
         return;
-    };
+    }
+    let mut mantissa = u64::from(parts.mid) << 32 | u64::from(parts.lo);
     if mantissa == 0 {
         out.push(b'0');
         return;
     }
-    let mut scale = value.scale() as usize;
+    let mut scale = parts.scale as usize;
     while scale > 0 && mantissa % 10 == 0 {
         mantissa /= 10;
         scale -= 1;
     }
-    // 20 digits of a u64, or a zero, a point and up to 28 digits after it.
-    let mut digits = [b'0'; 32];
-    let mut at = digits.len();
-    let mut written = 0;
-    while mantissa > 0 || written <= scale {
-        if written == scale && scale > 0 {
-            at -= 1;
-            digits[at] = b'.';
-        }
-        at -= 1;
-        digits[at] = b'0' + (mantissa % 10) as u8;
-        mantissa /= 10;
-        written += 1;
-    }
-    if value.is_sign_negative() {
+    if parts.negative {
         out.push(b'-');
     }
-    out.extend_from_slice(&digits[at..]);
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(mantissa).as_bytes();
+    match digits.len().checked_sub(scale) {
+        _ if scale == 0 => out.extend_from_slice(digits),
+        Some(whole @ 1..) => {
+            out.extend_from_slice(&digits[..whole]);
+            out.push(b'.');
+            out.extend_from_slice(&digits[whole..]);
+        }
+        _ => {
+            out.extend_from_slice(b"0.");
+            out.extend_from_slice(&[b'0'; 28][..scale - digits.len()]);
+            out.extend_from_slice(digits);
+        }
+    }
 }
 
 /// Appends a whole number.
 pub(super) fn write_count(out: &mut Vec<u8>, value: u64) {
-    write_decimal(out, Decimal::from(value));
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends bytes in hexadecimal.
+pub(super) fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
 }
 
 #[cfg(test)]

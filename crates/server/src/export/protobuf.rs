@@ -1,156 +1,174 @@
 //! The page in the protobuf format that Prometheus asks for first when it wants more than text can say.
 //!
-//! A page is one `io.prometheus.client.MetricFamily` after the other, each behind its length. The messages
-//! are written as they are read: no value is built for them, only buffers, one for each depth. Field numbers
-//! are those of `metrics.proto` in prometheus/client_model. A counter has the name that it has in text 0.0.4,
-//! `_total` included.
+//! A page is one `io.prometheus.client.MetricFamily` after the other, each behind its length. The series come
+//! last in it, so that what stands before them can be written when they are known. Messages inside are
+//! written in their place, without a buffer of their own, and moved in the rare case that a length takes more
+//! or fewer bytes than it was given. Field numbers are those of `metrics.proto` in prometheus/client_model. A
+//! counter has the name that it has in text 0.0.4, `_total` included.
 
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use spantally_stitch::UnixNanos;
 
-use super::family::{Exemplar, Family, Histogram, Series, Value};
+use super::family::{Exemplar, Histogram, Value};
 use super::inventory::Kind;
 use super::native::{Native, SCHEMA, ZERO_THRESHOLD};
+use super::number::write_hex;
+use super::pages::Writer;
 use super::process::ProcessMetric;
-use super::series::Registry;
+use super::shown::{Shown, ShownSeries};
 
 /// Values of `MetricType`.
 const COUNTER: u64 = 0;
 const GAUGE: u64 = 1;
 const HISTOGRAM: u64 = 4;
 
-/// Writes the whole page: what the registry holds, then what is known of the process.
-pub(super) fn write_page(out: &mut Vec<u8>, registry: &Registry, process: &[ProcessMetric]) {
-    let mut page = Page {
-        out,
-        shows_native: registry.shows_native,
-        family: Vec::new(),
-        metric: Vec::new(),
-        part: Vec::new(),
-        piece: Vec::new(),
-    };
-    for family in registry.families() {
-        page.family(family);
-    }
-    for metric in process {
-        page.process(metric);
-    }
-}
+/// Bytes of a double.
+const DOUBLE: usize = 8;
 
-/// The page and the buffers of the messages inside one another, outermost first.
-struct Page<'a> {
-    out: &'a mut Vec<u8>,
+/// Writes messages.
+#[derive(Debug)]
+pub(super) struct Messages {
     shows_native: bool,
-    family: Vec<u8>,
-    metric: Vec<u8>,
-    part: Vec<u8>,
-    piece: Vec<u8>,
+    /// Of the metric that is written, the bounds of its buckets.
+    bounds: Vec<f64>,
 }
 
-impl Page<'_> {
-    fn family(&mut self, family: &Family) {
-        let mut series = family.iter().peekable();
-        if series.peek().is_none() {
-            return;
+impl Messages {
+    pub(super) fn new(shows_native: bool) -> Self {
+        Self { shows_native, bounds: Vec::new() }
+    }
+
+    fn put_histogram(&self, out: &mut Vec<u8>, histogram: &Histogram, created: UnixNanos) {
+        put_number(out, 1, histogram.counts.iter().sum());
+        put_double(out, 2, to_double(histogram.sum));
+        let mut count = 0;
+        for ((here, exemplar), bound) in histogram.counts.iter().zip(&histogram.exemplars).zip(&self.bounds) {
+            count += here;
+            put_nested(out, 3, 1, |out| {
+                put_number(out, 1, count);
+                put_double(out, 2, *bound);
+                if let Some(exemplar) = exemplar {
+                    put_nested(out, 3, 2, |out| put_exemplar(out, exemplar));
+                }
+            });
         }
-        let metric = family.metric;
+        if let Some(native) = histogram.native.as_ref().filter(|_| self.shows_native) {
+            put_native(out, native);
+        }
+        put_time(out, 15, created);
+    }
+}
+
+impl Writer for Messages {
+    fn open(&mut self, shown: &Shown) {
+        self.bounds.clear();
+        if let Kind::Histogram(bounds) = shown.metric.kind {
+            self.bounds.extend(bounds.iter().filter_map(|bound| bound.parse::<f64>().ok()));
+            self.bounds.push(f64::INFINITY);
+        }
+    }
+
+    /// The value of a number is the last that is written of it.
+    fn series(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>) {
+        put_nested(out, 4, 2, |out| {
+            put_labels(out, series.labels);
+            match series.value {
+                Value::Histogram(histogram) => {
+                    put_nested(out, 7, 2, |out| self.put_histogram(out, histogram, series.created));
+                }
+                Value::Number(value) if shown.metric.kind == Kind::Counter => {
+                    put_nested(out, 3, 1, |out| {
+                        put_time(out, 3, series.created);
+                        put_double(out, 1, to_double(*value));
+                    });
+                }
+                Value::Number(value) => put_nested(out, 2, 1, |out| put_double(out, 1, to_double(*value))),
+            }
+        });
+    }
+
+    /// Of a number eight bytes are others, and they are the last.
+    fn again(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>, before: &[u8]) {
+        let Value::Number(value) = series.value else { return self.series(out, shown, series) };
+        out.extend_from_slice(&before[..before.len() - DOUBLE]);
+        out.extend_from_slice(&to_double(*value).to_le_bytes());
+    }
+
+    /// The beginning of the family's message, whose length holds that of the series.
+    fn head(&mut self, out: &mut Vec<u8>, shown: &Shown, series_bytes: usize) {
+        let metric = shown.metric;
         let (suffix, kind) = match metric.kind {
             Kind::Counter => ("_total", COUNTER),
             Kind::Gauge => ("", GAUGE),
             Kind::Histogram(_) => ("", HISTOGRAM),
         };
-        self.head(&[metric.name, suffix].concat(), metric.help, kind);
-        for series in series {
-            self.series(family, series);
-        }
-        if let Some(unit) = metric.unit {
-            put_text(&mut self.family, 5, unit);
-        }
-        self.end_family();
+        put_family(out, [metric.name, suffix], metric.help, kind, metric.unit, series_bytes);
     }
 
-    fn process(&mut self, metric: &ProcessMetric) {
-        let (suffix, kind) = if metric.is_counter { ("_total", COUNTER) } else { ("", GAUGE) };
-        self.head(&[&metric.name, suffix].concat(), &metric.help, kind);
-        self.metric.clear();
-        self.part.clear();
-        put_double(&mut self.part, 1, metric.value);
-        put_message(&mut self.metric, if metric.is_counter { 3 } else { 2 }, &self.part);
-        put_message(&mut self.family, 4, &self.metric);
-        self.end_family();
+    fn process(&mut self, out: &mut Vec<u8>, metric: &ProcessMetric) {
+        let (suffix, kind, field) = if metric.is_counter { ("_total", COUNTER, 3) } else { ("", GAUGE, 2) };
+        let mut series = Vec::new();
+        put_nested(&mut series, 4, 1, |out| {
+            put_nested(out, field, 1, |out| put_double(out, 1, metric.value));
+        });
+        put_family(out, [&metric.name, suffix], &metric.help, kind, None, series.len());
+        out.extend_from_slice(&series);
     }
 
-    fn head(&mut self, name: &str, help: &str, kind: u64) {
-        self.family.clear();
-        put_text(&mut self.family, 1, name);
-        put_text(&mut self.family, 2, help);
-        put_number(&mut self.family, 3, kind);
-    }
+    fn end(&mut self, _: &mut Vec<u8>) {}
+}
 
-    fn end_family(&mut self) {
-        encode_varint(self.family.len() as u64, self.out);
-        self.out.extend_from_slice(&self.family);
+/// A family up to its series, which take so many bytes.
+fn put_family(
+    out: &mut Vec<u8>,
+    name: [&str; 2],
+    help: &str,
+    kind: u64,
+    unit: Option<&str>,
+    series_bytes: usize,
+) {
+    let mut head = Vec::new();
+    put_text(&mut head, 1, &name.concat());
+    put_text(&mut head, 2, help);
+    put_number(&mut head, 3, kind);
+    if let Some(unit) = unit {
+        put_text(&mut head, 5, unit);
     }
+    encode_varint((head.len() + series_bytes) as u64, out);
+    out.extend_from_slice(&head);
+}
 
-    fn series(&mut self, family: &Family, series: &Series) {
-        self.metric.clear();
-        put_labels(&mut self.metric, &mut self.part, &series.labels);
-        self.part.clear();
-        let field = match (&series.value, family.metric.kind) {
-            (Value::Histogram(histogram), _) => {
-                self.histogram(histogram, &family.bounds, series.created);
-                7
-            }
-            (Value::Number(value), Kind::Counter) => {
-                put_double(&mut self.part, 1, to_double(*value));
-                put_time(&mut self.part, &mut self.piece, 3, series.created);
-                3
-            }
-            (Value::Number(value), _) => {
-                put_double(&mut self.part, 1, to_double(*value));
-                2
-            }
-        };
-        put_message(&mut self.metric, field, &self.part);
-        put_message(&mut self.family, 4, &self.metric);
+/// A message inside another, written in its place; its length is likely to take so many bytes.
+fn put_nested(out: &mut Vec<u8>, field: u32, likely: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    encode_key(field, WireType::LengthDelimited, out);
+    let begin = out.len();
+    out.resize(begin + likely, 0);
+    write(out);
+    let (start, end) = (begin + likely, out.len());
+    let length = (end - start) as u64;
+    let needed = encoded_len_varint(length);
+    if needed != likely {
+        out.resize(end.max(end + needed - likely), 0);
+        out.copy_within(start..end, begin + needed);
+        out.truncate(begin + needed + (end - start));
     }
-
-    fn histogram(&mut self, histogram: &Histogram, bounds: &[Decimal], created: UnixNanos) {
-        put_number(&mut self.part, 1, histogram.counts.iter().sum());
-        put_double(&mut self.part, 2, to_double(histogram.sum));
-        let mut count = 0;
-        let mut bucket = Vec::new();
-        for (place, here) in histogram.counts.iter().enumerate() {
-            count += here;
-            bucket.clear();
-            put_number(&mut bucket, 1, count);
-            put_double(&mut bucket, 2, bounds.get(place).map_or(f64::INFINITY, |&bound| to_double(bound)));
-            if let Some(exemplar) = &histogram.exemplars[place] {
-                put_exemplar(&mut bucket, exemplar);
-            }
-            put_message(&mut self.part, 3, &bucket);
-        }
-        if let Some(native) = histogram.native.as_ref().filter(|_| self.shows_native) {
-            put_native(&mut self.part, &mut self.piece, native);
-        }
-        put_time(&mut self.part, &mut self.piece, 15, created);
-    }
+    encode_varint(length, &mut &mut out[begin..begin + needed]);
 }
 
 /// The native counts of a histogram: runs of neighbouring buckets, and each count as the difference to the
 /// one before. The zero threshold is what tells a native histogram without observations from a classic one.
-fn put_native(out: &mut Vec<u8>, piece: &mut Vec<u8>, native: &Native) {
+fn put_native(out: &mut Vec<u8>, native: &Native) {
     put_signed(out, 5, SCHEMA);
     put_double(out, 6, ZERO_THRESHOLD);
     put_number(out, 7, native.zero);
     let mut next = 0;
     for run in native.counts.chunk_by(|one, next| one.0 + 1 == next.0) {
-        piece.clear();
-        put_signed(piece, 1, i64::from(run[0].0) - next);
-        put_number(piece, 2, run.len() as u64);
-        put_message(out, 12, piece);
+        put_nested(out, 12, 1, |out| {
+            put_signed(out, 1, i64::from(run[0].0) - next);
+            put_number(out, 2, run.len() as u64);
+        });
         next = run.last().map_or(next, |last| i64::from(last.0) + 1);
     }
     let mut before = 0;
@@ -161,25 +179,30 @@ fn put_native(out: &mut Vec<u8>, piece: &mut Vec<u8>, native: &Native) {
 }
 
 fn put_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
-    let (mut message, mut piece) = (Vec::new(), Vec::new());
-    for (name, value) in exemplar.labels() {
-        put_label(&mut message, &mut piece, name, &value);
+    for (name, id) in [
+        ("trace_id", &exemplar.trace_id.0[..]),
+        ("span_id", &exemplar.span_id.0[..]),
+        ("job_id", &exemplar.job_id.0[..]),
+    ] {
+        put_nested(out, 1, 1, |out| {
+            put_text(out, 1, name);
+            put_nested(out, 2, 1, |out| write_hex(out, id));
+        });
     }
-    put_double(&mut message, 2, to_double(exemplar.value));
-    put_time(&mut message, &mut piece, 3, exemplar.at);
-    put_message(out, 3, &message);
+    put_double(out, 2, to_double(exemplar.value));
+    put_time(out, 3, exemplar.at);
 }
 
 /// Label pairs from their rendered text, in which values are escaped.
-fn put_labels(out: &mut Vec<u8>, piece: &mut Vec<u8>, rendered: &str) {
+fn put_labels(out: &mut Vec<u8>, rendered: &str) {
     let mut rest = rendered;
     while let Some((name, value)) = rest.split_once("=\"") {
         let end = end_of_value(value);
         let text = &value[..end];
         if text.contains('\\') {
-            put_label(out, piece, name, &unescaped(text));
+            put_label(out, name, &unescaped(text));
         } else {
-            put_label(out, piece, name, text);
+            put_label(out, name, text);
         }
         rest = value[end..].trim_start_matches('"').trim_start_matches(',');
     }
@@ -212,28 +235,24 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-fn put_label(out: &mut Vec<u8>, piece: &mut Vec<u8>, name: &str, value: &str) {
-    piece.clear();
-    put_text(piece, 1, name);
-    put_text(piece, 2, value);
-    put_message(out, 1, piece);
+fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
+    put_nested(out, 1, 1, |out| {
+        put_text(out, 1, name);
+        put_text(out, 2, value);
+    });
 }
 
-fn put_time(out: &mut Vec<u8>, piece: &mut Vec<u8>, field: u32, moment: UnixNanos) {
-    piece.clear();
-    put_number(piece, 1, moment.0 / 1_000_000_000);
-    put_number(piece, 2, moment.0 % 1_000_000_000);
-    put_message(out, field, piece);
-}
-
-fn put_message(out: &mut Vec<u8>, field: u32, message: &[u8]) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(message.len() as u64, out);
-    out.extend_from_slice(message);
+fn put_time(out: &mut Vec<u8>, field: u32, moment: UnixNanos) {
+    put_nested(out, field, 1, |out| {
+        put_number(out, 1, moment.0 / 1_000_000_000);
+        put_number(out, 2, moment.0 % 1_000_000_000);
+    });
 }
 
 fn put_text(out: &mut Vec<u8>, field: u32, text: &str) {
-    put_message(out, field, text.as_bytes());
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
 }
 
 fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
@@ -259,10 +278,14 @@ const POWERS: [f64; 23] = [
 
 /// The nearest double. Where mantissa and power of ten are exact, one division is; the rest goes by text.
 fn to_double(value: Decimal) -> f64 {
-    const EXACT: i128 = 1 << 53;
-    let mantissa = value.mantissa();
-    match POWERS.get(value.scale() as usize) {
-        Some(power) if (-EXACT..=EXACT).contains(&mantissa) => mantissa as f64 / power,
+    const EXACT: u64 = 1 << 53;
+    let parts = value.unpack();
+    let mantissa = u64::from(parts.mid) << 32 | u64::from(parts.lo);
+    match POWERS.get(parts.scale as usize) {
+        Some(power) if parts.hi == 0 && mantissa <= EXACT => {
+            let double = mantissa as f64 / power;
+            if parts.negative { -double } else { double }
+        }
         _ => value.to_string().parse().ok().or_else(|| value.to_f64()).unwrap_or(f64::NAN),
     }
 }
@@ -276,10 +299,10 @@ mod tests {
     #[test]
     fn labels_come_back_as_they_were() {
         let rendered = r#"a="",b="x,y=\"z\"",c="line\nend\\",d="plain""#;
-        let (mut out, mut piece, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-        put_labels(&mut out, &mut piece, rendered);
+        let (mut out, mut wanted) = (Vec::new(), Vec::new());
+        put_labels(&mut out, rendered);
         for (name, value) in [("a", ""), ("b", "x,y=\"z\""), ("c", "line\nend\\"), ("d", "plain")] {
-            put_label(&mut wanted, &mut piece, name, value);
+            put_label(&mut wanted, name, value);
         }
         assert_eq!(out, wanted);
     }

@@ -147,13 +147,16 @@ impl Registry {
                 *slot = count;
             }
             histogram.sum = sum;
+            self.families[id.metric as usize].touch(id.index);
         }
     }
 
     /// Sets every series of a gauge to zero, before it is computed anew.
     pub fn zero(&mut self, id: MetricId) {
-        for series in &mut self.families[id as usize].series {
-            series.value = Value::Number(Decimal::ZERO);
+        let family = &mut self.families[id as usize];
+        for index in 0..family.series.len() {
+            family.series[index].value = Value::Number(Decimal::ZERO);
+            family.touch(index as u32);
         }
     }
 
@@ -237,6 +240,10 @@ impl Registry {
         &self.families
     }
 
+    pub(super) fn families_mut(&mut self) -> &mut [Family] {
+        &mut self.families
+    }
+
     /// A series' stable key.
     pub fn key(&self, id: SeriesId) -> u64 {
         let family = &self.families[id.metric as usize];
@@ -280,6 +287,7 @@ impl Registry {
         slot.value = value;
         slot.created = created;
         slot.changed = false;
+        self.families[id as usize].touch_all();
         Ok(Some(series))
     }
 
@@ -293,8 +301,9 @@ impl Registry {
         &mut self.families[id.metric as usize].series[id.index as usize]
     }
 
-    /// Only what outlives the process is noted; gauges are computed anew.
+    /// For the page, and for the ledger if it outlives the process: gauges are computed anew.
     fn mark(&mut self, id: SeriesId) {
+        self.families[id.metric as usize].touch(id.index);
         if id.metric.metric().kind == Kind::Gauge || id.metric.is_of_process() {
             return;
         }

@@ -10,49 +10,140 @@ use std::io::Write as _;
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
-use super::accept::Format;
-use super::family::{Exemplar, Family, Histogram, Value};
+use super::family::{Exemplar, Histogram, Value};
 use super::inventory::{Kind, Metric};
-use super::number::{write_count, write_decimal};
+use super::number::{write_count, write_decimal, write_hex};
+use super::pages::Writer;
 use super::process::ProcessMetric;
-use super::protobuf;
-use super::series::Registry;
+use super::shown::{Shown, ShownSeries};
 
-/// Writes the whole page: what the registry holds, then what is known of the process.
-pub fn write_page(out: &mut Vec<u8>, format: Format, registry: &Registry, process: &[ProcessMetric]) {
-    if format.is_protobuf() {
-        return protobuf::write_page(out, registry, process);
+/// Writes lines.
+#[derive(Debug)]
+pub(super) struct Lines {
+    is_openmetrics: bool,
+    /// Of the metric that is written, the end of the head of each bucket's line: its bound and what closes
+    /// the labels.
+    bounds: Vec<String>,
+    /// Of the histogram that is written, the head of a bucket's line up to its bound.
+    head: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn new(is_openmetrics: bool) -> Self {
+        Self { is_openmetrics, bounds: Vec::new(), head: Vec::new() }
     }
-    for family in registry.families() {
-        let mut series = family.iter().peekable();
-        if series.peek().is_none() {
-            continue;
-        }
-        let metric = family.metric;
-        write_head(out, format, metric.name, kind_word(metric.kind), metric.unit, metric.help);
-        if matches!(metric.kind, Kind::Histogram(_)) {
-            for series in series {
-                if let Value::Histogram(histogram) = &series.value {
-                    let line = Line { format, metric, labels: &series.labels };
-                    line.write_histogram(out, histogram, series.created);
-                }
-            }
-        } else {
-            write_numbers(out, format, family);
-        }
-    }
-    for metric in process {
-        let kind = if metric.is_counter { "counter" } else { "gauge" };
-        write_head(out, format, &metric.name, kind, None, &metric.help);
-        out.extend_from_slice(metric.name.as_bytes());
-        if metric.is_counter {
-            out.extend_from_slice(b"_total");
-        }
+
+    fn write_head(&self, out: &mut Vec<u8>, name: &str, kind: &str, unit: Option<&str>, help: &str) {
+        let suffix = if kind == "counter" && !self.is_openmetrics { "_total" } else { "" };
+        let help = help.replace('\\', r"\\").replace('\n', r"\n");
         // Writing to a vector cannot fail.
-        let _ = writeln!(out, " {}", metric.value);
+        let _ = writeln!(out, "# HELP {name}{suffix} {help}");
+        let _ = writeln!(out, "# TYPE {name}{suffix} {kind}");
+        if let (Some(unit), true) = (unit, self.is_openmetrics) {
+            let _ = writeln!(out, "# UNIT {name} {unit}");
+        }
     }
-    if format.is_openmetrics() {
-        out.extend_from_slice(b"# EOF\n");
+
+    fn write_number(&self, out: &mut Vec<u8>, metric: &Metric, series: ShownSeries<'_>, value: Decimal) {
+        let is_counter = metric.kind == Kind::Counter;
+        start(out, metric, if is_counter { "_total" } else { "" }, series.labels);
+        write_decimal(out, value);
+        out.push(b'\n');
+        if is_counter {
+            self.write_created(out, metric, series);
+        }
+    }
+
+    fn write_histogram(
+        &mut self,
+        out: &mut Vec<u8>,
+        metric: &Metric,
+        series: ShownSeries<'_>,
+        histogram: &Histogram,
+    ) {
+        self.head.clear();
+        let comma = if series.labels.is_empty() { "" } else { "," };
+        for part in [metric.name, "_bucket{", series.labels, comma, "le=\""] {
+            self.head.extend_from_slice(part.as_bytes());
+        }
+        let mut count = 0;
+        for ((here, exemplar), bound) in histogram.counts.iter().zip(&histogram.exemplars).zip(&self.bounds) {
+            count += here;
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(bound.as_bytes());
+            write_count(out, count);
+            if let (Some(exemplar), true) = (exemplar, self.is_openmetrics) {
+                write_exemplar(out, exemplar);
+            }
+            out.push(b'\n');
+        }
+        start(out, metric, "_sum", series.labels);
+        write_decimal(out, histogram.sum);
+        out.push(b'\n');
+        start(out, metric, "_count", series.labels);
+        write_count(out, count);
+        out.push(b'\n');
+        self.write_created(out, metric, series);
+    }
+
+    fn write_created(&self, out: &mut Vec<u8>, metric: &Metric, series: ShownSeries<'_>) {
+        if self.is_openmetrics {
+            start(out, metric, "_created", series.labels);
+            write_seconds(out, series.created);
+            out.push(b'\n');
+        }
+    }
+}
+
+impl Writer for Lines {
+    fn open(&mut self, shown: &Shown) {
+        self.bounds.clear();
+        if let Kind::Histogram(bounds) = shown.metric.kind {
+            self.bounds.extend(bounds.iter().copied().chain(["+Inf"]).map(|bound| {
+                // The canonical form of OpenMetrics; Prometheus 3 turns the other into it.
+                let is_bare = self.is_openmetrics && !bound.contains(['.', '+']);
+                [bound, if is_bare { ".0" } else { "" }, "\"} "].concat()
+            }));
+        }
+    }
+
+    fn series(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>) {
+        match series.value {
+            Value::Number(value) => self.write_number(out, shown.metric, series, *value),
+            Value::Histogram(histogram) => self.write_histogram(out, shown.metric, series, histogram),
+        }
+    }
+
+    /// The labels of a histogram are read once for all its lines; those of a number stand before its value
+    /// already, and its start does not change.
+    fn again(&mut self, out: &mut Vec<u8>, shown: &Shown, series: ShownSeries<'_>, before: &[u8]) {
+        let Value::Number(value) = series.value else { return self.series(out, shown, series) };
+        let is_followed = self.is_openmetrics && shown.metric.kind == Kind::Counter;
+        let line = if is_followed { memchr::memchr(b'\n', before) } else { before.len().checked_sub(1) };
+        let line = line.unwrap_or(before.len());
+        let head = memchr::memrchr(b' ', &before[..line]).map_or(0, |space| space + 1);
+        out.extend_from_slice(&before[..head]);
+        write_decimal(out, *value);
+        out.extend_from_slice(&before[line..]);
+    }
+
+    fn head(&mut self, out: &mut Vec<u8>, shown: &Shown, _: usize) {
+        let metric = shown.metric;
+        self.write_head(out, metric.name, kind_word(metric.kind), metric.unit, metric.help);
+    }
+
+    fn process(&mut self, out: &mut Vec<u8>, metric: &ProcessMetric) {
+        let kind = if metric.is_counter { "counter" } else { "gauge" };
+        self.write_head(out, &metric.name, kind, None, &metric.help);
+        let suffix = if metric.is_counter { "_total" } else { "" };
+        // Writing to a vector cannot fail.
+        let _ = writeln!(out, "{}{suffix} {}", metric.name, metric.value);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.is_openmetrics {
+            out.extend_from_slice(b"# EOF\n");
+        }
     }
 }
 
@@ -64,104 +155,23 @@ fn kind_word(kind: Kind) -> &'static str {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, format: Format, name: &str, kind: &str, unit: Option<&str>, help: &str) {
-    let suffix = if kind == "counter" && !format.is_openmetrics() { "_total" } else { "" };
-    let help = help.replace('\\', r"\\").replace('\n', r"\n");
-    // Writing to a vector cannot fail.
-    let _ = writeln!(out, "# HELP {name}{suffix} {help}");
-    let _ = writeln!(out, "# TYPE {name}{suffix} {kind}");
-    if let (Some(unit), true) = (unit, format.is_openmetrics()) {
-        let _ = writeln!(out, "# UNIT {name} {unit}");
+/// A line up to its value.
+fn start(out: &mut Vec<u8>, metric: &Metric, suffix: &str, labels: &str) {
+    let (open, close) = if labels.is_empty() { ("", " ") } else { ("{", "} ") };
+    for part in [metric.name, suffix, open, labels, close] {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
-/// The samples of a counter or a gauge.
-fn write_numbers(out: &mut Vec<u8>, format: Format, family: &Family) {
-    let name = family.metric.name;
-    let is_started = family.metric.kind == Kind::Counter && format.is_openmetrics();
-    for (head, series) in family.iter_with_heads() {
-        let Value::Number(value) = &series.value else { continue };
-        out.extend_from_slice(head);
-        write_decimal(out, *value);
-        out.push(b'\n');
-        if is_started {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"_created");
-            out.extend_from_slice(&head[name.len() + "_total".len()..]);
-            write_seconds(out, series.created);
-            out.push(b'\n');
-        }
-    }
-}
-
-/// What the samples of one histogram share.
-struct Line<'a> {
-    format: Format,
-    metric: &'static Metric,
-    labels: &'a str,
-}
-
-impl Line<'_> {
-    /// The name with a suffix, and the labels with a last one when there is one.
-    fn start(&self, out: &mut Vec<u8>, suffix: &str, le: Option<&str>) {
-        // One growth a line: the name and the labels are nearly all of it.
-        out.reserve(self.metric.name.len() + self.labels.len() + 96);
-        out.extend_from_slice(self.metric.name.as_bytes());
-        out.extend_from_slice(suffix.as_bytes());
-        if !self.labels.is_empty() || le.is_some() {
-            out.push(b'{');
-            out.extend_from_slice(self.labels.as_bytes());
-            if let Some(le) = le {
-                if !self.labels.is_empty() {
-                    out.push(b',');
-                }
-                out.extend_from_slice(b"le=\"");
-                out.extend_from_slice(le.as_bytes());
-                // The canonical form of OpenMetrics; Prometheus 3 turns the other into it.
-                if self.format.is_openmetrics() && !le.contains(['.', '+']) {
-                    out.extend_from_slice(b".0");
-                }
-                out.push(b'"');
-            }
-            out.push(b'}');
-        }
-        out.push(b' ');
-    }
-
-    fn write_histogram(&self, out: &mut Vec<u8>, histogram: &Histogram, created: UnixNanos) {
-        let Kind::Histogram(bounds) = self.metric.kind else { return };
-        let mut count = 0;
-        for (bucket, le) in bounds.iter().copied().chain(["+Inf"]).enumerate() {
-            count += histogram.counts[bucket];
-            self.start(out, "_bucket", Some(le));
-            write_count(out, count);
-            if let (Some(exemplar), true) = (&histogram.exemplars[bucket], self.format.is_openmetrics()) {
-                write_exemplar(out, exemplar);
-            }
-            out.push(b'\n');
-        }
-        self.start(out, "_sum", None);
-        write_decimal(out, histogram.sum);
-        out.push(b'\n');
-        self.start(out, "_count", None);
-        write_count(out, count);
-        out.push(b'\n');
-        self.write_created(out, created);
-    }
-
-    fn write_created(&self, out: &mut Vec<u8>, created: UnixNanos) {
-        if self.format.is_openmetrics() {
-            self.start(out, "_created", None);
-            write_seconds(out, created);
-            out.push(b'\n');
-        }
-    }
-}
-
+/// OpenMetrics allows 128 characters of names and values; these are 101.
 fn write_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
-    let [(trace, trace_id), (span, span_id), (job, job_id)] = exemplar.labels();
-    // Writing to a vector cannot fail.
-    let _ = write!(out, " # {{{trace}=\"{trace_id}\",{span}=\"{span_id}\",{job}=\"{job_id}\"}} ");
+    out.extend_from_slice(b" # {trace_id=\"");
+    write_hex(out, &exemplar.trace_id.0);
+    out.extend_from_slice(b"\",span_id=\"");
+    write_hex(out, &exemplar.span_id.0);
+    out.extend_from_slice(b"\",job_id=\"");
+    write_hex(out, &exemplar.job_id.0);
+    out.extend_from_slice(b"\"} ");
     write_decimal(out, exemplar.value);
     out.push(b' ');
     write_seconds(out, exemplar.at);

@@ -15,6 +15,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Uri;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
@@ -189,7 +190,7 @@ impl Exporters {
 
     /// Begins to export the metrics of a server, if they are to be.
     /// `page` writes them as Prometheus text.
-    pub fn export_metrics(&mut self, page: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+    pub fn export_metrics(&mut self, page: impl Fn() -> Bytes + Send + Sync + 'static) {
         if let Some((exporter, resource)) = self.metrics.take() {
             self.meters = Some(metrics::provider(exporter, resource, Box::new(page)));
         }

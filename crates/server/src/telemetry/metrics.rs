@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_otlp::MetricExporter;
@@ -22,7 +23,7 @@ use crate::export::inventory::{INVENTORY, Kind};
 const PAGE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Writes the page of metrics in Prometheus text.
-pub(super) type Page = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
+pub(super) type Page = Box<dyn Fn() -> Bytes + Send + Sync>;
 
 /// Label sets with their values, by name of the sample.
 type Samples = HashMap<String, Vec<(Vec<KeyValue>, f64)>>;
@@ -166,7 +167,7 @@ mod tests {
         let count = Arc::new(AtomicU64::new(40));
         let shown = count.clone();
         let page = move || format!("a_total 40\na_total{{x=\"1\"}} {0}\n", shown.load(Ordering::Relaxed));
-        let pages = Pages::new(Box::new(move || page().into_bytes()));
+        let pages = Pages::new(Box::new(move || page().into()));
         count.store(42, Ordering::Relaxed);
         pages.latest.lock().0 = clock::instant().checked_sub(2 * PAGE_AGE_MAX).unwrap();
         let mut found = Vec::new();

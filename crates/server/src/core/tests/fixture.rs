@@ -17,7 +17,7 @@ use spantally_store::{ChargeRow, JobRow, Seq};
 use crate::batch::{Batch, RejectReason, Tally, Transport};
 use crate::commit::CommitMessage;
 use crate::core::{Core, CoreOptions};
-use crate::export::{Format, MetricId, text};
+use crate::export::{Format, MetricId, Pages};
 
 /// 2026-11-20T10:00:00Z and some seconds.
 pub(super) fn at(seconds: u64) -> UnixNanos {
@@ -123,9 +123,8 @@ pub(super) fn message(seq: u64, evidence: Vec<Evidence>) -> CommitMessage {
 
 /// What an outsider sees.
 pub(super) fn page(core: &Core) -> String {
-    let mut out = Vec::new();
-    text::write_page(&mut out, Format::negotiate(Some("application/openmetrics-text")), core.registry(), &[]);
-    String::from_utf8(out).unwrap()
+    let format = Format::negotiate(Some("application/openmetrics-text"));
+    String::from_utf8(Pages::of(core.registry()).write(format, &[]).to_vec()).unwrap()
 }
 
 /// Sum of a counter less its twin, over every series whose labels contain all of `parts`.

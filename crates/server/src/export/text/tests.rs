@@ -4,9 +4,11 @@ use std::process::{Command, Stdio};
 
 use spantally_stitch::{JobId, SpanId, TraceId};
 
-use super::super::accept::Escaping;
+use super::super::accept::{Escaping, Format};
 use super::super::inventory::{INVENTORY, MetricId};
 use super::super::labels::{CommonLabels, LabelSets};
+use super::super::pages::Pages;
+use super::super::series::Registry;
 use super::*;
 
 const START: UnixNanos = UnixNanos(1_795_168_800_500_000_000);
@@ -23,9 +25,7 @@ fn process() -> Vec<ProcessMetric> {
 }
 
 fn page(format: Format, registry: &Registry) -> String {
-    let mut out = Vec::new();
-    write_page(&mut out, format, registry, &process());
-    String::from_utf8(out).unwrap()
+    String::from_utf8(Pages::of(registry).write(format, &process()).to_vec()).unwrap()
 }
 
 /// A counter with a twin, a gauge without labels, a histogram with an exemplar, and a label that must be
@@ -100,36 +100,6 @@ fn the_first_page_of_a_model_shows_its_known_series_at_zero() {
     assert!(page.contains(&format!("\nspantally_cost_total{{{common},{own}}} 0\n")), "{page}");
 }
 
-/// What is kept from one page to the next must not be older than the series.
-#[test]
-fn a_series_that_comes_between_two_pages_is_in_its_place() {
-    let mut registry = small();
-    let [first, _] = [page(OPENMETRICS, &registry), page(Format::Text, &registry)];
-    let set = registry.intern(&CommonLabels {
-        provider: "aaa",
-        model: "",
-        operation: "",
-        service: "",
-        tenant: "",
-        extra: &[],
-    });
-    registry.series(MetricId::CostBound, set, &["EUR", "min"], START);
-    let mut fresh = small();
-    let again = fresh.intern(&CommonLabels {
-        provider: "aaa",
-        model: "",
-        operation: "",
-        service: "",
-        tenant: "",
-        extra: &[],
-    });
-    fresh.series(MetricId::CostBound, again, &["EUR", "min"], START);
-    for format in [Format::Text, OPENMETRICS] {
-        assert_eq!(page(format, &registry), page(format, &fresh));
-    }
-    assert_ne!(first, page(OPENMETRICS, &registry));
-}
-
 /// `promtool` is Debian's prometheus package; without it this test fails, because nothing else would find a
 /// bad name.
 #[test]
@@ -137,8 +107,7 @@ fn promtool_has_nothing_to_say() {
     let mut registry = full();
     registry.clear(MetricId::RetryCostRatio);
     let process = super::super::process::process_metrics();
-    let mut out = Vec::new();
-    write_page(&mut out, Format::Text, &registry, &process);
+    let out = Pages::of(&registry).write(Format::Text, &process).to_vec();
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -181,4 +150,28 @@ fn the_openmetrics_page_keeps_the_rules() {
         let suffix = name.strip_prefix(family.0).unwrap_or_else(|| panic!("{line} is not of {}", family.0));
         assert!(allowed.contains(&suffix), "{line}");
     }
+}
+
+/// Past the limit of label sets a series says so in place of its labels, in every format.
+#[test]
+fn the_overflow_series_is_on_every_page() {
+    let mut registry = Registry::new(LabelSets::new(1, &[]));
+    for model in ["first", "second", "third"] {
+        let set = registry.intern(&CommonLabels {
+            provider: "fal",
+            model,
+            operation: "",
+            service: "clips",
+            tenant: "",
+            extra: &[],
+        });
+        let bound = registry.series(MetricId::CostBound, set, &["USD", "max"], START);
+        registry.add(bound, "0.1".parse().unwrap());
+    }
+    insta::assert_snapshot!(page(OPENMETRICS, &registry));
+    let line = r#"spantally_cost_bound_total{otel_metric_overflow="true",currency="USD",bound="max"} 0.2"#;
+    assert!(page(Format::Text, &registry).lines().any(|found| found == line));
+    let pages = Pages::of(&registry).write(Format::Protobuf(Escaping::Unnamed), &[]).to_vec();
+    let name = b"\x0a\x14otel_metric_overflow\x12\x04true";
+    assert!(memchr::memmem::find(&pages, name).is_some());
 }

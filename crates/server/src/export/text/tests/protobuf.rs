@@ -106,9 +106,8 @@ struct ProtoExemplar {
 }
 
 fn families(registry: &Registry) -> Vec<MetricFamily> {
-    let mut page = Vec::new();
-    write_page(&mut page, Format::Protobuf(Escaping::Unnamed), registry, &process());
-    let mut rest = page.as_slice();
+    let page = Pages::of(registry).write(Format::Protobuf(Escaping::Unnamed), &process()).to_vec();
+    let mut rest = &page[..];
     let mut families = Vec::new();
     while !rest.is_empty() {
         families.push(MetricFamily::decode_length_delimited(&mut rest).unwrap());
