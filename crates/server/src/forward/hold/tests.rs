@@ -144,8 +144,9 @@ fn a_span_that_comes_after_it_was_told_of_goes_at_once() {
 
 #[test]
 fn what_waits_too_long_goes_as_it_came() {
-    let opened =
-        Place::new(HoldSpans { wait_duration: Duration::from_millis(500), ..HoldSpans::default() }).open();
+    let wait_duration = Duration::from_secs(3);
+    let place = Place::new(HoldSpans { wait_duration, ..HoldSpans::default() });
+    let opened = place.open();
     opened.hold(&[1, 2]);
     opened.tell(&[2]);
     opened.wait_for(&[(2, true), (1, false)]);
