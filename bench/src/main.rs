@@ -74,7 +74,7 @@ enum Task {
         #[arg(long, value_name = "SPANS_PER_SECOND")]
         peak: Option<f64>,
         /// When settled evidence may be forgotten: it must pass within the run for memory to be flat.
-        #[arg(long, default_value = "60s", value_name = "DURATION")]
+        #[arg(long, default_value = "10s", value_name = "DURATION")]
         retention: String,
     },
     /// Runs a reference server (the benchmark starts them itself).
