@@ -1,5 +1,5 @@
-//! Sends a load over OTLP/gRPC: some connections with some requests in flight each, as fast as answers come or
-//! at a given pace.
+//! Sends a load over OTLP/gRPC: some connections with some requests in flight each, as fast as answers come
+//! or at a given pace.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The load: batches of spans, 512 unless told otherwise, as services with media generation send them, encoded once.
+//! The load: batches of spans, 512 unless told otherwise, as services with media generation send them,
+//! encoded once.
 //!
 //! About 570 bytes a span, 8 resource attributes, 11 to 14 span attributes, 64 different batches (18 MB: more
 //! than the caches of a core). A generation job is eight spans: submit, five polls, result, download; of one

@@ -32,7 +32,13 @@ struct Arguments {
     #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS")]
     settle_seconds: f64,
     /// Loads.
-    #[arg(long, global = true, value_enum, value_delimiter = ',', default_values_t = [Mix::Media, Mix::Mixed])]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Mix::Media, Mix::Mixed]
+    )]
     mix: Vec<Mix>,
     /// Servers.
     #[arg(

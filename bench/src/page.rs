@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn samples_are_added_up_by_name() {
-        let page = "# TYPE spantally_spans_received counter\nspantally_spans_received_total{transport=\"grpc\"} 7\n\
+        let page = "# TYPE spantally_spans_received counter\n\
+                    spantally_spans_received_total{transport=\"grpc\"} 7\n\
                     spantally_spans_received_total{transport=\"file\"} 2\nspantally_spans_late_total 1\n";
         let counted = counted(page);
         assert_eq!((counted.received, counted.late, counted.accepted), (9, 1, 0));
