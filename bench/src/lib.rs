@@ -7,7 +7,7 @@
 //! one minute to the next.
 //!
 //! Beside that comparison there are `matrix` (other ways of sending), `growth` (much that is open, many
-//! series) and `soak` (a long run at a pace). `cargo bench` has the stages without a network.
+//! series) and `soak` (a long run at a pace). `cargo bench` has the reading without a network.
 
 pub mod certificate;
 pub mod codec;
