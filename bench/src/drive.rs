@@ -62,9 +62,9 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The latency that this share of the requests did not exceed, in milliseconds.
-    pub fn latency_ms(&self, share: f64) -> f64 {
-        let at = (self.latencies_us.len() as f64 * share) as usize;
+    /// The latency that so many of a thousand requests did not exceed, in milliseconds.
+    pub fn latency_ms(&self, of_thousand: usize) -> f64 {
+        let at = self.latencies_us.len() * of_thousand / 1000;
         let latency = self.latencies_us.get(at.min(self.latencies_us.len().saturating_sub(1)));
         f64::from(latency.copied().unwrap_or(0)) / 1e3
     }

@@ -35,7 +35,7 @@ pub fn run(bench: &Bench<'_>, mix: Mix, out: &mut dyn Write) -> Result<(), Failu
         }
         let measured = bench.drive(&server, &batches, &Sending::default())?;
         let found = measured.page.as_deref().map_or(0, |page| page::sum(page, "spantally_open_jobs"));
-        let (p50, p99) = (measured.sent.latency_ms(0.5), measured.sent.latency_ms(0.99));
+        let (p50, p99) = (measured.sent.latency_ms(500), measured.sent.latency_ms(990));
         let (cpu, mib) = (measured.cpu_us_a_span(), mib(&measured));
         writeln!(out, "| {found} | {cpu:.2} | {p50:.2} | {p99:.2} | {mib:.0} |")?;
         out.flush()?;

@@ -50,7 +50,7 @@ pub fn run(bench: &Bench<'_>, mix: Mix, repeats: usize, out: &mut dyn Write) -> 
         let certificate = sending.authority.as_ref().map(|_| &certificate);
         let mut figures: [Vec<f64>; 6] = Default::default();
         for _ in 0..repeats {
-            let cost = |subject| Ok::<_, Failure>(bench.run(subject, &batches, &sending, certificate)?);
+            let cost = |subject| bench.run(subject, &batches, &sending, certificate);
             let (discard, prost) = (cost(Subject::Discard)?, cost(Subject::Prost)?);
             let product = cost(Subject::Spantally)?;
             let cpu = product.cpu_us_a_span();
@@ -59,10 +59,12 @@ pub fn run(bench: &Bench<'_>, mix: Mix, repeats: usize, out: &mut dyn Write) -> 
                 cpu / discard.cpu_us_a_span(),
                 cpu / prost.cpu_us_a_span(),
                 product.spans_per_second(),
-                product.sent.latency_ms(0.5),
-                product.sent.latency_ms(0.99),
+                product.sent.latency_ms(500),
+                product.sent.latency_ms(990),
             ];
-            figures.iter_mut().zip(values).for_each(|(figure, value)| figure.push(value));
+            for (figure, value) in figures.iter_mut().zip(values) {
+                figure.push(value);
+            }
         }
         let [cpu, discard, prost, rate, p50, p99] =
             figures.map(|values| spread(values).map_or(0.0, |(median, ..)| median));

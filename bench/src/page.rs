@@ -21,8 +21,8 @@ pub fn sum(page: &str, name: &str) -> u64 {
     page.lines()
         .filter_map(|line| line.strip_prefix(name))
         .filter(|rest| rest.starts_with(['{', ' ']))
-        .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok())
-        .sum::<f64>() as u64
+        .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok())
+        .sum()
 }
 
 /// How many samples are on a page.

@@ -44,13 +44,11 @@ pub fn run(bench: &Bench<'_>, mix: Mix, soak: &Soak, out: &mut dyn Write) -> Res
     let usual = Sending { connections: CONNECTIONS, in_flight: IN_FLIGHT, ..Sending::default() };
     let set = [format!("processors.spantally.retention={}", soak.retention)];
     let bench = Bench { set: set.into_iter().chain(bench.set.iter().cloned()).collect(), ..*bench };
-    let peak = match soak.peak {
-        Some(peak) => peak,
-        None => {
-            let measuring = Bench { duration: PEAK_FOR, set: bench.set.clone(), ..bench };
-            let measured = measuring.run(Subject::Spantally, &batches, &Sending::default(), None)?;
-            measured.spans_per_second()
-        }
+    let peak = if let Some(peak) = soak.peak {
+        peak
+    } else {
+        let measuring = Bench { duration: PEAK_FOR, set: bench.set.clone(), ..bench };
+        measuring.run(Subject::Spantally, &batches, &Sending::default(), None)?.spans_per_second()
     };
     let pace = peak * soak.share;
     writeln!(out, "peak {peak:.0} spans/s; {pace:.0} spans/s for {:.0} s", soak.lasting.as_secs_f64())?;
@@ -78,10 +76,10 @@ pub fn run(bench: &Bench<'_>, mix: Mix, soak: &Soak, out: &mut dyn Write) -> Res
     writeln!(
         out,
         "acknowledgement p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, longest {:.0} ms; refusals {}",
-        sent.latency_ms(0.5),
-        sent.latency_ms(0.99),
-        sent.latency_ms(0.999),
-        sent.latency_ms(1.0),
+        sent.latency_ms(500),
+        sent.latency_ms(990),
+        sent.latency_ms(999),
+        sent.latency_ms(1000),
         sent.refusals
     )?;
     let achieved = sent.spans as f64 / sent.elapsed.as_secs_f64();
@@ -106,7 +104,7 @@ fn watch(server: &Server, lasting: Duration) -> Result<Memory, Failure> {
 }
 
 /// The median of the last quarter against that of the second, as a share of the second.
-fn growth(memory: &Memory) -> f64 {
+fn growth(memory: &[(f64, u64)]) -> f64 {
     let quarter = |nth: usize| {
         let part = memory.len() / 4;
         let bytes = memory[part * nth..part * (nth + 1)].iter().map(|(_, bytes)| *bytes as f64);
@@ -116,7 +114,7 @@ fn growth(memory: &Memory) -> f64 {
     if second > 0.0 { last / second - 1.0 } else { 0.0 }
 }
 
-fn show_memory(memory: &Memory, out: &mut dyn Write) -> std::io::Result<()> {
+fn show_memory(memory: &[(f64, u64)], out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "| after s | resident MiB |\n|---|---|")?;
     for (at, bytes) in memory.iter().step_by(memory.len().div_ceil(20).max(1)) {
         writeln!(out, "| {at:.0} | {:.0} |", *bytes as f64 / f64::from(1 << 20))?;
@@ -130,8 +128,9 @@ mod tests {
 
     #[test]
     fn growth_is_of_the_last_quarter_over_the_second() {
-        let memory =
-            |late: u64| (0..40).map(|at| (f64::from(at), if at < 30 { 100 } else { late })).collect();
+        let memory = |late: u64| -> Memory {
+            (0..40).map(|at| (f64::from(at), if at < 30 { 100 } else { late })).collect()
+        };
         assert!(growth(&memory(100)).abs() < 1e-9);
         assert!((growth(&memory(110)) - 0.1).abs() < 1e-9);
         assert!(growth(&Memory::new()).abs() < 1e-9);
