@@ -1,4 +1,5 @@
-//! The load: batches of 512 spans as services with media generation send them, encoded once.
+//! The load: batches of spans, 512 unless told otherwise, as services with media generation send them,
+//! encoded once.
 //!
 //! About 570 bytes a span, 8 resource attributes, 11 to 14 span attributes, 64 different batches (18 MB: more
 //! than the caches of a core). A generation job is eight spans: submit, five polls, result, download; of one
@@ -6,10 +7,10 @@
 
 use crate::wire::Encoded;
 
-/// Spans in a batch.
+/// Spans in a batch, unless told otherwise.
 pub const BATCH_SPANS: usize = 512;
-/// Different batches.
-const BATCHES: usize = 64;
+/// Spans of all different batches.
+const SPANS: usize = 64 * BATCH_SPANS;
 /// Spans of a generation job.
 const JOB_SPANS: u32 = 8;
 /// One job in this many sends its last span a batch late.
@@ -23,6 +24,8 @@ pub enum Mix {
     Media,
     /// The same with each span its own trace: joins have to be inferred.
     Bare,
+    /// Jobs that never end: a submit and a poll of each, and no more.
+    Open,
     /// 30 % generation calls; the rest are web requests, databases and other HTTP.
     Mixed,
 }
@@ -33,6 +36,7 @@ impl Mix {
         match self {
             Self::Media => "media",
             Self::Bare => "bare",
+            Self::Open => "open",
             Self::Mixed => "mixed",
         }
     }
@@ -40,7 +44,7 @@ impl Mix {
     /// Of every ten groups of eight spans, how many are generation jobs.
     fn jobs_in_ten(self) -> u32 {
         match self {
-            Self::Media | Self::Bare => 10,
+            Self::Media | Self::Bare | Self::Open => 10,
             Self::Mixed => 3,
         }
     }
@@ -51,36 +55,51 @@ impl Mix {
 pub struct Batch {
     /// The request.
     pub request: Encoded,
-    /// Spans in it: [`BATCH_SPANS`], but for late ones.
+    /// Spans in it: as many as in any other, but for late ones.
     pub spans: u64,
 }
 
-/// Every batch of a load.
+/// Every batch of a load, at its usual size and with its four services.
 pub fn batches(mix: Mix) -> Vec<Batch> {
-    let groups = (BATCHES * BATCH_SPANS) as u32 / JOB_SPANS;
-    let per_batch = BATCH_SPANS as u32 / JOB_SPANS;
-    let mut batches = vec![Batch::default(); BATCHES];
-    for group in 0..groups {
-        let batch = (group / per_batch) as usize;
+    batches_of(mix, BATCH_SPANS, None)
+}
+
+/// The same spans in batches of another size, by so many services.
+pub fn batches_of(mix: Mix, batch_spans: usize, services: Option<u32>) -> Vec<Batch> {
+    let count = SPANS.div_ceil(batch_spans.max(1));
+    let mut batches = vec![Batch::default(); count];
+    for (at, number) in (0..SPANS as u32).enumerate() {
+        let (group, nth) = (number / JOB_SPANS, number % JOB_SPANS);
         let is_job = group % 10 < mix.jobs_in_ten();
-        for nth in 0..JOB_SPANS {
-            let span = if is_job { job_span(mix, group, nth) } else { other_span(group, nth) };
-            let late = is_job && nth + 1 == JOB_SPANS && group.is_multiple_of(LATE_EVERY);
-            // After the last batch of a round comes the first: what is late there is early.
-            let batch = &mut batches[(batch + usize::from(late)) % BATCHES];
-            batch.request.message(2, &span);
-            batch.spans += 1;
-        }
+        let span = match mix {
+            Mix::Open => open_span(group, nth),
+            _ if is_job => job_span(mix, group, nth),
+            _ => other_span(group, nth),
+        };
+        let is_last = mix != Mix::Open && nth + 1 == JOB_SPANS;
+        let late = is_job && is_last && group.is_multiple_of(LATE_EVERY);
+        // After the last batch of a round comes the first: what is late there is early.
+        let batch = &mut batches[(at / batch_spans.max(1) + usize::from(late)) % count];
+        batch.request.message(2, &span);
+        batch.spans += 1;
     }
     for (nth, batch) in batches.iter_mut().enumerate() {
-        batch.request = request(nth, &batch.request);
+        batch.request = request(nth, &batch.request, services);
     }
+    // In the smallest batches a late span leaves none behind.
+    batches.retain(|batch| batch.spans > 0);
     batches
 }
 
-fn request(nth: usize, spans: &Encoded) -> Encoded {
+fn request(nth: usize, spans: &Encoded, services: Option<u32>) -> Encoded {
     let mut resource = Encoded::default();
-    resource.text(1, "service.name", ["studio-api", "clips", "media-worker", "storyboard"][nth % 4], None);
+    match services {
+        Some(of) => resource.service(1, nth as u32, of),
+        None => {
+            let name = ["studio-api", "clips", "media-worker", "storyboard"][nth % 4];
+            resource.text(1, "service.name", name, None);
+        }
+    }
     resource.text(1, "service.version", "1.4.2", None);
     resource.text(1, "service.instance.id", &format!("67642ee1-a11a-4eda-b2fe-{:012x}", nth % 16), None);
     resource.text(1, "deployment.environment.name", "production", None);
@@ -189,10 +208,20 @@ fn number(group: u32, nth: u32) -> u32 {
     1 + group * JOB_SPANS + nth
 }
 
+/// Four jobs a group, each a submit and a poll.
+fn open_span(group: u32, nth: u32) -> Encoded {
+    let job = group * (JOB_SPANS / 2) + nth / 2;
+    call(&APIS[job as usize % APIS.len()], (job, nth % 2), number(group, nth), Some(ROOT + job), false)
+}
+
 fn job_span(mix: Mix, group: u32, nth: u32) -> Encoded {
-    let api = &APIS[group as usize % APIS.len()];
-    let number = number(group, nth);
+    let trace = (mix != Mix::Bare).then_some(ROOT + group);
     let failed = group.is_multiple_of(33);
+    call(&APIS[group as usize % APIS.len()], (group, nth), number(group, nth), trace, failed)
+}
+
+/// The nth call of a job; in a trace of its own unless one is named.
+fn call(api: &Api, (job, nth): (u32, u32), number: u32, trace: Option<u32>, failed: bool) -> Encoded {
     // Submit, polls half a second apart, result and download right after the last poll.
     let (method, template, at_ms, took_ms, status) = match nth {
         0 => ("POST", api.submit, 0, 90, 200),
@@ -200,18 +229,14 @@ fn job_span(mix: Mix, group: u32, nth: u32) -> Encoded {
         6 => ("GET", api.result, 2_610, 8, if failed { 500 } else { 200 }),
         _ => ("GET", api.download, 2_630, 200, 200),
     };
-    let (trace, parent) = match mix {
-        Mix::Bare => (number, None),
-        Mix::Media | Mix::Mixed => (ROOT + group, Some(ROOT + group)),
-    };
-    let start_ms = u64::from(group % 64) * 10 + at_ms;
-    let mut span = head(trace, number, parent, method, CLIENT, start_ms, took_ms);
+    let start_ms = u64::from(job % 64) * 10 + at_ms;
+    let mut span = head(trace.unwrap_or(number), number, trace, method, CLIENT, start_ms, took_ms);
     span.text(9, "http.request.method", method, None);
     match template.find("{}") {
         Some(at) => {
-            let url = template.replace("{}", &format!("00000000-52e4-4c1d-a7f0-{group:012x}"));
+            let url = template.replace("{}", &format!("00000000-52e4-4c1d-a7f0-{job:012x}"));
             // The download's name is no task id: providers give outputs random names.
-            let task = if nth == 7 { number } else { TASK + group };
+            let task = if nth == 7 { number } else { TASK + job };
             span.text(9, "url.full", &url, Some((at, task)));
         }
         None => span.text(9, "url.full", template, None),
@@ -286,78 +311,4 @@ fn other_span(group: u32, nth: u32) -> Encoded {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-    use opentelemetry_proto::tonic::trace::v1::Span;
-    use prost::Message;
-
-    use super::*;
-
-    const BASE: u64 = 1_795_000_000_000_000_000;
-
-    fn decoded(mix: Mix, round: u32) -> Vec<ExportTraceServiceRequest> {
-        let decode = |bytes: Vec<u8>| ExportTraceServiceRequest::decode(&*bytes).expect("valid protobuf");
-        batches(mix).iter().map(|batch| decode(batch.request.stamped(round, BASE))).collect()
-    }
-
-    fn all_spans(requests: &[ExportTraceServiceRequest]) -> Vec<&Span> {
-        let resources = requests.iter().flat_map(|request| &request.resource_spans);
-        resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans).collect()
-    }
-
-    #[test]
-    fn the_load_has_the_size_that_it_claims() {
-        for mix in [Mix::Media, Mix::Bare, Mix::Mixed] {
-            let batches = batches(mix);
-            let bytes: usize = batches.iter().map(|batch| batch.request.bytes.len()).sum();
-            let per_span = bytes / (BATCHES * BATCH_SPANS);
-            assert!((520..=620).contains(&per_span), "{mix:?}: {per_span} bytes a span");
-            let requests = decoded(mix, 0);
-            assert_eq!(all_spans(&requests).len(), BATCHES * BATCH_SPANS);
-            for (request, batch) in requests.iter().zip(&batches) {
-                assert_eq!(all_spans(std::slice::from_ref(request)).len() as u64, batch.spans);
-                let resource = request.resource_spans[0].resource.as_ref().expect("a resource");
-                assert_eq!(resource.attributes.len(), 8);
-            }
-            for span in all_spans(&requests) {
-                assert!((11..=14).contains(&span.attributes.len()), "{span:?}");
-                assert!(span.end_time_unix_nano > span.start_time_unix_nano);
-            }
-        }
-    }
-
-    #[test]
-    fn no_two_sendings_share_a_span_or_a_task() {
-        for mix in [Mix::Media, Mix::Bare, Mix::Mixed] {
-            let mut keys = BTreeSet::new();
-            let mut tasks = BTreeMap::<String, u32>::new();
-            for round in 0..4 {
-                let requests = decoded(mix, round);
-                for span in all_spans(&requests) {
-                    assert!(span.span_id.iter().any(|byte| *byte != 0), "an id of zeros is none: {span:?}");
-                    assert!(keys.insert((span.trace_id.clone(), span.span_id.clone())), "{span:?}");
-                    for attribute in span.attributes.iter().filter(|attribute| attribute.key == "url.full") {
-                        let text = format!("{attribute:?}");
-                        if let Some((_, rest)) = text.split_once("/requests/") {
-                            *tasks.entry(rest[..36].into()).or_default() += 1;
-                        }
-                    }
-                }
-            }
-            assert!(tasks.values().all(|calls| *calls == 6), "five polls and a result each");
-            assert!(tasks.len() > 1_000);
-        }
-    }
-
-    #[test]
-    fn spans_of_a_job_share_a_trace_unless_bare() {
-        let traces = |mix| {
-            let requests = decoded(mix, 1);
-            all_spans(&requests).iter().map(|span| span.trace_id.clone()).collect::<BTreeSet<_>>().len()
-        };
-        assert_eq!(traces(Mix::Media), BATCHES * BATCH_SPANS / JOB_SPANS as usize);
-        assert_eq!(traces(Mix::Bare), BATCHES * BATCH_SPANS);
-    }
-}
+mod tests;

@@ -2,16 +2,19 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use spantally_bench::drive::Sending;
 use spantally_bench::load::{Batch, Mix};
-use spantally_bench::process::{Server, Subject};
-use spantally_bench::report::{Counted, Run};
-use spantally_bench::{drive, load, reference, report};
+use spantally_bench::measure::{Bench, Failure};
+use spantally_bench::process::Subject;
+use spantally_bench::report::Run;
+use spantally_bench::soak::Soak;
+use spantally_bench::{growth, load, matrix, page, reference, report, soak};
 
 /// Measures what a span costs the server, as a multiple of two reference servers under the same load.
 #[derive(Debug, Parser)]
@@ -20,16 +23,22 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Task>,
     /// How often each server runs with each load.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, global = true, default_value_t = 5)]
     repeats: usize,
     /// How long each load lasts.
-    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 3.0, value_name = "SECONDS")]
     seconds: f64,
     /// At most this long for the work that a server puts off.
-    #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS")]
     settle_seconds: f64,
     /// Loads.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mix::Media, Mix::Mixed])]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Mix::Media, Mix::Mixed]
+    )]
     mix: Vec<Mix>,
     /// Servers.
     #[arg(
@@ -40,10 +49,10 @@ struct Arguments {
     )]
     servers: Vec<Subject>,
     /// The `spantally` binary; by default the one beside this program, brought up to date by cargo first.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     product: Option<PathBuf>,
     /// A field of the product's configuration, as for `spantally serve --set`.
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    #[arg(long = "set", global = true, value_name = "FIELD=VALUE")]
     set: Vec<String>,
     /// Prints every run and every ratio as JSON.
     #[arg(long)]
@@ -55,6 +64,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Other ways of sending: batch sizes, gzip, connections, TLS. Takes --repeats, --seconds, --mix, --set.
+    Matrix,
+    /// How the cost grows with open jobs and with series. Takes --seconds, --mix, --set.
+    Growth,
+    /// A long run at a part of the peak: memory, losses, latencies. Exits with 2 if something is not well.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// Share of the peak.
+        #[arg(long, default_value_t = 0.8)]
+        share: f64,
+        /// The peak; measured for half a minute if it is left out.
+        #[arg(long, value_name = "SPANS_PER_SECOND")]
+        peak: Option<f64>,
+        /// When settled evidence may be forgotten: it must pass within the run for memory to be flat.
+        #[arg(long, default_value = "10s", value_name = "DURATION")]
+        retention: String,
+    },
     /// Runs a reference server (the benchmark starts them itself).
     Server {
         /// Which.
@@ -62,39 +90,67 @@ enum Task {
         /// Where.
         #[arg(long)]
         listen: SocketAddr,
+        /// Its certificate, PEM.
+        #[arg(long, requires = "key_file")]
+        cert_file: Option<PathBuf>,
+        /// The certificate's key, PEM.
+        #[arg(long, requires = "cert_file")]
+        key_file: Option<PathBuf>,
     },
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match arguments.command {
-        Some(Task::Server { work, listen }) => runtime().and_then(|runtime| {
-            runtime.block_on(reference::serve(work, listen))?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        None => compare(&arguments),
-    };
+    let outcome = run(&arguments);
     outcome.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "spantally-bench: {error}");
         ExitCode::FAILURE
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(Task::Server { work, listen, cert_file, key_file }) = &arguments.command {
+        let identity = match (cert_file, key_file) {
+            (Some(certificate), Some(key)) => Some((std::fs::read(certificate)?, std::fs::read(key)?)),
+            _ => None,
+        };
+        runtime.block_on(reference::serve(*work, *listen, identity))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bench = Bench {
+        runtime: &runtime,
+        product: &product(arguments)?,
+        set: arguments.set.clone(),
+        duration: Duration::from_secs_f64(arguments.seconds),
+        settle: Duration::from_secs_f64(arguments.settle_seconds),
+    };
+    let mut out = std::io::stdout().lock();
+    let mix = arguments.mix.first().copied().unwrap_or(Mix::Media);
+    match &arguments.command {
+        Some(Task::Matrix) => matrix::run(&bench, mix, arguments.repeats, &mut out)?,
+        Some(Task::Growth) => growth::run(&bench, mix, &mut out)?,
+        Some(Task::Soak { minutes, share, peak, retention }) => {
+            let lasting = Duration::from_secs_f64(minutes * 60.0);
+            let soak = Soak { lasting, share: *share, peak: *peak, retention: retention.clone() };
+            let is_well = soak::run(&bench, mix, &soak, &mut out)?;
+            return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        }
+        Some(Task::Server { .. }) | None => {
+            drop(out);
+            return compare(arguments, &bench);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn compare(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let product = product(arguments)?;
-    let runtime = runtime()?;
+fn compare(arguments: &Arguments, bench: &Bench<'_>) -> Result<ExitCode, Failure> {
     let mut runs = Vec::new();
     for &mix in &arguments.mix {
         let batches = Arc::new(load::batches(mix));
         for repeat in 0..arguments.repeats {
             for &subject in &arguments.servers {
-                let run = one(arguments, &runtime, &product, &batches, (mix, repeat, subject))?;
+                let run = one(bench, &batches, (mix, repeat, subject))?;
                 let _ = writeln!(
                     std::io::stderr(),
                     "{:<6} {}/{} {:<16} {:.3} CPU-s per million spans, {:.0} spans/s",
@@ -144,61 +200,24 @@ fn product(arguments: &Arguments) -> Result<PathBuf, Failure> {
 
 /// One server, one load.
 fn one(
-    arguments: &Arguments,
-    runtime: &tokio::runtime::Runtime,
-    product: &Path,
+    bench: &Bench<'_>,
     batches: &Arc<Vec<Batch>>,
     (mix, repeat, subject): (Mix, usize, Subject),
 ) -> Result<Run, Failure> {
-    let server = Server::start(subject, product, &arguments.set)?;
-    let before = server.cpu_seconds()?;
-    let duration = Duration::from_secs_f64(arguments.seconds);
-    let sent = runtime.block_on(drive::run(server.grpc, batches.clone(), duration))?;
-    let loaded = server.cpu_seconds()? - before;
-    let quiet = server.wait_until_quiet(Duration::from_secs_f64(arguments.settle_seconds))?;
-    let total = server.cpu_seconds()? - before;
-    let millions = sent.spans as f64 / 1e6;
-    // A page that does not come is left out of the run, which the report says.
-    let page = server.admin.and_then(|address| http_get(address, "/metrics").ok());
+    let measured = bench.run(subject, batches, &Sending::default(), None)?;
+    let millions = measured.sent.spans as f64 / 1e6;
     Ok(Run {
         mix,
         repeat,
         subject,
-        spans: sent.spans,
-        requests: sent.requests,
-        refusals: sent.refusals,
-        spans_per_second: sent.spans as f64 / sent.elapsed.as_secs_f64(),
-        loaded_cpu_seconds_per_million: loaded / millions,
-        cpu_seconds_per_million: total / millions,
-        quiet,
-        peak_rss_bytes: server.peak_rss_bytes()?,
-        counted: page.as_deref().map(counted),
+        spans: measured.sent.spans,
+        requests: measured.sent.requests,
+        refusals: measured.sent.refusals,
+        spans_per_second: measured.spans_per_second(),
+        loaded_cpu_seconds_per_million: measured.loaded_cpu / millions,
+        cpu_seconds_per_million: measured.cpu / millions,
+        quiet: measured.quiet,
+        peak_rss_bytes: measured.peak_rss_bytes,
+        counted: measured.page.as_deref().map(page::counted),
     })
-}
-
-/// A page over HTTP/1.0: no keep-alive, no chunks, so the body is what follows the headers.
-fn http_get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n")?;
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer)?;
-    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
-}
-
-/// Sums of the span counters on a page of metrics.
-fn counted(page: &str) -> Counted {
-    let sum = |name: &str| {
-        page.lines()
-            .filter_map(|line| line.strip_prefix(name))
-            .filter(|rest| rest.starts_with(['{', ' ']))
-            .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok())
-            .sum()
-    };
-    Counted {
-        received: sum("spantally_spans_received_total"),
-        duplicate: sum("spantally_spans_duplicate_total"),
-        ignored: sum("spantally_spans_ignored_total"),
-        rejected: sum("spantally_spans_rejected_total"),
-    }
 }

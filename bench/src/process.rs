@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificate::Certificate;
+
 /// Clock ticks a second in `/proc/PID/stat`: fixed at 100 in the interface of Linux, whatever the kernel runs
 /// at.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -89,8 +91,13 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts a server with everything on and an empty data directory.
-    pub fn start(subject: Subject, product: &Path, extra: &[String]) -> Result<Self, ServerError> {
+    /// Starts a server with everything on and an empty data directory; by TLS if there is a certificate.
+    pub fn start(
+        subject: Subject,
+        product: &Path,
+        extra: &[String],
+        certificate: Option<&Certificate>,
+    ) -> Result<Self, ServerError> {
         let system = |what| move |source| ServerError::System { what, source };
         let data = tempfile::tempdir().map_err(system("a temporary directory"))?;
         let grpc = free_port().map_err(system("a free port"))?;
@@ -102,13 +109,16 @@ impl Server {
             }
         };
         let mut command = Command::new(&program);
+        let reference = |command: &mut Command, work: &str| {
+            command.args(["server", work, "--listen", &grpc.to_string()]);
+            if let Some(certificate) = certificate {
+                command.arg("--cert-file").arg(&certificate.cert_file);
+                command.arg("--key-file").arg(&certificate.key_file);
+            }
+        };
         match subject {
-            Subject::Discard => {
-                command.args(["server", "discard", "--listen", &grpc.to_string()]);
-            }
-            Subject::Prost => {
-                command.args(["server", "prost", "--listen", &grpc.to_string()]);
-            }
+            Subject::Discard => reference(&mut command, "discard"),
+            Subject::Prost => reference(&mut command, "prost"),
             Subject::Spantally => {
                 let address = free_port().map_err(system("a free port"))?;
                 let http = free_port().map_err(system("a free port"))?;
@@ -122,7 +132,13 @@ impl Server {
                     "service.telemetry.logs.level=warn".to_owned(),
                 ];
                 command.arg("serve");
-                for field in fields.iter().chain(extra) {
+                let tls = certificate.map(|certificate| {
+                    let of = |key: &str, file: &Path| {
+                        format!("receivers.otlp.protocols.grpc.tls.{key}={}", file.display())
+                    };
+                    [of("cert_file", &certificate.cert_file), of("key_file", &certificate.key_file)]
+                });
+                for field in fields.iter().chain(tls.iter().flatten()).chain(extra) {
                     command.args(["--set", field]);
                 }
             }
@@ -163,8 +179,17 @@ impl Server {
 
     /// Largest resident set so far, in bytes.
     pub fn peak_rss_bytes(&self) -> Result<u64, ServerError> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// Resident set, in bytes.
+    pub fn rss_bytes(&self) -> Result<u64, ServerError> {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&self, field: &str) -> Result<u64, ServerError> {
         let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib =
             line.and_then(|line| line.split_whitespace().next()).and_then(|text| text.parse::<u64>().ok());
         Ok(kib.unwrap_or(0) * 1024)

@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
@@ -41,10 +42,19 @@ pub enum Work {
     Prost,
 }
 
-/// Serves until the process is killed.
-pub async fn serve(work: Work, address: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+/// Serves until the process is killed, by TLS if there is a certificate and its key (PEM).
+pub async fn serve(
+    work: Work,
+    address: SocketAddr,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(address).await?;
-    tonic::transport::Server::builder()
+    let mut server = tonic::transport::Server::builder();
+    if let Some((certificate, key)) = identity {
+        let identity = tonic::transport::Identity::from_pem(certificate, key);
+        server = server.tls_config(tonic::transport::ServerTlsConfig::new().identity(identity))?;
+    }
+    server
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
@@ -68,12 +78,16 @@ impl Service<http::Request<Body>> for Reference {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         match self.0 {
             Work::Discard => Box::pin(async move {
-                let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(MESSAGE_BYTES);
+                let mut grpc = Grpc::new(BytesCodec)
+                    .max_decoding_message_size(MESSAGE_BYTES)
+                    .accept_compressed(CompressionEncoding::Gzip);
                 Ok(grpc.unary(Discard, request).await)
             }),
             Work::Prost => Box::pin(async move {
                 let codec = ProstCodec::<ExportTraceServiceResponse, ExportTraceServiceRequest>::default();
-                let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES);
+                let mut grpc = Grpc::new(codec)
+                    .max_decoding_message_size(MESSAGE_BYTES)
+                    .accept_compressed(CompressionEncoding::Gzip);
                 Ok(grpc.unary(Decode, request).await)
             }),
         }

@@ -45,8 +45,12 @@ pub struct Run {
 pub struct Counted {
     /// Received.
     pub received: u64,
+    /// Kept.
+    pub accepted: u64,
     /// Dropped as already known.
     pub duplicate: u64,
+    /// Of a job that was forgotten.
+    pub late: u64,
     /// Not a generation call.
     pub ignored: u64,
     /// Refused.
@@ -76,7 +80,7 @@ pub struct Ratio {
 const BOUNDS: [(Subject, f64, f64); 2] = [(Subject::Discard, 8.0, 5.0), (Subject::Prost, 0.40, 0.25)];
 
 /// Median, least and most.
-fn spread(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
+pub fn spread(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
     values.sort_by(f64::total_cmp);
     let (first, last) = (*values.first()?, *values.last()?);
     let half = values.len() / 2;
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_does_not_add_up_is_said() {
-        let counted = Some(Counted { received: 999_999, duplicate: 3, ignored: 0, rejected: 0 });
+        let counted = Some(Counted { received: 999_999, duplicate: 3, ..Counted::default() });
         let text = text(&[Run { counted, refusals: 7, quiet: false, ..run(0, Subject::Spantally, 9.0) }]);
         for said in ["999999 counted, 3 as duplicates", "7 refusals", "a lower bound"] {
             assert!(text.contains(said), "{said} in {text}");

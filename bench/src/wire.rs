@@ -21,6 +21,13 @@ pub enum Patch {
     Id(u32),
     /// The same as eight hexadecimal characters: the head of a task id in an address.
     Hex(u32),
+    /// Eight hexadecimal characters of the service that sends this batch this time, of so many.
+    Service {
+        /// The batch.
+        number: u32,
+        /// How many services there are.
+        of: u32,
+    },
     /// A time, this many nanoseconds after the time base of the sending.
     Time(u64),
 }
@@ -90,6 +97,15 @@ impl Encoded {
         self.bytes.extend_from_slice(&[0; 8]);
     }
 
+    /// The name of one of `of` services, another in each sending.
+    pub fn service(&mut self, field: u8, number: u32, of: u32) {
+        let (name, value) = ("service.name", "clips-00000000");
+        let mut any = Self::default();
+        any.slice(1, value.as_bytes());
+        any.sites.push(Site { at: any.bytes.len() - 8, what: Patch::Service { number, of } });
+        self.attribute(field, name, &any);
+    }
+
     /// A text attribute; `task` says where in the text a task id begins, and whose.
     pub fn text(&mut self, field: u8, name: &str, value: &str, task: Option<(usize, u32)>) {
         let mut any = Self::default();
@@ -123,11 +139,9 @@ impl Encoded {
                 Patch::Id(number) => {
                     bytes[site.at..site.at + 4].copy_from_slice(&mix(number, round).to_be_bytes());
                 }
-                Patch::Hex(number) => {
-                    let value = mix(number, round);
-                    for (nth, byte) in bytes[site.at..site.at + 8].iter_mut().enumerate() {
-                        *byte = b"0123456789abcdef"[(value >> (28 - 4 * nth) & 15) as usize];
-                    }
+                Patch::Hex(number) => hex(mix(number, round), &mut bytes[site.at..site.at + 8]),
+                Patch::Service { number, of } => {
+                    hex(mix(number, round) % of.max(1), &mut bytes[site.at..site.at + 8]);
                 }
                 Patch::Time(offset_ns) => {
                     let time = base_unix_nano + offset_ns;
@@ -136,6 +150,12 @@ impl Encoded {
             }
         }
         bytes
+    }
+}
+
+fn hex(value: u32, into: &mut [u8]) {
+    for (nth, byte) in into.iter_mut().enumerate() {
+        *byte = b"0123456789abcdef"[(value >> (28 - 4 * nth) & 15) as usize];
     }
 }
 

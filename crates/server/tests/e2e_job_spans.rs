@@ -1,4 +1,5 @@
-//! End to end: a span for each job that settled, in a backend that gets nothing else.
+//! End to end: what a backend gets of jobs: a span for each that settled, and the job on the spans of its
+//! calls.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -140,4 +141,91 @@ fn a_settled_job_has_a_span_with_its_cost_and_links_to_its_calls() {
         assert!(span.events.iter().any(|event| event.name == "resubmitted"), "{span:?}");
     }
     assert_eq!(server.metric("spantally_forward_spans_total", &["outcome=\"sent\""]), spans.len().into());
+}
+
+/// What a span is to have: its job, its attempt, why that one's money was spent.
+type Expected = BTreeMap<String, (String, i64, String)>;
+
+fn expected(jobs: &[serde_json::Value]) -> Expected {
+    let mut expected = Expected::new();
+    for job in jobs {
+        for (index, attempt) in job["attempts"].as_array().unwrap().iter().enumerate() {
+            let of_roles = attempt["spans"].as_object().unwrap().values();
+            for span in of_roles.flat_map(|spans| spans.as_array().unwrap()) {
+                let (id, cause) = (text(job, "job_id").to_owned(), text(attempt, "cause").to_owned());
+                expected.insert(span.as_str().unwrap().to_owned(), (id, index.try_into().unwrap(), cause));
+            }
+        }
+    }
+    expected
+}
+
+fn key_of(span: &Span) -> String {
+    format!("{}:{}", hex(&span.trace_id), hex(&span.span_id))
+}
+
+/// Gathers spans by their keys until there are as many as were sent.
+fn gather(told: &Receiver<(String, Span)>, count: u64, server: &Server) -> BTreeMap<String, Span> {
+    let (mut spans, began) = (BTreeMap::new(), Instant::now());
+    while (spans.len() as u64) < count {
+        let left = PATIENCE.saturating_sub(began.elapsed());
+        let (_, span) = told.recv_timeout(left).unwrap_or_else(|_| {
+            panic!("{} of {count} spans came\n{}\n{}", spans.len(), server.page("/metrics"), server.log())
+        });
+        spans.insert(key_of(&span), span);
+    }
+    spans
+}
+
+/// Two backends get the same spans, one of them with their jobs. The server is killed while spans wait.
+#[test]
+fn recognised_spans_have_their_job_and_all_others_are_as_they_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let [with_jobs, plain] = [free_address(), free_address()];
+    let retry = "compression: none, retry_on_failure: {initial_interval: 100ms, max_interval: 500ms}";
+    let config = format!(
+        "exporters:\n  otlphttp/jobs: {{endpoint: 'http://{with_jobs}', job_attributes: {{enabled: true}}, \
+         {retry}}}\n  otlphttp/plain: {{endpoint: 'http://{plain}', {retry}}}\n"
+    );
+    let server = Server::start_with(directory.path(), free_address(), Some(&config), &[]);
+    let sent = send_with_python(&server, "http", 3000);
+    server.kill();
+    let (with_jobs, plain) = (backend(with_jobs), backend(plain));
+    let server = Server::start_with(directory.path(), free_address(), Some(&config), &[]);
+    let jobs = server.settled(sent.tasks.len());
+    let expected = expected(&jobs);
+
+    let plain = gather(&plain, sent.spans, &server);
+    let spans = gather(&with_jobs, sent.spans, &server);
+    let mut costs: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut with_their_job = 0;
+    for (key, as_it_came) in &plain {
+        let mut span = spans[key].clone();
+        let added = span.attributes.split_off(as_it_came.attributes.len());
+        assert_eq!(span, *as_it_came, "what came is there as it came");
+        let Some((job, attempt, cause)) = expected.get(key) else {
+            assert!(added.len() <= 1, "{added:?}");
+            continue;
+        };
+        with_their_job += 1;
+        span.attributes = added;
+        assert_eq!(*attribute(&span, "spantally.job.id"), Any::StringValue(job.clone()));
+        assert_eq!(*attribute(&span, "spantally.job.attempt"), Any::IntValue(*attempt));
+        assert_eq!(*attribute(&span, "spantally.cause"), Any::StringValue(cause.clone()));
+        if span.attributes.iter().any(|known| known.key == "spantally.cost.usd.expected") {
+            let Any::DoubleValue(cost) = attribute(&span, "spantally.cost.usd.expected") else { panic!() };
+            *costs.entry(job).or_default() += cost;
+        }
+    }
+    assert_eq!(with_their_job, expected.len(), "every span of a job came");
+    for job in jobs.iter().filter(|job| job["cost"]["USD"].is_object()) {
+        let cost: f64 = text(&job["cost"]["USD"], "expected").parse().unwrap();
+        let of_spans = costs.get(text(job, "job_id")).copied().unwrap_or_default();
+        assert!((of_spans - cost).abs() < 1e-9, "costs of spans add up to the job's: {of_spans}, {cost}");
+    }
+    assert!(costs.values().sum::<f64>() > 0.0, "some job costs money");
+    assert_eq!(
+        server.metric("spantally_forward_job_attributes_total", &["result=\"added\""]),
+        expected.len().into()
+    );
 }

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::file;
 use super::leaf::Resolver;
 use super::text::{DestinationUrl, FilePath, FromText, HeaderText, Millis, Whole};
-use super::wire::{ClientTls, Compression, Destination, Protocol, Queue, Retry, Secret};
+use super::wire::{ClientTls, Compression, Destination, HoldSpans, Protocol, Queue, Retry, Secret};
 
 /// Most destinations: each has a queue, a thread and a connection.
 const MAX_DESTINATIONS: usize = 16;
@@ -63,6 +63,12 @@ impl Resolver<'_> {
             let help = "one of them is what it is to get; or leave the exporter out".to_owned();
             return Err(ConfigError::plain(message, Some(help)));
         }
+        let hold = self.hold(name, written.job_attributes.as_ref())?;
+        if hold.enabled && !spans {
+            let message = format!("exporters.{name}.job_attributes: there are no spans to put them on");
+            let help = "they are put on the spans that come in: leave `spans` true".to_owned();
+            return Err(ConfigError::plain(message, Some(help)));
+        }
         let default_timeout = Duration::from_secs(if protocol == Protocol::Http { 30 } else { 5 });
         let timeout = self.leaf::<Millis>(name, "timeout", &written.timeout)?;
         let mut headers = Vec::new();
@@ -84,6 +90,7 @@ impl Resolver<'_> {
             url,
             spans,
             job_spans,
+            hold,
             headers,
             compression: self
                 .leaf::<Compression>(name, "compression", &written.compression)?
@@ -113,6 +120,25 @@ impl Resolver<'_> {
             return Err(ConfigError::plain(message, Some("give the two files, or neither".to_owned())));
         }
         Ok(tls)
+    }
+
+    fn hold(&self, name: &str, written: Option<&file::JobAttributes>) -> Result<HoldSpans, ConfigError> {
+        let (mut hold, Some(written)) = (HoldSpans::default(), written) else {
+            return Ok(HoldSpans::default());
+        };
+        let key = |key: &str| format!("job_attributes.{key}");
+        if let Some(enabled) = self.leaf(name, &key("enabled"), &written.enabled)? {
+            hold.enabled = enabled;
+        }
+        if let Some(wait) = self.leaf::<Millis>(name, &key("wait_duration"), &written.wait_duration)? {
+            hold.wait_duration = Duration::from_millis(wait.0);
+        }
+        let max_size =
+            self.leaf::<Whole<1_048_576, { 1 << 36 }>>(name, &key("max_size"), &written.max_size)?;
+        if let Some(bytes) = max_size {
+            hold.max_bytes = bytes.0;
+        }
+        Ok(hold)
     }
 
     fn queue(&self, name: &str, written: Option<&file::SendingQueue>) -> Result<Queue, ConfigError> {

@@ -121,6 +121,7 @@ sections! {
         traces_endpoint: Leaf,
         spans: Leaf,
         job_spans: Leaf,
+        job_attributes: Option<JobAttributes>,
         headers: Option<BTreeMap<String, Spanned<String>>>,
         compression: Leaf,
         timeout: Leaf,
@@ -136,6 +137,7 @@ sections! {
         server_name_override: Leaf,
         min_version: Leaf,
     }
+    JobAttributes { enabled: Leaf, wait_duration: Leaf, max_size: Leaf }
     SendingQueue { queue_size: Leaf, batch: Option<QueueBatch> }
     QueueBatch { flush_timeout: Leaf, max_size: Leaf }
     RetryOnFailure {

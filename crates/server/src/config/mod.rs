@@ -36,8 +36,8 @@ pub use settings::{
 pub use text::Endpoint;
 pub(crate) use text::is_tenant_name;
 pub use wire::{
-    Auth, ClientTls, Compression, Cors, Destination, Protocol, Queue, Retry, Secret, ServerTlsFiles, Tenant,
-    TenantLimits, TlsVersion,
+    Auth, ClientTls, Compression, Cors, Destination, HoldSpans, Protocol, Queue, Retry, Secret,
+    ServerTlsFiles, Tenant, TenantLimits, TlsVersion,
 };
 
 use error::Source;

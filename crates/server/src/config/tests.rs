@@ -187,7 +187,8 @@ fn tenants_have_their_token_and_their_limits() {
 #[test]
 fn destinations_are_named_by_their_key() {
     let text = "exporters:\n  otlp/tempo: {endpoint: 'tempo:4317', tls: {insecure: true}, compression: zstd, \
-                headers: {X-Key: k}, sending_queue: {queue_size: 2000000, batch: {max_size: 2048}}}\n  \
+                headers: {X-Key: k}, sending_queue: {queue_size: 2000000, batch: {max_size: 2048}}, \
+                job_attributes: {enabled: true, wait_duration: 90s, max_size: 3000000}}\n  \
                 otlphttp: {endpoint: 'https://c.example.com/otlp/', \
                 retry_on_failure: {initial_interval: 1s}}\n";
     let found = read(text).settings.forward;
@@ -196,6 +197,8 @@ fn destinations_are_named_by_their_key() {
     assert_eq!(grpc.url.to_string(), "http://tempo:4317/");
     assert_eq!((grpc.compression, grpc.queue.max_bytes), (Compression::Zstd, 2_000_000));
     assert_eq!(grpc.queue.batch_max_bytes, 2048);
+    let hold = HoldSpans { enabled: true, wait_duration: Duration::from_secs(90), max_bytes: 3_000_000 };
+    assert_eq!((grpc.hold, http.hold), (hold, HoldSpans::default()));
     assert_eq!(grpc.headers, [("x-key".to_owned(), Secret("k".to_owned()))]);
     assert_eq!((http.name.as_str(), http.protocol), ("otlphttp", Protocol::Http));
     assert_eq!(http.url.to_string(), "https://c.example.com/otlp/v1/traces");

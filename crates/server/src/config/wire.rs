@@ -181,6 +181,8 @@ pub struct Destination {
     pub spans: bool,
     /// Whether it gets a span for each job that settles.
     pub job_spans: bool,
+    /// Whether recognised spans wait for their job, to have it on them.
+    pub hold: HoldSpans,
     /// Headers of every request.
     pub headers: Vec<(String, Secret)>,
     /// How requests are compressed.
@@ -193,6 +195,23 @@ pub struct Destination {
     pub queue: Queue,
     /// What happens when it does not take a request.
     pub retry: Retry,
+}
+
+/// Spans that wait for their job (`job_attributes`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldSpans {
+    /// Whether they do.
+    pub enabled: bool,
+    /// How long a span waits at most; then it goes without.
+    pub wait_duration: Duration,
+    /// Most memory that they may take; past it the oldest go without.
+    pub max_bytes: u64,
+}
+
+impl Default for HoldSpans {
+    fn default() -> Self {
+        Self { enabled: false, wait_duration: Duration::from_mins(5), max_bytes: 64 << 20 }
+    }
 }
 
 /// The queue of a destination, on disk.

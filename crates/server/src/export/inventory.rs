@@ -10,9 +10,9 @@ mod page;
 
 use known::{
     ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
-    bases, bounds, causes, forward_results, money_bases, outcomes, reasons, refusals, reject_reasons,
-    request_ends, results, sockets, span_outcomes, storage_faults, storage_files, three_bounds, transports,
-    unpriced_reasons, verdicts,
+    bases, bounds, causes, forward_results, job_attributes_results, money_bases, outcomes, reasons, refusals,
+    reject_reasons, request_ends, results, sockets, span_outcomes, storage_faults, storage_files,
+    three_bounds, transports, unpriced_reasons, verdicts,
 };
 pub use page::markdown;
 
@@ -275,6 +275,13 @@ inventory! {
     ForwardRequests = "spantally_forward_requests", Counter, None, false,
         [open("destination"), known("result", forward_results)],
         None, "Requests to a destination, by how they ended; retry is one that is sent again.";
+    ForwardJobAttributes = "spantally_forward_job_attributes", Counter, None, false,
+        [open("destination"), known("result", job_attributes_results)],
+        None, "Spans that waited for their job, by how they went: with its attributes, or without.";
+    ForwardHeldSpans = "spantally_forward_held_spans", Gauge, None, false, [open("destination")],
+        None, "Spans that wait for their job.";
+    ForwardHeldBytes = "spantally_forward_held_bytes", Gauge, Some("bytes"), false, [open("destination")],
+        None, "Memory that spans take that wait for their job.";
     ForwardQueue = "spantally_forward_queue_bytes", Gauge, Some("bytes"), false, [open("destination")],
         None, "Bytes that wait on disk for a destination.";
     ForwardQueueLimit = "spantally_forward_queue_limit_bytes", Gauge, Some("bytes"), false,

@@ -20,6 +20,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
 use rust_decimal::prelude::ToPrimitive;
+use spantally_price::Bound;
 use spantally_stitch::{Attempt, Job, Outcome, Role, SpanKey, State};
 
 use crate::core::Settled;
@@ -113,14 +114,21 @@ fn attributes(told: &Settled) -> Vec<KeyValue> {
         ("spantally.job.failure_reason", job.failure_reason.map_or("", |reason| reason.as_str())),
     ];
     attributes.extend(told_if_known.iter().filter(|(_, it)| !it.is_empty()).map(|(key, it)| text(key, it)));
-    for (currency, cost) in told.bill.cost() {
+    attributes.extend(cost_attributes(&told.bill.cost()));
+    let unpriced = told.bill.unpriced.iter().map(|unpriced| unpriced.reason.as_str());
+    attributes.extend(unpriced.min().map(|reason| text("spantally.job.unpriced", reason)));
+    attributes
+}
+
+/// Costs as doubles, which is what backends can add up: exact amounts are in the ledger.
+pub(super) fn cost_attributes(cost: &BTreeMap<Arc<str>, Bound>) -> Vec<KeyValue> {
+    let mut attributes = Vec::new();
+    for (currency, cost) in cost {
         for (end, amount) in [("min", cost.min), ("expected", cost.expected), ("max", cost.max)] {
             let key = format!("spantally.cost.{}.{end}", currency.to_lowercase());
             attributes.extend(amount.to_f64().map(|amount| keyed(key, Value::DoubleValue(amount))));
         }
     }
-    let unpriced = told.bill.unpriced.iter().map(|unpriced| unpriced.reason.as_str());
-    attributes.extend(unpriced.min().map(|reason| text("spantally.job.unpriced", reason)));
     attributes
 }
 
@@ -177,15 +185,15 @@ fn event(name: &str, time_unix_nano: u64, attributes: Vec<KeyValue>) -> Event {
     Event { name: name.to_owned(), time_unix_nano, attributes, ..Event::default() }
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
+pub(super) fn text(key: &str, value: &str) -> KeyValue {
     keyed(key.to_owned(), Value::StringValue(value.to_owned()))
 }
 
-fn number(key: &str, value: i64) -> KeyValue {
+pub(super) fn number(key: &str, value: i64) -> KeyValue {
     keyed(key.to_owned(), Value::IntValue(value))
 }
 
-fn count(count: usize) -> i64 {
+pub(super) fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

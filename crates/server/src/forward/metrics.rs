@@ -16,6 +16,22 @@ pub(crate) const SPAN_OUTCOMES: [&str; 4] = ["sent", "rejected", "failed", "not_
 /// How requests to a destination ended.
 pub(crate) const REQUEST_RESULTS: [&str; 3] = ["ok", "retry", "failed"];
 
+/// How spans went that waited for their job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobAttributes {
+    /// With what their job has to say.
+    Added,
+    /// Without: no job of theirs settled within the time.
+    Expired,
+    /// Without: there was no room.
+    Evicted,
+    /// Without, and at once: they could not be held.
+    NotHeld,
+}
+
+/// The words for [`JobAttributes`], in their order.
+pub(crate) const JOB_ATTRIBUTES: [&str; 4] = ["added", "expired", "evicted", "not_held"];
+
 /// Counts of one destination.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -24,6 +40,9 @@ pub(super) struct Counts {
     failed: AtomicU64,
     not_queued: AtomicU64,
     requests: [AtomicU64; REQUEST_RESULTS.len()],
+    job_attributes: [AtomicU64; JOB_ATTRIBUTES.len()],
+    held_spans: AtomicU64,
+    held_bytes: AtomicU64,
     /// Whether the last request was answered well.
     is_up: AtomicBool,
     /// When the oldest span that is being sent was received, in nanoseconds; 0 if none is.
@@ -56,6 +75,17 @@ impl Counts {
         self.not_queued.fetch_add(spans, Ordering::Relaxed);
     }
 
+    /// Went, after they had waited for their job.
+    pub(super) fn let_go(&self, how: JobAttributes, spans: u64) {
+        self.job_attributes[how as usize].fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// How many wait for their job, and what they take in memory.
+    pub(super) fn held(&self, spans: u64, bytes: u64) {
+        self.held_spans.store(spans, Ordering::Relaxed);
+        self.held_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// From when the oldest span is that is being sent.
     pub(super) fn sending_from(&self, oldest: Option<UnixNanos>) {
         self.oldest.store(oldest.map_or(0, |oldest| oldest.0), Ordering::Relaxed);
@@ -84,6 +114,17 @@ impl Forwarder {
             }
             for (result, count) in REQUEST_RESULTS.into_iter().zip(&counts.requests) {
                 set(MetricId::ForwardRequests, &[name, result], count.load(Ordering::Relaxed).into());
+            }
+            if route.settings.hold.enabled {
+                for (result, count) in JOB_ATTRIBUTES.into_iter().zip(&counts.job_attributes) {
+                    set(
+                        MetricId::ForwardJobAttributes,
+                        &[name, result],
+                        count.load(Ordering::Relaxed).into(),
+                    );
+                }
+                set(MetricId::ForwardHeldSpans, &[name], counts.held_spans.load(Ordering::Relaxed).into());
+                set(MetricId::ForwardHeldBytes, &[name], counts.held_bytes.load(Ordering::Relaxed).into());
             }
             set(MetricId::ForwardQueue, &[name], route.queue.bytes().into());
             set(MetricId::ForwardQueueLimit, &[name], route.queue.max_bytes().into());

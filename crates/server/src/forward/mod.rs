@@ -6,21 +6,26 @@
 //! or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so that merging is putting
 //! bytes together: no span is decoded or written anew.
 //!
-//! A destination may also, or only, get a span for each job that settles ([`job_span`]).
+//! A destination may also, or only, get a span for each job that settles ([`job_span`]); and it may want
+//! recognised spans with what their job has to say of them, for which they wait ([`hold`]).
 //!
 //! Each destination has its own queue, thread and connection. One that is dead fills its queue and nothing
 //! else; when the queue is full, what comes is counted and not forwarded, and neither the acknowledgement nor
 //! the metrics wait for it. Delivery is at least once: after a crash the last requests may go out again.
 
+mod attributes;
 mod backoff;
 mod client;
 mod deliver;
 pub(crate) mod fuzzing;
+mod held;
+mod hold;
 mod item;
 mod job_span;
 mod json;
 mod metrics;
 mod queue;
+mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -32,17 +37,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use spantally_stitch::SpanKey;
 use spantally_store::StoreError;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::client::Client;
 use self::deliver::Delivery;
+use self::hold::Hold;
 use self::item::Item;
-use self::metrics::Counts;
-pub(crate) use self::metrics::{REQUEST_RESULTS, SPAN_OUTCOMES};
+use self::metrics::{Counts, JobAttributes};
+pub(crate) use self::metrics::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 use self::queue::Queue;
-use crate::batch::Transport;
+use crate::batch::{Batch, Transport};
 use crate::clock;
 use crate::config::Destination;
 use crate::core::{Listener, Settled};
@@ -93,7 +100,83 @@ struct Route {
     settings: Destination,
     client: Client,
     queue: Queue,
+    hold: Option<Hold>,
     counts: Arc<Counts>,
+}
+
+/// An item as queues have it.
+struct Row {
+    spans: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl From<&Item<'_>> for Row {
+    fn from(item: &Item<'_>) -> Self {
+        Self { spans: item.spans, bytes: item.encode().into() }
+    }
+}
+
+/// An item on its way to the disk.
+struct Appending<'r> {
+    counts: &'r Counts,
+    spans: u64,
+    appended: oneshot::Receiver<bool>,
+}
+
+/// What was asked of the routes for one request.
+struct Asked<'r> {
+    waiting: Vec<Appending<'r>>,
+    /// Who is to hold spans of it, and what tells whether they are held.
+    holding: Vec<(&'r Route, Option<oneshot::Receiver<bool>>)>,
+    /// Those spans.
+    held: Option<Item<'static>>,
+}
+
+impl Appending<'_> {
+    async fn ended(self) {
+        if !self.appended.await.unwrap_or(false) {
+            self.counts.not_queued(self.spans);
+        }
+    }
+
+    /// The same for threads that may wait.
+    fn wait(self) {
+        if !self.appended.blocking_recv().unwrap_or(false) {
+            self.counts.not_queued(self.spans);
+        }
+    }
+}
+
+impl Route {
+    /// Opens its queue under a directory, and what it holds, or held before.
+    fn open(settings: &Destination, directory: &Path) -> Result<Self, ForwardError> {
+        let client = Client::new(settings)?;
+        let counts = Arc::new(Counts::default());
+        let place = directory.join("forward").join(settings.name.replace('/', "@"));
+        let name = &settings.name;
+        let of_queue = |source: StoreError| ForwardError::Queue { name: name.clone(), source: source.into() };
+        let queue = Queue::open(&place, name, settings.queue.max_bytes).map_err(of_queue)?;
+        let place = place.join("held");
+        let hold = (settings.hold.enabled || place.exists())
+            .then(|| Hold::open(&place, name, settings.hold, queue.clone(), counts.clone()))
+            .transpose()
+            .map_err(of_queue)?;
+        Ok(Self { settings: settings.clone(), client, queue, hold, counts })
+    }
+
+    /// Who holds spans of this request, if it is wanted.
+    fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref().filter(|_| self.settings.hold.enabled)
+    }
+
+    /// Asks to have an item on disk; it is counted if there is no room.
+    fn append<'r>(&'r self, row: &Row) -> Option<Appending<'r>> {
+        let appended = self.queue.append(row.bytes.clone());
+        if appended.is_none() {
+            self.counts.not_queued(row.spans);
+        }
+        Some(Appending { counts: &self.counts, spans: row.spans, appended: appended? })
+    }
 }
 
 impl Forwarder {
@@ -102,16 +185,8 @@ impl Forwarder {
     /// # Errors
     /// A queue cannot be opened, or the TLS of a destination not be set up.
     pub(crate) fn open(destinations: &[Destination], directory: &Path) -> Result<Self, ForwardError> {
-        let route = |settings: &Destination| {
-            let client = Client::new(settings)?;
-            let counts = Arc::new(Counts::default());
-            let place = directory.join("forward").join(settings.name.replace('/', "@"));
-            let queue = Queue::open(&place, &settings.name, settings.queue.max_bytes).map_err(|source| {
-                ForwardError::Queue { name: settings.name.clone(), source: source.into() }
-            })?;
-            Ok(Route { settings: settings.clone(), client, queue, counts })
-        };
-        Ok(Self { routes: destinations.iter().map(route).collect::<Result<_, _>>()? })
+        let routes = destinations.iter().map(|settings| Route::open(settings, directory));
+        Ok(Self { routes: routes.collect::<Result<_, _>>()? })
     }
 
     /// Whether there is no destination.
@@ -119,8 +194,27 @@ impl Forwarder {
         self.routes.is_empty()
     }
 
-    /// Puts a request into every queue that has room for it, and returns when it is on disk.
-    pub(crate) async fn queue(&self, tenant: &Arc<str>, transport: Transport, body: Bytes, spans: u64) {
+    /// The spans of a batch that destinations may hold, sorted; none when no destination does.
+    pub(crate) fn to_hold(&self, batch: &Batch) -> Vec<SpanKey> {
+        if !self.routes.iter().any(|route| route.hold().is_some()) {
+            return Vec::new();
+        }
+        let held = batch.evidence.iter().filter(|evidence| hold::is_held(evidence));
+        let mut keys: Vec<SpanKey> = held.map(|evidence| evidence.span).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Puts a request into every queue that has room for it, and returns when it is on disk. Where they are
+    /// wanted with their job, the spans of `to_hold` wait for it.
+    pub(crate) async fn queue(
+        &self,
+        tenant: &Arc<str>,
+        transport: Transport,
+        body: Bytes,
+        spans: u64,
+        to_hold: &[SpanKey],
+    ) {
         let body = match transport {
             Transport::HttpJson => match json::to_protobuf(&body) {
                 Some(body) => body.into(),
@@ -128,47 +222,85 @@ impl Forwarder {
             },
             _ => body,
         };
-        let item = Item { tenant: Cow::Borrowed(tenant), spans, received_at: clock::now(), body };
-        let row: Arc<[u8]> = item.encode().into();
-        let mut waiting = Vec::with_capacity(self.routes.len());
-        for route in self.routes.iter().filter(|route| route.settings.spans) {
-            match route.queue.append(row.clone()) {
-                Some(appended) => waiting.push((route, appended)),
-                None => route.counts.not_queued(spans),
+        let Asked { mut waiting, holding, held } = self.ask(tenant, body, spans, to_hold);
+        for (route, holding) in holding {
+            let is_held = match holding {
+                Some(holding) => holding.await.unwrap_or(false),
+                None => false,
+            };
+            if let Some(held) = held.as_ref().filter(|_| !is_held) {
+                route.counts.let_go(JobAttributes::NotHeld, held.spans);
+                waiting.extend(route.append(&held.into()));
             }
         }
-        for (route, appended) in waiting {
-            if !appended.await.unwrap_or(false) {
-                route.counts.not_queued(spans);
-            }
+        for appending in waiting {
+            appending.ended().await;
         }
     }
 
-    /// Who is to be told of jobs, when some destination gets spans of them.
+    /// Asks every route to have its part of a request on disk.
+    fn ask(&self, tenant: &Arc<str>, body: Bytes, spans: u64, to_hold: &[SpanKey]) -> Asked<'_> {
+        let item = |spans: u64, body: Bytes| Item {
+            tenant: Cow::Owned(tenant.to_string()),
+            spans,
+            received_at: clock::now(),
+            body,
+        };
+        let split = if to_hold.is_empty() { None } else { split::split(&body, to_hold) };
+        let (rest, held) = split
+            .map(|split| {
+                let rest = item(spans.saturating_sub(split.taken_spans), split.rest.into());
+                (rest, item(split.taken_spans, split.taken.into()))
+            })
+            .unzip();
+        let (holders, others): (Vec<&Route>, Vec<&Route>) = self
+            .routes
+            .iter()
+            .filter(|route| route.settings.spans)
+            .partition(|route| held.is_some() && route.hold().is_some());
+        let mut asked = Asked { waiting: Vec::with_capacity(self.routes.len()), holding: Vec::new(), held };
+        if let Some(held) = &asked.held {
+            let hold = |route: &&'_ Route| route.hold().and_then(|hold| hold.hold(held.clone()));
+            asked.holding = holders.iter().map(|route| (*route, hold(route))).collect();
+        }
+        if let Some(rest) = rest.filter(|rest| rest.spans > 0 && !holders.is_empty()) {
+            let row = Row::from(&rest);
+            asked.waiting.extend(holders.iter().filter_map(|route| route.append(&row)));
+        }
+        if !others.is_empty() {
+            let row = Row::from(&item(spans, body));
+            asked.waiting.extend(others.iter().filter_map(|route| route.append(&row)));
+        }
+        asked
+    }
+
+    /// Who is to be told of jobs, when some destination wants to hear of them.
     pub(crate) fn listener(self: &Arc<Self>) -> Option<Listener> {
         let forwarder = Arc::clone(self);
-        let wanted = self.routes.iter().any(|route| route.settings.job_spans);
+        let wanted = self.routes.iter().any(|route| route.settings.job_spans || route.hold().is_some());
         wanted.then(|| Box::new(move |settled: &[Settled]| forwarder.queue_jobs(settled)) as Listener)
     }
 
     /// Puts the spans of jobs that were told into the queues that want them, and returns when they are on
     /// disk. It waits for the disk, so it is not for threads that serve connections.
     fn queue_jobs(&self, settled: &[Settled]) {
-        let mut waiting = Vec::new();
-        for (tenant, body, spans) in job_span::requests(settled) {
-            let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: clock::now(), body };
-            let row: Arc<[u8]> = item.encode().into();
-            for route in self.routes.iter().filter(|route| route.settings.job_spans) {
-                match route.queue.append(row.clone()) {
-                    Some(appended) => waiting.push((route, spans, appended)),
-                    None => route.counts.not_queued(spans),
-                }
-            }
+        let mut let_go = Vec::new();
+        if self.routes.iter().any(|route| route.hold().is_some()) {
+            let told: Arc<[_]> = attributes::told(settled).into();
+            let_go.extend(self.routes.iter().filter_map(Route::hold).map(|hold| hold.tell(told.clone())));
         }
-        for (route, spans, appended) in waiting {
-            if !appended.blocking_recv().unwrap_or(false) {
-                route.counts.not_queued(spans);
-            }
+        let mut waiting = Vec::new();
+        let routes: Vec<&Route> = self.routes.iter().filter(|route| route.settings.job_spans).collect();
+        let requests = if routes.is_empty() { Vec::new() } else { job_span::requests(settled) };
+        for (tenant, body, spans) in requests {
+            let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: clock::now(), body };
+            let row = Row::from(&item);
+            waiting.extend(routes.iter().filter_map(|route| route.append(&row)));
+        }
+        waiting.into_iter().for_each(Appending::wait);
+        for let_go in let_go {
+            // Without an answer the thread has panicked, and said so.
+            drop(let_go.blocking_recv());
         }
     }
 

@@ -122,14 +122,15 @@ impl Queue {
 }
 
 /// The files, in the thread's hands.
-struct Disk {
+pub(super) struct Disk {
     directory: PathBuf,
     journal: SqliteJournal,
     sent: Seq,
 }
 
 impl Disk {
-    fn open(directory: &Path, max_bytes: u64) -> Result<Self, StoreError> {
+    /// Opens or makes the files; they may have `max_bytes`, and some more.
+    pub(super) fn open(directory: &Path, max_bytes: u64) -> Result<Self, StoreError> {
         let data = DataDir::open(directory)?;
         let text = std::fs::read_to_string(directory.join("sent")).unwrap_or_default();
         let sent = Seq(text.trim().parse().unwrap_or_default());
@@ -151,11 +152,24 @@ impl Disk {
 
     fn waiting_bytes(&mut self) -> Result<u64, StoreError> {
         let mut bytes = 0;
-        self.journal.replay(self.sent, &mut |_, row| {
+        self.replay(&mut |_, row| {
             bytes += row.len() as u64;
             ControlFlow::Continue(())
         })?;
         Ok(bytes)
+    }
+
+    /// Gives every row that waits to `visit`, in order, until it breaks.
+    pub(super) fn replay(
+        &mut self,
+        visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.journal.replay(self.sent, visit)
+    }
+
+    /// Writes a row; it is on disk when this returns.
+    pub(super) fn append_row(&mut self, row: &[u8]) -> Result<Seq, StoreError> {
+        self.journal.append(row)
     }
 
     /// Answers until every handle is gone.
@@ -198,7 +212,7 @@ impl Disk {
                 Err(_) => break,
             }
         }
-        let appended = self.journal.append(&row);
+        let appended = self.append_row(&row);
         if let Err(error) = &appended {
             shared.bytes.fetch_sub(row.len() as u64, Ordering::Relaxed);
             tracing::warn!(%error, "a request could not be queued and is not forwarded");
@@ -213,7 +227,7 @@ impl Disk {
 
     fn load(&mut self, max_bytes: usize) -> Result<Loaded, StoreError> {
         let mut loaded = Loaded { items: Vec::new(), to: self.sent, bytes: 0 };
-        self.journal.replay(self.sent, &mut |seq, row| {
+        self.replay(&mut |seq, row| {
             if loaded.bytes > 0 && loaded.bytes + row.len() as u64 > max_bytes as u64 {
                 return ControlFlow::Break(());
             }
@@ -229,7 +243,11 @@ impl Disk {
         Ok(loaded)
     }
 
-    fn forget(&mut self, to: Seq) -> Result<(), StoreError> {
+    /// Nothing up to here waits any more.
+    pub(super) fn forget(&mut self, to: Seq) -> Result<(), StoreError> {
+        if to <= self.sent {
+            return Ok(());
+        }
         self.sent = to;
         let (path, new) = (self.directory.join("sent"), self.directory.join("sent.new"));
         std::fs::write(&new, to.to_string())

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use super::testing::Destination;
 use super::*;
-use crate::config::{ClientTls, Compression, Protocol, Queue as QueueSettings, Retry, ServerTlsFiles};
+use crate::config::{
+    ClientTls, Compression, HoldSpans, Protocol, Queue as QueueSettings, Retry, ServerTlsFiles,
+};
 use crate::receivers::tests::tls::Authority;
 use crate::tls::ServerTls;
 
@@ -18,6 +20,7 @@ fn settings(destination: &Destination, protocol: Protocol, compression: Compress
         url: format!("http://{}{path}", destination.address).parse().unwrap(),
         spans: true,
         job_spans: false,
+        hold: HoldSpans::default(),
         headers: vec![("x-key".to_owned(), crate::config::Secret("secret".to_owned()))],
         compression,
         timeout: Duration::from_secs(5),
@@ -42,7 +45,7 @@ async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
 }
 
 async fn put(forwarder: &Forwarder, tenant: &str, body: &'static [u8]) {
-    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), 1).await;
+    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), 1, &[]).await;
 }
 
 fn counted(forwarder: &Forwarder) -> String {
@@ -221,7 +224,7 @@ async fn json_is_forwarded_as_protobuf() {
     let forwarder = open(&settings, directory.path()).await;
     let request = crate::receivers::testing::request("clips", vec![crate::receivers::testing::call_span(1)]);
     let json = serde_json::to_vec(&request).unwrap();
-    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), 1).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), 1, &[]).await;
     let (_stop, stops) = watch::channel(false);
     let _sending = forwarder.start(&stops);
     let got = destination.wait_for(1).await.remove(0);

@@ -136,12 +136,15 @@ async fn take_traced(entry: &Arc<Entry>, received: Received) -> Result<Tally, Fa
             Err(_) => Err(Refusal::Stopping.into()),
         })?
     };
-    let (transport, spans) = (taken.batch.transport, taken.batch.tally.received);
+    let Taken { batch, body, tenant, _room } = taken;
+    let (transport, spans) = (batch.transport, batch.tally.received);
+    let to_hold = entry.forwarder.to_hold(&batch);
     let span = tracing::info_span!(target: TARGET, "journal.commit");
-    let tally = entry.intake.commit(taken.batch).instrument(span).await?;
+    let tally = entry.intake.commit(batch).instrument(span).await?;
     if !entry.forwarder.is_empty() && spans > 0 {
         let span = tracing::info_span!(target: TARGET, "forward.queue");
-        entry.forwarder.queue(&taken.tenant.name, transport, taken.body, spans).instrument(span).await;
+        let queued = entry.forwarder.queue(&tenant.name, transport, body, spans, &to_hold);
+        queued.instrument(span).await;
     }
     Ok(tally)
 }

@@ -102,6 +102,10 @@ pub(super) fn forward_results() -> Vec<&'static str> {
     crate::forward::REQUEST_RESULTS.to_vec()
 }
 
+pub(super) fn job_attributes_results() -> Vec<&'static str> {
+    crate::forward::JOB_ATTRIBUTES.to_vec()
+}
+
 pub(super) fn transports() -> Vec<&'static str> {
     Transport::ALL.map(Transport::as_str).to_vec()
 }

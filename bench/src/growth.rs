@@ -1,0 +1,87 @@
+//! How the cost of a span grows with what the server holds already: jobs that are open, and series that it
+//! shows.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::drive::{self, Sending};
+use crate::load::{self, BATCH_SPANS, Mix};
+use crate::measure::{Bench, Failure, Measured};
+use crate::page;
+use crate::process::Subject;
+
+/// Open jobs, about: the server has at least so many when it is measured.
+const OPEN_JOBS: [u64; 4] = [0, 10_000, 100_000, 1_000_000];
+/// Services that send; each has a set of labels for each model.
+const SERVICES: [u32; 4] = [1, 10, 100, 1000];
+/// Spans a second at which open jobs are made: slow enough to lose none to a full queue.
+const FILL_PACE: f64 = 200_000.0;
+/// Spans of a job that is left open.
+const OPEN_SPANS: u64 = 2;
+
+/// Measures both and writes two tables.
+pub fn run(bench: &Bench<'_>, mix: Mix, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "| open jobs | µs a span | p50 ms | p99 ms | resident MiB |\n|---|---|---|---|---|")?;
+    let batches = Arc::new(load::batches(mix));
+    let open = Arc::new(load::batches(Mix::Open));
+    for jobs in OPEN_JOBS {
+        let server = bench.start(Subject::Spantally, None)?;
+        if jobs > 0 {
+            let lasting = Duration::from_secs_f64((jobs * OPEN_SPANS) as f64 / FILL_PACE);
+            let fill = Sending { pace: Some(FILL_PACE), ..Sending::default() };
+            bench.runtime.block_on(drive::run(server.grpc, open.clone(), lasting, &fill))?;
+            server.wait_until_quiet(bench.settle)?;
+        }
+        let measured = bench.drive(&server, &batches, &Sending::default())?;
+        let found = measured.page.as_deref().map_or(0, |page| page::sum(page, "spantally_open_jobs"));
+        let (p50, p99) = (measured.sent.latency_ms(500), measured.sent.latency_ms(990));
+        let (cpu, mib) = (measured.cpu_us_a_span(), mib(&measured));
+        writeln!(out, "| {found} | {cpu:.2} | {p50:.2} | {p99:.2} | {mib:.0} |")?;
+        out.flush()?;
+    }
+    writeln!(out, "\n| services | series on the page | page MiB | page ms | µs a span | resident MiB |")?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    for services in SERVICES {
+        let batches = Arc::new(load::batches_of(mix, BATCH_SPANS, Some(services)));
+        let bench = Bench { set: with_room(&bench.set), ..*bench };
+        let server = bench.start(Subject::Spantally, None)?;
+        let measured = bench.drive(&server, &batches, &Sending::default())?;
+        let (page, took) = fetch(server.admin)?;
+        writeln!(
+            out,
+            "| {services} | {} | {:.1} | {:.0} | {:.2} | {:.0} |",
+            page::samples(&page),
+            page.len() as f64 / f64::from(1 << 20),
+            took.as_secs_f64() * 1e3,
+            measured.cpu_us_a_span(),
+            mib(&measured),
+        )?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn with_room(set: &[String]) -> Vec<String> {
+    let room = "exporters.prometheus.max_label_sets=10000".to_owned();
+    std::iter::once(room).chain(set.iter().cloned()).collect()
+}
+
+fn mib(measured: &Measured) -> f64 {
+    measured.peak_rss_bytes as f64 / f64::from(1 << 20)
+}
+
+/// The page, and the shortest of five times that it took.
+fn fetch(admin: Option<std::net::SocketAddr>) -> Result<(String, Duration), Failure> {
+    let address = admin.ok_or("the server has no page of metrics")?;
+    let mut best: Option<(String, Duration)> = None;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let page = page::http_get(address, "/metrics")?;
+        let took = began.elapsed();
+        if best.as_ref().is_none_or(|(_, least)| took < *least) {
+            best = Some((page, took));
+        }
+    }
+    best.ok_or_else(|| "the page did not come".into())
+}

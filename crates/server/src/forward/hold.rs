@@ -1,0 +1,348 @@
+//! Holding spans back until their job has settled, for a destination that wants to have the job on them
+//! (`job_attributes`).
+//!
+//! What a span's job is, is known for sure when the job settles, and not before: it may still be found to be
+//! another one. So the spans that a rule recognised ([`is_held`]) wait; all others are forwarded at once, as
+//! they came. When the core tells of a job, its spans go into the destination's queue with what it has to
+//! say of them ([`attributes`]). What waits for longer than `wait_duration`, or than there is room, goes
+//! without, and is counted.
+//!
+//! One thread does it all, in order. What is held is in a log on disk before it is acknowledged, and so is
+//! what was let go; after a crash those that wait are found again. A crash between the two writes of a
+//! letting go, into the queue and into the log, sends spans twice, as sending does too.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use spantally_stitch::{Evidence, FrameKind, SpanId, SpanKey, TraceId, UnixNanos, What};
+use spantally_store::{Seq, StoreError};
+use tokio::sync::oneshot;
+
+use super::attributes::{self, Told};
+use super::held::{Held, HeldSpan};
+use super::item::Item;
+use super::metrics::{Counts, JobAttributes};
+use super::queue::{Disk, Queue};
+use super::split::{Envelope, put_spans, visit_spans};
+use crate::clock;
+use crate::config::HoldSpans;
+
+/// Requests that wait for the thread: more than receivers have under way in practice.
+const ASKS_MAX: usize = 4096;
+
+/// Most bytes of one row of the log.
+const ROW_BYTES_MAX: usize = 8 << 20;
+
+/// Requests that are let go hold about this much.
+const REQUEST_BYTES: usize = 1 << 20;
+
+/// How often it is looked for what has waited too long.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks for which is remembered, once or twice as long, what was told of a span that is not here.
+const MISSED_TICKS: u32 = 10;
+
+/// Whether a span waits for its job. A request that was served, or work of the application around calls,
+/// tells lineage and may be above many jobs.
+pub(super) fn is_held(evidence: &Evidence) -> bool {
+    match &evidence.what {
+        What::Call(_) => true,
+        What::Frame(frame) => {
+            !matches!(frame.kind, FrameKind::Server | FrameKind::Consumer | FrameKind::Internal)
+        }
+    }
+}
+
+enum Ask {
+    Hold(Item<'static>, oneshot::Sender<bool>),
+    Tell(Arc<[Told]>, oneshot::Sender<()>),
+}
+
+/// A handle on the thread, which ends with the last of them. What waits then stays on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    asks: SyncSender<Ask>,
+}
+
+impl Hold {
+    /// Finds what waits in a directory, and starts the thread, which lets go into `queue`.
+    pub(super) fn open(
+        directory: &Path,
+        name: &str,
+        settings: HoldSpans,
+        queue: Queue,
+        counts: Arc<Counts>,
+    ) -> Result<Self, StoreError> {
+        let mut disk = Disk::open(directory, Held::max_log_bytes(settings.max_bytes))?;
+        let mut held = Held::new(settings.max_bytes);
+        disk.replay(&mut |row, bytes| {
+            restore(&mut held, row, bytes);
+            ControlFlow::Continue(())
+        })?;
+        let (asks, asked) = sync_channel(ASKS_MAX);
+        let path = directory.to_owned();
+        // What was held for a destination that does not want it any more is let go at once.
+        let wait = if settings.enabled { settings.wait_duration } else { Duration::ZERO };
+        let thread = Thread { held, disk, queue, counts, wait };
+        std::thread::Builder::new()
+            .name(format!("hold {name}"))
+            .spawn(move || thread.run(&asked))
+            .map_err(|source| StoreError::Directory { path, action: "start the thread of", source })?;
+        Ok(Self { asks })
+    }
+
+    /// Holds the spans of an item; what is returned tells whether they are on disk, and so are held.
+    pub(super) fn hold(&self, item: Item<'static>) -> Option<oneshot::Receiver<bool>> {
+        let (done, held) = oneshot::channel();
+        match self.asks.try_send(Ask::Hold(item, done)) {
+            Ok(()) => Some(held),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        }
+    }
+
+    /// Lets the spans go that were told of. What is returned tells when they are in the queue, on disk.
+    pub(super) fn tell(&self, told: Arc<[Told]>) -> oneshot::Receiver<()> {
+        let (done, let_go) = oneshot::channel();
+        // The thread is gone only when it panicked; then nobody waits.
+        drop(self.asks.send(Ask::Tell(told, done)));
+        let_go
+    }
+}
+
+/// Reads a row of the log: spans that are held, and keys of those that were let go.
+fn restore(held: &mut Held, row: Seq, bytes: &[u8]) {
+    held.row(row, bytes.len() as u64);
+    let Some(items) = Item::decode_all(bytes) else {
+        tracing::warn!(%row, "a row of spans that are held is of another version and is left out");
+        return;
+    };
+    for item in items {
+        match item.spans {
+            0 => read_keys(&item.body).for_each(|key| drop(held.take(key))),
+            _ => held.hold(&item, row),
+        }
+    }
+}
+
+struct Thread {
+    held: Held,
+    disk: Disk,
+    queue: Queue,
+    counts: Arc<Counts>,
+    wait: Duration,
+}
+
+impl Thread {
+    fn run(mut self, asked: &Receiver<Ask>) {
+        let mut next = None;
+        let (mut tick_at, mut ticks) = (clock::instant(), 0_u32);
+        loop {
+            let ask = match next.take() {
+                Some(ask) => Ok(ask),
+                None => asked.recv_timeout(until(tick_at)),
+            };
+            match ask {
+                Ok(Ask::Hold(item, done)) => next = self.hold(item, done, asked),
+                Ok(Ask::Tell(told, done)) => {
+                    self.tell(&told);
+                    // The core may be gone: the server stops.
+                    let _: Result<(), ()> = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if clock::instant() >= tick_at {
+                ticks = ticks.wrapping_add(1);
+                self.tick(ticks.is_multiple_of(MISSED_TICKS));
+                tick_at = clock::instant() + TICK;
+            }
+        }
+    }
+
+    /// Holds an item and those that wait with it, and returns what was asked after them.
+    fn hold(
+        &mut self,
+        first: Item<'static>,
+        done: oneshot::Sender<bool>,
+        asked: &Receiver<Ask>,
+    ) -> Option<Ask> {
+        let mut row = first.encode();
+        let (mut items, mut waiting, mut next) = (vec![first], vec![done], None);
+        while row.len() < ROW_BYTES_MAX && next.is_none() {
+            match asked.try_recv() {
+                Ok(Ask::Hold(item, done)) => {
+                    row.extend_from_slice(&item.encode());
+                    items.push(item);
+                    waiting.push(done);
+                }
+                Ok(other) => next = Some(other),
+                Err(_) => break,
+            }
+        }
+        let appended = self.append(&row);
+        for item in appended.iter().flat_map(|_| &items) {
+            self.held.hold(item, appended.unwrap_or_default());
+        }
+        for done in waiting {
+            // The connection may be gone; the spans are held all the same.
+            let _: Result<(), bool> = done.send(appended.is_some());
+        }
+        if appended.is_some() {
+            self.let_go_of_missed(&items);
+        }
+        self.make_room();
+        next
+    }
+
+    fn make_room(&mut self) {
+        let evicted = std::iter::from_fn(|| self.held.evicted()).map(|span| (span, None)).collect();
+        self.let_go(evicted, JobAttributes::Evicted);
+    }
+
+    /// Spans whose job was told of while their request was on its way here.
+    fn let_go_of_missed(&mut self, items: &[Item<'_>]) {
+        let mut keys = Vec::new();
+        for item in items {
+            visit_spans(&item.body, |key, _, _| keys.push(key));
+        }
+        let mut spans = Vec::new();
+        for key in keys {
+            if let Some(attributes) = self.held.missed(key) {
+                spans.extend(self.held.take(key).into_iter().map(|span| (span, Some(attributes.clone()))));
+            }
+        }
+        self.let_go(spans, JobAttributes::Added);
+    }
+
+    fn tell(&mut self, told: &[Told]) {
+        let mut spans = Vec::new();
+        for one in told {
+            let taken = self.held.take(one.0);
+            if taken.is_empty() {
+                self.held.miss(one);
+            }
+            spans.extend(taken.into_iter().map(|span| (span, Some(one.1.clone()))));
+        }
+        self.let_go(spans, JobAttributes::Added);
+    }
+
+    fn tick(&mut self, is_to_forget: bool) {
+        let wait = u64::try_from(self.wait.as_nanos()).unwrap_or(u64::MAX);
+        let before = UnixNanos(clock::now().0.saturating_sub(wait));
+        let expired = std::iter::from_fn(|| self.held.expired(before)).map(|span| (span, None)).collect();
+        self.let_go(expired, JobAttributes::Expired);
+        self.make_room();
+        if is_to_forget {
+            self.held.forget_old();
+        }
+        let done = self.held.done();
+        if let Err(error) = self.disk.forget(done) {
+            tracing::warn!(%error, "spans that were let go could not be taken off the log of those held");
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        self.counts.held(self.held.len() as u64, self.held.bytes());
+    }
+
+    /// Into the queue, with or without what their job has to say; then into the log that they went.
+    fn let_go(&mut self, spans: Vec<(HeldSpan, Option<Arc<[KeyValue]>>)>, how: JobAttributes) {
+        self.show();
+        if spans.is_empty() {
+            return;
+        }
+        self.counts.let_go(how, spans.len() as u64);
+        let keys = write_keys(spans.iter().map(|(span, _)| span.key));
+        let now = clock::now();
+        let mut waiting = Vec::new();
+        for (tenant, spans, body) in requests(spans) {
+            let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: now, body: body.into() };
+            match self.queue.append(item.encode().into()) {
+                Some(appended) => waiting.push((spans, appended)),
+                None => self.counts.not_queued(spans),
+            }
+        }
+        for (spans, appended) in waiting {
+            if !appended.blocking_recv().unwrap_or(false) {
+                self.counts.not_queued(spans);
+            }
+        }
+        let gone = Item { tenant: Cow::Borrowed(""), spans: 0, received_at: now, body: keys.into() };
+        self.append(&gone.encode());
+    }
+
+    fn append(&mut self, row: &[u8]) -> Option<Seq> {
+        match self.disk.append_row(row) {
+            Ok(seq) => {
+                self.held.row(seq, row.len() as u64);
+                Some(seq)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the log of spans that are held cannot be written");
+                None
+            }
+        }
+    }
+}
+
+fn until(at: Instant) -> Duration {
+    at.saturating_duration_since(clock::instant())
+}
+
+/// Requests of about [`REQUEST_BYTES`], each of one tenant, with the number of spans in it. Spans of one
+/// resource and scope stand together.
+fn requests(spans: Vec<(HeldSpan, Option<Arc<[KeyValue]>>)>) -> Vec<(Arc<str>, u64, Vec<u8>)> {
+    let mut groups: BTreeMap<(Arc<str>, Arc<Envelope>), Vec<Bytes>> = BTreeMap::new();
+    for (span, attributes) in spans {
+        let bytes = match attributes {
+            Some(attributes) => attributes::add(&span.bytes, &attributes).into(),
+            None => span.bytes.into(),
+        };
+        groups.entry((span.tenant, span.envelope)).or_default().push(bytes);
+    }
+    let mut requests: Vec<(Arc<str>, u64, Vec<u8>)> = Vec::new();
+    for ((tenant, envelope), spans) in groups {
+        let mut rest = &spans[..];
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|span| {
+                bytes += span.len();
+                bytes <= REQUEST_BYTES
+            });
+            let (some, others) = rest.split_at(fits.count().max(1));
+            rest = others;
+            let open = requests.pop_if(|open| open.0 == tenant && open.2.len() + bytes <= REQUEST_BYTES);
+            let (_, count, mut body) = open.unwrap_or_else(|| (tenant.clone(), 0, Vec::new()));
+            put_spans(&envelope, some.iter().map(|span| &**span), &mut body);
+            requests.push((tenant.clone(), count + some.len() as u64, body));
+        }
+    }
+    requests
+}
+
+/// Bytes of a key in the log.
+const KEY_BYTES: usize = 16 + 8;
+
+fn write_keys(keys: impl Iterator<Item = SpanKey>) -> Vec<u8> {
+    keys.flat_map(|key| key.trace.0.into_iter().chain(key.span.0)).collect()
+}
+
+fn read_keys(bytes: &[u8]) -> impl Iterator<Item = SpanKey> {
+    bytes.as_chunks::<KEY_BYTES>().0.iter().map(|bytes| {
+        let (mut trace, mut span) = ([0; 16], [0; 8]);
+        trace.copy_from_slice(&bytes[..16]);
+        span.copy_from_slice(&bytes[16..]);
+        SpanKey { trace: TraceId(trace), span: SpanId(span) }
+    })
+}
+
+#[cfg(test)]
+mod tests;

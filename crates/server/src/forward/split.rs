@@ -1,0 +1,200 @@
+//! Spans taken out of a request, by their bytes.
+//!
+//! Nothing is decoded and written anew. A request is cut at the borders of its messages; what stands around
+//! a span on the wire, its resource and its scope, is its [`Envelope`]. Protobuf merges what a writer split,
+//! so the pieces of an envelope can be put one after the other, and a span's attributes can be followed by
+//! more of them.
+
+use std::sync::Arc;
+
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+};
+use spantally_stitch::{SpanId, SpanKey, TraceId};
+
+/// `ExportTraceServiceRequest.resource_spans`.
+const RESOURCE_SPANS: u32 = 1;
+/// `ResourceSpans.scope_spans`.
+const SCOPE_SPANS: u32 = 2;
+/// `ScopeSpans.spans`.
+const SPANS: u32 = 2;
+/// `Span.attributes`, and `KeyValue.key` in them.
+pub(super) const ATTRIBUTES: u32 = 9;
+const ATTRIBUTE_KEY: u32 = 1;
+
+/// What stands around a span: the fields of its `ResourceSpans` and of its `ScopeSpans` but for spans.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Envelope {
+    resource: Vec<u8>,
+    scope: Vec<u8>,
+}
+
+impl Envelope {
+    pub(super) fn len(&self) -> usize {
+        self.resource.len() + self.scope.len()
+    }
+}
+
+/// A request in two: each is a whole request, and every span is in one of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Split {
+    /// What is left. Where nothing was taken out, bytes are as they were.
+    pub(super) rest: Vec<u8>,
+    /// What was taken out.
+    pub(super) taken: Vec<u8>,
+    /// Spans that were.
+    pub(super) taken_spans: u64,
+}
+
+/// Takes the spans of these keys out of a request, which must be one that the reader took. The keys are
+/// sorted. None when none of them is there.
+pub(super) fn split(request: &[u8], keys: &[SpanKey]) -> Option<Split> {
+    let mut split = Split { rest: Vec::with_capacity(request.len()), taken: Vec::new(), taken_spans: 0 };
+    for field in fields(request) {
+        match field.message(RESOURCE_SPANS) {
+            Some(resource_spans) => split_resource(&field, resource_spans, keys, &mut split),
+            None => split.rest.extend_from_slice(field.whole),
+        }
+    }
+    (split.taken_spans > 0).then_some(split)
+}
+
+fn split_resource(field: &Field<'_>, resource_spans: &[u8], keys: &[SpanKey], split: &mut Split) {
+    let (mut kept, mut taken) = (Vec::new(), Vec::new());
+    for scope_spans in fields(resource_spans).filter(|field| field.message(SCOPE_SPANS).is_some()) {
+        let scope = around(scope_spans.value, SPANS);
+        let (mut kept_spans, mut taken_spans) = (Vec::new(), Vec::new());
+        for span in fields(scope_spans.value).filter(|field| field.message(SPANS).is_some()) {
+            if key_of(span.value).is_some_and(|key| keys.binary_search(&key).is_ok()) {
+                split.taken_spans += 1;
+                taken_spans.extend_from_slice(span.whole);
+            } else {
+                kept_spans.extend_from_slice(span.whole);
+            }
+        }
+        if taken_spans.is_empty() {
+            kept.extend_from_slice(scope_spans.whole);
+            continue;
+        }
+        put(SCOPE_SPANS, &[&scope, &taken_spans], &mut taken);
+        if !kept_spans.is_empty() {
+            put(SCOPE_SPANS, &[&scope, &kept_spans], &mut kept);
+        }
+    }
+    if taken.is_empty() {
+        split.rest.extend_from_slice(field.whole);
+        return;
+    }
+    let resource = around(resource_spans, SCOPE_SPANS);
+    put(RESOURCE_SPANS, &[&resource, &taken], &mut split.taken);
+    if !kept.is_empty() {
+        put(RESOURCE_SPANS, &[&resource, &kept], &mut split.rest);
+    }
+}
+
+/// Gives each span of a request to `visit`, with its key and what stands around it.
+pub(super) fn visit_spans(request: &[u8], mut visit: impl FnMut(SpanKey, &Arc<Envelope>, &[u8])) {
+    for resource_spans in fields(request).filter_map(|field| field.message(RESOURCE_SPANS)) {
+        let resource = around(resource_spans, SCOPE_SPANS);
+        for scope_spans in fields(resource_spans).filter_map(|field| field.message(SCOPE_SPANS)) {
+            let scope = around(scope_spans, SPANS);
+            let envelope = Arc::new(Envelope { resource: resource.clone(), scope });
+            for span in fields(scope_spans).filter_map(|field| field.message(SPANS)) {
+                if let Some(key) = key_of(span) {
+                    visit(key, &envelope, span);
+                }
+            }
+        }
+    }
+}
+
+/// Adds spans of one envelope to a request.
+pub(super) fn put_spans<'a>(
+    envelope: &Envelope,
+    spans: impl Iterator<Item = &'a [u8]>,
+    request: &mut Vec<u8>,
+) {
+    let (mut inner, mut scope_spans) = (Vec::new(), Vec::new());
+    spans.for_each(|span| put(SPANS, &[span], &mut inner));
+    put(SCOPE_SPANS, &[&envelope.scope, &inner], &mut scope_spans);
+    put(RESOURCE_SPANS, &[&envelope.resource, &scope_spans], request);
+}
+
+/// Whether a span has an attribute of this name.
+pub(super) fn has_attribute(span: &[u8], name: &str) -> bool {
+    let attributes = fields(span).filter_map(|field| field.message(ATTRIBUTES));
+    let mut keys = attributes
+        .filter_map(|attribute| fields(attribute).filter_map(|field| field.message(ATTRIBUTE_KEY)).last());
+    keys.any(|key| key == name.as_bytes())
+}
+
+/// Of a repeated id the last counts, as the reader has it.
+fn key_of(span: &[u8]) -> Option<SpanKey> {
+    let id = |number| fields(span).filter_map(|field| field.message(number)).last();
+    Some(SpanKey { trace: TraceId(id(1)?.try_into().ok()?), span: SpanId(id(2)?.try_into().ok()?) })
+}
+
+/// The fields of a message but for one.
+fn around(message: &[u8], but: u32) -> Vec<u8> {
+    let others = fields(message).filter(|field| field.message(but).is_none());
+    others.flat_map(|field| field.whole).copied().collect()
+}
+
+/// Writes a message of these parts as a field.
+fn put(number: u32, parts: &[&[u8]], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(parts.iter().map(|part| part.len() as u64).sum(), out);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+/// A field as it stands on the wire.
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    number: u32,
+    wire_type: WireType,
+    /// Key, length and value.
+    whole: &'a [u8],
+    /// What is inside of one with a length.
+    value: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// What is inside, if it is this field, and one with a length.
+    fn message(&self, number: u32) -> Option<&'a [u8]> {
+        (self.number == number && self.wire_type == WireType::LengthDelimited).then_some(self.value)
+    }
+}
+
+/// The fields of a message. What cannot be read comes as a last field without a number, so that nothing is
+/// lost; the reader has refused such a request before.
+fn fields(mut rest: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    std::iter::from_fn(move || {
+        let all = rest;
+        if all.is_empty() {
+            return None;
+        }
+        let unread = Field { number: 0, wire_type: WireType::LengthDelimited, whole: all, value: &[] };
+        let field = read_field(all).unwrap_or(unread);
+        rest = &all[field.whole.len()..];
+        Some(field)
+    })
+}
+
+fn read_field(all: &[u8]) -> Option<Field<'_>> {
+    let mut rest = all;
+    let (number, wire_type) = decode_key(&mut rest).ok()?;
+    let mut value: &[u8] = &[];
+    if wire_type == WireType::LengthDelimited {
+        let len = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+        (value, rest) = rest.split_at_checked(len)?;
+    } else {
+        skip_field(wire_type, number, &mut rest, DecodeContext::default()).ok()?;
+    }
+    let (whole, _) = all.split_at_checked(all.len() - rest.len())?;
+    Some(Field { number, wire_type, whole, value })
+}
+
+#[cfg(test)]
+mod tests;
