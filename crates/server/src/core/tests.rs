@@ -4,6 +4,7 @@ mod accounting;
 mod budgets;
 mod fixture;
 mod late;
+mod limits;
 mod removal;
 mod restart;
 mod revision;

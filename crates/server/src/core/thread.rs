@@ -134,6 +134,7 @@ impl CoreHandle {
         let applied = core.applied();
         metrics.positions(core.registry_mut(), applied, *checkpointed, failure.is_some());
         metrics.commit(core.registry_mut(), self.shared.commit.stats());
+        core.show_limits(metrics.created(), &self.shared.commit);
         show(core.registry_mut(), metrics.created());
         let mut page = Vec::with_capacity(*page_bytes + *page_bytes / 8);
         text::write_page(&mut page, format, core.registry(), &process);
@@ -300,6 +301,7 @@ impl Driver {
             return;
         }
         let now = (self.options.clock.now)();
+        locked.core.heed_limits(&self.shared.commit);
         locked.core.resume(now);
         loop {
             let (settled, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
