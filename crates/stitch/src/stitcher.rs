@@ -166,8 +166,8 @@ impl Stitcher {
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Change>, bool) {
         self.now = self.now.max(now);
         let (mut changes, more) = self.publish_due(limit);
-        self.keep_limits(&mut changes);
-        (changes, more)
+        let cut = self.keep_limits(limit, &mut changes);
+        (changes, more || cut)
     }
 
     /// The end of a recording: settles everything as if all limits had passed.

@@ -11,7 +11,7 @@
 //!
 //! Of a service that holds too much: what is settled first, then what is open; the oldest of each first. What
 //! is open is settled as it then looks, and then forgotten: what still comes for it is late. A tenth more
-//! than needed goes, so that it is not done again at once.
+//! than needed goes, so that it is not done again at once (of very many, only as much as is needed).
 //!
 //! # Order
 //!
@@ -59,6 +59,9 @@ pub struct Trimmed {
 /// Tenant and service.
 type Owner = (Arc<str>, Arc<str>);
 
+/// To find out who gives up costs a look at everything, so it is done for so many changes at least.
+const PART: usize = 16_384;
+
 /// What is bounded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bound {
@@ -86,36 +89,48 @@ impl Stitcher {
         std::mem::take(&mut self.trimmed)
     }
 
-    /// Keeps the bounds on what is in memory.
-    pub(super) fn keep_limits(&mut self, changes: &mut Vec<Change>) {
+    /// Keeps the bounds on what is in memory, in parts of about `limit` changes but no small ones; says
+    /// whether there is more to give up.
+    pub(super) fn keep_limits(&mut self, limit: usize, changes: &mut Vec<Change>) -> bool {
+        let limit = limit.max(PART);
         let spans = self.index.spans();
         if spans > self.settings.max_spans {
             // Frames go with their calls, so calls are cut in proportion.
             let weight: u64 = self.pockets.iter().map(|(_, pocket)| self.span_weight(pocket)).sum();
             let kept = u128::from(weight) * (self.settings.max_spans as u128 * 9 / 10) / spans as u128;
-            self.trim(Bound::Spans, kept as u64, changes);
+            if self.trim(Bound::Spans, kept as u64, limit, changes) {
+                return true;
+            }
         }
         // A job has at least one item, and to count those is nothing.
         if self.index.items() > self.settings.max_open_jobs {
             let open = self.pockets.iter().filter(|(_, pocket)| !pocket.settled);
             let open: u64 = open.map(|(_, pocket)| job_weight(pocket)).sum();
             if open > self.settings.max_open_jobs as u64 {
-                self.trim(Bound::OpenJobs, self.settings.max_open_jobs as u64 / 10 * 9, changes);
+                let room = self.settings.max_open_jobs as u64 / 10 * 9;
+                return self.trim(Bound::OpenJobs, room, limit, changes);
             }
         }
+        false
     }
 
-    /// Gives up what weighs most, by service, until no more than `room` is left.
-    fn trim(&mut self, bound: Bound, room: u64, changes: &mut Vec<Change>) {
+    /// Gives up what weighs most, by service, until no more than `room` is left, or there are as many changes
+    /// as may be.
+    fn trim(&mut self, bound: Bound, room: u64, limit: usize, changes: &mut Vec<Change>) -> bool {
         let (mut owners, mut candidates) = self.candidates(bound);
         let weights: Vec<u64> = owners.iter().map(|owner| owner.1).collect();
         let cap = fair_share(weights, room);
         candidates.sort_unstable_by_key(|known| (known.is_open, known.last, known.pockets[0]));
         let mut given: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+        let mut is_cut = false;
         for Candidate { owner, is_open, pockets, weight, .. } in candidates {
             let held = &mut owners[owner].1;
             if *held <= cap {
                 continue;
+            }
+            is_cut = changes.len() >= limit;
+            if is_cut {
+                break;
             }
             *held -= weight;
             let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
@@ -141,6 +156,7 @@ impl Stitcher {
             let (tenant, service) = owners[owner].0.clone();
             self.trimmed.push(Trimmed { tenant, service, open, settled });
         }
+        is_cut
     }
 
     /// Who holds how much, and what may be given up of it.

@@ -258,3 +258,23 @@ fn what_is_given_up_follows_from_what_came_when() {
     assert_eq!((told.len() as u64, trimmed.len()), (hits.open_jobs, 3), "equal ones give up alike");
     assert!(trimmed.iter().all(|trimmed| (5..=6).contains(&trimmed.open)), "{trimmed:?}");
 }
+
+/// Of very many a part at a time, so that what is told fits in little memory.
+#[test]
+fn very_many_are_given_up_in_parts() {
+    let mut world = World::new(Settings { max_open_jobs: 1000, ..Settings::default() });
+    for number in 0..30_000 {
+        world.open("storm", number, number / 100);
+    }
+    let mut parts = Vec::new();
+    loop {
+        let (changes, more) = world.stitcher.advance_some(BEGIN.plus_ms(1000), 10);
+        parts.push(changes.len());
+        if !more {
+            break;
+        }
+    }
+    assert!(parts.len() > 2 && parts.iter().all(|&part| part <= PART + 2), "{parts:?}");
+    let hits = world.stitcher.limit_hits().open_jobs;
+    assert!((29_000..=29_100).contains(&hits), "{hits}");
+}
