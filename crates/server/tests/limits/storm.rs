@@ -1,5 +1,6 @@
 //! A service that storms, and one that does no harm.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -76,4 +77,17 @@ fn a_storm_of_one_service_does_not_starve_another() {
     let log = server.log();
     assert!(log.contains("a limit on memory was met") && log.contains("storm"), "{log}");
     assert!(!log.contains("calm"), "{log}");
+    server.kill();
+    let verified = Command::new(env!("CARGO_BIN_EXE_spantally"))
+        .arg("verify")
+        .arg("--ledger")
+        .arg(directory.path().join("data"))
+        .args(["--set", "processors.spantally.settle_delay=1s"])
+        .args(["--set", "processors.spantally.limits.max_open_jobs=2000"])
+        .args(["--set", "processors.spantally.limits.max_spans=20000"])
+        .env_remove("SPANTALLY_CONFIG")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success(), "counters, rows and spans do not agree after it\n{said}");
 }
