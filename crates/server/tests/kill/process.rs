@@ -29,6 +29,11 @@ rates:
           unit: task
           quantity: [{constant: 1}]
           prices: [{price: PRICE, effective_from: 2020-01-01, source: pricing}]
+  policy:
+    - name: all
+      when: {outcome: [succeeded, partial, failed, rejected, canceled]}
+      charge: full
+      source: pricing
 ";
 /// What the log says then.
 const RELOADED: &str = "the provider files are read again";
