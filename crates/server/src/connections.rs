@@ -183,12 +183,11 @@ async fn accept(
     slots: &Arc<Semaphore>,
     watched: &dyn Watch,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = match slots.clone().try_acquire_owned() {
-        Ok(slot) => slot,
-        Err(_) => {
-            watched.full();
-            slots.clone().acquire_owned().await.map_err(io::Error::other)?
-        }
+    let slot = if let Ok(slot) = slots.clone().try_acquire_owned() {
+        slot
+    } else {
+        watched.full();
+        slots.clone().acquire_owned().await.map_err(io::Error::other)?
     };
     let (stream, _) = listener.accept().await?;
     // Answers are small and whole; waiting to fill a packet only delays them.

@@ -259,13 +259,11 @@ impl Stitcher {
 
     /// A poll that told nothing new was added to a task: it is kept if there is room.
     pub(super) fn keep_or_drop(&mut self, slot: u32) -> Observed {
-        match self.index.take_surplus(slot, self.settings.max_task_spans) {
-            None => Observed::New,
-            Some(_) => {
-                self.hits.task_spans += 1;
-                Observed::Surplus
-            }
+        if self.index.take_surplus(slot, self.settings.max_task_spans).is_none() {
+            return Observed::New;
         }
+        self.hits.task_spans += 1;
+        Observed::Surplus
     }
 }
 
