@@ -238,8 +238,7 @@ impl App {
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
             Intake::new(recogniser, pipeline.committer.handle(), self.settings.receivers.max_inflight_bytes)
-                .with_spares(spares)
-                .with_max_connections(self.settings.receivers.max_connections()),
+                .with_spares(spares, self.settings.receivers.max_connections()),
         );
         let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
         let sending = entry.forwarder.start(&sending_stops);

@@ -87,16 +87,11 @@ impl Intake {
         }
     }
 
-    /// Notes how many connections a port takes, to be shown.
+    /// Takes room for evidence from where the core gives it back, and notes how many connections a port takes,
+    /// to be shown.
     #[must_use]
-    pub fn with_max_connections(self, max_connections: usize) -> Self {
-        Self { max_connections: max_connections as u64, ..self }
-    }
-
-    /// Takes room for evidence from where the core gives it back.
-    #[must_use]
-    pub fn with_spares(self, spares: Spares) -> Self {
-        Self { spares, ..self }
+    pub fn with_spares(self, spares: Spares, max_connections: usize) -> Self {
+        Self { spares, max_connections: max_connections as u64, ..self }
     }
 
     /// Replaces the rules. Requests that are being read end under the old ones.

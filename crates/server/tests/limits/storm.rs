@@ -1,5 +1,6 @@
 //! A service that storms, and one that does no harm.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -78,10 +79,16 @@ fn a_storm_of_one_service_does_not_starve_another() {
     assert!(log.contains("a limit on memory was met") && log.contains("storm"), "{log}");
     assert!(!log.contains("calm"), "{log}");
     server.kill();
+    assert_verifies(&directory.path().join("data"));
+}
+
+/// Counters, rows and spans agree after it.
+#[track_caller]
+fn assert_verifies(data: &Path) {
     let verified = Command::new(env!("CARGO_BIN_EXE_spantally"))
         .arg("verify")
         .arg("--ledger")
-        .arg(directory.path().join("data"))
+        .arg(data)
         .args(["--set", "processors.spantally.settle_delay=1s"])
         .args(["--set", "processors.spantally.limits.max_open_jobs=2000"])
         .args(["--set", "processors.spantally.limits.max_spans=20000"])

@@ -68,10 +68,9 @@ impl Index {
 
     /// Takes back the newest span of a task that has more than it may.
     pub(crate) fn take_surplus(&mut self, slot: u32, max: usize) -> Option<Evidence> {
-        let item = self.items.get_mut(slot).filter(|item| item.evidence().len() > max)?;
-        let surplus = item.pop()?;
-        self.spans -= 1;
-        Some(surplus)
+        let surplus = self.items.get_mut(slot).filter(|item| item.evidence().len() > max)?.pop();
+        self.spans -= usize::from(surplus.is_some());
+        surplus
     }
 
     pub(crate) fn frames_dropped(&self) -> u64 {
