@@ -203,7 +203,8 @@ impl Stitcher {
             if seen.contains(&at) {
                 continue;
             }
-            let group = self.pockets.lane_group(lane).1;
+            let mut group = self.pockets.lane_group(lane);
+            group.retain(|&other| self.pockets.get(other).is_some_and(|pocket| !pocket.lanes.is_empty()));
             seen.extend(&group);
             units.extend(self.matched(&group));
         }
