@@ -87,8 +87,8 @@ impl Intake {
         }
     }
 
-    /// Takes room for evidence from where the core gives it back, and notes how many connections a port takes,
-    /// to be shown.
+    /// Takes room for evidence from where the core gives it back, and notes how many connections a port
+    /// takes, to be shown.
     #[must_use]
     pub fn with_spares(self, spares: Spares, max_connections: usize) -> Self {
         Self { spares, max_connections: max_connections as u64, ..self }

@@ -84,8 +84,8 @@ struct Client {
     due: VecDeque<(Instant, Job)>,
     /// Late evidence comes this long after the rest of its job was acknowledged.
     late: Duration,
-    /// Jobs are sent in one part each: where they are forgotten after seconds, a part that had to be sent again
-    /// and again would come late.
+    /// Jobs are sent in one part each: where they are forgotten after seconds, a part that had to be sent
+    /// again and again would come late.
     whole: bool,
 }
 
