@@ -40,6 +40,7 @@ fn cost(jobs: u64, parented: bool) -> f64 {
     // So long that no job ends because nothing was heard of it while the others came.
     let settings = Settings {
         max_spans: 20_000_000,
+        max_open_jobs: 20_000_000,
         idle_timeout_ms: DAY_MS,
         absolute_timeout_ms: DAY_MS,
         ..Settings::default()

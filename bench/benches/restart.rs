@@ -67,7 +67,7 @@ fn case(text: &str) -> Option<(u64, u64)> {
 
 fn new_core() -> Result<Core, Failure> {
     let providers = ProviderFiles::load(None, &CorrelationConfig::default())?;
-    let stitching = Settings { max_spans: 20_000_000, ..Settings::default() };
+    let stitching = Settings { max_spans: 20_000_000, max_open_jobs: 20_000_000, ..Settings::default() };
     let options = CoreOptions { stitching, ..CoreOptions::default() };
     Ok(Core::new(&options, Arc::new(providers.cards(&Pricing::default())), BEGIN))
 }

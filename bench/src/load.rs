@@ -93,12 +93,11 @@ pub fn batches_of(mix: Mix, batch_spans: usize, services: Option<u32>) -> Vec<Ba
 
 fn request(nth: usize, spans: &Encoded, services: Option<u32>) -> Encoded {
     let mut resource = Encoded::default();
-    match services {
-        Some(of) => resource.service(1, nth as u32, of),
-        None => {
-            let name = ["studio-api", "clips", "media-worker", "storyboard"][nth % 4];
-            resource.text(1, "service.name", name, None);
-        }
+    if let Some(of) = services {
+        resource.service(1, nth as u32, of);
+    } else {
+        let name = ["studio-api", "clips", "media-worker", "storyboard"][nth % 4];
+        resource.text(1, "service.name", name, None);
     }
     resource.text(1, "service.version", "1.4.2", None);
     resource.text(1, "service.instance.id", &format!("67642ee1-a11a-4eda-b2fe-{:012x}", nth % 16), None);

@@ -15,7 +15,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use spantally_store::{DataDir, JournalOptions, JournalSync, Ledger, SqliteJournal, StoreError};
+use spantally_store::{DataDir, JournalSync, Ledger, SqliteJournal, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -36,9 +36,6 @@ use crate::receivers::{self, Entry, Tenants, TokenFileError};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 use crate::tls::TlsError;
-
-/// Request bytes in memory at once, over all connections: four of the largest requests.
-const INFLIGHT_BYTES: u64 = 256 << 20;
 
 /// The clocks of the process.
 pub const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
@@ -156,7 +153,7 @@ impl Store {
     fn open(settings: &Settings) -> Result<Self, StoreError> {
         let directory = DataDir::open(&settings.storage.directory)?;
         let ledger = Ledger::open(&directory)?;
-        let options = JournalOptions { durability: settings.storage.durability, ..JournalOptions::default() };
+        let options = settings.storage.journal();
         let journal = SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), options)?;
         let syncer = journal.syncer()?;
         Ok(Self { directory, journal, syncer, ledger })
@@ -240,7 +237,8 @@ impl App {
         let pipeline = blocking(start).await?;
         let recogniser = Arc::clone(&self.providers.recogniser);
         let intake = Arc::new(
-            Intake::new(recogniser, pipeline.committer.handle(), INFLIGHT_BYTES).with_spares(spares),
+            Intake::new(recogniser, pipeline.committer.handle(), self.settings.receivers.max_inflight_bytes)
+                .with_spares(spares, self.settings.receivers.max_connections()),
         );
         let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
         let sending = entry.forwarder.start(&sending_stops);

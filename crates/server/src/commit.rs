@@ -11,6 +11,9 @@
 //! core. When the core falls behind, the hand-over blocks, the queue fills, and senders are refused: that
 //! is the only back-pressure there is.
 //!
+//! **Shares.** A service may have as much in the queue as is still free in it ([`shares`]), so that one that
+//! storms leaves room for the others.
+//!
 //! **Refusals.** A full queue refuses at once ([`Refusal::Overloaded`]). A failed append refuses the whole
 //! group ([`Refusal::Storage`]) and the thread goes on: the next group tries the disk anew, and when none
 //! comes the thread tries an empty one, so service returns by itself when space does. The senders send again;
@@ -25,6 +28,7 @@
 //!
 //! Next in the flow: [`crate::core`], which applies each [`CommitMessage`].
 
+mod shares;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -45,6 +49,7 @@ use tokio::sync::oneshot;
 use crate::batch::{Batch, Refusal};
 use crate::config::Storage;
 use crate::record::{self, RecordError};
+use shares::{Held, Share, Shares};
 pub use stats::{APPEND_SECONDS_BOUNDS, CommitStats, Histogram};
 
 /// One group of batches that is on disk: what the core applies.
@@ -140,6 +145,7 @@ impl Committer {
                 stats: CommitStats::default(),
                 applied: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),
+                shares: Shares::default(),
             }),
         };
         let worker = worker::Worker::new(journal, syncer, handle.shared.clone(), commands, core);
@@ -173,6 +179,7 @@ struct Shared {
     /// The journal up to here may be dropped.
     applied: AtomicU64,
     stopping: AtomicBool,
+    shares: Shares,
 }
 
 /// What the thread is asked for.
@@ -189,6 +196,8 @@ enum Command {
 struct Pending {
     batch: Batch,
     answer: oneshot::Sender<Result<(), Refusal>>,
+    /// Given back when the sender has its answer.
+    share: Share,
 }
 
 /// Commits batches; cheap to clone.
@@ -212,7 +221,7 @@ impl CommitHandle {
     /// # Errors
     /// [`Refusal::Overloaded`] when the queue is full, [`Refusal::Stopping`] when the server is.
     pub fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
-        let Shared { options, stats, stopping, .. } = &*self.shared;
+        let Shared { options, stats, stopping, shares, .. } = &*self.shared;
         if stopping.load(Ordering::Acquire) {
             stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
             return Err(Refusal::Stopping);
@@ -220,17 +229,23 @@ impl CommitHandle {
         let spans = batch.evidence.len() as u64;
         let waiting = stats.queued_spans.fetch_add(spans, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
-        let sent = if waiting > 0 && waiting + spans > options.queue_spans {
-            Err(self.overloaded())
-        } else {
+        let free = Held {
+            spans: options.queue_spans.saturating_sub(waiting),
+            batches: (options.queue_batches as u64)
+                .saturating_sub(stats.queued_batches.load(Ordering::Relaxed)),
+        };
+        let share = shares.take(&batch, free);
+        let sent = if let Some(share) = share.filter(|_| waiting == 0 || spans <= free.spans) {
             stats.queued_batches.fetch_add(1, Ordering::Relaxed);
-            self.queue.try_send(Command::Commit(Pending { batch, answer })).map_err(|error| {
+            self.queue.try_send(Command::Commit(Pending { batch, answer, share })).map_err(|error| {
                 stats.queued_batches.fetch_sub(1, Ordering::Relaxed);
                 match error {
                     TrySendError::Full(_) => self.overloaded(),
                     TrySendError::Disconnected(_) => self.stopped(),
                 }
             })
+        } else {
+            Err(self.overloaded())
         };
         if sent.is_err() {
             stats.queued_spans.fetch_sub(spans, Ordering::Relaxed);
@@ -244,6 +259,11 @@ impl CommitHandle {
         self.shared.applied.fetch_max(seq.0, Ordering::AcqRel);
         // A full queue wakes the thread as well, and a thread that has ended has nothing to drop.
         let _ = self.queue.try_send(Command::Applied);
+    }
+
+    /// Limits of the commit.
+    pub fn options(&self) -> &CommitOptions {
+        &self.shared.options
     }
 
     /// Counters of the commit, for the exporter.

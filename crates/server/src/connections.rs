@@ -102,6 +102,8 @@ pub(crate) enum Versions {
 pub(crate) trait Watch: Send + Sync + 'static {
     /// One was accepted.
     fn opened(&self) {}
+    /// There are as many as may be: the next one has to wait.
+    fn full(&self) {}
     /// One is gone; not well if it ended in an error, in silence or by being cut off.
     fn ended(&self, _well: bool) {}
 }
@@ -144,7 +146,7 @@ where
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &slots, &*connection.watched) => accepted,
         };
         // Those that have ended are let go here, so that the set holds open ones only.
         while connections.try_join_next().is_some() {}
@@ -157,6 +159,8 @@ where
                 });
             }
             Err(error) => {
+                // The system gives no more of them.
+                connection.watched.full();
                 tracing::warn!(%address, %error, "no connection could be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -177,8 +181,14 @@ where
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
+    watched: &dyn Watch,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let slot = if let Ok(slot) = slots.clone().try_acquire_owned() {
+        slot
+    } else {
+        watched.full();
+        slots.clone().acquire_owned().await.map_err(io::Error::other)?
+    };
     let (stream, _) = listener.accept().await?;
     // Answers are small and whole; waiting to fill a packet only delays them.
     stream.set_nodelay(true)?;

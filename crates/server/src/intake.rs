@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use spantally_providers::Recogniser;
 
-pub use self::inflight::{Admission, Inflight};
+pub use self::inflight::{Admission, Inflight, SenderBytes};
 pub use self::read::{ReadCache, read_batch};
 pub use self::stats::{IntakeStats, RequestEnd};
 use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
@@ -35,6 +35,9 @@ use crate::decode::DecodeError;
 /// How long a client that finds too many bytes in flight is told to wait.
 const RETRY_AFTER_MS: u64 = 1000;
 
+/// Most caches that are kept between requests; more requests are decoded at once only for a moment.
+pub(crate) const CACHES_MAX: usize = 16;
+
 /// What all receivers share.
 #[derive(Debug)]
 pub struct Intake {
@@ -43,13 +46,14 @@ pub struct Intake {
     commit: CommitHandle,
     stats: IntakeStats,
     spares: Spares,
+    max_connections: u64,
 }
 
 /// One set of rules, with what decoding keeps between requests. New rules begin with empty caches.
 #[derive(Debug)]
 struct Rules {
     recogniser: Arc<Recogniser>,
-    /// As many as requests were ever decoded at once.
+    /// As many as requests were decoded at once, up to a limit.
     caches: Mutex<Vec<ReadCache>>,
 }
 
@@ -79,13 +83,15 @@ impl Intake {
             commit,
             stats: IntakeStats::default(),
             spares: Spares::default(),
+            max_connections: 0,
         }
     }
 
-    /// Takes room for evidence from where the core gives it back.
+    /// Takes room for evidence from where the core gives it back, and notes how many connections a port
+    /// takes, to be shown.
     #[must_use]
-    pub fn with_spares(self, spares: Spares) -> Self {
-        Self { spares, ..self }
+    pub fn with_spares(self, spares: Spares, max_connections: usize) -> Self {
+        Self { spares, max_connections: max_connections as u64, ..self }
     }
 
     /// Replaces the rules. Requests that are being read end under the old ones.
@@ -116,7 +122,11 @@ impl Intake {
         let rules = self.rules.load_full();
         let mut cache = rules.caches.lock().pop().unwrap_or_else(|| ReadCache::new(self.spares.clone()));
         let batch = read_batch(&rules.recogniser, &mut cache, tenant, transport, body);
-        rules.caches.lock().push(cache);
+        let mut caches = rules.caches.lock();
+        if caches.len() < CACHES_MAX {
+            caches.push(cache);
+        }
+        drop(caches);
         batch
     }
 

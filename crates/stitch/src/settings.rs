@@ -16,9 +16,17 @@ pub struct Settings {
     pub retention_ms: u64,
     /// How long after its last evidence a decided job still takes part in matching others.
     pub rematch_ms: u64,
-    /// Most spans kept in memory, over all open and retained jobs. At the bound what is settled goes first,
-    /// then the oldest, settled early.
+    /// Most spans kept in memory, over all open and retained jobs. At the bound the services with the most
+    /// spans give theirs up: what is settled first, then the oldest that is open, settled early.
     pub max_spans: usize,
+    /// Most jobs that may be open. At the bound the services with the most open jobs give theirs up, the
+    /// oldest first, settled early.
+    pub max_open_jobs: usize,
+    /// Most tasks and lone calls that are solved together because a trace, a link or a name ties them. What
+    /// comes beyond that is not tied to them by it.
+    pub max_trace_tasks: usize,
+    /// Most spans kept of one task. Further polls that tell nothing new of it are counted and not kept.
+    pub max_task_spans: usize,
     /// Most frames (spans above calls) kept while no call of their trace is known.
     pub max_idle_frames: usize,
     /// Most submits matched in one assignment; a larger crowd is cut in time order.
@@ -35,6 +43,9 @@ impl Default for Settings {
             retention_ms: 6 * 3_600_000,
             rematch_ms: 60_000,
             max_spans: 4_000_000,
+            max_open_jobs: 1_000_000,
+            max_trace_tasks: 20_000,
+            max_task_spans: 20_000,
             max_idle_frames: 200_000,
             max_assignment: 96,
         }

@@ -25,13 +25,15 @@
 //! another call. Evidence of a settled job makes its pocket due again, and the job is published again if it
 //! changed. Where a match changes, no call is in two jobs at any moment ([`told`]). Evidence of a forgotten
 //! task is late: it is counted, and changes nothing. What never ends settles at the idle or the absolute
-//! limit. At the bound on spans what is settled goes first, then the oldest, settled early.
+//! limit. At a bound on memory those who hold the most give up first ([`limits`]).
 
 mod crowd;
 mod gather;
 mod index;
 mod item;
+mod limits;
 mod members;
+mod memory;
 mod pocket;
 mod publish;
 mod recall;
@@ -52,6 +54,8 @@ use crate::job::Job;
 use crate::outage::Outages;
 use crate::settings::Settings;
 use crate::stitcher::index::Index;
+pub use crate::stitcher::limits::{LimitHits, Trimmed};
+pub use crate::stitcher::memory::{MostBytes, TEXT_BYTES};
 use crate::stitcher::pocket::Pockets;
 use crate::stitcher::told::Told;
 
@@ -66,6 +70,8 @@ pub enum Observed {
     Duplicate,
     /// Its task is forgotten: nothing changes.
     Late,
+    /// Its task has as many spans as may be kept, and it tells nothing new: it is not kept.
+    Surplus,
 }
 
 /// Something to tell.
@@ -116,6 +122,8 @@ pub struct Stitcher {
     published: HashMap<JobId, Published, Fixed>,
     told: Told,
     outages: Outages,
+    hits: LimitHits,
+    trimmed: Vec<Trimmed>,
 }
 
 impl Stitcher {
@@ -130,6 +138,8 @@ impl Stitcher {
             published: HashMap::default(),
             told: Told::default(),
             outages: Outages::default(),
+            hits: LimitHits::default(),
+            trimmed: Vec::new(),
         }
     }
 
@@ -156,10 +166,8 @@ impl Stitcher {
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Change>, bool) {
         self.now = self.now.max(now);
         let (mut changes, more) = self.publish_due(limit);
-        if self.index.spans() > self.settings.max_spans {
-            self.shed(&mut changes);
-        }
-        (changes, more)
+        let cut = self.keep_limits(limit, &mut changes);
+        (changes, more || cut)
     }
 
     /// The end of a recording: settles everything as if all limits had passed.
@@ -202,11 +210,6 @@ impl Stitcher {
     /// How many spans are in memory.
     pub fn span_count(&self) -> usize {
         self.index.spans()
-    }
-
-    /// How many frames were dropped because no call of their trace came.
-    pub fn idle_frames_dropped(&self) -> u64 {
-        self.index.frames_dropped()
     }
 
     /// The time that it was last told.

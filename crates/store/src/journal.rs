@@ -57,6 +57,11 @@ pub trait Journal: Send {
         visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
+    /// How many bytes hold rows, and how many may; zeros when it does not know.
+    fn bytes(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// Gives back some of the room of the groups up to `applied`, in a slice that takes some milliseconds.
     /// To be called after each group and when idle, also when `applied` has not moved, until it says
     /// [`Dropped::All`].

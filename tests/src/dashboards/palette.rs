@@ -55,11 +55,12 @@ pub const BASES: [(&str, &str); 3] =
     [("reported", "#5794F2"), ("documented", "#73BF69"), ("assumed", "#FF9830")];
 
 /// What became of a span.
-pub const FATES: [(&str, &str); 5] = [
+pub const FATES: [(&str, &str); 6] = [
     ("accepted", "#5794F2"),
     ("ignored", "#8E8E8E"),
     ("duplicate", "#FADE2A"),
     ("late", "#FF9830"),
+    ("surplus", "#B877D9"),
     ("rejected", "#F2495C"),
 ];
 

@@ -12,6 +12,7 @@ use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, stdout};
 use crate::clock;
 use crate::config::Config;
 use crate::job_json::Rfc3339;
+use crate::memory::{Part, WorstCase, mib};
 use crate::provider_files::{ProviderFiles, ProviderSource};
 
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
@@ -175,6 +176,7 @@ fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> 
         writeln!(out, "{name:<16} {endpoint}")?;
     }
     writeln!(out, "{:<16} {}\n", "data directory", settings.storage.directory.display())?;
+    memory_table(out, config)?;
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(HEADER);
@@ -191,6 +193,21 @@ fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> 
         writeln!(out, "worth a look: {lint}")?;
     }
     writeln!(out, "The configuration and {} provider files are good.", rows.len())
+}
+
+/// What the limits come to.
+fn memory_table(out: &mut impl Write, config: &Config) -> io::Result<()> {
+    let worst = WorstCase::of(&config.settings);
+    writeln!(out, "{:<16} at most {} if every limit is used up at once:", "memory", mib(worst.total()))?;
+    for Part { what, setting, bytes } in &worst.parts {
+        writeln!(
+            out,
+            "{:>16} {what}{}",
+            mib(*bytes),
+            setting.map(|key| format!(" ({key})")).unwrap_or_default()
+        )?;
+    }
+    writeln!(out)
 }
 
 fn csv(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {

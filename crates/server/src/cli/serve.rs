@@ -2,6 +2,7 @@
 
 use super::{ConfigArgs, Exit, Failure, Outcome, runtime};
 use crate::app::{App, RunError};
+use crate::memory;
 use crate::signals::{Signals, hangups};
 use crate::telemetry;
 
@@ -20,6 +21,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         let mut exporters = telemetry::init_with_exporters(&config.settings);
         let (signals, mut hangups) = (Signals::catch()?, hangups()?);
         let app = App::build(&config).await.map_err(Failure::usage)?;
+        memory::tell(&config.settings);
         let running = app.start().await?;
         exporters.export_metrics(running.metrics_page());
         let reloader = running.reloader();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use spantally_store::Fault;
+use spantally_store::{Fault, Journal};
 
 /// Counters and gauges of the commit, read by the exporter at any time.
 #[derive(Debug, Default)]
@@ -36,11 +36,21 @@ pub struct CommitStats {
     pub applied_seq: AtomicU64,
     /// Whether the last append failed: the server is not ready.
     pub storage_failing: AtomicBool,
+    /// Bytes of the journal that hold something; 0 when nobody knows.
+    pub journal_bytes: AtomicU64,
+    /// How many there may be.
+    pub journal_max_bytes: AtomicU64,
     /// Failures of the journal, by [`Fault`].
     pub faults: [AtomicU64; Fault::ALL.len()],
 }
 
 impl CommitStats {
+    pub(super) fn journal(&self, journal: &dyn Journal) {
+        let (used, max) = journal.bytes();
+        self.journal_bytes.store(used, Ordering::Relaxed);
+        self.journal_max_bytes.store(max, Ordering::Relaxed);
+    }
+
     pub(super) fn fault(&self, fault: Fault) {
         self.faults[fault as usize].fetch_add(1, Ordering::Relaxed);
     }

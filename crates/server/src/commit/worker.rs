@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use spantally_store::{Dropped, Journal, JournalSync, Seq, StoreError};
 use tokio::sync::oneshot;
 
+use super::shares::Share;
 use super::{Command, CommitMessage, Pending, Shared};
 use crate::batch::{Batch, Refusal};
 use crate::{clock, record};
@@ -22,7 +23,7 @@ pub(super) struct Worker {
     core: SyncSender<CommitMessage>,
     /// The group that gathers.
     batches: Vec<Batch>,
-    answers: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    answers: Vec<(oneshot::Sender<Result<(), Refusal>>, Share)>,
     spans: usize,
     bytes: Vec<u8>,
     /// There may be something to drop.
@@ -42,6 +43,7 @@ impl Worker {
         commands: Receiver<Command>,
         core: SyncSender<CommitMessage>,
     ) -> Self {
+        shared.stats.journal(&*journal);
         Self {
             journal,
             shared,
@@ -156,10 +158,10 @@ impl Worker {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Commit(Pending { batch, answer }) => {
+            Command::Commit(Pending { batch, answer, share }) => {
                 self.spans += batch.evidence.len();
                 self.batches.push(batch);
-                self.answers.push(answer);
+                self.answers.push((answer, share));
             }
             Command::Applied => self.dropping = true,
             Command::Stop => self.stopping = true,
@@ -212,6 +214,7 @@ impl Worker {
                 stats.spans.fetch_add(spans, Ordering::Relaxed);
                 stats.bytes.fetch_add(self.bytes.len() as u64, Ordering::Relaxed);
                 stats.last_seq.store(seq.0, Ordering::Relaxed);
+                stats.journal(&*self.journal);
                 if failing {
                     tracing::info!(%seq, "the journal can be written again");
                 }
@@ -231,7 +234,7 @@ impl Worker {
 
     /// A sender that has gone away meanwhile does not need its answer.
     fn answer(&mut self, answer: &Result<(), Refusal>) {
-        for sender in self.answers.drain(..) {
+        for (sender, _share) in self.answers.drain(..) {
             let _ = sender.send(answer.clone());
         }
     }
@@ -253,6 +256,7 @@ impl Worker {
             Ok(dropped) => {
                 self.dropping = dropped == Dropped::Some;
                 stats.applied_seq.store(applied.0, Ordering::Relaxed);
+                stats.journal(&*self.journal);
             }
             Err(error) => {
                 // Tried again after the next group or checkpoint.

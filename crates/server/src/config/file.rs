@@ -38,7 +38,8 @@ sections! {
         service: Option<Service>,
     }
     Receivers { otlp: Option<Otlp> }
-    Otlp { protocols: Option<Protocols>, auth: Option<Auth> }
+    Otlp { protocols: Option<Protocols>, auth: Option<Auth>, limits: Option<OtlpLimits> }
+    OtlpLimits { max_connections: Leaf, max_inflight_bytes: Leaf }
     // As in the Collector, `grpc:` with nothing after it switches the protocol on with its defaults.
     Protocols {
         #[serde(deserialize_with = "mentioned")]
@@ -114,7 +115,14 @@ sections! {
         webhooks: Option<Spanned<Vec<Webhook>>>,
     }
     Webhook { provider: Leaf, path: Leaf }
-    Limits { max_spans: Leaf, max_idle_frames: Leaf, max_assignment: Leaf }
+    Limits {
+        max_spans: Leaf,
+        max_open_jobs: Leaf,
+        max_trace_tasks: Leaf,
+        max_task_spans: Leaf,
+        max_idle_frames: Leaf,
+        max_assignment: Leaf,
+    }
     Prometheus { endpoint: Leaf, max_label_sets: Leaf, native_histograms: Leaf, tls: Option<ServerTls> }
     OtlpExporter {
         endpoint: Leaf,
@@ -146,8 +154,15 @@ sections! {
         max_interval: Leaf,
         max_elapsed_time: Leaf,
     }
-    Storage { directory: Leaf, ledger: Option<StoredLedger>, durability: Leaf, sync_interval: Leaf }
+    Storage {
+        directory: Leaf,
+        ledger: Option<StoredLedger>,
+        journal: Option<StoredJournal>,
+        durability: Leaf,
+        sync_interval: Leaf,
+    }
     StoredLedger { max_age: Leaf, max_size: Leaf }
+    StoredJournal { max_size: Leaf }
     Providers { directory: Leaf, reload_interval: Leaf }
     Budget {
         name: Leaf,

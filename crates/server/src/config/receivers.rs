@@ -51,6 +51,7 @@ impl Resolver<'_> {
         settings: &mut Settings,
     ) -> Result<(), ConfigError> {
         let otlp = otlp.unwrap_or_default();
+        let limits = otlp.limits.unwrap_or_default();
         // Without a list of protocols both listen; with one, those in it.
         let protocols = otlp.protocols.unwrap_or_else(|| file::Protocols {
             grpc: Some(file::Grpc::default()),
@@ -61,11 +62,25 @@ impl Resolver<'_> {
         self.grpc(protocols.grpc.unwrap_or_default(), &mut grpc)?;
         let mut http = HttpReceiver::default();
         self.http(protocols.http.unwrap_or_default(), &mut http)?;
+        let mut max_inflight_bytes = Receivers::default().max_inflight_bytes;
+        self.read(
+            "receivers.otlp.limits.max_connections",
+            &limits.max_connections,
+            |v: Whole<1, 1_000_000>| {
+                (grpc.max_connections, http.max_connections) = (v.0 as usize, v.0 as usize);
+            },
+        )?;
+        self.read(
+            "receivers.otlp.limits.max_inflight_bytes",
+            &limits.max_inflight_bytes,
+            |v: Whole<1024, { 1 << 40 }>| max_inflight_bytes = v.0,
+        )?;
         let set_has = |prefix: &str| self.set.keys().any(|key| key.starts_with(prefix));
         settings.receivers = Receivers {
             grpc: (grpc_given || set_has("receivers.otlp.protocols.grpc.")).then_some(grpc),
             http: (http_given || set_has("receivers.otlp.protocols.http.")).then_some(http),
             auth: self.auth(&otlp.auth.unwrap_or_default())?,
+            max_inflight_bytes,
         };
         Ok(())
     }

@@ -124,18 +124,31 @@ impl Resolver<'_> {
             &mut settings.correlation.labels,
         )?;
         self.correlation(&written.correlation.unwrap_or_default(), &mut settings.correlation)?;
-        self.read(
-            "processors.spantally.limits.max_spans",
-            &limits.max_spans,
-            |v: Whole<1_000, 1_000_000_000>| {
-                stitching.max_spans = v.0 as usize;
-            },
-        )?;
-        self.read(
-            "processors.spantally.limits.max_idle_frames",
-            &limits.max_idle_frames,
-            |v: Whole<100, 100_000_000>| stitching.max_idle_frames = v.0 as usize,
-        )?;
+        for (key, leaf, limit) in [
+            ("processors.spantally.limits.max_spans", &limits.max_spans, &mut stitching.max_spans),
+            (
+                "processors.spantally.limits.max_open_jobs",
+                &limits.max_open_jobs,
+                &mut stitching.max_open_jobs,
+            ),
+            (
+                "processors.spantally.limits.max_trace_tasks",
+                &limits.max_trace_tasks,
+                &mut stitching.max_trace_tasks,
+            ),
+            (
+                "processors.spantally.limits.max_task_spans",
+                &limits.max_task_spans,
+                &mut stitching.max_task_spans,
+            ),
+            (
+                "processors.spantally.limits.max_idle_frames",
+                &limits.max_idle_frames,
+                &mut stitching.max_idle_frames,
+            ),
+        ] {
+            self.read(key, leaf, |v: Whole<100, 1_000_000_000>| *limit = v.0 as usize)?;
+        }
         self.read(
             "processors.spantally.limits.max_assignment",
             &limits.max_assignment,
@@ -238,6 +251,10 @@ impl Resolver<'_> {
         })?;
         self.read("storage.ledger.max_size", &written.max_size, |v: Whole<0, { u64::MAX }>| {
             settings.storage.ledger.max_bytes = (v.0 > 0).then_some(v.0);
+        })?;
+        let journal = storage.journal.as_ref().and_then(|journal| journal.max_size.clone());
+        self.read("storage.journal.max_size", &journal, |v: Whole<{ 1 << 20 }, { 1 << 44 }>| {
+            settings.storage.journal_max_bytes = v.0;
         })?;
         self.read("storage.durability", &storage.durability, |v| settings.storage.durability = v)?;
         self.read("storage.sync_interval", &storage.sync_interval, |v: Millis| {

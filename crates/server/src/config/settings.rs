@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use spantally_providers::CorrelationConfig;
-use spantally_store::Durability;
+use spantally_store::{Durability, JournalOptions};
 
 use super::text::Endpoint;
 use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
@@ -56,6 +56,16 @@ pub struct Receivers {
     pub http: Option<HttpReceiver>,
     /// Who may send, and how much.
     pub auth: Auth,
+    /// Most request bytes in memory at once, over all connections.
+    pub max_inflight_bytes: u64,
+}
+
+impl Receivers {
+    /// Most connections at a time, of each port.
+    pub fn max_connections(&self) -> usize {
+        let grpc = self.grpc.as_ref().map(|grpc| grpc.max_connections);
+        grpc.or(self.http.as_ref().map(|http| http.max_connections)).unwrap_or(MAX_CONNECTIONS)
+    }
 }
 
 impl Default for Receivers {
@@ -64,9 +74,13 @@ impl Default for Receivers {
             grpc: Some(GrpcReceiver::default()),
             http: Some(HttpReceiver::default()),
             auth: Auth::default(),
+            max_inflight_bytes: 256 << 20,
         }
     }
 }
+
+/// An exporter has one connection or two, a Collector a few.
+const MAX_CONNECTIONS: usize = 1024;
 
 /// OTLP/gRPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +89,8 @@ pub struct GrpcReceiver {
     pub endpoint: Endpoint,
     /// Largest request, before and after decompression.
     pub max_message_bytes: usize,
+    /// Most connections at a time.
+    pub max_connections: usize,
     /// Most requests under way on one connection.
     pub max_concurrent_streams: u32,
     /// A connection without a request for this long is closed in order.
@@ -96,6 +112,7 @@ impl Default for GrpcReceiver {
         Self {
             endpoint: Endpoint::loopback(4317),
             max_message_bytes: 64 << 20,
+            max_connections: MAX_CONNECTIONS,
             max_concurrent_streams: 256,
             max_connection_idle: Some(Duration::from_mins(10)),
             max_connection_age: None,
@@ -114,6 +131,8 @@ pub struct HttpReceiver {
     pub endpoint: Endpoint,
     /// Largest request body, before and after decompression.
     pub max_body_bytes: usize,
+    /// Most connections at a time.
+    pub max_connections: usize,
     /// The path of trace requests.
     pub traces_url_path: String,
     /// A connection that brings no request headers within this is closed, also between requests.
@@ -129,6 +148,7 @@ impl Default for HttpReceiver {
         Self {
             endpoint: Endpoint::loopback(4318),
             max_body_bytes: 64 << 20,
+            max_connections: MAX_CONNECTIONS,
             traces_url_path: "/v1/traces".to_owned(),
             read_header_timeout: Duration::from_mins(1),
             cors: Cors::default(),
@@ -189,6 +209,8 @@ pub struct Storage {
     pub directory: PathBuf,
     /// How much the ledger keeps.
     pub ledger: LedgerRetention,
+    /// Size in bytes that the journal may have.
+    pub journal_max_bytes: u64,
     /// What an acknowledgement promises.
     pub durability: Durability,
     /// How often a relaxed journal is synced.
@@ -200,9 +222,18 @@ impl Default for Storage {
         Self {
             directory: "spantally-data".into(),
             ledger: LedgerRetention::default(),
+            journal_max_bytes: 8 << 30,
             durability: Durability::Strict,
             sync_interval: Duration::from_millis(200),
         }
+    }
+}
+
+impl Storage {
+    /// The journal, as it is to be opened.
+    pub fn journal(&self) -> JournalOptions {
+        let primed_bytes = JournalOptions::default().primed_bytes.min(self.journal_max_bytes);
+        JournalOptions { primed_bytes, max_bytes: self.journal_max_bytes, durability: self.durability }
     }
 }
 

@@ -60,12 +60,17 @@ fn every_field_can_be_changed() {
         }
         let value = match key.rsplit('.').next().unwrap() {
             "max_age" if key.starts_with("storage.") => "77h",
+            "max_size" if key.starts_with("storage.journal.") => "77777777",
             "endpoint" => "127.0.0.1:1",
             "max_recv_msg_size_mib" => "7",
             "max_concurrent_streams" | "max_label_sets" | "max_assignment" => "77",
             "max_request_body_size"
             | "max_spans"
             | "max_idle_frames"
+            | "max_open_jobs"
+            | "max_trace_tasks"
+            | "max_task_spans"
+            | "max_connections"
             | "max_tenants"
             | "max_age"
             | "max_size"

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::stream::Stream;
 use super::{Connections, Watch};
+use crate::intake::SenderBytes;
 use crate::tls::ServerTls;
 
 /// What connections of a port have in common.
@@ -86,7 +87,9 @@ impl Connection {
         let mut told = Told { watched: &*watched, well: false };
         let Some(stream) = self.secured(tcp).await else { return };
         let requests = Arc::new(Requests::default());
-        let service = service_fn(|request| {
+        let sender = SenderBytes::default();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(sender.clone());
             let (under_way, response) = (requests.begin(), handler(request));
             async move {
                 let response = response.await;

@@ -18,6 +18,7 @@ impl Core {
         let meta = vec![
             moment(TURN_META, self.now),
             moment(FORGOTTEN_META, self.books.forgotten_until),
+            moment(TRIMMED_META, self.trimmed_at()),
             (WAITED_META.to_owned(), self.waited_ms.to_string().into_bytes()),
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),
         ];
@@ -77,6 +78,8 @@ pub(crate) const TURN_META: &str = "turn_unix_nanos";
 pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 /// The longest that evidence waited for more: retention or idle limit.
 pub(super) const WAITED_META: &str = "waited_ms";
+/// When jobs were last forgotten before their time, at a limit.
+pub(crate) const TRIMMED_META: &str = "trimmed_unix_nanos";
 /// Times during which nothing could come.
 pub(crate) const OUTAGES_META: &str = "outages_unix_nanos";
 

@@ -22,8 +22,8 @@
 //! depends on when, between two checkpoints, a span arrived.
 //!
 //! # Accounting
-//! `received = accepted + duplicate + late + ignored + rejected`, by transport, at any time between two
-//! groups.
+//! `received = accepted + duplicate + late + surplus + ignored + rejected`, by transport, at any time between
+//! two groups.
 //!
 //! # Shards
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
@@ -38,6 +38,7 @@ pub(crate) mod checkpoint;
 mod entries;
 mod exposure;
 mod forms;
+mod limits;
 mod open;
 mod options;
 mod published;
@@ -110,6 +111,8 @@ pub struct Core {
     /// The longest that evidence of any process of this ledger waited for more.
     waited_ms: u64,
     spares: Spares,
+    /// How many jobs were given up at a limit, and when the last of them.
+    trims: (u64, UnixNanos),
 }
 
 impl Core {
@@ -137,6 +140,7 @@ impl Core {
             outages: Outages::default(),
             waited_ms: options.stitching.retention_ms.max(options.stitching.idle_timeout_ms),
             spares: Spares::default(),
+            trims: (0, UnixNanos::default()),
             stitching: options.stitching.clone(),
         }
     }
@@ -167,13 +171,14 @@ impl Core {
         self.applied = message.seq;
         for mut batch in message.batches {
             self.turns.note(batch.evidence.len());
-            let mut observed = [0_u64; 3];
+            let mut observed = [0_u64; 4];
             for evidence in batch.evidence.drain(..) {
                 let shard = shard_of(&evidence.client.tenant, self.shards.len());
                 let slot = match self.shards[shard].observe(evidence) {
                     Observed::New => 0,
                     Observed::Duplicate => 1,
                     Observed::Late => 2,
+                    Observed::Surplus => 3,
                 };
                 observed[slot] += 1;
             }

@@ -54,6 +54,8 @@ impl Rebuild {
             return None;
         }
         let moments = turns.iter().map(|turn| turn.unix_nanos).chain(settled_at).map(UnixNanos).collect();
+        // What was given up is known as forgotten; no more of it is to go.
+        let settings = &Settings { max_open_jobs: usize::MAX, ..settings.clone() };
         let shards = CoreOptions::default().shards;
         Some(Self {
             shards: (0..shards).map(|_| Stitcher::new(settings.clone())).collect(),

@@ -65,6 +65,9 @@ impl Removal {
             Ok(()) => self.failing = false,
             Err(error) => {
                 self.is_more = false;
+                let own = ["ledger", error.fault().as_str()];
+                let faults = core.books.registry.series(MetricId::StorageFaults, SetId::NONE, &own, core.now);
+                core.books.registry.add(faults, Decimal::ONE);
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(%error, "old rows of the ledger cannot be removed; it is tried again");
                 }

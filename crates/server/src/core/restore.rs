@@ -9,8 +9,8 @@ use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::Core;
 use super::checkpoint::{
-    EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TURN_META, WAITED_META, WINDOW_ROW,
-    parse_outages,
+    EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TRIMMED_META, TURN_META, WAITED_META,
+    WINDOW_ROW, parse_outages,
 };
 use super::published::Published;
 use crate::export::RestoreError;
@@ -78,6 +78,7 @@ impl Core {
             return Err(CoreRestoreError::Moment { name: "turn" });
         }
         self.restore_outages(ledger)?;
+        self.trims.1 = load_moment(ledger, TRIMMED_META)?;
         self.waited_ms = self.waited_ms.max(load_number(ledger, WAITED_META)?);
         ledger
             .load_tombstones(|mark| self.shards.iter_mut().for_each(|shard| shard.restore_tombstone(mark)))?;

@@ -1,4 +1,4 @@
-//! Every span accounted for: received = accepted + duplicate + late + ignored + rejected.
+//! Every span accounted for: received = accepted + duplicate + late + surplus + ignored + rejected.
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
@@ -16,8 +16,8 @@ pub(super) struct SpanCounts {
 #[derive(Clone, Copy, Debug)]
 struct PerTransport {
     received: SeriesId,
-    /// Accepted, duplicate, late.
-    observed: [SeriesId; 3],
+    /// Accepted, duplicate, late, surplus.
+    observed: [SeriesId; 4],
     ignored: SeriesId,
     rejected: [SeriesId; RejectReason::ALL.len()],
 }
@@ -29,8 +29,13 @@ impl SpanCounts {
             let transport = transport.as_str();
             PerTransport {
                 received: series(MetricId::SpansReceived, &[transport]),
-                observed: [MetricId::SpansAccepted, MetricId::SpansDuplicate, MetricId::SpansLate]
-                    .map(|metric| series(metric, &[transport])),
+                observed: [
+                    MetricId::SpansAccepted,
+                    MetricId::SpansDuplicate,
+                    MetricId::SpansLate,
+                    MetricId::SpansSurplus,
+                ]
+                .map(|metric| series(metric, &[transport])),
                 ignored: series(MetricId::SpansIgnored, &[transport]),
                 rejected: RejectReason::ALL
                     .map(|reason| series(MetricId::SpansRejected, &[transport, reason.as_str()])),
@@ -41,13 +46,13 @@ impl SpanCounts {
         Self { by_transport, label_sets }
     }
 
-    /// Counts one batch; `observed` is how many of its evidence was accepted, duplicate, late.
+    /// Counts one batch; `observed` is how many of its evidence was accepted, duplicate, late, surplus.
     pub(super) fn add(
         &self,
         registry: &mut Registry,
         transport: Transport,
         tally: &Tally,
-        observed: [u64; 3],
+        observed: [u64; 4],
     ) {
         let series = &self.by_transport[transport as usize];
         let counts = [(series.received, tally.received), (series.ignored, tally.ignored)];

@@ -5,6 +5,7 @@ mod budgets;
 mod exposure;
 mod fixture;
 mod late;
+mod limits;
 mod removal;
 mod restart;
 mod revision;

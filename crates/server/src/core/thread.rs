@@ -136,6 +136,7 @@ impl CoreHandle {
         let applied = core.applied();
         metrics.positions(core.registry_mut(), applied, *checkpointed, failure.is_some());
         metrics.commit(core.registry_mut(), self.shared.commit.stats());
+        core.show_limits(metrics.created(), &self.shared.commit);
         show(core.registry_mut(), metrics.created());
         pages.look(core.registry_mut());
         drop(locked);
@@ -301,6 +302,7 @@ impl Driver {
             return;
         }
         let now = (self.options.clock.now)();
+        locked.core.heed_limits(&self.shared.commit);
         locked.core.resume(now);
         loop {
             let (settled, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);

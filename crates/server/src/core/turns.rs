@@ -49,6 +49,8 @@ pub(super) struct Turns {
     /// Turns whose marks are in this process's numbers.
     marked: usize,
     looked: UnixNanos,
+    /// Most spans that may stay, for lack of room in the journal; none while there is room.
+    squeezed: Option<u64>,
     /// When the last turn was made, also one that applied nothing.
     turned: UnixNanos,
 }
@@ -122,8 +124,14 @@ impl Turns {
         self.done
     }
 
+    /// The journal is short of room: at the next look a third of its spans goes.
+    pub(super) fn squeeze(&mut self, is_short: bool) {
+        self.squeezed = is_short.then_some(self.spans * 2 / 3);
+    }
+
     /// Whether rows can be given back now, and if so, the newest turn of them. It is taken to be carried.
     pub(super) fn take_old(&mut self, now: UnixNanos, retention_ms: u64, max_spans: u64) -> Option<Turn> {
+        let max_spans = self.squeezed.map_or(max_spans, |squeezed| max_spans.min(squeezed));
         let crowded = self.spans > max_spans + max_spans / CROWDED;
         if !crowded && self.looked.plus_ms(CARRY_EVERY_MS) > now {
             return None;
@@ -182,6 +190,16 @@ mod tests {
         assert_eq!(turns.take_old(at(36), 0, 1000), None, "looked at a minute ago");
         assert_eq!(turns.take_old(at(45), 6 * 3_600_000, 1000), None);
         assert_eq!(turns.take_old(at(50), 20 * 60_000, 1000).map(|turn| turn.applied), Some(Seq(30)));
+    }
+
+    #[test]
+    fn a_journal_short_of_room_gives_back_a_third() {
+        let (mut turns, _) = made();
+        turns.looked = at(40);
+        turns.squeeze(true);
+        assert_eq!(turns.take_old(at(41), 6 * 3_600_000, 1000).map(|turn| turn.applied), Some(Seq(20)));
+        turns.squeeze(false);
+        assert_eq!(turns.take_old(at(42), 6 * 3_600_000, 1000), None);
     }
 
     #[test]

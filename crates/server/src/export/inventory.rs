@@ -10,8 +10,8 @@ mod page;
 
 use known::{
     ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
-    bases, bounds, causes, forward_results, job_attributes_results, money_bases, outcomes, reasons, refusals,
-    reject_reasons, request_ends, results, sockets, span_outcomes, storage_faults, storage_files,
+    bases, bounds, causes, forward_results, job_attributes_results, limits, money_bases, outcomes, reasons,
+    refusals, reject_reasons, request_ends, results, sockets, span_outcomes, storage_faults, storage_files,
     three_bounds, transports, unpriced_reasons, verdicts,
 };
 pub use page::markdown;
@@ -199,6 +199,8 @@ inventory! {
         None, "Spans that had been received before.";
     SpansLate = "spantally_spans_late", Counter, None, false, [known("transport", transports)],
         None, "Spans that came after their job was forgotten.";
+    SpansSurplus = "spantally_spans_surplus", Counter, None, false, [known("transport", transports)],
+        None, "Polls that told nothing new of a task that has as many spans as are kept of one.";
     SpansIgnored = "spantally_spans_ignored", Counter, None, false, [known("transport", transports)],
         None, "Spans that are no generation call and tell nothing of one.";
     SpansRejected = "spantally_spans_rejected", Counter, None, false,
@@ -214,6 +216,13 @@ inventory! {
         None, "How many label sets there may be before further ones are counted in one overflow set.";
     LabelSetsOverflowed = "spantally_label_sets_overflowed", Counter, None, false, [],
         None, "Times that a job had a new label set at the limit and was counted in the overflow set.";
+    Limit = "spantally_limit", Gauge, None, false, [known("limit", limits)],
+        None, "How much there may be of something that is bounded.";
+    LimitUsed = "spantally_limit_used", Gauge, None, false, [open("limit")],
+        None, "How much there is of something that is bounded, where that is one number.";
+    LimitReached = "spantally_limit_reached", Counter, None, false, [known("limit", limits)],
+        None,
+        "Times that a bound was met: jobs settled early, ties not made, spans not kept, senders that wait.";
     AppliedCommit = "spantally_applied_commit_sequence", Gauge, None, false, [],
         None, "Sequence number of the last commit that the core has applied.";
     CheckpointedCommit = "spantally_checkpointed_commit_sequence", Gauge, None, false, [],
@@ -326,6 +335,7 @@ impl MetricId {
                 | Self::ConnectionsAccepted
                 | Self::ConnectionsFailed
                 | Self::RulesReloads
+                | Self::LimitReached
         )
     }
 

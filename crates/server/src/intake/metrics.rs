@@ -8,6 +8,7 @@ use spantally_stitch::UnixNanos;
 use super::{Intake, RequestEnd};
 use crate::batch::Transport;
 use crate::export::{MetricId, Registry, SetId};
+use crate::limits::{Limit, Standing};
 
 impl Intake {
     /// Shows the counts as they stand. `created` is when the process started.
@@ -33,5 +34,12 @@ impl Intake {
             set(metric, &[], value.load(Ordering::Relaxed));
         }
         set(MetricId::InflightBytes, &[], self.inflight().used_bytes());
+        let inflight = self.inflight();
+        let (used, reached) = (Some(inflight.used_bytes()), inflight.refused());
+        Standing { limit: Limit::InflightBytes, max: inflight.limit_bytes(), used, reached }
+            .show(registry, created);
+        let reached = stats.connections_full.load(Ordering::Relaxed);
+        Standing { limit: Limit::Connections, max: self.max_connections, used: None, reached }
+            .show(registry, created);
     }
 }

@@ -95,6 +95,8 @@ pub struct IntakeStats {
     pub connections_accepted: AtomicU64,
     /// Connections that are open.
     pub connections_open: AtomicU64,
+    /// Times that a port came to have as many connections as it may: the next one waits.
+    pub connections_full: AtomicU64,
     /// Connections that ended in a protocol or socket error, or brought no request in time.
     pub connections_failed: AtomicU64,
 }

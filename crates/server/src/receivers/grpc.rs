@@ -79,7 +79,8 @@ async fn export(
     tenant.check()?;
     let coding = coding(&head.headers)?;
     let limit = settings.max_message_bytes;
-    let mut room = Room::new(&entry.intake, &tenant);
+    let sender = head.extensions.get().cloned().unwrap_or_default();
+    let mut room = Room::new(&entry.intake, &tenant, sender);
     let message = body::message(&mut incoming, limit, &mut room);
     let message = tokio::time::timeout(settings.read_timeout, message).await;
     let (compressed, body) = message.unwrap_or_else(|_| {

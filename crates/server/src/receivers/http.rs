@@ -107,7 +107,7 @@ async fn respond(
             })
         });
         let taken = match checked {
-            Ok(format) => export(format, &head.headers, &mut incoming, &settings, &entry).await,
+            Ok(format) => export(format, &head, &mut incoming, &settings, &entry).await,
             Err(failure) => Err(failure),
         };
         let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
@@ -141,16 +141,17 @@ fn check(head: &Parts, is_ours: bool, settings: &HttpSettings) -> Result<(), Fai
 
 async fn export(
     format: Format,
-    headers: &HeaderMap,
+    head: &Parts,
     incoming: &mut Incoming,
     settings: &HttpSettings,
     entry: &Arc<Entry>,
 ) -> Result<Tally, Failure> {
-    let tenant = entry.tenants.of(headers)?;
+    let tenant = entry.tenants.of(&head.headers)?;
     tenant.check()?;
-    let coding = coding(headers)?;
+    let coding = coding(&head.headers)?;
     let limit = settings.max_body_bytes;
-    let mut room = Room::new(&entry.intake, &tenant);
+    let sender = head.extensions.get().cloned().unwrap_or_default();
+    let mut room = Room::new(&entry.intake, &tenant, sender);
     let whole = body::whole(incoming, limit, &mut room);
     let whole = tokio::time::timeout(settings.read_timeout, whole).await;
     let body = whole.unwrap_or_else(|_| {

@@ -71,6 +71,10 @@ impl Watch for Entry {
         self.intake.stats().connections_open.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn full(&self) {
+        self.intake.stats().connections_full.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn ended(&self, well: bool) {
         if !well {
             self.intake.stats().connections_failed.fetch_add(1, Ordering::Relaxed);

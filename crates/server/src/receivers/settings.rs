@@ -59,6 +59,7 @@ impl Default for HttpSettings {
 impl From<&GrpcReceiver> for GrpcSettings {
     fn from(receiver: &GrpcReceiver) -> Self {
         let connections = Connections {
+            max_connections: receiver.max_connections,
             max_connection_idle: receiver.max_connection_idle,
             max_connection_age: receiver.max_connection_age,
             max_connection_age_grace: receiver.max_connection_age_grace,
@@ -74,6 +75,7 @@ impl From<&GrpcReceiver> for GrpcSettings {
 impl From<&HttpReceiver> for HttpSettings {
     fn from(receiver: &HttpReceiver) -> Self {
         let connections = Connections {
+            max_connections: receiver.max_connections,
             read_header_timeout: receiver.read_header_timeout,
             // As for gRPC by default: HTTP/2 is spoken on this port too.
             max_connection_idle: GrpcReceiver::default().max_connection_idle,

@@ -21,7 +21,7 @@ use super::answer::Failure;
 use crate::batch::Refusal;
 use crate::clock;
 use crate::config::{Auth, TenantLimits, is_tenant_name};
-use crate::intake::{Admission, Inflight, Intake, RequestEnd};
+use crate::intake::{Admission, Inflight, Intake, RequestEnd, SenderBytes};
 
 /// How long a tenant that has too many bytes in flight is told to wait.
 const RETRY_AFTER_MS: u64 = 1000;
@@ -256,9 +256,9 @@ pub(super) struct Room {
 
 impl Room {
     /// No room yet.
-    pub(super) fn new(intake: &Intake, tenant: &Tenant) -> Self {
+    pub(super) fn new(intake: &Intake, tenant: &Tenant, sender: SenderBytes) -> Self {
         Self {
-            of_all: intake.inflight().admission(),
+            of_all: intake.inflight().admission_of(sender),
             of_tenant: tenant.inflight.as_ref().map(Inflight::admission),
         }
     }

@@ -132,8 +132,9 @@ impl Page {
         if let (Some(from), Some(until)) = (&summary.from, &summary.until) {
             self.line(format!("Period  {from} to {until}"));
         }
+        let surplus = if spans.surplus > 0 { format!(", {} surplus", spans.surplus) } else { String::new() };
         self.line(format!(
-            "Spans   {} read: {} of generation, {} ignored, {} duplicate, {} late, {} rejected",
+            "Spans   {} read: {} of generation, {} ignored, {} duplicate, {} late{surplus}, {} rejected",
             spans.received, spans.accepted, spans.ignored, spans.duplicate, spans.late, spans.rejected
         ));
         let outcomes: Vec<_> =

@@ -42,6 +42,8 @@ pub struct SpanCounts {
     pub duplicate: u64,
     /// Of a job that was over and gone.
     pub late: u64,
+    /// Polls of a task that has as many spans as are kept.
+    pub surplus: u64,
     /// Nothing about generation.
     pub ignored: u64,
     /// Not usable.
@@ -208,6 +210,7 @@ impl Replay {
             accepted: sum(MetricId::SpansAccepted),
             duplicate: sum(MetricId::SpansDuplicate),
             late: sum(MetricId::SpansLate),
+            surplus: sum(MetricId::SpansSurplus),
             ignored: sum(MetricId::SpansIgnored),
             rejected: sum(MetricId::SpansRejected),
         };

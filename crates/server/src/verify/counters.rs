@@ -178,7 +178,7 @@ fn compare(
     }
 }
 
-/// received = accepted + duplicate + late + ignored + rejected.
+/// received = accepted + duplicate + late + surplus + ignored + rejected.
 fn check_spans(counters: &Counters, report: &mut Report) {
     for transport in Transport::ALL.map(Transport::as_str) {
         let of = |metric: MetricId| -> Decimal {
@@ -192,6 +192,7 @@ fn check_spans(counters: &Counters, report: &mut Report) {
             MetricId::SpansAccepted,
             MetricId::SpansDuplicate,
             MetricId::SpansLate,
+            MetricId::SpansSurplus,
             MetricId::SpansIgnored,
             MetricId::SpansRejected,
         ];

@@ -14,7 +14,7 @@ use spantally_store::{ChargeRow, JournalCopy, LedgerReader, SettledRow, StoreErr
 
 use super::{Report, done};
 use crate::commit::CommitMessage;
-use crate::core::checkpoint::{OUTAGES_META, TURN_META, parse_outages};
+use crate::core::checkpoint::{OUTAGES_META, TRIMMED_META, TURN_META, parse_outages};
 use crate::core::rebuild::{Rebuild, missing_charges};
 use crate::record;
 
@@ -133,12 +133,14 @@ fn compare(
     let (mut rebuilt, spans) = rebuild.finish(now);
     report.checked.spans = spans;
     let mut charged = charged_since(ledger, since(now, settings))?;
-    // At the bound on spans jobs are forgotten before their time.
+    // At the bounds on memory jobs are forgotten before their time.
     let is_crowded = spans > settings.max_spans as u64 / 10 * 9;
+    let trimmed_at = ledger.number(TRIMMED_META)?;
     let mut rows: Vec<_> = newest.into_iter().collect();
     rows.sort_unstable_by_key(|(id, _)| *id);
     for (id, row) in rows {
-        let is_known = UnixNanos(row.ended_at).plus_ms(settings.retention_ms) > now && !is_crowded;
+        let is_retained = UnixNanos(row.ended_at).plus_ms(settings.retention_ms) > now;
+        let is_known = is_retained && !is_crowded && row.settled_at > trimmed_at;
         let is_superseded = row.state == State::Superseded.as_str();
         let at = format!("job {id}, revision {}", row.revision);
         let Some(found) = rebuilt.remove(&id) else {

@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use rust_decimal::Decimal;
 use spantally_tests::oracle::Random;
@@ -30,6 +31,16 @@ use tonic::codegen::http::uri::PathAndQuery;
 
 use self::support::{Server, free_address, get, sum_of};
 use self::traffic::{Job, request};
+
+/// Builds the library with the faults; it, and the file that says which there are.
+fn shim(directory: &Path) -> (PathBuf, PathBuf) {
+    let (library, words) = (directory.join("shim.so"), directory.join("words"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
+    let mut compiler = Command::new("cc");
+    let built = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+    assert!(built.expect("cc is missing: scripts/test installs it").success(), "the shim cannot be built");
+    (library, words)
+}
 
 /// A server whose disk fails on demand.
 struct Faulty {
@@ -44,14 +55,7 @@ struct Faulty {
 impl Faulty {
     fn start(config: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (library, words) = (directory.path().join("shim.so"), directory.path().join("words"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
-        let mut compiler = Command::new("cc");
-        let built = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
-        assert!(
-            built.expect("cc is missing: scripts/test installs it").success(),
-            "the shim cannot be built"
-        );
+        let (library, words) = shim(directory.path());
         let environment =
             [("LD_PRELOAD", library.to_str().unwrap()), ("FAULT_FILE", words.to_str().unwrap())];
         let server = Server::start_with(directory.path(), free_address(), config, &environment);
@@ -74,10 +78,14 @@ impl Faulty {
     }
 
     fn jobs(&mut self) -> ExportTraceServiceRequest {
+        request(0, self.spans())
+    }
+
+    fn spans(&mut self) -> Vec<Span> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let job = std::iter::repeat_with(|| Job::draw(&mut self.random, now))
             .find(|job| job.kind == traffic::Kind::Delivered);
-        request(0, job.unwrap().parts.into_iter().flatten().collect())
+        job.unwrap().parts.into_iter().flatten().collect()
     }
 
     /// Sends a job; the whole answer when it was refused.
@@ -87,6 +95,14 @@ impl Faulty {
         let taken = answer.starts_with("HTTP/1.1 200");
         self.sent += u64::from(taken);
         if taken { Ok(()) } else { Err(answer) }
+    }
+
+    /// Many jobs in one request; whether it was taken.
+    fn send_many(&mut self, count: u64) -> bool {
+        let spans: Vec<_> = (0..count).flat_map(|_| self.spans()).collect();
+        let taken = post(self.server.http, &request(0, spans).encode_to_vec()).starts_with("HTTP/1.1 200");
+        self.sent += if taken { count } else { 0 };
+        taken
     }
 
     fn send_grpc(&mut self) -> Result<(), tonic::Status> {
@@ -187,6 +203,27 @@ fn a_full_disk() {
     faulty.fail("full journal.db");
     faulty.assert_refused("full", "no space left");
     faulty.heal();
+    faulty.assert_recovered();
+}
+
+/// The ledger is stuck, so that no room can be given back; the disk has room, the journal may not have more.
+#[test]
+fn a_journal_at_its_limit() {
+    let mut faulty = Faulty::start(Some("storage: {journal: {max_size: 1048576}}"));
+    faulty.fail("full ledger.db");
+    wait_until("the ledger fails", || faulty.metric("spantally_ledger_failing", &[]) == Decimal::ONE);
+    let limit = |faulty: &Faulty, metric: &str| faulty.metric(metric, &["limit=\"journal_bytes\""]);
+    assert_eq!(limit(&faulty, "spantally_limit_reached_total"), Decimal::ZERO);
+    while faulty.send_many(100) {
+        assert!(faulty.sent < 100_000, "it takes more than it may");
+    }
+    while faulty.send_many(1) {}
+    faulty.assert_refused("full", "raise the journal's size limit");
+    assert!(limit(&faulty, "spantally_limit_reached_total") > Decimal::ZERO);
+    assert!(limit(&faulty, "spantally_limit_used") >= Decimal::from(1 << 20));
+    faulty.heal();
+    let max = Decimal::from(1 << 20);
+    wait_until("there is room", || limit(&faulty, "spantally_limit_used") < max);
     faulty.assert_recovered();
 }
 

@@ -5,10 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::shim;
 use crate::support::Server;
 
 /// What a server says that must not start.
 fn refused(directory: &Path) -> String {
+    refused_with(directory, &[])
+}
+
+fn refused_with(directory: &Path, environment: &[(&str, &str)]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_spantally"))
         .arg("serve")
         .args(["--set", &format!("storage.directory={}", directory.join("data").display())])
@@ -16,9 +21,14 @@ fn refused(directory: &Path) -> String {
         .args(["--set", "receivers.otlp.protocols.http.endpoint=127.0.0.1:0"])
         .args(["--set", "exporters.prometheus.endpoint=127.0.0.1:0"])
         .env_remove("SPANTALLY_CONFIG")
+        .envs(environment.iter().copied())
         .output()
         .unwrap();
-    assert!(!output.status.success(), "it has started");
+    assert_eq!(
+        output.status.code(),
+        Some(64),
+        "what a person must put right, not a failure to be tried again"
+    );
     let said = String::from_utf8_lossy(&output.stderr);
     // Lines are broken to the width of a terminal.
     said.replace("\n  │ ", " ").split_whitespace().collect::<Vec<_>>().join(" ")
@@ -97,6 +107,26 @@ fn a_damaged_file() {
         }
         Server::start(directory.path()).kill();
     }
+}
+
+/// It is not made for ever, and starts as soon as there is space.
+#[test]
+fn a_full_disk_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (library, words) = shim(directory.path());
+    let environment = [("LD_PRELOAD", library.to_str().unwrap()), ("FAULT_FILE", words.to_str().unwrap())];
+    for (fault, advice) in [
+        ("full journal.db", "no space left"),
+        ("full ledger.db", "check the disk"),
+        ("sync journal.db", "check the disk"),
+        ("read_only data/", "write access"),
+    ] {
+        fs::write(&words, fault).unwrap();
+        let said = refused_with(directory.path(), &environment);
+        assert!(said.contains(advice), "{fault}: {said}");
+    }
+    fs::remove_file(&words).unwrap();
+    Server::start(directory.path()).kill();
 }
 
 #[test]

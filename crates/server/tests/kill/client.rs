@@ -35,15 +35,22 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn start(process: &Process, seed: u64) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let late = process.profile.late_after;
+        let (late, whole) = (process.profile.late_after, !process.profile.late);
         let threads = (0..CLIENTS).map(|number| {
             let transport = match number % 2 {
                 0 => Transport::Http(process.http),
                 _ => Transport::grpc(process.grpc),
             };
             let random = Random::new(seed.wrapping_mul(1000) + number as u64);
-            let client =
-                Client { number, transport, random, sent: Sent::default(), due: VecDeque::new(), late };
+            let client = Client {
+                number,
+                transport,
+                random,
+                sent: Sent::default(),
+                due: VecDeque::new(),
+                late,
+                whole,
+            };
             let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
             std::thread::spawn(move || client.run(&stop, &sent))
         });
@@ -77,6 +84,9 @@ struct Client {
     due: VecDeque<(Instant, Job)>,
     /// Late evidence comes this long after the rest of its job was acknowledged.
     late: Duration,
+    /// Jobs are sent in one part each: where they are forgotten after seconds, a part that had to be sent
+    /// again and again would come late.
+    whole: bool,
 }
 
 impl Client {
@@ -101,6 +111,9 @@ impl Client {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let count = 1 + self.random.below(5);
         let mut jobs: Vec<Job> = (0..count).map(|_| Job::draw(&mut self.random, now)).collect();
+        for job in jobs.iter_mut().filter(|_| self.whole) {
+            job.parts = vec![job.parts.concat()];
+        }
         for part in 0..3 {
             let spans: Vec<_> =
                 jobs.iter_mut().filter_map(|job| job.parts.get_mut(part)).flat_map(std::mem::take).collect();

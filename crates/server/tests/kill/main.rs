@@ -2,9 +2,9 @@
 //!
 //! Clients send jobs over OTLP/gRPC and OTLP/HTTP ([`client`]), and send again whatever was not acknowledged.
 //! Meanwhile the server is ended by SIGKILL at moments from a seed ([`moment`]): under load, while a
-//! checkpoint is written, before it is ready, while it drains. Somebody scrapes `/metrics` all the time
-//! ([`scraper`]): no counter may fall or begin anew. In the end everything settles, and page and ledger must
-//! be what the jobs come to ([`oracle`]): nothing lost, nothing doubled.
+//! checkpoint is written, before it is ready, while it drains, while it reads other provider files. Somebody
+//! scrapes `/metrics` all the time ([`scraper`]): no counter may fall or begin anew. In the end everything
+//! settles, and page and ledger must be what the jobs come to ([`oracle`]): nothing lost, nothing doubled.
 //!
 //! The short run is part of every test run. Long ones, with the seed to repeat them:
 //!
@@ -84,11 +84,12 @@ fn run(profile: Profile) {
     oracle::check_ledger(&process, &sent, oracle::Open::Settle);
     let scrapes = scraper.finish();
     println!(
-        "{kills} kills, {} jobs, {} requests, of which {} were sent again, {scrapes} pages: nothing lost, \
-         nothing doubled",
+        "{kills} kills, {} jobs, {} requests, of which {} were sent again, {scrapes} pages, rules read \
+         again {} times: nothing lost, nothing doubled",
         sent.jobs.len(),
         sent.requests,
-        sent.resent
+        sent.resent,
+        process.reloads()
     );
     assert!(sent.resent > 0 && scrapes > kills, "too little was tried");
     std::fs::remove_dir_all(directory).unwrap();

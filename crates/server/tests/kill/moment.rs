@@ -19,10 +19,13 @@ pub(crate) enum Moment {
     Drain,
     /// Killed again right after it was ready.
     Young,
+    /// Reading provider files that have changed: told by SIGHUP, or found by itself.
+    Reload,
 }
 
 impl Moment {
-    const ALL: [Self; 5] = [Self::Load, Self::Checkpoint, Self::Start, Self::Drain, Self::Young];
+    const ALL: [Self; 6] =
+        [Self::Load, Self::Checkpoint, Self::Start, Self::Drain, Self::Young, Self::Reload];
 
     /// In turn at first, then as it falls.
     pub(crate) fn of(kill: usize, random: &mut Random) -> Self {
@@ -50,6 +53,20 @@ impl Moment {
                 process.wait_until_ready();
                 process.wait_for_checkpoint();
                 std::thread::sleep(Duration::from_micros(random.below(4000)));
+            }
+            Self::Reload => {
+                process.wait_until_ready();
+                std::thread::sleep(Duration::from_millis(random.below(800)));
+                for _ in 0..=random.below(3) {
+                    process.change_rules(random);
+                    if random.below(3) > 0 {
+                        process.hang_up();
+                        std::thread::sleep(Duration::from_micros(random.below(80_000)));
+                    } else {
+                        // It looks by itself, and waits until nothing has changed for half a second.
+                        std::thread::sleep(Duration::from_millis(random.below(1400)));
+                    }
+                }
             }
             Self::Drain => {
                 process.wait_until_ready();

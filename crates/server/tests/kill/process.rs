@@ -6,7 +6,37 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use spantally_tests::oracle::Random;
+
 use crate::support::{free_address, get};
+
+/// The built-in rules of the provider whose jobs are sent.
+const FAL: &str = include_str!("../../../../config/providers/fal.yaml");
+/// Rules of a provider that nobody uses.
+const ACME: &str = "provider: acme
+title: Acme
+hosts: [api.acme.example]
+calls:
+  - {name: create, role: submit, method: POST, paths: [/v1/tasks], model: m, operation: text_to_video}
+rates:
+  currency: USD
+  sources:
+    pricing: {url: 'https://acme.example/pricing', as_of: 2026-11-20}
+  tariffs:
+    - models: ['*', '']
+      meters:
+        - name: task
+          unit: task
+          quantity: [{constant: 1}]
+          prices: [{price: PRICE, effective_from: 2020-01-01, source: pricing}]
+  policy:
+    - name: all
+      when: {outcome: [succeeded, partial, failed, rejected, canceled]}
+      charge: full
+      source: pricing
+";
+/// What the log says then.
+const RELOADED: &str = "the provider files are read again";
 
 /// What differs between runs.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +84,7 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn new(directory: &Path, mut profile: Profile, kills: usize) -> Self {
         profile.max_spans += 100 * kills as u64;
+        std::fs::create_dir_all(directory.join("providers")).unwrap();
         Self {
             child: None,
             grpc: free_address(),
@@ -87,6 +118,8 @@ impl Process {
             format!("processors.spantally.idle_timeout={idle_timeout}"),
             format!("processors.spantally.retention={retention}"),
             format!("processors.spantally.limits.max_spans={max_spans}"),
+            format!("providers.directory={}", self.directory.join("providers").display()),
+            "providers.reload_interval=300ms".to_owned(),
         ];
         let mut command = Command::new(env!("CARGO_BIN_EXE_spantally"));
         command.arg("serve");
@@ -147,6 +180,35 @@ impl Process {
     fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Other provider files, of which those of the jobs that are sent say the same: fal's with a new remark,
+    /// and one of a provider that comes and goes and changes its prices. Each is there whole or not at all.
+    pub(crate) fn change_rules(&self, random: &mut Random) {
+        let providers = self.directory.join("providers");
+        let write = |name: &str, text: String| {
+            let next = providers.join(format!("{name}.next"));
+            std::fs::write(&next, text).unwrap();
+            std::fs::rename(next, providers.join(name)).unwrap();
+        };
+        write("fal.yaml", format!("{FAL}\n# {}\n", random.draw()));
+        if random.below(4) == 0 {
+            // It may not be there.
+            let _ = std::fs::remove_file(providers.join("acme.yaml"));
+        } else {
+            write("acme.yaml", ACME.replace("PRICE", &format!("0.{}", 1 + random.below(99))));
+        }
+    }
+
+    /// How often provider files were read again, and found good.
+    pub(crate) fn reloads(&self) -> usize {
+        let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        log.lines().filter(|line| line.contains(RELOADED)).count()
+    }
+
+    /// SIGHUP, which has the provider files read again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
     }
 
     /// SIGTERM, and nothing else.

@@ -322,7 +322,7 @@ pub fn assert_counted(server: &Server, transport: &str, sent: &Sent) {
     let of = |name: &str| server.metric(&format!("spantally_spans_{name}_total"), &[&transport]);
     assert_eq!(of("received"), Decimal::from(sent.spans));
     let accounted: Decimal =
-        ["accepted", "duplicate", "late", "ignored", "rejected"].into_iter().map(of).sum();
+        ["accepted", "duplicate", "late", "surplus", "ignored", "rejected"].into_iter().map(of).sum();
     assert_eq!(accounted, of("received"), "every span is accounted for");
 }
 

@@ -46,7 +46,7 @@ impl Stitcher {
             pocket.started = pocket.started.min(start);
             // Most calls are such polls, and nothing else is to be known of them.
             if quiet && !pocket.settled {
-                return Observed::New;
+                return self.keep_or_drop(slot);
             }
             pocket.settled = false;
         }
@@ -113,7 +113,7 @@ impl Stitcher {
             let ties = created || !followup || others.iter().any(|&other| self.is_hook(other));
             let other = others.iter().copied().find(|&other| other != slot && ties);
             if let Some(other) = other {
-                self.merge(slot, other);
+                self.tie_to(slot, other);
             }
             if created || !followup {
                 self.tie_frames(trace, slot);
@@ -133,14 +133,14 @@ impl Stitcher {
 
     fn tie_name(&mut self, slot: u32, name: u64) {
         if let Some(other) = self.index.name(name, slot) {
-            self.merge(slot, other);
+            self.tie_to(slot, other);
         }
     }
 
     fn tie_links(&mut self, slot: u32, links: &[SpanKey]) {
         for link in links {
             if let Some(&other) = self.index.in_trace(link.trace).first() {
-                self.merge(slot, other);
+                self.tie_to(slot, other);
             } else {
                 self.tie_name(slot, hash(&("trace", link.trace)));
             }
@@ -157,7 +157,7 @@ impl Stitcher {
             links.extend_from_slice(frame.links());
         }
         if let Some(other) = self.index.named(hash(&("trace", trace)), slot) {
-            self.merge(slot, other);
+            self.tie_to(slot, other);
         }
         for name in names {
             self.tie_name(slot, name);

@@ -61,6 +61,18 @@ impl Index {
         self.spans
     }
 
+    /// How many tasks and lone calls there are.
+    pub(crate) fn items(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Takes back the newest span of a task that has more than it may.
+    pub(crate) fn take_surplus(&mut self, slot: u32, max: usize) -> Option<Evidence> {
+        let surplus = self.items.get_mut(slot).filter(|item| item.evidence().len() > max)?.pop();
+        self.spans -= usize::from(surplus.is_some());
+        surplus
+    }
+
     pub(crate) fn frames_dropped(&self) -> u64 {
         self.frames_dropped
     }

@@ -61,7 +61,7 @@ impl Carried {
 /// Up to so many calls are gone through to find one.
 const FEW: usize = 32;
 /// A task is seldom seen only once or twice; more than this is given room as it comes.
-const TASK_CALLS: usize = 8;
+pub(super) const TASK_CALLS: usize = 8;
 
 impl Item {
     pub(super) fn new(number: u64, carried: Carried, is_task: bool, first: Evidence) -> Self {
@@ -96,6 +96,15 @@ impl Item {
         }
         self.calls.push(evidence);
         self.carried.grow();
+    }
+
+    /// Takes the newest call back.
+    pub(super) fn pop(&mut self) -> Option<Evidence> {
+        let newest = self.calls.pop()?;
+        if let Some(many) = &mut self.many {
+            many.remove(&fingerprint(&newest));
+        }
+        Some(newest)
     }
 
     /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.

@@ -1,4 +1,4 @@
-//! What leaves memory: settled jobs past the retention, and at the bound on spans the oldest.
+//! What leaves memory: settled jobs past the retention. What leaves it at a bound: [`super::limits`].
 
 use crate::id::UnixNanos;
 use crate::stitcher::{Change, Stitcher};
@@ -15,7 +15,7 @@ impl Stitcher {
         }
     }
 
-    fn forget(&mut self, at: u32, changes: &mut Vec<Change>) {
+    pub(super) fn forget(&mut self, at: u32, changes: &mut Vec<Change>) {
         let Some(pocket) = self.pockets.remove(at) else { return };
         for slot in pocket.members {
             self.index.remove(slot);
@@ -35,27 +35,6 @@ impl Stitcher {
             self.pockets.iter().filter(|(_, pocket)| is_old(pocket.last)).map(|(at, _)| at).collect();
         for at in old {
             self.forget(at, &mut Vec::new());
-        }
-    }
-
-    /// At the bound on spans: settled pockets go, oldest first, then open ones, settled early.
-    pub(super) fn shed(&mut self, changes: &mut Vec<Change>) {
-        let keep = self.settings.max_spans / 10 * 9;
-        let mut order: Vec<(bool, UnixNanos, u32)> =
-            self.pockets.iter().map(|(at, pocket)| (!pocket.settled, pocket.last, at)).collect();
-        order.sort_unstable();
-        for (open, _, at) in order {
-            if self.index.spans() <= keep {
-                return;
-            }
-            if open && let Some(pocket) = self.pockets.get(at) {
-                let mut slots = pocket.members.to_vec();
-                slots.sort_unstable();
-                let pins = pocket.pins.clone();
-                let found = self.found(&slots, &pins, true).0;
-                self.adopt(&[at], found, changes);
-            }
-            self.forget(at, changes);
         }
     }
 }

@@ -53,6 +53,12 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        let last = self.chunks.last().map_or(0, Vec::len);
+        self.chunks.len().saturating_sub(1) * CHUNK + last - self.free.len()
+    }
+
     /// Slots and values, in the order of slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let all = self.chunks.iter().flatten().enumerate();
@@ -83,7 +89,9 @@ mod tests {
         *slab.get_mut(1024).unwrap() = u32::MAX;
         slab.values_mut().filter(|value| **value == u32::MAX).for_each(|value| *value = 1024);
         assert!(slab.iter().all(|(slot, value)| slot == *value) && slab.iter().count() == 1299);
+        assert_eq!(slab.len(), 1299);
         assert_eq!(slab.insert(1), 600);
         assert_eq!(slab.insert(2), 1300);
+        assert_eq!(slab.len(), 1301);
     }
 }

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 /// Most fingerprints remembered: 8 bytes each, in two places. A job has one or two.
-const MAX_TOMBSTONES: usize = 1_000_000;
+pub(super) const MAX_TOMBSTONES: usize = 1_000_000;
 
 /// Fingerprints of forgotten tasks and calls, oldest first.
 #[derive(Debug, Default)]

@@ -46,6 +46,9 @@ pub struct SqliteJournal {
     last: Seq,
     /// Bytes of each row that is still there, oldest first; the newest is `last`.
     kept: VecDeque<u64>,
+    /// Room that they take in the file.
+    kept_bytes: u64,
+    max_bytes: u64,
     /// About how much the write-ahead log holds.
     log_bytes: u64,
     place: Place,
@@ -92,6 +95,8 @@ impl SqliteJournal {
             _dir: dir.clone(),
             last: applied,
             kept: VecDeque::new(),
+            kept_bytes: 0,
+            max_bytes: options.max_bytes,
             log_bytes: LOG_BYTES,
             durability: options.durability,
         };
@@ -172,12 +177,14 @@ impl SqliteJournal {
                 return Err(self.corrupt(format!("row {expected} is missing before row {seq}")));
             }
             self.kept.push_back(bytes.unsigned_abs());
+            self.kept_bytes += room(bytes.unsigned_abs());
             self.last = Seq(expected);
         }
         if self.last < applied {
             // The rows of another time: everything after them has been applied, so they are not needed.
             self.database.execute("empty an outdated journal", "DELETE FROM journal")?;
             self.kept.clear();
+            self.kept_bytes = 0;
             self.last = applied;
         }
         Ok(())
@@ -235,6 +242,11 @@ pub(super) fn check_row(seq: Seq, (version, crc): (i64, i64), batch: &[u8]) -> R
     Ok(())
 }
 
+/// Room that a row takes in the file: a small one shares a page, a large one has pages of its own.
+fn room(bytes: u64) -> u64 {
+    if bytes < PAGE_BYTES / 4 { bytes + 32 } else { bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES }
+}
+
 /// Covers the number too, so that a row cannot stand in another's place.
 fn checksum(seq: Seq, batch: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -253,8 +265,13 @@ impl Journal for SqliteJournal {
         }
         self.last = seq;
         self.kept.push_back(batch.len() as u64);
+        self.kept_bytes += room(batch.len() as u64);
         self.note_written(batch.len() as u64);
         Ok(seq)
+    }
+
+    fn bytes(&self) -> (u64, u64) {
+        (self.kept_bytes, self.max_bytes)
     }
 
     fn replay(
@@ -306,7 +323,7 @@ impl Journal for SqliteJournal {
             self.database.roll_back();
             return Err(self.database.failed("drop what is applied")(error));
         }
-        self.kept.drain(..rows);
+        self.kept_bytes -= self.kept.drain(..rows).map(room).sum::<u64>();
         // A delete writes the table's pages and the free list's, one of which lists some 4,000 freed pages.
         self.note_written(rows as u64 * 64);
         Ok(if wanted > rows as u64 { Dropped::Some } else { Dropped::All })

@@ -9,13 +9,14 @@ use super::fixture::*;
 use crate::core::Core;
 use crate::export::{INVENTORY, MetricId};
 
-/// received = accepted + duplicate + late + ignored + rejected.
+/// received = accepted + duplicate + late + surplus + ignored + rejected.
 fn assert_spans_add_up(core: &Core) {
     let sum = |metric| net(core, metric, &[]);
     let parts = [
         MetricId::SpansAccepted,
         MetricId::SpansDuplicate,
         MetricId::SpansLate,
+        MetricId::SpansSurplus,
         MetricId::SpansIgnored,
         MetricId::SpansRejected,
     ];

@@ -106,6 +106,10 @@ pub(super) fn job_attributes_results() -> Vec<&'static str> {
     crate::forward::JOB_ATTRIBUTES.to_vec()
 }
 
+pub(super) fn limits() -> Vec<&'static str> {
+    crate::limits::Limit::ALL.map(crate::limits::Limit::as_str).to_vec()
+}
+
 pub(super) fn transports() -> Vec<&'static str> {
     Transport::ALL.map(Transport::as_str).to_vec()
 }

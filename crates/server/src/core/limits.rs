@@ -1,0 +1,95 @@
+//! The bounds of core and commit: how they stand, and what is done about them between turns.
+
+use std::sync::atomic::Ordering;
+
+use spantally_stitch::{LimitHits, Stitcher, Trimmed, UnixNanos};
+
+use super::Core;
+use crate::commit::CommitHandle;
+use crate::limits::{Limit, Standing};
+
+/// A journal that is fuller than this many quarters gives room back early.
+const SHORT_QUARTERS: u64 = 3;
+
+impl Core {
+    /// Who gave something up since the last call.
+    pub(super) fn take_trimmed(&mut self) -> Vec<Trimmed> {
+        self.shards.iter_mut().flat_map(Stitcher::take_trimmed).collect()
+    }
+
+    /// When jobs were last forgotten before their time: at a turn, which is now or was before.
+    pub(super) fn trimmed_at(&mut self) -> UnixNanos {
+        let hits = self.limit_hits();
+        let count = hits.spans + hits.open_jobs;
+        if self.trims.0 != count {
+            self.trims = (count, self.now);
+        }
+        self.trims.1
+    }
+
+    /// How often bounds of stitching were met.
+    pub(crate) fn limit_hits(&self) -> LimitHits {
+        let mut sum = LimitHits::default();
+        for hits in self.shards.iter().map(Stitcher::limit_hits) {
+            sum.spans += hits.spans;
+            sum.open_jobs += hits.open_jobs;
+            sum.trace_tasks += hits.trace_tasks;
+            sum.task_spans += hits.task_spans;
+            sum.idle_frames += hits.idle_frames;
+        }
+        sum
+    }
+
+    fn standings(&self) -> [Standing; 6] {
+        let (hits, settings, sets) = (self.limit_hits(), &self.stitching, self.books.registry.sets());
+        let spans = self.stitched_spans() as u64;
+        [
+            (Limit::Spans, settings.max_spans, Some(spans), hits.spans),
+            (Limit::OpenJobs, settings.max_open_jobs, Some(self.open_count as u64), hits.open_jobs),
+            (Limit::TraceTasks, settings.max_trace_tasks, None, hits.trace_tasks),
+            (Limit::TaskSpans, settings.max_task_spans, None, hits.task_spans),
+            (Limit::IdleFrames, settings.max_idle_frames, None, hits.idle_frames),
+            (Limit::LabelSets, sets.limit(), Some(sets.len() as u64), sets.overflowed()),
+        ]
+        .map(|(limit, max, used, reached)| Standing { limit, max: max as u64, used, reached })
+    }
+
+    /// Shows how the bounds stand. `created` is when the process started.
+    pub(super) fn show_limits(&mut self, created: UnixNanos, commit: &CommitHandle) {
+        let stats = commit.stats();
+        let [queued, refused, bytes, max_bytes, full] = [
+            &stats.queued_spans,
+            &stats.refused_overloaded,
+            &stats.journal_bytes,
+            &stats.journal_max_bytes,
+            &stats.faults[spantally_store::Fault::Full as usize],
+        ]
+        .map(|value| value.load(Ordering::Relaxed));
+        let queue = Standing {
+            limit: Limit::CommitQueueSpans,
+            max: commit.options().queue_spans,
+            used: Some(queued),
+            reached: refused,
+        };
+        let journal =
+            Standing { limit: Limit::JournalBytes, max: max_bytes, used: Some(bytes), reached: full };
+        for standing in self.standings().into_iter().chain([queue, journal]) {
+            standing.show(&mut self.books.registry, created);
+        }
+    }
+
+    /// Before a turn: tells who gave something up in the last one, and whether the journal is short of room.
+    pub(super) fn heed_limits(&mut self, commit: &CommitHandle) {
+        for Trimmed { tenant, service, open, settled } in self.take_trimmed() {
+            tracing::warn!(
+                %tenant, %service, open, settled,
+                "a limit on memory was met and this service holds the most: its oldest jobs were settled \
+                 early (open) or forgotten (settled), what still comes for them is late; see docs/limits.md"
+            );
+        }
+        let stats = commit.stats();
+        let max = stats.journal_max_bytes.load(Ordering::Relaxed);
+        let is_short = max > 0 && stats.journal_bytes.load(Ordering::Relaxed) > max / 4 * SHORT_QUARTERS;
+        self.turns.squeeze(is_short);
+    }
+}

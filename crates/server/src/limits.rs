@@ -1,0 +1,92 @@
+//! What is bounded, by one name each: the label `limit` of `spantally_limit`, `spantally_limit_used` and
+//! `spantally_limit_reached_total`. What happens at each bound: `docs/limits.md`.
+
+use rust_decimal::Decimal;
+use spantally_stitch::UnixNanos;
+
+use crate::export::{MetricId, Registry, SetId};
+
+/// Something of which there may be so much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Spans in memory.
+    Spans,
+    /// Jobs that have not settled.
+    OpenJobs,
+    /// Tasks and lone calls that a trace or a name ties.
+    TraceTasks,
+    /// Spans kept of one task.
+    TaskSpans,
+    /// Frames without a call.
+    IdleFrames,
+    /// Label sets.
+    LabelSets,
+    /// Bytes of requests under way.
+    InflightBytes,
+    /// Connections to a port.
+    Connections,
+    /// Spans that wait to be made durable.
+    CommitQueueSpans,
+    /// Bytes of the journal.
+    JournalBytes,
+}
+
+impl Limit {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Spans,
+        Self::OpenJobs,
+        Self::TraceTasks,
+        Self::TaskSpans,
+        Self::IdleFrames,
+        Self::LabelSets,
+        Self::InflightBytes,
+        Self::Connections,
+        Self::CommitQueueSpans,
+        Self::JournalBytes,
+    ];
+
+    /// The word used in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::OpenJobs => "open_jobs",
+            Self::TraceTasks => "trace_tasks",
+            Self::TaskSpans => "task_spans",
+            Self::IdleFrames => "idle_frames",
+            Self::LabelSets => "label_sets",
+            Self::InflightBytes => "inflight_bytes",
+            Self::Connections => "connections",
+            Self::CommitQueueSpans => "commit_queue_spans",
+            Self::JournalBytes => "journal_bytes",
+        }
+    }
+}
+
+/// How a limit stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) limit: Limit,
+    /// How much there may be.
+    pub(crate) max: u64,
+    /// How much there is, where that is one number.
+    pub(crate) used: Option<u64>,
+    /// How often it was met since the process began.
+    pub(crate) reached: u64,
+}
+
+impl Standing {
+    /// Shows it. `created` is when the process started.
+    pub(crate) fn show(self, registry: &mut Registry, created: UnixNanos) {
+        let Self { limit, max, used, reached } = self;
+        let values = [
+            (MetricId::Limit, Some(max)),
+            (MetricId::LimitUsed, used),
+            (MetricId::LimitReached, Some(reached)),
+        ];
+        for (metric, value) in values {
+            let Some(value) = value else { continue };
+            let series = registry.series(metric, SetId::NONE, &[limit.as_str()], created);
+            registry.set(series, Decimal::from(value));
+        }
+    }
+}

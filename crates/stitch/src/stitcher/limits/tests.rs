@@ -1,0 +1,280 @@
+//! Each bound: nothing happens at it, and what is stated happens past it.
+
+use super::*;
+use crate::call::{Accepted, Answer, Call, Client, Endpoint, Role, TaskState, Verdict, What};
+use crate::frame::{Frame, FrameKind};
+use crate::id::{SpanId, SpanKey, TaskId, TraceId};
+use crate::job::{Job, Outcome};
+use crate::rare::Rare;
+use crate::settings::Settings;
+
+const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
+
+/// Services that send, and what they are told.
+struct World {
+    stitcher: Stitcher,
+    endpoint: Arc<Endpoint>,
+    spans: u64,
+    /// The newest state of each job that was told, by task.
+    told: BTreeMap<String, Job>,
+    forgotten: usize,
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let endpoint = Endpoint { provider: "clips".into(), rule: "x".into(), ..Endpoint::default() };
+        Self {
+            stitcher: Stitcher::new(settings),
+            endpoint: Arc::new(endpoint),
+            spans: 0,
+            told: BTreeMap::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// A call below a span of a trace; with no trace it is a trace of its own.
+    fn call(&mut self, service: &str, trace: u64, ms: u64, role: Role, task: Option<&str>) -> Observed {
+        let state = match role {
+            Role::Submit => None,
+            Role::Result => Some(TaskState::Succeeded),
+            _ => Some(TaskState::Running),
+        };
+        let call = Call {
+            role,
+            endpoint: self.endpoint.clone(),
+            task: task.map(TaskId::new),
+            answer: Answer::Status(200),
+            accepted: Accepted::Yes,
+            verdict: state.map(|state| Verdict { state, reason: None }),
+            request: 7,
+            agent: 7,
+            rare: Rare::default(),
+        };
+        self.span(service, trace, ms, What::Call(call))
+    }
+
+    fn span(&mut self, service: &str, trace: u64, ms: u64, what: What) -> Observed {
+        self.spans += 1;
+        let own = if trace == 0 { self.spans + (1 << 40) } else { trace };
+        let parent = if trace == 0 { SpanId::default() } else { SpanId([9; 8]) };
+        self.stitcher.observe(Evidence {
+            span: SpanKey {
+                trace: TraceId(u128::from(own).to_be_bytes()),
+                span: SpanId(self.spans.to_be_bytes()),
+            },
+            parent,
+            start: BEGIN.plus_ms(ms),
+            end: BEGIN.plus_ms(ms + 100),
+            client: Arc::new(Client { service: service.into(), ..Client::default() }),
+            what,
+        })
+    }
+
+    /// A job that is polled and has not ended: two spans of a trace.
+    fn open(&mut self, service: &str, number: u64, ms: u64) {
+        let task = format!("{service}-{number}");
+        let trace = number + 1 + (u64::from(service.as_bytes()[0]) << 32);
+        self.call(service, trace, ms, Role::Submit, Some(&task));
+        self.call(service, trace, ms + 200, Role::Poll, Some(&task));
+    }
+
+    fn advance(&mut self, ms: u64) {
+        for change in self.stitcher.advance(BEGIN.plus_ms(ms)) {
+            match change {
+                Change::Published { job, .. } => {
+                    let task = job.attempts.iter().find_map(|attempt| attempt.task_id.clone());
+                    self.told.insert(task.map_or_else(|| format!("{}", job.id), |id| id.to_string()), *job);
+                }
+                Change::Forgotten(_) => self.forgotten += 1,
+            }
+        }
+    }
+
+    fn told_of(&self, service: &str) -> usize {
+        self.told.keys().filter(|task| task.starts_with(service)).count()
+    }
+}
+
+#[test]
+fn shares_are_fair() {
+    for (weights, room, share) in [
+        (vec![10, 20, 30], 60, u64::MAX),
+        (vec![10, 20, 30], 59, 29),
+        (vec![5, 100, 200], 105, 50),
+        (vec![100], 90, 90),
+        (vec![1, 1, 1], 2, 0),
+        (vec![], 0, u64::MAX),
+    ] {
+        assert_eq!(fair_share(weights.clone(), room), share, "{weights:?} in {room}");
+    }
+}
+
+#[test]
+fn open_jobs_are_bounded_and_the_largest_service_gives_up() {
+    let mut world = World::new(Settings { max_open_jobs: 100, ..Settings::default() });
+    for number in 0..20 {
+        world.open("calm", number, number);
+    }
+    for number in 0..80 {
+        world.open("storm", number, 1000 + number);
+    }
+    world.advance(10_000);
+    assert_eq!((world.stitcher.limit_hits(), world.told.len()), (LimitHits::default(), 0), "at the bound");
+
+    world.open("storm", 80, 2000);
+    world.advance(11_000);
+    // 90 may stay; the calm service has less than half of it.
+    assert_eq!(world.stitcher.limit_hits(), LimitHits { open_jobs: 11, ..LimitHits::default() });
+    assert_eq!((world.told_of("calm"), world.told_of("storm")), (0, 11));
+    assert_eq!(world.forgotten, 11);
+    assert!((0..11).all(|number| world.told.contains_key(&format!("storm-{number}"))), "the oldest");
+    assert!(world.told.values().all(|job| job.outcome == Outcome::Unknown));
+    let trimmed = Trimmed { tenant: "".into(), service: "storm".into(), open: 11, settled: 0 };
+    assert_eq!(world.stitcher.take_trimmed(), [trimmed]);
+    assert_eq!(world.stitcher.open_jobs().len(), 90);
+
+    // What still comes for those that were given up is late, for the others it is not.
+    assert_eq!(world.call("storm", 0, 12_000, Role::Result, Some("storm-0")), Observed::Late);
+    assert_eq!(world.call("calm", 0, 12_000, Role::Result, Some("calm-0")), Observed::New);
+    world.advance(60_000);
+    assert_eq!(world.told["calm-0"].outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn spans_are_bounded_and_what_is_settled_goes_first() {
+    let mut world = World::new(Settings { max_spans: 1000, ..Settings::default() });
+    for number in 0..100 {
+        world.open("calm", number, number);
+    }
+    for number in 0..200 {
+        world.open("storm", number, number);
+        world.call("storm", 0, number + 900, Role::Result, Some(&format!("storm-{number}")));
+    }
+    for number in 200..300 {
+        world.open("storm", number, number);
+    }
+    world.advance(60_000);
+    assert_eq!(world.stitcher.span_count(), 1000);
+    assert_eq!((world.stitcher.limit_hits(), world.told.len()), (LimitHits::default(), 200), "at the bound");
+
+    world.call("calm", 0, 61_000, Role::Poll, Some("calm-0"));
+    world.advance(62_000);
+    // 900 spans may stay, 201 of them the calm service's; what has settled has three spans.
+    let given = (800_u64 - (900 - 201)).div_ceil(3);
+    assert_eq!(world.stitcher.limit_hits(), LimitHits { spans: given, ..LimitHits::default() });
+    assert_eq!((world.forgotten as u64, world.told.len()), (given, 200), "no open one was settled");
+    assert!(world.stitcher.span_count() <= 900);
+}
+
+/// A submit and its task, each in a trace of its own, are given up together: else both would be charged.
+#[test]
+fn what_is_matched_across_traces_is_given_up_together() {
+    let mut world = World::new(Settings { max_open_jobs: 10, ..Settings::default() });
+    for number in 0..6 {
+        let ms = 5000 * number;
+        world.call("storm", 0, ms, Role::Submit, None);
+        world.call("storm", 0, ms + 1000, Role::Poll, Some(&format!("storm-{number}")));
+    }
+    world.advance(58_000);
+    assert!(world.stitcher.limit_hits().open_jobs > 0);
+    assert!(!world.told.is_empty());
+    for (task, job) in &world.told {
+        assert_eq!(job.attempts.len(), 1, "{task}: {job:#?}");
+        let calls = &job.attempts[0].calls;
+        assert_eq!(
+            calls.iter().map(|call| call.role).collect::<Vec<_>>(),
+            [Role::Submit, Role::Poll],
+            "{task}"
+        );
+    }
+}
+
+#[test]
+fn a_trace_ties_no_more_tasks_than_it_may() {
+    let mut world = World::new(Settings { max_trace_tasks: 50, ..Settings::default() });
+    for number in 0..50 {
+        world.call("batch", 7, number, Role::Submit, Some(&format!("batch-{number}")));
+    }
+    assert_eq!(world.stitcher.limit_hits(), LimitHits::default());
+    assert_eq!(world.stitcher.pockets.iter().count(), 1);
+    for number in 50..60 {
+        world.call("batch", 7, number, Role::Submit, Some(&format!("batch-{number}")));
+    }
+    assert_eq!(world.stitcher.limit_hits(), LimitHits { trace_tasks: 10, ..LimitHits::default() });
+    assert!(world.stitcher.pockets.iter().all(|(_, pocket)| pocket.members.len() <= 50));
+    for number in 0..60 {
+        world.call("batch", 0, 30_000, Role::Result, Some(&format!("batch-{number}")));
+    }
+    world.advance(120_000);
+    assert_eq!(world.told.len(), 60, "each is a job all the same");
+    assert!(world.told.values().all(|job| job.outcome == Outcome::Succeeded));
+}
+
+#[test]
+fn a_task_keeps_no_more_polls_than_it_may_and_still_ends() {
+    let mut world = World::new(Settings { max_task_spans: 50, ..Settings::default() });
+    world.call("loop", 7, 0, Role::Submit, Some("loop"));
+    for poll in 0..49 {
+        assert_eq!(world.call("loop", 7, 100 * poll, Role::Poll, Some("loop")), Observed::New);
+    }
+    for poll in 49..60 {
+        assert_eq!(world.call("loop", 7, 100 * poll, Role::Poll, Some("loop")), Observed::Surplus);
+    }
+    assert_eq!(world.stitcher.limit_hits(), LimitHits { task_spans: 11, ..LimitHits::default() });
+    assert_eq!(world.stitcher.span_count(), 50);
+    assert_eq!(world.call("loop", 7, 6000, Role::Result, Some("loop")), Observed::New, "it tells something");
+    world.advance(60_000);
+    let job = &world.told["loop"];
+    assert_eq!((job.outcome, job.attempts[0].count(Role::Poll)), (Outcome::Succeeded, 49));
+}
+
+#[test]
+fn frames_without_calls_are_bounded() {
+    let mut world = World::new(Settings { max_idle_frames: 50, ..Settings::default() });
+    let frame = || What::Frame(Frame { kind: FrameKind::Internal, verdict: None, rare: Rare::default() });
+    for trace in 1..=50 {
+        world.span("web", trace, trace, frame());
+    }
+    assert_eq!((world.stitcher.limit_hits(), world.stitcher.span_count()), (LimitHits::default(), 50));
+    world.span("web", 51, 51, frame());
+    assert_eq!(world.stitcher.limit_hits(), LimitHits { idle_frames: 1, ..LimitHits::default() });
+    assert_eq!(world.stitcher.span_count(), 50, "the oldest is gone");
+}
+
+/// The same arrivals at the same times give the same up, and nothing is lost below the bound in any order.
+#[test]
+fn what_is_given_up_follows_from_what_came_when() {
+    let run = || {
+        let mut world = World::new(Settings { max_open_jobs: 60, ..Settings::default() });
+        for number in 0..70 {
+            world.open(["a", "b", "c"][number as usize % 3], number, number * 10);
+        }
+        world.advance(10_000);
+        let told: Vec<String> = world.told.keys().cloned().collect();
+        (told, world.stitcher.limit_hits(), world.stitcher.take_trimmed())
+    };
+    let (told, hits, trimmed) = run();
+    assert_eq!((told.clone(), hits, trimmed.clone()), run());
+    assert_eq!((told.len() as u64, trimmed.len()), (hits.open_jobs, 3), "equal ones give up alike");
+    assert!(trimmed.iter().all(|trimmed| (5..=6).contains(&trimmed.open)), "{trimmed:?}");
+}
+
+/// Of very many a part at a time, so that what is told fits in little memory.
+#[test]
+fn very_many_are_given_up_in_parts() {
+    let mut world = World::new(Settings { max_open_jobs: 1000, ..Settings::default() });
+    for number in 0..30_000 {
+        world.open("storm", number, number / 100);
+    }
+    let mut parts = Vec::new();
+    loop {
+        let (changes, more) = world.stitcher.advance_some(BEGIN.plus_ms(1000), 10);
+        parts.push(changes.len());
+        if !more {
+            break;
+        }
+    }
+    assert!(parts.len() > 2 && parts.iter().all(|&part| part <= PART + 2), "{parts:?}");
+    let hits = world.stitcher.limit_hits().open_jobs;
+    assert!((29_000..=29_100).contains(&hits), "{hits}");
+}

@@ -1,0 +1,58 @@
+//! The most memory that a stitcher may hold, by its settings.
+//!
+//! The worst traffic for a number of spans is that in which each is alone: a task, a trace, a pocket and
+//! a published job of its own. So that is what a span is taken to cost.
+
+use crate::call::{CallRare, Evidence};
+use crate::id::{JobId, TraceId};
+use crate::settings::Settings;
+use crate::stitcher::item::{Item, TASK_CALLS};
+use crate::stitcher::pocket::Pocket;
+use crate::stitcher::tombstones::MAX_TOMBSTONES;
+use crate::stitcher::trace::Trace;
+use crate::stitcher::{Pin, Published};
+
+/// Bytes of text that a span is taken to have: ids and facts longer than what fits their own place.
+pub const TEXT_BYTES: usize = 64;
+
+/// The most bytes of each part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MostBytes {
+    /// Spans and all that is known by them.
+    pub spans: u64,
+    /// Fingerprints of what was forgotten.
+    pub tombstones: u64,
+}
+
+/// Room that an entry of a hash table takes at worst: tables double when they are seven eighths full, and
+/// have the old one beside them meanwhile.
+const fn hashed(bytes: usize) -> usize {
+    (bytes + 1) * 7 / 2
+}
+
+/// The same for what lies in a vector that doubles.
+const fn listed(bytes: usize) -> usize {
+    bytes * 3
+}
+
+impl Settings {
+    /// The most memory of one stitcher with these settings.
+    pub fn most_bytes(&self) -> MostBytes {
+        let maps = hashed(size_of::<u64>()) // seen, or one of many calls of a task
+            + hashed(size_of::<(u64, u32)>()) // tasks
+            + hashed(size_of::<(TraceId, Trace)>())
+            + 2 * hashed(size_of::<(u64, u32)>()) // names
+            + hashed(size_of::<(JobId, u32)>()) // homes
+            + hashed(size_of::<(JobId, Published)>())
+            // What the books remember of it: a map and a list.
+            + hashed(size_of::<(JobId, [u64; 4])>())
+            + listed(size_of::<(u64, JobId)>());
+        let own = size_of::<Option<Item>>() + TASK_CALLS * size_of::<Evidence>() + size_of::<CallRare>();
+        let pocket = size_of::<Option<Pocket>>() + size_of::<Pin>() + listed(size_of::<u32>()) * 2;
+        let span = maps + own + pocket + TEXT_BYTES;
+        // A turn finds out that there are too many.
+        let spans = self.max_spans + self.max_spans / 10;
+        let tombstone = hashed(size_of::<u64>()) + 2 * listed(size_of::<u64>());
+        MostBytes { spans: (spans * span) as u64, tombstones: (MAX_TOMBSTONES * tombstone) as u64 }
+    }
+}
