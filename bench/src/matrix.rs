@@ -1,5 +1,6 @@
 //! How the cost of a span changes with the way in which spans are sent: in batches of other sizes,
-//! compressed, over more connections, by TLS. One row each, beside the two reference servers under the same load.
+//! compressed, over more connections, by TLS. One row each, beside the two reference servers under the same
+//! load.
 
 use std::io::Write;
 use std::sync::Arc;

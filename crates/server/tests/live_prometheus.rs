@@ -41,11 +41,12 @@ invoices:
 
 /// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a
 /// budget's period: their queries must answer, not hold anything.
-const MAY_BE_EMPTY: [&str; 10] = [
+const MAY_BE_EMPTY: [&str; 11] = [
     "Forwarded spans, per second",
     "Forwarding queues",
     "Forwarding destinations",
     "What changed, $currency",
+    "Limits reached, per minute",
     "Queue and refusals",
     "Revised and late jobs, per hour",
     "Spans by what became of them, per second",

@@ -38,12 +38,13 @@ const SCRAPE_MS: u64 = 30 * 60_000;
 
 /// Panels that are empty when nothing went wrong, or because nothing is sent while the server is looked at;
 /// their queries must answer.
-const MAY_BE_EMPTY: [&str; 9] = [
+const MAY_BE_EMPTY: [&str; 10] = [
     "Time to commit",
     "OTLP requests by result, per second",
     "Forwarded spans, per second",
     "Forwarding queues",
     "Forwarding destinations",
+    "Limits reached, per minute",
     "Queue and refusals",
     "Revised and late jobs, per hour",
     "Spans by what became of them, per second",

@@ -8,6 +8,7 @@
 //! [`pipeline`] whether Spantally itself is well. The classic JSON model is used, which Grafana 10 to 13 load
 //! from a file.
 
+pub mod bounds;
 pub mod budgets;
 pub mod jobs;
 pub mod overview;

@@ -24,19 +24,19 @@ pub fn dashboard() -> Dashboard {
             forwarding(),
             vec![Panel::row("Stitching, series and the process")],
             series(),
-            limits(),
+            super::bounds::panels(),
             process(),
         ]
         .concat(),
     }
 }
 
-fn gauge(metric: &str) -> String {
+pub(super) fn gauge(metric: &str) -> String {
     own(metric, "")
 }
 
 /// Growth of a counter in a second, by labels; by none, of all together.
-fn rate(metric: &str, by: &str) -> String {
+pub(super) fn rate(metric: &str, by: &str) -> String {
     let by = if by.is_empty() { String::new() } else { format!(" by ({by})") };
     format!("sum{by} (rate({}[$__rate_interval]))", own(metric, ""))
 }
@@ -332,32 +332,6 @@ fn series() -> Vec<Panel> {
             .unit("s", 1)
             .axis(0.0, 0.01)
             .legend("list", "bottom"),
-    ]
-}
-
-fn limits() -> Vec<Panel> {
-    let used = format!(
-        "max by (limit) ({}) / max by (limit) ({})",
-        gauge("spantally_limit_used"),
-        gauge("spantally_limit")
-    );
-    let reached = format!("{} * 60 > 0", rate("spantally_limit_reached_total", "limit"));
-    vec![
-        Panel::time_series("Limits in use", "Is any bound near? Share of each.", (12, 7), false)
-            .range(&used, "{{limit}}")
-            .unit("percentunit", 0)
-            .axis(0.0, 1.0)
-            .legend("list", "bottom"),
-        Panel::time_series(
-            "Limits reached, per minute",
-            "Was a bound met? Jobs settled early, ties not made, spans not kept, senders that wait.",
-            (12, 7),
-            true,
-        )
-        .range(&reached, "{{limit}}")
-        .unit("locale", 1)
-        .axis(0.0, 1.0)
-        .legend("list", "bottom"),
     ]
 }
 
