@@ -8,9 +8,9 @@
 //!
 //! # States
 //!
-//! A job is *told loosely*, with its items, until its pocket is firm. It is *torn* when a later look finds it
-//! not over, and without an item that it was told with. Then it is taken back at once, in the same round in
-//! which the other one is told, and is open again.
+//! A job that is in lanes, or shares its pocket with others, is told with its items, and they are kept while
+//! that is so. It is *torn* when a later look finds it not over, and without an item that it was told with.
+//! Then it is taken back at once, in the same round in which the other one is told, and is open again.
 //!
 //! # Late, never
 //!
