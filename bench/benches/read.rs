@@ -14,7 +14,7 @@ use divan::{Bencher, black_box};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use spantally_bench::load::{self, Batch, Mix};
-use spantally_providers::{CorrelationConfig, Recogniser, ResourceView, SpanView};
+use spantally_providers::{CorrelationConfig, Recogniser, ResourceView, SpanHead, SpanView};
 use spantally_server::batch::{RejectReason, Transport};
 use spantally_server::decode::{self, Visitor};
 use spantally_server::intake::{ReadCache, read_batch};
@@ -54,12 +54,19 @@ fn a_copy(bencher: Bencher, mix: &str) {
 struct Count(u64);
 
 impl Visitor for Count {
+    type Taken = ();
+
     fn resource(&mut self, resource: &ResourceView<'_>, _: Option<&[u8]>) {
         black_box(resource);
     }
 
     fn span(&mut self, span: &SpanView<'_>) {
         black_box(span);
+        self.0 += 1;
+    }
+
+    fn again(&mut self, (): (), head: &SpanHead) {
+        black_box(head);
         self.0 += 1;
     }
 

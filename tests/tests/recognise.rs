@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use prost::Message;
 use spantally_providers::{
-    AttributeKeys, Attributes, CorrelationConfig, EndpointCache, Recogniser, ResourceView, SpanKind,
-    SpanStatus, SpanView, Value, builtin,
+    AttributeKeys, Attributes, CorrelationConfig, EndpointCache, Recogniser, ResourceView, SpanHead,
+    SpanKind, SpanStatus, SpanView, Value, builtin,
 };
 use spantally_stitch::{Evidence, Role, SpanId, SpanKey, TraceId, UnixNanos, What};
 use spantally_tests::capture::read_capture;
@@ -53,11 +53,15 @@ fn view<'a>(keys: &AttributeKeys, scope: &'a str, span: &'a otlp::Span) -> SpanV
     });
     let status = span.status.as_ref();
     SpanView {
-        key: SpanKey {
-            trace: TraceId(span.trace_id[..].try_into().unwrap()),
-            span: SpanId(span.span_id[..].try_into().unwrap()),
+        head: SpanHead {
+            key: SpanKey {
+                trace: TraceId(span.trace_id[..].try_into().unwrap()),
+                span: SpanId(span.span_id[..].try_into().unwrap()),
+            },
+            parent: span.parent_span_id[..].try_into().map(SpanId).unwrap_or_default(),
+            start: UnixNanos(span.start_time_unix_nano),
+            end: UnixNanos(span.end_time_unix_nano),
         },
-        parent: span.parent_span_id[..].try_into().map(SpanId).unwrap_or_default(),
         kind: match span.kind {
             1 => SpanKind::Internal,
             2 => SpanKind::Server,
@@ -67,8 +71,6 @@ fn view<'a>(keys: &AttributeKeys, scope: &'a str, span: &'a otlp::Span) -> SpanV
             _ => SpanKind::Unspecified,
         },
         name: &span.name,
-        start: UnixNanos(span.start_time_unix_nano),
-        end: UnixNanos(span.end_time_unix_nano),
         status: match status.map(|status| status.code) {
             Some(1) => SpanStatus::Ok,
             Some(2) => SpanStatus::Error,
@@ -151,7 +153,7 @@ fn every_recorded_span_is_taken_for_what_it_is() {
                     let name = scope.scope.as_ref().map(|scope| &*scope.name).unwrap_or_default();
                     for span in &scope.spans {
                         let seen = view(recogniser.keys(), name, span);
-                        let truth = roles[&*seen.key.span.to_string()];
+                        let truth = roles[&*seen.head.key.span.to_string()];
                         let evidence = recogniser.recognise(&seen, &client, &mut cache);
                         let line = describe(truth.role, evidence.as_ref());
                         assert!(is_right(truth.role, evidence.as_ref()), "{capture}: {line}: {span:?}");

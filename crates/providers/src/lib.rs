@@ -42,4 +42,4 @@ pub use format::{
     ProviderFile, StatusPattern, Word, WordRule,
 };
 pub use load::{LoadedFile, load};
-pub use span::{ResourceView, SpanKind, SpanStatus, SpanView, Value};
+pub use span::{ResourceView, SpanHead, SpanKind, SpanStatus, SpanView, Value};

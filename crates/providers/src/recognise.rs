@@ -70,10 +70,10 @@ impl Recogniser {
             }
         };
         Some(Evidence {
-            span: span.key,
-            parent: span.parent,
-            start: span.start,
-            end: span.end,
+            span: span.head.key,
+            parent: span.head.parent,
+            start: span.head.start,
+            end: span.head.end,
             client: client.clone(),
             what,
         })

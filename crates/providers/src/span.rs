@@ -47,21 +47,28 @@ pub enum Value<'a> {
     Bool(bool),
 }
 
-/// A span, borrowed.
-#[derive(Clone, Debug, Default)]
-pub struct SpanView<'a> {
+/// What is a span's own: polls of one task, for one, are else the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanHead {
     /// Its identity.
     pub key: SpanKey,
     /// Its parent's id; zero for a root.
     pub parent: SpanId,
-    /// Its kind.
-    pub kind: SpanKind,
-    /// Its name.
-    pub name: &'a str,
     /// Start.
     pub start: UnixNanos,
     /// End.
     pub end: UnixNanos,
+}
+
+/// A span, borrowed.
+#[derive(Clone, Debug, Default)]
+pub struct SpanView<'a> {
+    /// Its ids and times.
+    pub head: SpanHead,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// Its name.
+    pub name: &'a str,
     /// Status.
     pub status: SpanStatus,
     /// Status message.

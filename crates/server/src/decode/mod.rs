@@ -16,21 +16,25 @@
 //! Protobuf lets a writer reorder, repeat and split fields. Repeated scalars: the last counts. Split messages
 //! are merged. So a resource and a scope hold for all their spans even if they come after them on the wire.
 //!
+//! A span that is the same as one before it, but for ids and times, is not read again ([`repeats`]).
+//!
 //! Next in the flow: [`crate::intake`] recognises the spans.
 
 mod attribute;
 mod error;
 pub mod json;
+mod repeats;
 mod span;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use spantally_providers::{AttributeKeys, Attributes, ResourceView, SpanView};
+use spantally_providers::{AttributeKeys, Attributes, ResourceView, SpanHead, SpanView};
 
 use self::attribute::{Texts, read_attribute};
 pub use self::error::{DecodeError, WireProblem};
+use self::repeats::Repeats;
 use self::span::SpanReader;
 use self::wire::{Fault, LEN, Result, Shape, VARINT, fields, key};
 use crate::batch::RejectReason;
@@ -62,11 +66,15 @@ const SCOPE_NAME: u32 = key(1, LEN);
 
 /// Takes what a request holds, in the order of the request.
 pub trait Visitor {
+    /// What stands for a span that was taken.
+    type Taken: Copy;
     /// The resource of the spans that follow. `encoded` is the resource as it stands on the wire, when it
     /// came in one piece: equal bytes are equal resources.
     fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>);
     /// A span.
-    fn span(&mut self, span: &SpanView<'_>);
+    fn span(&mut self, span: &SpanView<'_>) -> Self::Taken;
+    /// A span that is the same as one taken before but for what is in `head`.
+    fn again(&mut self, taken: Self::Taken, head: &SpanHead);
     /// A span that cannot be used.
     fn rejected(&mut self, reason: RejectReason);
 }
@@ -75,10 +83,10 @@ pub trait Visitor {
 ///
 /// # Errors
 /// The body is not such a message. The visitor may have been called; what it got does not count.
-pub fn read(
+pub fn read<V: Visitor>(
     body: &[u8],
     keys: &AttributeKeys,
-    visitor: &mut impl Visitor,
+    visitor: &mut V,
 ) -> std::result::Result<(), DecodeError> {
     let mut reader = Reader::new(keys);
     fields(body, &REQUEST, |key, cursor| {
@@ -93,20 +101,21 @@ pub fn read(
     })
 }
 
-struct Reader<'a, 'k> {
+struct Reader<'a, 'k, V: Visitor> {
     keys: &'k AttributeKeys,
     resource: ResourceView<'a>,
     spans: SpanReader<'a>,
+    repeats: Repeats<'a, V::Taken>,
 }
 
-impl<'a, 'k> Reader<'a, 'k> {
+impl<'a, 'k, V: Visitor> Reader<'a, 'k, V> {
     fn new(keys: &'k AttributeKeys) -> Self {
         let resource = ResourceView { attributes: Attributes::new(keys) };
-        Self { keys, resource, spans: SpanReader::new(keys) }
+        Self { keys, resource, spans: SpanReader::new(keys), repeats: Repeats::new() }
     }
 
     /// Two passes: the resource first, wherever it stands, then the spans.
-    fn resource_spans(&mut self, encoded: &'a [u8], visitor: &mut impl Visitor) -> Result<()> {
+    fn resource_spans(&mut self, encoded: &'a [u8], visitor: &mut V) -> Result<()> {
         let mut texts = Texts::default();
         let mut parts = 0_usize;
         let mut whole: Option<&[u8]> = None;
@@ -141,7 +150,7 @@ impl<'a, 'k> Reader<'a, 'k> {
     }
 
     /// Two passes again. The first touches one cache line a span, which the second then finds warm.
-    fn scope_spans(&mut self, encoded: &'a [u8], mut texts: Texts, visitor: &mut impl Visitor) -> Result<()> {
+    fn scope_spans(&mut self, encoded: &'a [u8], mut texts: Texts, visitor: &mut V) -> Result<()> {
         let mut name: &[u8] = &[];
         fields(encoded, &SCOPE_SPANS_SHAPE, |key, cursor| {
             if key != SCOPE {
@@ -150,17 +159,38 @@ impl<'a, 'k> Reader<'a, 'k> {
             read_scope(cursor.bytes()?, &mut name)
         })?;
         self.spans.scope(texts.check(name));
+        self.repeats.next_scope();
         fields(encoded, &SCOPE_SPANS_SHAPE, |key, cursor| {
             if key != SPANS {
                 return cursor.skip(key, &SCOPE_SPANS_SHAPE);
             }
-            match self.spans.read(cursor.bytes()?, self.keys)? {
-                Ok(_) if texts.invalid => visitor.rejected(RejectReason::Encoding),
-                Ok(span) => visitor.span(span),
+            self.span(cursor.bytes()?, texts.invalid, visitor)
+        })
+    }
+
+    /// A span, of a resource or scope with invalid text or not.
+    fn span(&mut self, encoded: &'a [u8], invalid: bool, visitor: &mut V) -> Result<()> {
+        let plain = if invalid { None } else { self.repeats.part(encoded) };
+        if let Some(plain) = &plain
+            && let Some(taken) = self.repeats.find(plain)
+        {
+            match plain.head() {
+                Ok(head) => visitor.again(taken, &head),
                 Err(reason) => visitor.rejected(reason),
             }
-            Ok(())
-        })
+            return Ok(());
+        }
+        match self.spans.read(encoded, self.keys)? {
+            Ok(_) if invalid => visitor.rejected(RejectReason::Encoding),
+            Ok(span) => {
+                let taken = visitor.span(span);
+                if let Some(plain) = plain {
+                    self.repeats.keep(&plain, self.spans.own_fields(), taken);
+                }
+            }
+            Err(reason) => visitor.rejected(reason),
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! One `Span` message: its fields, its status, links and exception event, and whether it can be used at all.
 
-use spantally_providers::{AttributeKeys, Attributes, SpanKind, SpanStatus, SpanView};
+use spantally_providers::{AttributeKeys, Attributes, SpanHead, SpanKind, SpanStatus, SpanView};
 use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
 use super::attribute::{Texts, key_of, read_attribute, value_of};
@@ -77,22 +77,39 @@ const CLOCK_STEP_MAX_NS: u64 = 24 * 3600 * 1_000_000_000;
 /// Reads spans one after the other into the same [`SpanView`].
 pub(super) struct SpanReader<'a> {
     view: SpanView<'a>,
+    /// How many fields of the last span have a number below that of attributes: ids, name, kind and times.
+    own_fields: u32,
 }
 
 /// What is checked only when the whole span has been read, since a later field may replace an earlier one.
 #[derive(Default)]
 struct Raw<'a> {
-    trace_id: &'a [u8],
-    span_id: &'a [u8],
-    parent_id: &'a [u8],
+    ids: RawIds<'a>,
+    start: u64,
+    end: u64,
     name: &'a [u8],
     message: &'a [u8],
     texts: Texts,
 }
 
+/// Ids as they stand on the wire.
+#[derive(Default)]
+pub(super) struct RawIds<'a> {
+    pub(super) trace: &'a [u8],
+    pub(super) span: &'a [u8],
+    pub(super) parent: &'a [u8],
+}
+
 impl<'a> SpanReader<'a> {
     pub(super) fn new(keys: &AttributeKeys) -> Self {
-        Self { view: SpanView { attributes: Attributes::new(keys), ..SpanView::default() } }
+        let view = SpanView { attributes: Attributes::new(keys), ..SpanView::default() };
+        Self { view, own_fields: 0 }
+    }
+
+    /// How many fields of the last span have a number below that of attributes: ids, name, kind and times.
+    #[inline]
+    pub(super) fn own_fields(&self) -> u32 {
+        self.own_fields
     }
 
     /// Sets the scope of the spans that follow.
@@ -108,19 +125,20 @@ impl<'a> SpanReader<'a> {
     ) -> Result<std::result::Result<&SpanView<'a>, RejectReason>> {
         self.clear();
         let mut raw = Raw::default();
-        let view = &mut self.view;
+        let (view, mut own) = (&mut self.view, 0);
         fields(encoded, &SPAN, |key, cursor| {
+            own += u32::from(key < ATTRIBUTES);
             match key {
                 ATTRIBUTES => {
                     read_attribute(cursor.bytes()?, keys, &mut view.attributes, &mut raw.texts)?;
                 }
-                TRACE_ID => raw.trace_id = cursor.bytes()?,
-                SPAN_ID => raw.span_id = cursor.bytes()?,
-                PARENT_SPAN_ID => raw.parent_id = cursor.bytes()?,
+                TRACE_ID => raw.ids.trace = cursor.bytes()?,
+                SPAN_ID => raw.ids.span = cursor.bytes()?,
+                PARENT_SPAN_ID => raw.ids.parent = cursor.bytes()?,
                 NAME => raw.name = cursor.bytes()?,
                 KIND => view.kind = kind(cursor.varint()?),
-                START => view.start = UnixNanos(cursor.fixed64()?),
-                END => view.end = UnixNanos(cursor.fixed64()?),
+                START => raw.start = cursor.fixed64()?,
+                END => raw.end = cursor.fixed64()?,
                 EVENTS => read_event(cursor.bytes()?, view, &mut raw.texts)?,
                 LINKS => view.links.extend(read_link(cursor.bytes()?)?),
                 STATUS => read_status(cursor.bytes()?, view, &mut raw)?,
@@ -128,6 +146,7 @@ impl<'a> SpanReader<'a> {
             }
             Ok(())
         })?;
+        self.own_fields = own;
         Ok(self.finish(raw).map(|()| &self.view))
     }
 
@@ -136,23 +155,12 @@ impl<'a> SpanReader<'a> {
         view.attributes.clear();
         view.links.clear();
         (view.kind, view.status) = (SpanKind::Unspecified, SpanStatus::Unset);
-        (view.start, view.end) = (UnixNanos(0), UnixNanos(0));
         view.exception = "";
     }
 
     fn finish(&mut self, mut raw: Raw<'a>) -> std::result::Result<(), RejectReason> {
         let view = &mut self.view;
-        view.key.trace = TraceId(id(raw.trace_id).ok_or(RejectReason::TraceId)?);
-        view.key.span = SpanId(id(raw.span_id).ok_or(RejectReason::SpanId)?);
-        // All zero is how some writers say "no parent".
-        view.parent = match raw.parent_id {
-            [] => SpanId::default(),
-            parent => SpanId(parent.try_into().map_err(|_| RejectReason::ParentId)?),
-        };
-        let (start, end) = (view.start.0, view.end.0);
-        if start == 0 || end == 0 || start.saturating_sub(end) > CLOCK_STEP_MAX_NS {
-            return Err(RejectReason::Time);
-        }
+        view.head = head(&raw.ids, raw.start, raw.end)?;
         view.name = raw.texts.check(raw.name);
         view.status_message = raw.texts.check(raw.message);
         if raw.texts.invalid {
@@ -160,6 +168,21 @@ impl<'a> SpanReader<'a> {
         }
         Ok(())
     }
+}
+
+/// What is a span's own, if it is good.
+pub(super) fn head(ids: &RawIds<'_>, start: u64, end: u64) -> std::result::Result<SpanHead, RejectReason> {
+    let trace = TraceId(id(ids.trace).ok_or(RejectReason::TraceId)?);
+    let span = SpanId(id(ids.span).ok_or(RejectReason::SpanId)?);
+    // All zero is how some writers say "no parent".
+    let parent = match ids.parent {
+        [] => SpanId::default(),
+        parent => SpanId(parent.try_into().map_err(|_| RejectReason::ParentId)?),
+    };
+    if start == 0 || end == 0 || start.saturating_sub(end) > CLOCK_STEP_MAX_NS {
+        return Err(RejectReason::Time);
+    }
+    Ok(SpanHead { key: SpanKey { trace, span }, parent, start: UnixNanos(start), end: UnixNanos(end) })
 }
 
 /// An id of the right length that is not all zero.

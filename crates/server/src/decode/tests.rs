@@ -16,12 +16,19 @@ use super::*;
 struct Told(Vec<String>);
 
 impl Visitor for Told {
+    type Taken = usize;
+
     fn resource(&mut self, resource: &ResourceView<'_>, _encoded: Option<&[u8]>) {
         self.0.push(format!("resource {:?}", resource.attributes.iter().collect::<Vec<_>>()));
     }
 
-    fn span(&mut self, span: &SpanView<'_>) {
+    fn span(&mut self, span: &SpanView<'_>) -> usize {
         self.0.push(format!("{} {} {:?}", span.scope, span.name, span.attributes.iter().collect::<Vec<_>>()));
+        self.0.len() - 1
+    }
+
+    fn again(&mut self, taken: usize, _: &SpanHead) {
+        self.0.push(format!("again {}", self.0[taken]));
     }
 
     fn rejected(&mut self, reason: RejectReason) {
@@ -74,6 +81,72 @@ fn a_span_comes_with_its_resource_scope_and_the_attributes_that_rules_name() {
         told,
         [r#"resource [Some(Text("clips")), None]"#, r#"lib GET [None, Some(Text("https://a/b"))]"#,]
     );
+}
+
+/// The same span with other ids and times.
+fn another(span: &Span, number: u8) -> Span {
+    Span {
+        trace_id: vec![number; 16],
+        span_id: vec![number; 8],
+        parent_span_id: if number.is_multiple_of(2) { vec![number; 8] } else { Vec::new() },
+        start_time_unix_nano: 1_000 + u64::from(number),
+        ..span.clone()
+    }
+}
+
+#[test]
+fn a_span_that_is_the_same_but_for_ids_and_times_is_not_read_again() {
+    let (first, read) = (good_span("GET"), r#"lib GET [None, Some(Text("https://a/b"))]"#);
+    let again = format!("again {read}");
+    let told = |spans| told(&request(spans).encode_to_vec()).unwrap().split_off(1);
+    assert_eq!(told(vec![first.clone(), another(&first, 4), another(&first, 7)]), [read, &again, &again]);
+    let (mut named, mut kind, mut status) = (first.clone(), first.clone(), first.clone());
+    named.name = "POST".into();
+    kind.kind = 3;
+    status.status = Some(opentelemetry_proto::tonic::trace::v1::Status { code: 2, ..Default::default() });
+    for other in [named, kind, status] {
+        let told = told(vec![first.clone(), other.clone()]);
+        assert!(!told[1].starts_with("again"), "{other:?}: {told:?}");
+    }
+    let told = told(vec![first.clone(), Span { span_id: vec![0; 8], ..another(&first, 5) }]);
+    assert_eq!(told[1], format!("rejected {}", RejectReason::SpanId.as_str()));
+}
+
+#[test]
+fn a_span_of_another_scope_is_another_span() {
+    let mut twice = request(vec![good_span("GET")]);
+    twice.resource_spans.push(twice.resource_spans[0].clone());
+    let told = told(&twice.encode_to_vec()).unwrap();
+    assert!(told.iter().all(|line| !line.starts_with("again")), "{told:?}");
+}
+
+/// A later trace id replaces the earlier one, so what stands before the times is not the span's own.
+#[test]
+fn a_span_with_an_id_behind_its_times_is_read_by_itself() {
+    let span = |number: u8| {
+        let mut encoded = another(&good_span("GET"), number).encode_to_vec();
+        encoded.extend([0x0a, 16].into_iter().chain([9; 16]));
+        encoded
+    };
+    let mut scope = Vec::new();
+    for number in [3, 5, 9] {
+        scope.extend([0x12, span(number).len() as u8]);
+        scope.extend(span(number));
+    }
+    let spans = [&[0x12, (scope.len() & 0x7f) as u8 | 0x80, (scope.len() >> 7) as u8][..], &scope].concat();
+    let body = [&[0x0a, (spans.len() & 0x7f) as u8 | 0x80, (spans.len() >> 7) as u8][..], &spans].concat();
+    let told = told(&body).unwrap();
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told.iter().all(|line| !line.starts_with("again")), "{told:?}");
+}
+
+#[test]
+fn where_little_repeats_no_more_is_looked_for() {
+    let distinct = |number: u8| good_span(&format!("GET {number}"));
+    let few = (0..30).map(distinct).chain([distinct(3)]).collect();
+    assert!(told(&request(few).encode_to_vec()).unwrap().last().unwrap().starts_with("again"));
+    let many = (0..200).map(distinct).chain([distinct(199)]).collect();
+    assert!(!told(&request(many).encode_to_vec()).unwrap().last().unwrap().starts_with("again"));
 }
 
 #[test]

@@ -77,6 +77,12 @@ impl<'a> Cursor<'a> {
         self.fault(WireProblem::Truncated { wanted, left: self.rest.len() })
     }
 
+    /// What is left.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use spantally_providers::{EndpointCache, Recogniser, ResourceView, SpanView};
-use spantally_stitch::Client;
+use spantally_providers::{EndpointCache, Recogniser, ResourceView, SpanHead, SpanView};
+use spantally_stitch::{Client, Evidence};
 
 use super::clients::ClientCache;
 use crate::batch::{Batch, RejectReason, Spares, Transport};
@@ -64,17 +64,33 @@ struct Reading<'r> {
 }
 
 impl Visitor for Reading<'_> {
+    /// Where its evidence is in the batch; none of a span that is neither a call nor a frame.
+    type Taken = Option<u32>;
+
     fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>) {
         let make = || self.recogniser.client(resource, self.tenant);
         self.client = self.cache.clients.get(self.tenant, encoded, make);
     }
 
-    fn span(&mut self, span: &SpanView<'_>) {
+    fn span(&mut self, span: &SpanView<'_>) -> Self::Taken {
         self.batch.tally.received += 1;
-        match self.recogniser.recognise(span, &self.client, &mut self.cache.endpoints) {
-            Some(evidence) => self.batch.evidence.push(evidence),
-            None => self.batch.tally.ignored += 1,
-        }
+        let Some(evidence) = self.recogniser.recognise(span, &self.client, &mut self.cache.endpoints) else {
+            self.batch.tally.ignored += 1;
+            return None;
+        };
+        self.batch.evidence.push(evidence);
+        Some((self.batch.evidence.len() - 1) as u32)
+    }
+
+    fn again(&mut self, taken: Self::Taken, head: &SpanHead) {
+        self.batch.tally.received += 1;
+        let Some(first) = taken.and_then(|at| self.batch.evidence.get(at as usize)) else {
+            self.batch.tally.ignored += 1;
+            return;
+        };
+        let (client, what) = (first.client.clone(), first.what.clone());
+        let SpanHead { key, parent, start, end } = *head;
+        self.batch.evidence.push(Evidence { span: key, parent, start, end, client, what });
     }
 
     fn rejected(&mut self, reason: RejectReason) {

@@ -27,6 +27,28 @@ fn every_span_is_evidence_ignored_or_rejected() {
     assert_eq!(&*batch.evidence[0].client.tenant, "t");
 }
 
+/// What was made of the first holds for the others.
+#[test]
+fn spans_that_repeat_one_another_are_evidence_or_ignored_each() {
+    let other = |number| Span {
+        attributes: vec![text("http.request.method", "GET"), text("url.full", "https://example.com/")],
+        ..call_span(number)
+    };
+    let again = |number: u8, span: Span| Span { span_id: vec![number; 8], ..span };
+    let spans = vec![
+        call_span(1),
+        again(11, call_span(1)),
+        other(2),
+        again(12, other(2)),
+        Span { name: "last".into(), ..call_span(3) },
+    ];
+    let alone = |span: &Span| read(Transport::Grpc, &request("clips", vec![span.clone()]).encode_to_vec());
+    let batch = read(Transport::Grpc, &request("clips", spans.clone()).encode_to_vec());
+    assert_eq!((batch.tally.received, batch.tally.ignored), (5, 2));
+    let each: Vec<_> = spans.iter().flat_map(|span| alone(span).evidence).collect();
+    assert_eq!(batch.evidence, each);
+}
+
 #[test]
 fn json_and_protobuf_make_the_same_batch() {
     let request = request("clips", vec![call_span(1), call_span(2)]);
