@@ -28,9 +28,11 @@
 //! limit. At a bound on memory those who hold the most give up first ([`limits`]).
 
 mod crowd;
+mod frames;
 mod gather;
 mod index;
 mod item;
+mod known;
 mod limits;
 mod members;
 mod memory;
@@ -46,14 +48,13 @@ mod tombstones;
 mod trace;
 mod view;
 
-use hashbrown::HashMap;
-
 use crate::call::{Evidence, What};
 use crate::id::{JobId, UnixNanos};
 use crate::job::Job;
 use crate::outage::Outages;
 use crate::settings::Settings;
 use crate::stitcher::index::Index;
+use crate::stitcher::known::KnownJobs;
 pub use crate::stitcher::limits::{LimitHits, Trimmed};
 pub use crate::stitcher::memory::{MostBytes, TEXT_BYTES};
 use crate::stitcher::pocket::Pockets;
@@ -117,9 +118,7 @@ pub struct Stitcher {
     now: UnixNanos,
     index: Index,
     pockets: Pockets,
-    /// Where each known job's evidence is.
-    homes: HashMap<JobId, u32, Fixed>,
-    published: HashMap<JobId, Published, Fixed>,
+    known: KnownJobs,
     told: Told,
     outages: Outages,
     hits: LimitHits,
@@ -134,8 +133,7 @@ impl Stitcher {
             settings,
             now: UnixNanos::default(),
             pockets: Pockets::default(),
-            homes: HashMap::default(),
-            published: HashMap::default(),
+            known: KnownJobs::default(),
             told: Told::default(),
             outages: Outages::default(),
             hits: LimitHits::default(),
@@ -183,13 +181,13 @@ impl Stitcher {
     /// Jobs that are not settled yet, as they look now, by start.
     pub fn open_jobs(&mut self) -> Vec<Job> {
         let mut jobs = self.provisional(|pocket| !pocket.settled);
-        jobs.retain(|job| !self.published.contains_key(&job.id));
+        jobs.retain(|job| self.known.published(job.id).is_none());
         jobs
     }
 
     /// Any job still in memory, by id.
     pub fn job(&mut self, id: JobId) -> Option<Job> {
-        let home = self.homes.get(&id).copied();
+        let home = self.known.home(id);
         let jobs = match home {
             Some(home) => self.look_at(home),
             None => self.open_jobs(),
@@ -199,7 +197,7 @@ impl Stitcher {
 
     /// Whether a job is still in memory.
     pub fn knows(&self, id: JobId) -> bool {
-        self.homes.contains_key(&id)
+        self.known.home(id).is_some()
     }
 
     /// Every job still in memory, settled ones too.
@@ -279,11 +277,11 @@ impl Stitcher {
 
     /// Takes back [`Self::restore_published`], for a job whose evidence did not come back with it.
     pub fn forget_published(&mut self, id: JobId) {
-        self.published.remove(&id);
+        self.known.take_back(id);
     }
 
     /// Tells what had been published before a restart, so that it is told again only if it changed.
     pub fn restore_published(&mut self, id: JobId, revision: u32, digest: u64) {
-        self.published.insert(id, Published { revision, digest, restored: true });
+        self.known.publish(id, Published { revision, digest, restored: true });
     }
 }

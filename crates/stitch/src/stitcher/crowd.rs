@@ -119,7 +119,7 @@ impl Stitcher {
         pocket.jobs.push(found.id);
         pocket.pins.extend_from_slice(&found.pins);
         self.pockets.leave_lanes(home);
-        self.homes.insert(found.id, home);
+        self.known.set_home(found.id, home);
         self.plan(home, None);
         Some(home)
     }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
-use crate::stitcher::item::{NO_POCKET, has_neighbours, hash, task_name};
+use crate::stitcher::item::{NO_POCKET, has_neighbours, hash, link_name, task_name};
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Observed, Stitcher};
 
@@ -91,7 +91,13 @@ impl Stitcher {
 
     fn open_pocket(&mut self, slot: u32, brief: &Brief) {
         let opened = brief.start.max(self.now);
-        let pocket = self.pockets.create(slot, brief.start, opened, brief.last);
+        let host = brief.trace.and_then(|trace| self.host_in(trace, slot));
+        let pocket = if let Some(host) = host {
+            self.pockets.admit(host, slot, brief.start, opened, brief.last);
+            host
+        } else {
+            self.pockets.create(slot, brief.start, opened, brief.last)
+        };
         if let Some(item) = self.index.item_mut(slot) {
             item.pocket = pocket;
             item.opened = opened;
@@ -102,6 +108,14 @@ impl Stitcher {
         if let Some(lane) = &brief.lane {
             self.pockets.join_lane(pocket, lane.clone());
         }
+    }
+
+    /// The pocket to which its trace ties a new item, if it has room.
+    fn host_in(&self, trace: TraceId, slot: u32) -> Option<u32> {
+        let other = self.index.in_trace(trace).iter().copied().find(|&other| other != slot)?;
+        let host = self.pocket_of(other)?;
+        let has_room = self.pockets.get(host)?.members.len() < self.settings.max_trace_tasks;
+        has_room.then_some(host)
     }
 
     /// Merges the pocket with those that its trace, its names and its links point at. A later poll of a known
@@ -142,7 +156,7 @@ impl Stitcher {
             if let Some(&other) = self.index.in_trace(link.trace).first() {
                 self.tie_to(slot, other);
             } else {
-                self.tie_name(slot, hash(&("trace", link.trace)));
+                self.tie_name(slot, link_name(link.trace));
             }
         }
     }
@@ -156,7 +170,7 @@ impl Stitcher {
             names.extend(frame_names(frame));
             links.extend_from_slice(frame.links());
         }
-        if let Some(other) = self.index.named(hash(&("trace", trace)), slot) {
+        if let Some(other) = self.index.linked(trace) {
             self.tie_to(slot, other);
         }
         for name in names {
@@ -167,7 +181,7 @@ impl Stitcher {
 
     /// Takes a frame; `number` is given when it is restored.
     pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
-        if !self.index.is_new_frame(&evidence) {
+        if self.index.has_frame(&evidence) {
             return Observed::Duplicate;
         }
         let trace = evidence.span.trace;
@@ -217,7 +231,7 @@ impl Stitcher {
         }
         let jobs = self.pockets.get(into).map(|pocket| pocket.jobs.clone()).unwrap_or_default();
         for job in jobs {
-            self.homes.insert(job, into);
+            self.known.set_home(job, into);
         }
     }
 

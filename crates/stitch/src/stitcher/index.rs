@@ -1,7 +1,8 @@
 //! What is in memory, and how it is found: by task id, by trace, by identity.
 //!
-//! A call that names its task is looked for among the calls of the task; only what names none is found by its
-//! fingerprint. Most spans are polls, so most need no entry of their own.
+//! A call that names its task is looked for among the calls of the task, one that names none among the few
+//! of its trace. Only what is alone, or in a crowd, is found by its fingerprint: most spans need no entry of
+//! their own.
 
 use std::collections::VecDeque;
 
@@ -9,34 +10,37 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet, HashTable};
 
 use crate::call::Evidence;
-use crate::id::{TraceId, UnixNanos};
+use crate::id::TraceId;
 use crate::stitcher::Observed;
 use crate::stitcher::item::{
-    Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, task_key, task_name,
+    Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, link_name, task_key,
+    task_name,
 };
 use crate::stitcher::slab::Slab;
 use crate::stitcher::tombstones::Tombstones;
-use crate::stitcher::trace::{FrameItem, Trace};
+use crate::stitcher::trace::Trace;
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    items: Slab<Item>,
+    pub(super) items: Slab<Item>,
     /// Name and slot; the item has the key itself. Two providers may have a task of the same name.
     tasks: HashTable<(u64, u32)>,
-    traces: HashMap<TraceId, Trace, FixedState>,
+    pub(super) traces: HashMap<TraceId, Trace, FixedState>,
     /// Names (correlation ids, and task ids that frames tell) and who went by them first.
     names: HashMap<u64, u32, FixedState>,
-    /// Fingerprints of the frames, and of the calls that name no task.
-    seen: HashSet<u64, FixedState>,
-    spans: usize,
+    /// Fingerprints of the calls that name no task, if they are alone or in a crowd.
+    pub(super) seen: HashSet<u64, FixedState>,
+    pub(super) spans: usize,
     pub(super) tombstones: Tombstones,
     /// What was carried and is no more.
-    gone: Vec<u64>,
+    pub(super) gone: Vec<u64>,
     /// Traces that have frames and no calls, oldest first.
-    idle: VecDeque<TraceId>,
-    max_idle: usize,
-    frames_dropped: u64,
-    next_number: u64,
+    pub(super) idle: VecDeque<TraceId>,
+    pub(super) max_idle: usize,
+    pub(super) frames_dropped: u64,
+    pub(super) next_number: u64,
+    /// Where the last call of a task went: the next is often of the same one.
+    recent: u32,
 }
 
 impl Index {
@@ -54,6 +58,7 @@ impl Index {
             max_idle,
             frames_dropped: 0,
             next_number: 0,
+            recent: 0,
         }
     }
 
@@ -121,15 +126,41 @@ impl Index {
         trace: Option<TraceId>,
         evidence: Evidence,
     ) -> Result<u32, Observed> {
-        let mark = fingerprint(&evidence);
-        if carried == Carried::No && self.tombstones.has(mark) {
+        if carried == Carried::No
+            && !self.tombstones.is_empty()
+            && self.tombstones.has(fingerprint(&evidence))
+        {
             return Err(Observed::Late);
         }
-        if !self.seen.insert(mark) {
-            return Err(Observed::Duplicate);
+        let Some(trace) = trace else {
+            if !self.seen.insert(fingerprint(&evidence)) {
+                return Err(Observed::Duplicate);
+            }
+            let item = Item::new(number, carried, false, evidence);
+            return Ok(self.items.insert(item.marked()));
+        };
+        let entry = self.traces.entry(trace).or_default();
+        let sparse = entry.is_sparse();
+        if sparse {
+            let items = entry.items().iter().filter_map(|&slot| self.items.get(slot));
+            let mut lone = items.filter(|item| !item.is_task).filter_map(|item| item.evidence().first());
+            if lone.any(|held| is_same(held, &evidence)) {
+                return Err(Observed::Duplicate);
+            }
+        } else {
+            for slot in entry.take_unmarked() {
+                mark(&mut self.items, &mut self.seen, slot);
+            }
+            if !self.seen.insert(fingerprint(&evidence)) {
+                return Err(Observed::Duplicate);
+            }
         }
-        let slot = self.items.insert(Item::new(number, carried, false, evidence));
-        self.join_trace(trace, slot);
+        let item = Item::new(number, carried, false, evidence);
+        let slot = self.items.insert(if sparse { item } else { item.marked() });
+        entry.join(slot);
+        if sparse {
+            entry.note_unmarked();
+        }
         Ok(slot)
     }
 
@@ -154,6 +185,16 @@ impl Index {
         evidence: Evidence,
     ) -> Result<(u32, bool), Observed> {
         let keys = [task_key(&evidence), alias_key(&evidence)];
+        if let [Some(key), None] = &keys
+            && self.item(self.recent).is_some_and(|item| item.is_task && item.goes_by(key))
+        {
+            let slot = self.recent;
+            let joined = self.push_call(slot, evidence)?;
+            if trace != joined {
+                self.join_trace(trace, slot);
+            }
+            return Ok((slot, false));
+        }
         let names = keys.each_ref().map(|key| key.as_ref().map(|key| task_name(key.0, key.2)));
         let known = [0, 1].map(|at| self.task(names[at]?, keys[at].as_ref()?));
         // Most calls come in the trace of the call before, which the item has joined.
@@ -175,6 +216,7 @@ impl Index {
                 self.tasks.insert_unique(name, (name, slot), |&(name, _)| name);
             }
         }
+        self.recent = slot;
         Ok((slot, known == [None, None]))
     }
 
@@ -188,105 +230,9 @@ impl Index {
         Ok(last)
     }
 
-    /// Whether a frame was not known yet; notes it.
-    pub(crate) fn is_new_frame(&mut self, evidence: &Evidence) -> bool {
-        self.seen.insert(fingerprint(evidence))
-    }
-
-    pub(crate) fn add_frame(&mut self, evidence: Evidence) {
-        self.push_frame(self.next_number, Carried::No, evidence);
-    }
-
-    pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence) {
-        self.push_frame(number, Carried::Whole, evidence);
-    }
-
-    fn push_frame(&mut self, number: u64, carried: Carried, evidence: Evidence) {
-        self.next_number = self.next_number.max(number + 1);
-        let trace = evidence.span.trace;
-        let entry = self.traces.entry(trace).or_default();
-        if entry.is_empty() {
-            self.idle.push_back(trace);
-        }
-        entry.push(FrameItem { number, evidence, carried });
-        self.spans += 1;
-        if self.idle.len() > self.max_idle {
-            self.drop_idle();
-        }
-    }
-
-    /// The oldest trace without calls goes.
-    fn drop_idle(&mut self) {
-        while let Some(trace) = self.idle.pop_front() {
-            if self.traces.get(&trace).is_some_and(|entry| !entry.has_items()) {
-                self.frames_dropped += self.drop_trace(trace);
-                return;
-            }
-        }
-    }
-
-    fn drop_trace(&mut self, trace: TraceId) -> u64 {
-        let Some(entry) = self.traces.remove(&trace) else { return 0 };
-        for frame in entry.frames() {
-            self.forget_frame(frame);
-        }
-        entry.frames().len() as u64
-    }
-
-    fn forget_frame(&mut self, frame: &FrameItem) {
-        self.seen.remove(&fingerprint(&frame.evidence));
-        self.spans -= 1;
-        if frame.carried != Carried::No {
-            self.gone.push(frame.number);
-        }
-    }
-
-    /// A trace that lives for days loses the frames of jobs that are forgotten.
-    fn prune(&mut self, trace: TraceId, items: &[u32], until: UnixNanos) {
-        let Some(mut entry) = self.traces.remove(&trace) else { return };
-        let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
-        let calls = calls.filter(|call| call.span.trace == trace);
-        let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
-        let gone = entry.prune(&needed, until);
-        for frame in &gone {
-            self.forget_frame(frame);
-        }
-        self.traces.insert(trace, entry);
-    }
-
     /// Items that have calls with a parent in a trace.
     pub(crate) fn in_trace(&self, trace: TraceId) -> &[u32] {
         self.traces.get(&trace).map(Trace::items).unwrap_or_default()
-    }
-
-    /// Frames that may say something of calls of these items.
-    pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
-        let calls = || {
-            let items = slots.iter().filter_map(|&slot| self.item(slot));
-            items.flat_map(Item::evidence).filter(|call| has_neighbours(call))
-        };
-        let Some(first) = calls().next() else { return Vec::new() };
-        // Most pools are of one request, and all its frames are near.
-        if calls().all(|call| call.span.trace == first.span.trace)
-            && let Some(trace) = self.traces.get(&first.span.trace).filter(|trace| trace.is_small())
-        {
-            return trace.frames_near(first).collect();
-        }
-        let mut calls: Vec<&Evidence> = calls().collect();
-        calls.sort_unstable_by_key(|call| (call.span.trace, call.parent));
-        calls.dedup_by_key(|call| (call.span.trace, call.parent));
-        let mut frames = Vec::new();
-        for calls in calls.chunk_by(|a, b| a.span.trace == b.span.trace) {
-            let Some(trace) = self.traces.get(&calls[0].span.trace) else { continue };
-            let calls = if trace.is_small() { &calls[..1] } else { calls };
-            let from = frames.len();
-            frames.extend(calls.iter().flat_map(|call| trace.frames_near(call)));
-            if calls.len() > 1 {
-                frames[from..].sort_unstable_by_key(|frame| frame.span);
-                frames.dedup_by_key(|frame| frame.span);
-            }
-        }
-        frames
     }
 
     /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes
@@ -301,7 +247,9 @@ impl Index {
         for evidence in item.evidence() {
             if !item.is_task {
                 let mark = fingerprint(evidence);
-                self.seen.remove(&mark);
+                if item.marked {
+                    self.seen.remove(&mark);
+                }
                 self.tombstones.bury(mark);
             }
             // All calls of a task name it alike, as a rule.
@@ -338,34 +286,28 @@ impl Index {
         held
     }
 
+    /// Who linked to a trace before anything of it was known.
+    pub(crate) fn linked(&self, trace: TraceId) -> Option<u32> {
+        if self.names.is_empty() {
+            return None;
+        }
+        self.names.get(&link_name(trace)).copied()
+    }
+
     /// Who goes by a name besides the task in a slot.
     pub(crate) fn named(&self, name: u64, slot: u32) -> Option<u32> {
         let task = || self.tasks.find(name, |&(held, other)| held == name && other != slot);
         self.names.get(&name).copied().or_else(|| task().map(|&(_, slot)| slot))
     }
 
-    /// Frames of its trace that may say something of a call.
-    pub(crate) fn frames_near(&self, call: &Evidence) -> impl Iterator<Item = &Evidence> {
-        self.traces.get(&call.span.trace).into_iter().flat_map(|trace| trace.frames_near(call))
-    }
-
     /// The job of an item is over: what comes in its traces has nothing to do with it.
     pub(crate) fn set_apart(&mut self, slot: u32) {
+        mark(&mut self.items, &mut self.seen, slot);
         let Some(item) = self.items.get(slot) else { return };
         for evidence in item.evidence().iter().filter(|evidence| has_neighbours(evidence)) {
             if let Some(trace) = self.traces.get_mut(&evidence.span.trace) {
                 trace.set_apart(slot);
             }
-        }
-    }
-
-    fn leave_trace(&mut self, trace: TraceId, slot: u32, last: UnixNanos) {
-        let Some(entry) = self.traces.get_mut(&trace) else { return };
-        entry.leave(slot);
-        if !entry.has_items() {
-            self.drop_trace(trace);
-        } else if let Some(items) = entry.due_for_pruning() {
-            self.prune(trace, &items, last);
         }
     }
 
@@ -397,4 +339,11 @@ impl Index {
     pub(crate) fn take_gone(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.gone)
     }
+}
+
+/// A lone call is found by its fingerprint from now on.
+fn mark(items: &mut Slab<Item>, seen: &mut HashSet<u64, FixedState>, slot: u32) {
+    let Some(item) = items.get_mut(slot).filter(|item| !item.is_task && !item.marked) else { return };
+    item.marked = true;
+    seen.extend(item.evidence().iter().map(fingerprint));
 }

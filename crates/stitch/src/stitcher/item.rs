@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::call::{Answer, Evidence, Role, What};
-use crate::id::{TaskId, UnixNanos};
+use crate::id::{TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
 
 /// Not yet in a pocket.
@@ -31,6 +31,8 @@ pub(crate) struct Item {
     /// Names that it was the first to go by.
     pub(super) names: SmallVec<[u64; 2]>,
     pub(super) carried: Carried,
+    /// Its fingerprint is among those that were seen: its trace is not enough to find it.
+    pub(super) marked: bool,
     /// The later of its newest call's end and arrival.
     pub(crate) last: UnixNanos,
     /// When it came to be known: the later of its first call's start and arrival.
@@ -75,9 +77,15 @@ impl Item {
             pocket: NO_POCKET,
             names: SmallVec::new(),
             carried,
+            marked: false,
             last: UnixNanos(0),
             opened: UnixNanos(0),
         }
+    }
+
+    /// The same, for a call whose fingerprint is among those that were seen.
+    pub(super) fn marked(self) -> Self {
+        Self { marked: true, ..self }
     }
 
     /// Whether it has a call already, with the same end and answer.
@@ -134,7 +142,7 @@ pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
 
 /// Whether two are the same span. The end and the answer belong to the identity: some instrumentations send a
 /// retry under the same span id.
-fn is_same(a: &Evidence, b: &Evidence) -> bool {
+pub(super) fn is_same(a: &Evidence, b: &Evidence) -> bool {
     a.span.span == b.span.span
         && a.span.trace == b.span.trace
         && (a.start, a.end) == (b.start, b.end)
@@ -164,6 +172,11 @@ pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
 /// The name of a task: spans that tell it in an attribute do not know the provider.
 pub(super) fn task_name(tenant: &str, task: &TaskId) -> u64 {
     hash(&(tenant, task))
+}
+
+/// The name of what links to a trace of which nothing is known yet.
+pub(super) fn link_name(trace: TraceId) -> u64 {
+    hash(&("trace", trace))
 }
 
 pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {

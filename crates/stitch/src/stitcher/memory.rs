@@ -6,11 +6,12 @@
 use crate::call::{CallRare, Evidence};
 use crate::id::{JobId, TraceId};
 use crate::settings::Settings;
+use crate::stitcher::Pin;
 use crate::stitcher::item::{Item, TASK_CALLS};
+use crate::stitcher::known::KnownJob;
 use crate::stitcher::pocket::Pocket;
 use crate::stitcher::tombstones::MAX_TOMBSTONES;
 use crate::stitcher::trace::Trace;
-use crate::stitcher::{Pin, Published};
 
 /// Bytes of text that a span is taken to have: ids and facts longer than what fits their own place.
 pub const TEXT_BYTES: usize = 64;
@@ -42,8 +43,7 @@ impl Settings {
             + hashed(size_of::<(u64, u32)>()) // tasks
             + hashed(size_of::<(TraceId, Trace)>())
             + 2 * hashed(size_of::<(u64, u32)>()) // names
-            + hashed(size_of::<(JobId, u32)>()) // homes
-            + hashed(size_of::<(JobId, Published)>())
+            + hashed(size_of::<(JobId, KnownJob)>())
             // What the books remember of it: a map and a list.
             + hashed(size_of::<(JobId, [u64; 4])>())
             + listed(size_of::<(u64, JobId)>());

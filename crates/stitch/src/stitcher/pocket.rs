@@ -105,6 +105,24 @@ impl Pockets {
         self.slots.insert(pocket)
     }
 
+    /// Takes an item into a pocket that there is: the same as one of its own that is merged with it.
+    pub(crate) fn admit(
+        &mut self,
+        at: u32,
+        member: u32,
+        started: UnixNanos,
+        opened: UnixNanos,
+        last: UnixNanos,
+    ) {
+        let Some(pocket) = self.get_mut(at) else { return };
+        pocket.members.push(member);
+        pocket.last = pocket.last.max(last);
+        pocket.started = pocket.started.min(started);
+        pocket.opened = pocket.opened.max(opened);
+        pocket.looked = pocket.looked.min(opened);
+        pocket.settled = false;
+    }
+
     pub(crate) fn get(&self, at: u32) -> Option<&Pocket> {
         self.slots.get(at)
     }

@@ -187,7 +187,7 @@ impl Stitcher {
         if found.wake <= self.now {
             found.wake = limit;
         }
-        let before = self.published.get(&id).filter(|before| before.restored && !done);
+        let before = self.known.published(id).filter(|before| before.restored && !done);
         found.torn |= before.is_some_and(|before| before.digest != digest(&job));
         found.job = done.then_some(Job { state: State::Settled, ..job });
         found
@@ -221,7 +221,7 @@ impl Stitcher {
             self.tell(found, changes);
         }
         for id in before {
-            self.homes.remove(&id);
+            self.known.leave_home(id);
             changes.extend(self.supersede(id));
         }
         let unsure: BTreeSet<u32> = unsure.into_iter().filter_map(|slot| self.pocket_of(slot)).collect();
@@ -245,7 +245,7 @@ impl Stitcher {
 
     /// Whether a job may lose a part to another one: it has to do with lanes, or shares its pocket.
     fn may_change(&self, id: JobId) -> bool {
-        let pocket = self.homes.get(&id).and_then(|&home| self.pockets.get(home));
+        let pocket = self.known.home(id).and_then(|home| self.pockets.get(home));
         pocket.is_none_or(|pocket| !pocket.lanes.is_empty() || pocket.jobs.len() > 1)
     }
 
@@ -286,7 +286,7 @@ impl Stitcher {
             pocket.pins.retain(|pin| !found.members.contains(&pin.shot));
             pocket.pins.extend_from_slice(&found.pins);
         }
-        self.homes.insert(found.id, home);
+        self.known.set_home(found.id, home);
         Some(home)
     }
 
@@ -308,18 +308,18 @@ impl Stitcher {
     /// Tells a job, if it is new or differs from what was told.
     fn publish(&mut self, job: Job) -> Option<Change> {
         let digest = digest(&job);
-        let known = self.published.get(&job.id).copied();
+        let known = self.known.published(job.id);
         if known.is_some_and(|known| known.digest == digest) {
             return None;
         }
         let revision = known.map_or(1, |known| known.revision + 1);
-        self.published.insert(job.id, Published { revision, digest, restored: false });
+        self.known.publish(job.id, Published { revision, digest, restored: false });
         Some(Change::Published { job: Box::new(job), revision, digest })
     }
 
     fn supersede(&mut self, id: JobId) -> Option<Change> {
         self.told.drop(id);
-        let known = self.published.remove(&id)?;
+        let known = self.known.take_back(id)?;
         let job = Box::new(Job { id, state: State::Superseded, ..Job::default() });
         Some(Change::Published { job, revision: known.revision + 1, digest: 0 })
     }

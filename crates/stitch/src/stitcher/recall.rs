@@ -17,11 +17,11 @@ impl Stitcher {
         let mut found: Vec<(u32, JobId)> = Vec::new();
         for (at, pocket) in self.pockets.iter() {
             let items = pocket.members.iter().filter_map(|&slot| self.index.item(slot));
-            let names = items.flat_map(names_of).filter(|id| self.published.contains_key(id));
+            let names = items.flat_map(names_of).filter(|id| self.known.published(*id).is_some());
             found.extend(names.map(|id| (at, id)));
         }
         for (at, id) in found {
-            if self.homes.insert(id, at).is_none()
+            if self.known.set_home(id, at).is_none()
                 && let Some(pocket) = self.pockets.get_mut(at)
             {
                 pocket.jobs.push(id);

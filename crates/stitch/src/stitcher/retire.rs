@@ -21,9 +21,9 @@ impl Stitcher {
             self.index.remove(slot);
         }
         for id in pocket.jobs {
-            self.homes.remove(&id);
+            self.known.leave_home(id);
             self.told.drop(id);
-            if self.published.remove(&id).is_some() {
+            if self.known.take_back(id).is_some() {
                 changes.push(Change::Forgotten(id));
             }
         }

@@ -175,6 +175,55 @@ fn a_poll_that_comes_again_is_known_among_few_and_among_many() {
     assert_eq!(again, Observed::Late);
 }
 
+/// What names no task is known by its trace while that is small, in a crowd and alone by its fingerprint:
+/// also when jobs of the trace are over, and when they are forgotten.
+#[test]
+fn a_lone_call_that_comes_again_is_known_in_a_small_trace_in_a_crowd_and_alone() {
+    for parent in [7, 0] {
+        let mut process = Process::new();
+        let download = || call("clips", Role::Download, None);
+        for wanted in [Observed::New, Observed::Duplicate] {
+            for number in 0..5 {
+                process.spans = number + 1;
+                let observed = process.send(1, parent, u64::from(number) * 1000, 40, download());
+                assert_eq!(observed, wanted, "{number}, parent {parent}");
+            }
+        }
+        for number in 0..100 {
+            let wanted = if number < 5 { Observed::Duplicate } else { Observed::New };
+            for wanted in [wanted, Observed::Duplicate] {
+                process.spans = number + 1;
+                let observed = process.send(1, parent, u64::from(number) * 1000, 40, download());
+                assert_eq!(observed, wanted, "{number}, parent {parent}");
+            }
+        }
+        process.jobs_after(120);
+        process.spans = 50;
+        assert_eq!(process.send(1, parent, 49_000, 40, download()), Observed::Duplicate);
+        assert_eq!(process.send(1, parent, 49_000, 41, download()), Observed::New, "another end");
+        process.jobs_after(60 * 20);
+        assert_eq!(process.stitcher.span_count(), 0);
+        assert_eq!(process.send(1, parent, 49_000, 40, download()), Observed::Late);
+    }
+}
+
+#[test]
+fn a_frame_that_comes_again_is_known_among_few_and_among_many() {
+    let mut process = Process::new();
+    for number in 0..100 {
+        process.spans = number + 1;
+        for wanted in [Observed::New, Observed::Duplicate] {
+            assert_eq!(process.send(1, 0, u64::from(number) * 1000, 40, request()), wanted, "{number}");
+        }
+    }
+    process.spans = 3;
+    assert_eq!(process.send(1, 0, 2000, 41, request()), Observed::New, "another end");
+    for took_ms in [40, 41] {
+        assert_eq!(process.send(1, 0, 2000, took_ms, request()), Observed::Duplicate);
+    }
+    assert_eq!(process.stitcher.span_count(), 101);
+}
+
 /// Ids are the providers' own: equal ones of two providers are two tasks, also when one is forgotten.
 #[test]
 fn two_providers_may_give_out_one_id() {

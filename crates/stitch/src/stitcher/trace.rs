@@ -11,10 +11,12 @@ use smallvec::SmallVec;
 
 use crate::call::Evidence;
 use crate::id::{SpanId, UnixNanos};
-use crate::stitcher::item::Carried;
+use crate::stitcher::item::{Carried, is_same};
 
 /// A trace with more frames than this is crowded.
 const CROWD: usize = 32;
+/// Up to so many items are gone through.
+const FEW: usize = 8;
 /// No real call tree is this deep; a cycle of parents is.
 const MAX_DEPTH: usize = 64;
 
@@ -31,6 +33,8 @@ pub(super) struct FrameItem {
 pub(super) struct Trace {
     frames: Vec<FrameItem>,
     items: SmallVec<[u32; 4]>,
+    /// Lone calls among them may not be among the fingerprints that were seen.
+    unmarked: bool,
     crowd: Option<Box<Crowd>>,
 }
 
@@ -79,10 +83,37 @@ impl Trace {
         }
     }
 
+    /// Whether a frame is among them, with the same end.
+    pub(super) fn has_frame(&self, evidence: &Evidence) -> bool {
+        let among = |frames: &[FrameItem]| frames.iter().any(|frame| is_same(&frame.evidence, evidence));
+        let Some(crowd) = self.crowd.as_ref().filter(|_| self.frames.len() > CROWD) else {
+            return among(&self.frames);
+        };
+        // Of two with one id the later has the place.
+        let place = crowd.places.get(&evidence.span.span).map(|&place| place as usize);
+        place.is_some_and(|place| among(&self.frames[place..=place]) || among(&self.frames))
+    }
+
     fn count_places(&mut self) {
         let frames = self.frames.iter().zip(0..);
         let places = frames.map(|(frame, place)| (frame.evidence.span.span, place)).collect();
         self.crowd.get_or_insert_default().places = places;
+    }
+
+    /// So few calls are in it that one is found by going through them.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.items.len() <= FEW && self.crowd.is_none()
+    }
+
+    /// A lone call joined whose fingerprint is not kept.
+    pub(super) fn note_unmarked(&mut self) {
+        self.unmarked = true;
+    }
+
+    /// The items of which some may have such calls, once.
+    pub(super) fn take_unmarked(&mut self) -> impl Iterator<Item = u32> {
+        let unmarked = std::mem::take(&mut self.unmarked);
+        self.items.iter().copied().filter(move |_| unmarked)
     }
 
     /// The items that a new call of the trace may have to do with.

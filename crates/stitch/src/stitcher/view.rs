@@ -90,7 +90,7 @@ impl Stitcher {
         let mut jobs = Vec::with_capacity(drafts.len());
         for draft in &drafts {
             let mut job = judge::job(&pool, &solution, draft);
-            if self.published.contains_key(&job.id) {
+            if self.known.published(job.id).is_some() {
                 job.state = State::Settled;
             } else if taken(draft) {
                 continue;

@@ -1,0 +1,119 @@
+//! The frames of traces: kept with their trace, and gone with it.
+
+use super::index::Index;
+use super::item::{Carried, Item, has_neighbours};
+use super::trace::FrameItem;
+use crate::call::Evidence;
+use crate::id::{TraceId, UnixNanos};
+
+impl Index {
+    /// Whether a frame is known.
+    pub(crate) fn has_frame(&self, evidence: &Evidence) -> bool {
+        self.traces.get(&evidence.span.trace).is_some_and(|trace| trace.has_frame(evidence))
+    }
+
+    pub(crate) fn add_frame(&mut self, evidence: Evidence) {
+        self.push_frame(self.next_number, Carried::No, evidence);
+    }
+
+    pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence) {
+        self.push_frame(number, Carried::Whole, evidence);
+    }
+
+    fn push_frame(&mut self, number: u64, carried: Carried, evidence: Evidence) {
+        self.next_number = self.next_number.max(number + 1);
+        let trace = evidence.span.trace;
+        let entry = self.traces.entry(trace).or_default();
+        if entry.is_empty() {
+            self.idle.push_back(trace);
+        }
+        entry.push(FrameItem { number, evidence, carried });
+        self.spans += 1;
+        if self.idle.len() > self.max_idle {
+            self.drop_idle();
+        }
+    }
+
+    /// The oldest trace without calls goes.
+    fn drop_idle(&mut self) {
+        while let Some(trace) = self.idle.pop_front() {
+            if self.traces.get(&trace).is_some_and(|entry| !entry.has_items()) {
+                self.frames_dropped += self.drop_trace(trace);
+                return;
+            }
+        }
+    }
+
+    fn drop_trace(&mut self, trace: TraceId) -> u64 {
+        let Some(entry) = self.traces.remove(&trace) else { return 0 };
+        for frame in entry.frames() {
+            self.forget_frame(frame);
+        }
+        entry.frames().len() as u64
+    }
+
+    fn forget_frame(&mut self, frame: &FrameItem) {
+        self.spans -= 1;
+        if frame.carried != Carried::No {
+            self.gone.push(frame.number);
+        }
+    }
+
+    /// A trace that lives for days loses the frames of jobs that are forgotten.
+    fn prune(&mut self, trace: TraceId, items: &[u32], until: UnixNanos) {
+        let Some(mut entry) = self.traces.remove(&trace) else { return };
+        let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
+        let calls = calls.filter(|call| call.span.trace == trace);
+        let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
+        let gone = entry.prune(&needed, until);
+        for frame in &gone {
+            self.forget_frame(frame);
+        }
+        self.traces.insert(trace, entry);
+    }
+
+    /// Frames that may say something of calls of these items.
+    pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
+        let calls = || {
+            let items = slots.iter().filter_map(|&slot| self.item(slot));
+            items.flat_map(Item::evidence).filter(|call| has_neighbours(call))
+        };
+        let Some(first) = calls().next() else { return Vec::new() };
+        // Most pools are of one request, and all its frames are near.
+        if calls().all(|call| call.span.trace == first.span.trace)
+            && let Some(trace) = self.traces.get(&first.span.trace).filter(|trace| trace.is_small())
+        {
+            return trace.frames_near(first).collect();
+        }
+        let mut calls: Vec<&Evidence> = calls().collect();
+        calls.sort_unstable_by_key(|call| (call.span.trace, call.parent));
+        calls.dedup_by_key(|call| (call.span.trace, call.parent));
+        let mut frames = Vec::new();
+        for calls in calls.chunk_by(|a, b| a.span.trace == b.span.trace) {
+            let Some(trace) = self.traces.get(&calls[0].span.trace) else { continue };
+            let calls = if trace.is_small() { &calls[..1] } else { calls };
+            let from = frames.len();
+            frames.extend(calls.iter().flat_map(|call| trace.frames_near(call)));
+            if calls.len() > 1 {
+                frames[from..].sort_unstable_by_key(|frame| frame.span);
+                frames.dedup_by_key(|frame| frame.span);
+            }
+        }
+        frames
+    }
+
+    /// Frames of its trace that may say something of a call.
+    pub(crate) fn frames_near(&self, call: &Evidence) -> impl Iterator<Item = &Evidence> {
+        self.traces.get(&call.span.trace).into_iter().flat_map(|trace| trace.frames_near(call))
+    }
+
+    pub(super) fn leave_trace(&mut self, trace: TraceId, slot: u32, last: UnixNanos) {
+        let Some(entry) = self.traces.get_mut(&trace) else { return };
+        entry.leave(slot);
+        if !entry.has_items() {
+            self.drop_trace(trace);
+        } else if let Some(items) = entry.due_for_pruning() {
+            self.prune(trace, &items, last);
+        }
+    }
+}
