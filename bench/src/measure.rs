@@ -53,6 +53,12 @@ impl Measured {
         self.cpu * 1e6 / self.sent.spans.max(1) as f64
     }
 
+    /// Spans a second that can go on: what is put off must be done as well, and one thread does it.
+    pub fn sustained(&self) -> f64 {
+        let put_off = (self.cpu - self.loaded_cpu).max(0.0);
+        self.sent.spans as f64 / (self.sent.elapsed.as_secs_f64() + put_off)
+    }
+
     /// Spans a second, from the first request to the last answer.
     pub fn spans_per_second(&self) -> f64 {
         self.sent.spans as f64 / self.sent.elapsed.as_secs_f64()

@@ -1,6 +1,8 @@
 //! A long run at a part of what the server can take: does memory stay flat, is every span counted, how long
 //! does an acknowledgement take?
 //!
+//! The peak is what a server takes in half a minute, counting the time for what it puts off meanwhile.
+//!
 //! The load is sent at a pace, whether answers come or not, and each latency counts from when its request was
 //! due: a server that stalls cannot hide it by keeping clients from sending.
 
@@ -48,7 +50,7 @@ pub fn run(bench: &Bench<'_>, mix: Mix, soak: &Soak, out: &mut dyn Write) -> Res
         peak
     } else {
         let measuring = Bench { duration: PEAK_FOR, set: bench.set.clone(), ..bench };
-        measuring.run(Subject::Spantally, &batches, &Sending::default(), None)?.spans_per_second()
+        measuring.run(Subject::Spantally, &batches, &Sending::default(), None)?.sustained()
     };
     let pace = peak * soak.share;
     writeln!(out, "peak {peak:.0} spans/s; {pace:.0} spans/s for {:.0} s", soak.lasting.as_secs_f64())?;

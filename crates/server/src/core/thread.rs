@@ -4,7 +4,9 @@
 //! Every [`TurnOptions::interval`]: advance, compute the gauges, gather a checkpoint, write it to the ledger,
 //! tell the commit how much of its journal is not needed any more. The core stays locked until the file is
 //! durable, so that nobody sees what a crash could take back. Groups that are committed meanwhile wait in
-//! their channel; senders do not, their answer came from the journal.
+//! their channel; senders do not, their answer came from the journal. When many jobs are due a turn has
+//! parts, each with a checkpoint of its own, and groups are applied between them: else the channel would
+//! fill, and senders would wait for jobs that are not theirs.
 //!
 //! # Questions
 //! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
@@ -258,9 +260,9 @@ struct Driver {
 /// What a span that came since the last look adds to the next one: an eighth of what a job takes.
 const REFRESH_A_SPAN: Duration = Duration::from_nanos(700);
 
-/// A turn that has more to tell writes it in parts, so that rows on their way to the ledger stay small enough
-/// for the processor's cache.
-const JOBS_A_CHECKPOINT: usize = 4000;
+/// A turn that has more to tell does so in parts, so that spans and questions wait some ten milliseconds at
+/// most, and rows on their way to the ledger stay small enough for the processor's cache.
+const JOBS_A_PART: usize = 4000;
 
 impl Driver {
     fn run(mut self) -> Ledger {
@@ -292,33 +294,44 @@ impl Driver {
         }
     }
 
+    /// A turn, in parts. After each part everything is as it is between two turns, so what waits is applied
+    /// then, and who asks gets an answer.
     fn turn(&mut self) {
+        let now = (self.options.clock.now)();
+        let mut is_first = true;
+        while self.part(now, is_first) {
+            is_first = false;
+            if let Ok(message) = self.messages.try_recv() {
+                self.apply(message);
+            }
+        }
+    }
+
+    /// A part of a turn; whether there is more to tell.
+    fn part(&mut self, now: UnixNanos, is_first: bool) -> bool {
         let shared = Arc::clone(&self.shared);
         let mut locked = shared.core.lock();
-        // Time may go on only when what the last turn published is durable.
-        if let Some(pending) = self.pending.take()
-            && !self.write(&mut locked, pending)
-        {
-            return;
-        }
-        let now = (self.options.clock.now)();
-        locked.core.heed_limits(&self.shared.commit);
-        locked.core.resume(now);
-        loop {
-            let (settled, more) = locked.core.advance_some(now, JOBS_A_CHECKPOINT);
-            if let Some(listener) = &mut self.listener
-                && !settled.is_empty()
+        if is_first {
+            // Time may go on only when what the last turn published is durable.
+            if let Some(pending) = self.pending.take()
+                && !self.write(&mut locked, pending)
             {
-                listener(&settled);
+                return false;
             }
-            if !more {
-                self.refresh(&mut locked.core);
-            }
-            let checkpoint = locked.core.checkpoint();
-            if !self.write(&mut locked, checkpoint) || !more {
-                return;
-            }
+            locked.core.heed_limits(&self.shared.commit);
+            locked.core.resume(now);
         }
+        let (settled, more) = locked.core.advance_some(now, JOBS_A_PART);
+        if let Some(listener) = &mut self.listener
+            && !settled.is_empty()
+        {
+            listener(&settled);
+        }
+        if !more {
+            self.refresh(&mut locked.core);
+        }
+        let checkpoint = locked.core.checkpoint();
+        self.write(&mut locked, checkpoint) && more
     }
 
     /// Open jobs are looked at one by one, so the more there are the rarer it is done.
