@@ -79,8 +79,9 @@ enum Task {
         /// The peak; measured for half a minute if it is left out.
         #[arg(long, value_name = "SPANS_PER_SECOND")]
         peak: Option<f64>,
-        /// When settled evidence may be forgotten: it must pass within the run for memory to be flat.
-        #[arg(long, default_value = "10s", value_name = "DURATION")]
+        /// When settled evidence may be forgotten, and jobs without an outcome settle: it must pass within
+        /// the run for memory to be flat.
+        #[arg(long, default_value = "4s", value_name = "DURATION")]
         retention: String,
     },
     /// Runs a reference server (the benchmark starts them itself).

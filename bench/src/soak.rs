@@ -36,7 +36,8 @@ pub struct Soak {
     pub share: f64,
     /// Spans a second at peak; measured first if none.
     pub peak: Option<f64>,
-    /// When settled evidence may be forgotten: short enough to pass several times.
+    /// When settled evidence may be forgotten, and jobs that show no outcome settle: short enough to pass
+    /// several times.
     pub retention: String,
 }
 
@@ -44,7 +45,9 @@ pub struct Soak {
 pub fn run(bench: &Bench<'_>, mix: Mix, soak: &Soak, out: &mut dyn Write) -> Result<bool, Failure> {
     let batches = Arc::new(load::batches(mix));
     let usual = Sending { connections: CONNECTIONS, in_flight: IN_FLIGHT, ..Sending::default() };
-    let set = [format!("processors.spantally.retention={}", soak.retention)];
+    // All that keeps evidence in memory: then its size says whether anything else grows.
+    let set = ["retention", "rematch", "idle_timeout"]
+        .map(|field| format!("processors.spantally.{field}={}", soak.retention));
     let bench = Bench { set: set.into_iter().chain(bench.set.iter().cloned()).collect(), ..*bench };
     let peak = if let Some(peak) = soak.peak {
         peak

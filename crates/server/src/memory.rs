@@ -12,6 +12,7 @@ use spantally_stitch::Evidence;
 
 use crate::commit::CommitOptions;
 use crate::config::Settings;
+use crate::core::forgotten::{REMEMBERED, REMEMBERED_BYTES};
 use crate::intake::CACHES_MAX;
 
 /// The program, its rules, its threads.
@@ -87,6 +88,7 @@ impl WorstCase {
                 max_spans * ENCODED_SPAN_BYTES,
             ),
             part("forgotten tasks", None, stitching.tombstones),
+            part("forgotten jobs", None, (REMEMBERED * REMEMBERED_BYTES) as u64),
             part(
                 "requests under way",
                 Some("receivers.otlp.limits.max_inflight_bytes"),

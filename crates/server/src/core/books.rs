@@ -37,6 +37,7 @@ use super::charges::{charge_deltas, charge_rows, is_priced, sum_of_rows};
 use super::checkpoint::{EXPOSURE_ROW, WINDOW_ROW};
 use super::entries::{Entry, difference, entries, exemplar, job_labels};
 use super::exposure::Exposure;
+use super::forgotten::Forgotten;
 use super::forms::{Account, Forms, Observations};
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
 use super::windows::CostWindows;
@@ -89,8 +90,7 @@ pub(super) struct Books {
     series: SeriesByKey,
     /// Jobs that the stitcher may never tell as forgotten: when to look at them, by time.
     watched: VecDeque<(UnixNanos, JobId)>,
-    /// The latest start of any job that was forgotten.
-    pub(super) forgotten_until: UnixNanos,
+    pub(super) forgotten: Forgotten,
     /// The latest settlement of all rows that the ledger's retention removed.
     pub(super) removed_until: UnixNanos,
     pub(super) archive: Option<Box<dyn Archive>>,
@@ -118,7 +118,7 @@ impl Books {
             gathered: false,
             series: SeriesByKey::default(),
             watched: VecDeque::new(),
-            forgotten_until: UnixNanos::default(),
+            forgotten: Forgotten::default(),
             removed_until: UnixNanos::default(),
             archive: None,
             retention_ms,
@@ -250,8 +250,8 @@ impl Books {
         if job.started_at <= self.removed_until {
             return true;
         }
-        let is_old = job.started_at <= self.forgotten_until;
-        is_old && self.archive.as_ref().is_some_and(|archive| archive.has(job.id))
+        let ask = || self.archive.as_ref().is_some_and(|archive| archive.has(job.id));
+        self.forgotten.has(job.id, job.started_at).unwrap_or_else(ask)
     }
 
     fn count_late(&mut self, job: &Job, now: UnixNanos) {
@@ -266,7 +266,7 @@ impl Books {
     pub(super) fn forget(&mut self, id: JobId) {
         if let Some(published) = self.published.remove(&id) {
             self.recent.remove(&id);
-            self.forgotten_until = self.forgotten_until.max(published.started_at);
+            self.forgotten.add(id, published.started_at);
         }
     }
 

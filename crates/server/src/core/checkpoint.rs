@@ -17,7 +17,7 @@ impl Core {
         let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
         let meta = vec![
             moment(TURN_META, self.now),
-            moment(FORGOTTEN_META, self.books.forgotten_until),
+            moment(FORGOTTEN_META, self.books.forgotten.until()),
             moment(TRIMMED_META, self.trimmed_at()),
             (WAITED_META.to_owned(), self.waited_ms.to_string().into_bytes()),
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),

@@ -1,5 +1,7 @@
 //! The bounds of core and commit: how they stand, and what is done about them between turns.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use spantally_stitch::{LimitHits, Stitcher, Trimmed, UnixNanos};
@@ -10,6 +12,34 @@ use crate::limits::{Limit, Standing};
 
 /// A journal that is fuller than this many quarters gives room back early.
 const SHORT_QUARTERS: u64 = 3;
+
+/// A service that gives up jobs at a limit is named in the log once in this time.
+const TELL_EVERY_MS: u64 = 60_000;
+
+/// Who gave up how much since it was last told.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    told: Option<UnixNanos>,
+    /// Open and settled jobs, by tenant and service.
+    sums: BTreeMap<(Arc<str>, Arc<str>), (u64, u64)>,
+}
+
+impl GivenUp {
+    fn note(&mut self, Trimmed { tenant, service, open, settled }: Trimmed) {
+        let sum = self.sums.entry((tenant, service)).or_default();
+        *sum = (sum.0 + open, sum.1 + settled);
+    }
+
+    /// What is to be told now: the first at once, what follows together.
+    fn take_due(&mut self, now: UnixNanos) -> Vec<Trimmed> {
+        if self.sums.is_empty() || self.told.is_some_and(|told| now < told.plus_ms(TELL_EVERY_MS)) {
+            return Vec::new();
+        }
+        self.told = Some(now);
+        let sums = std::mem::take(&mut self.sums).into_iter();
+        sums.map(|((tenant, service), (open, settled))| Trimmed { tenant, service, open, settled }).collect()
+    }
+}
 
 impl Core {
     /// Who gave something up since the last call.
@@ -78,9 +108,12 @@ impl Core {
         }
     }
 
-    /// Before a turn: tells who gave something up in the last one, and whether the journal is short of room.
-    pub(super) fn heed_limits(&mut self, commit: &CommitHandle) {
-        for Trimmed { tenant, service, open, settled } in self.take_trimmed() {
+    /// Before a turn: tells who gave something up, and whether the journal is short of room.
+    pub(super) fn heed_limits(&mut self, commit: &CommitHandle, now: UnixNanos) {
+        for trimmed in self.take_trimmed() {
+            self.given_up.note(trimmed);
+        }
+        for Trimmed { tenant, service, open, settled } in self.given_up.take_due(now) {
             tracing::warn!(
                 %tenant, %service, open, settled,
                 "a limit on memory was met and this service holds the most: its oldest jobs were settled \
@@ -91,5 +124,30 @@ impl Core {
         let max = stats.journal_max_bytes.load(Ordering::Relaxed);
         let is_short = max > 0 && stats.journal_bytes.load(Ordering::Relaxed) > max / 4 * SHORT_QUARTERS;
         self.turns.squeeze(is_short);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_up_is_told_at_once_and_then_once_a_minute_with_the_sum() {
+        let trimmed = |service: &str, open, settled| Trimmed {
+            tenant: "".into(),
+            service: service.into(),
+            open,
+            settled,
+        };
+        let (mut given, at) = (GivenUp::default(), |second: u64| UnixNanos(second * 1_000_000_000));
+        assert!(given.take_due(at(5)).is_empty());
+        given.note(trimmed("clips", 0, 5));
+        assert_eq!(given.take_due(at(10)), [trimmed("clips", 0, 5)]);
+        given.note(trimmed("clips", 1, 5));
+        given.note(trimmed("stills", 0, 2));
+        assert!(given.take_due(at(69)).is_empty());
+        given.note(trimmed("clips", 2, 7));
+        assert_eq!(given.take_due(at(70)), [trimmed("clips", 3, 12), trimmed("stills", 0, 2)]);
+        assert!(given.take_due(at(200)).is_empty());
     }
 }

@@ -37,6 +37,7 @@ mod charges;
 pub(crate) mod checkpoint;
 mod entries;
 mod exposure;
+pub(crate) mod forgotten;
 mod forms;
 mod limits;
 mod open;
@@ -113,6 +114,7 @@ pub struct Core {
     spares: Spares,
     /// How many jobs were given up at a limit, and when the last of them.
     trims: (u64, UnixNanos),
+    given_up: limits::GivenUp,
 }
 
 impl Core {
@@ -141,6 +143,7 @@ impl Core {
             waited_ms: options.stitching.retention_ms.max(options.stitching.idle_timeout_ms),
             spares: Spares::default(),
             trims: (0, UnixNanos::default()),
+            given_up: limits::GivenUp::default(),
             stitching: options.stitching.clone(),
         }
     }

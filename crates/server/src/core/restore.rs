@@ -143,7 +143,8 @@ impl Core {
         })?;
         self.books.archive = Some(Box::new(reader));
         // Of what settled before that only carried evidence can tell. Its jobs are looked up.
-        self.books.forgotten_until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
+        let until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
+        self.books.forgotten.restore(until);
         Ok(())
     }
 

@@ -318,7 +318,7 @@ impl Driver {
             {
                 return false;
             }
-            locked.core.heed_limits(&self.shared.commit);
+            locked.core.heed_limits(&self.shared.commit, now);
             locked.core.resume(now);
         }
         let (settled, more) = locked.core.advance_some(now, JOBS_A_PART);

@@ -5,10 +5,10 @@
 //! reads them once more, and gives each to the stitcher with the time at which it first came
 //! ([`Core::rehydrate`](super::Core::rehydrate)), which gives the stitcher that there was.
 //!
-//! Rows are given back when their evidence is past the retention, or when there are more spans in the journal
-//! than memory may hold. What then is still in memory and came with those rows (a job of a day, a task that
-//! is polled for hours) is *carried* over into the ledger's open state first. This is looked at once in a
-//! while ([`CARRY_EVERY_MS`]), since it goes through everything in memory.
+//! Rows are given back some minutes after their evidence is past the retention, or when there are more spans
+//! in the journal than memory may hold. What then is still in memory and came with those rows (a job of a
+//! day, a task that is polled for hours) is *carried* over into the ledger's open state first. This is looked
+//! at once in a while ([`CARRY_EVERY_MS`]), since it goes through everything in memory.
 
 use std::collections::VecDeque;
 
@@ -17,6 +17,9 @@ use spantally_store::{Seq, TurnRow};
 
 /// Time between two looks at what may be given back.
 const CARRY_EVERY_MS: u64 = 5 * 60_000;
+/// Rows stay for so much longer than the retention, which counts from a job's last call: few jobs last longer
+/// than this, and only what does has to be carried.
+const GRACE_MS: u64 = 5 * 60_000;
 /// It is looked at earlier when the journal holds more spans than it may by one part in this many.
 const CROWDED: u64 = 8;
 
@@ -139,7 +142,7 @@ impl Turns {
         self.looked = now;
         let mut last = None;
         while let Some(turn) = self.kept.front()
-            && (turn.at.plus_ms(retention_ms) <= now || self.spans > max_spans)
+            && (turn.at.plus_ms(retention_ms + GRACE_MS) <= now || self.spans > max_spans)
         {
             self.spans -= turn.spans;
             self.done = turn.applied;
@@ -185,11 +188,11 @@ mod tests {
     #[test]
     fn what_is_past_the_retention_is_given_back_now_and_then() {
         let (mut turns, _) = made();
-        let old = turns.take_old(at(35), 15 * 60_000, 1000).unwrap();
+        let old = turns.take_old(at(35), 10 * 60_000, 1000).unwrap();
         assert_eq!((old.applied, old.marks, turns.done()), (Seq(20), vec![14], Seq(20)));
         assert_eq!(turns.take_old(at(36), 0, 1000), None, "looked at a minute ago");
         assert_eq!(turns.take_old(at(45), 6 * 3_600_000, 1000), None);
-        assert_eq!(turns.take_old(at(50), 20 * 60_000, 1000).map(|turn| turn.applied), Some(Seq(30)));
+        assert_eq!(turns.take_old(at(50), 15 * 60_000, 1000).map(|turn| turn.applied), Some(Seq(30)));
     }
 
     #[test]

@@ -90,6 +90,8 @@ fn what_outlives_the_journal_is_carried_into_the_ledger() {
         core.apply(journal[journal.len() - 1].clone());
         turn(&mut core, &mut ledger, hour * HOUR + 10);
     }
+    assert_eq!(ledger.done(), Seq(2), "the poll of the first hour stays for some minutes more");
+    turn(&mut core, &mut ledger, 7 * HOUR + 600);
     assert_eq!(ledger.done(), Seq(3), "two jobs and the poll of the first hour are past the retention");
     let mut again = restarted(&ledger, &journal[3..]);
     for core in [&mut core, &mut again] {
