@@ -5,8 +5,8 @@
 //! words) stands once in a row. Reading back happens at start only and goes through the generated messages
 //! of `proto/journal.proto`, where the layout is documented.
 //!
-//! [`encode_evidence`] and [`decode_evidence`] are the same for the spans of one open job, as checkpoints
-//! keep them.
+//! [`encode_carried`] and [`decode_carried`] are the same for the spans of one open job, as checkpoints
+//! keep them, with the times at which they came.
 //!
 //! Bytes that this version did not write are never trusted: [`decode`] gives a [`RecordError`], not a
 //! panic. Fields of a newer version are passed over; values of a newer version (a role that is not known
@@ -21,5 +21,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{RecordError, decode, decode_evidence};
-pub use encode::{encode, encode_evidence};
+pub use decode::{RecordError, decode, decode_carried};
+pub use encode::{encode, encode_carried};

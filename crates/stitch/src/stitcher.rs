@@ -103,6 +103,15 @@ pub(crate) struct Pin {
     pub(crate) instead: Option<crate::SpanKey>,
 }
 
+/// When evidence under one number came: how long it is kept is counted from that, and no span says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Came {
+    /// The first of it came, or began if that is later.
+    pub first: UnixNanos,
+    /// The last of it came, or ended if that is later.
+    pub last: UnixNanos,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Published {
     revision: u32,
@@ -231,7 +240,7 @@ impl Stitcher {
     /// `before`. The caller has a record of arrivals, and wants to drop its older part: what is shown here
     /// and what it keeps of the record are together what is in memory. Shown by creation number; what is
     /// shown again under a number replaces what was.
-    pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, &[Evidence])) {
+    pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, Came, &[Evidence])) {
         self.index.carry(before, visit);
     }
 
@@ -265,14 +274,17 @@ impl Stitcher {
         self.forget_pockets(|last| outages.after(last, age) <= now);
     }
 
-    /// Puts back what [`Self::carry`] showed.
-    pub fn restore(&mut self, number: u64, evidence: Vec<Evidence>) {
+    /// Puts back what [`Self::carry`] showed, as if it came when it did.
+    pub fn restore(&mut self, number: u64, came: Came, evidence: Vec<Evidence>) {
+        let now = std::mem::replace(&mut self.now, came.first);
         for evidence in evidence {
             match &evidence.what {
                 What::Frame(_) => self.gather_frame(evidence, Some(number)),
                 What::Call(_) => self.gather_call(evidence, Some(number)),
             };
+            self.now = came.last;
         }
+        self.now = now;
     }
 
     /// Takes back [`Self::restore_published`], for a job whose evidence did not come back with it.

@@ -30,6 +30,12 @@ pub struct Request {
     pub rejected: ::prost::alloc::vec::Vec<u64>,
     #[prost(enumeration = "Transport", tag = "5")]
     pub transport: i32,
+    /// Of what is carried in the ledger's open state: when the first and the last of it came, as nanoseconds
+    /// after 1970. Zero where it is not known.
+    #[prost(fixed64, tag = "6")]
+    pub first_came: u64,
+    #[prost(fixed64, tag = "7")]
+    pub last_came: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Client {

@@ -4,7 +4,7 @@ use spantally_stitch::{Outages, Settings, Stitcher, UnixNanos};
 use spantally_store::{Checkpoint, CounterRow};
 
 use super::Core;
-use crate::record::encode_evidence;
+use crate::record::encode_carried;
 
 impl Core {
     /// Gathers what changed since the last checkpoint. It must be written before anything newer is shown or
@@ -38,9 +38,9 @@ impl Core {
         let old = self.turns.take_old(self.now, retention_ms, max_spans as u64);
         for (shard, stitcher) in self.shards.iter_mut().enumerate() {
             if let Some(&mark) = old.as_ref().and_then(|turn| turn.marks.get(shard)) {
-                stitcher.carry(mark, |number, evidence| {
-                    let mut bytes = Vec::with_capacity(96 * evidence.len());
-                    encode_evidence(evidence, &mut bytes);
+                stitcher.carry(mark, |number, came, evidence| {
+                    let mut bytes = Vec::with_capacity(96 * evidence.len() + 24);
+                    encode_carried(came, evidence, &mut bytes);
                     open.push((evidence_number(shard, number), Some(bytes)));
                 });
             }

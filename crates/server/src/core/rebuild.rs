@@ -19,7 +19,7 @@ pub(crate) use super::published::read_entries;
 use super::turns::Turns;
 use super::{CoreOptions, shard_of};
 use crate::commit::CommitMessage;
-use crate::record::decode_evidence;
+use crate::record::decode_carried;
 
 /// A job by its evidence.
 #[derive(Clone, Debug)]
@@ -50,7 +50,8 @@ impl Rebuild {
         settled_at: impl IntoIterator<Item = u64>,
     ) -> Option<Self> {
         let mut known = Turns::default();
-        if !known.restore(done, turns) {
+        // Only what some turn includes is asked for.
+        if !known.restore(done, turns, UnixNanos::default()) {
             return None;
         }
         let moments = turns.iter().map(|turn| turn.unix_nanos).chain(settled_at).map(UnixNanos).collect();
@@ -82,11 +83,11 @@ impl Rebuild {
     /// Takes open state of the ledger; what is wrong with it, if it is not readable. It comes before any
     /// group.
     pub(crate) fn restore(&mut self, number: u64, bytes: &[u8]) -> Result<(), String> {
-        let evidence = decode_evidence(bytes).map_err(|error| error.to_string())?;
+        let (came, evidence) = decode_carried(bytes).map_err(|error| error.to_string())?;
         self.spans += evidence.len() as u64;
         let shard = (number >> SHARD_SHIFT) as usize;
         let stitcher = self.shards.get_mut(shard).ok_or_else(|| format!("of shard {shard}"))?;
-        stitcher.restore(number & ((1 << SHARD_SHIFT) - 1), evidence);
+        stitcher.restore(number & ((1 << SHARD_SHIFT) - 1), came, evidence);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use super::checkpoint::{
 };
 use super::published::Published;
 use crate::export::RestoreError;
-use crate::record::{RecordError, decode_evidence};
+use crate::record::{RecordError, decode_carried};
 
 /// Why a ledger cannot be taken back. Nothing is skipped: what is not read would be counted anew.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ impl Core {
         self.restore_counters(&rows)?;
         ledger.load_forms(|id, key| self.books.forms.restore(id, key))?;
         self.now = load_moment(ledger, TURN_META)?;
-        if !self.turns.restore(ledger.done(), &ledger.load_turns()?) {
+        if !self.turns.restore(ledger.done(), &ledger.load_turns()?, self.now) {
             return Err(CoreRestoreError::Moment { name: "turn" });
         }
         self.restore_outages(ledger)?;
@@ -162,9 +162,9 @@ impl Core {
         let shards = self.shards.len();
         let stitcher =
             self.shards.get_mut(shard as usize).ok_or(CoreRestoreError::Shard { shard, shards })?;
-        let evidence =
-            decode_evidence(bytes).map_err(|source| CoreRestoreError::Evidence { number, source })?;
-        stitcher.restore(own_number, evidence);
+        let (came, evidence) =
+            decode_carried(bytes).map_err(|source| CoreRestoreError::Evidence { number, source })?;
+        stitcher.restore(own_number, came, evidence);
         Ok(())
     }
 }

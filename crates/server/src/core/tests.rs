@@ -4,6 +4,7 @@ mod accounting;
 mod budgets;
 mod exposure;
 mod fixture;
+mod forgetting;
 mod late;
 mod limits;
 mod removal;

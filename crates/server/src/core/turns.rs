@@ -84,9 +84,11 @@ impl Turns {
         Some(TurnRow { applied, unix_nanos: at.0, mark })
     }
 
-    /// Takes back what [`Self::make`] gave; false when it is not readable.
-    pub(super) fn restore(&mut self, done: Seq, rows: &[TurnRow]) -> bool {
-        self.done = done;
+    /// Takes back what [`Self::make`] gave, and when the last turn was made, of which there is no row if it
+    /// applied nothing: what the journal has beyond came when it was that time. False when a row is not
+    /// readable.
+    pub(super) fn restore(&mut self, done: Seq, rows: &[TurnRow], turned: UnixNanos) -> bool {
+        (self.done, self.turned) = (done, turned);
         for row in rows {
             let (numbers, rest) = row.mark.as_chunks::<8>();
             let mut numbers = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes));
@@ -176,13 +178,32 @@ mod tests {
     fn rows_came_with_the_turn_before() {
         let (turns, rows) = made();
         let mut again = Turns::default();
-        assert!(again.restore(Seq(0), &rows));
+        assert!(again.restore(Seq(0), &rows, at(41)));
         for turns in [turns, again] {
             for (seq, minute) in [(1, 2), (10, 2), (11, 11), (20, 11), (40, 31)] {
                 assert_eq!(turns.arrival(Seq(seq)), at(minute), "{seq}");
             }
         }
-        assert!(!Turns::default().restore(Seq(0), &[TurnRow { mark: vec![1, 2], ..TurnRow::default() }]));
+        let torn = TurnRow { mark: vec![1, 2], ..TurnRow::default() };
+        assert!(!Turns::default().restore(Seq(0), &[torn], at(41)));
+    }
+
+    /// The row that the first turn of a process makes is of what came while the last process still lived.
+    #[test]
+    fn rows_that_a_start_applies_came_with_the_last_turn_of_the_process_before() {
+        let (mut turns, mut rows) = made();
+        let mut again = Turns::default();
+        assert!(again.restore(Seq(0), &rows, at(41)));
+        for turns in [&mut turns, &mut again] {
+            turns.note(10);
+            rows.extend(turns.make(Seq(50), at(55), vec![30]));
+        }
+        assert_eq!((rows[4].unix_nanos, &rows[4]), (at(55).0, &rows[5]));
+        let mut third = Turns::default();
+        assert!(third.restore(Seq(0), &rows[..5], at(56)));
+        for turns in [turns, again, third] {
+            assert_eq!((turns.arrival(Seq(45)), turns.oldest_arrival()), (at(41), at(2)));
+        }
     }
 
     #[test]

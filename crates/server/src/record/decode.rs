@@ -6,8 +6,8 @@ use prost::Message;
 use rust_decimal::Decimal;
 use spantally_proto::journal as wire;
 use spantally_stitch::{
-    Answer, Call, CallRare, Client, Correlation, Endpoint, Evidence, Fact, FactValue, Frame, FrameRare, Rare,
-    SpanId, SpanKey, TaskId, TraceId, UnixNanos, Verdict, What,
+    Answer, Call, CallRare, Came, Client, Correlation, Endpoint, Evidence, Fact, FactValue, Frame, FrameRare,
+    Rare, SpanId, SpanKey, TaskId, TraceId, UnixNanos, Verdict, What,
 };
 
 use super::codes::{Code, answer};
@@ -45,9 +45,17 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Batch>, RecordError> {
     requests.into_iter().map(|request| decoder.batch(request)).collect()
 }
 
-/// Reads what [`encode_evidence`](super::encode_evidence) wrote.
-pub fn decode_evidence(bytes: &[u8]) -> Result<Vec<Evidence>, RecordError> {
-    Ok(decode(bytes)?.into_iter().flat_map(|batch| batch.evidence).collect())
+/// Reads what [`encode_carried`](super::encode_carried) wrote.
+pub fn decode_carried(bytes: &[u8]) -> Result<(Came, Vec<Evidence>), RecordError> {
+    let mut row = wire::JournalBatch::decode(bytes)?;
+    let (mut came, mut evidence) = (Came::default(), Vec::new());
+    let requests = std::mem::take(&mut row.requests);
+    let mut decoder = Decoder::new(row);
+    for request in requests {
+        came = Came { first: UnixNanos(request.first_came), last: UnixNanos(request.last_came) };
+        evidence.append(&mut decoder.batch(request)?.evidence);
+    }
+    Ok((came, evidence))
 }
 
 /// The tables of a row, and what the span before left.

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use rust_decimal::Decimal;
 use spantally_stitch::{
-    Call, Client, Correlation, Endpoint, Evidence, Fact, FactValue, Frame, SpanId, SpanKey, TaskId,
+    Call, Came, Client, Correlation, Endpoint, Evidence, Fact, FactValue, Frame, SpanId, SpanKey, TaskId,
     TaskIdForm, TraceId, Verdict, What,
 };
 
@@ -24,13 +24,15 @@ pub fn encode(batches: &[Batch], out: &mut Vec<u8>) {
     encoder.tables();
 }
 
-/// Writes the spans of one job for a checkpoint. What `out` held is replaced.
-pub fn encode_evidence<'a>(evidence: impl IntoIterator<Item = &'a Evidence>, out: &mut Vec<u8>) {
+/// Writes spans of an open job, and when they came, for a checkpoint. What `out` held is replaced.
+pub fn encode_carried(came: Came, evidence: &[Evidence], out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(out);
     encoder.message(1, |encoder| {
         for one in evidence {
             encoder.message(1, |encoder| encoder.evidence(one));
         }
+        encoder.fixed(6, came.first.0);
+        encoder.fixed(7, came.last.0);
     });
     encoder.tables();
 }

@@ -8,12 +8,12 @@ use prost::Message;
 use rust_decimal::Decimal;
 use spantally_proto::journal as wire;
 use spantally_stitch::{
-    Accepted, Answer, Call, CallRare, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
+    Accepted, Answer, Call, CallRare, Came, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
     FactSource, FactValue, FailureReason, Frame, FrameKind, FrameRare, Rare, Role, SpanId, SpanKey, TaskId,
     TaskState, TraceId, UnixNanos, Verdict, What,
 };
 
-use super::{RecordError, decode, decode_evidence, encode, encode_evidence};
+use super::{RecordError, decode, decode_carried, encode, encode_carried};
 use crate::batch::{Batch, RejectReason, Tally, Transport};
 
 fn word() -> impl Strategy<Value = Arc<str>> {
@@ -199,11 +199,14 @@ proptest! {
     }
 
     #[test]
-    fn spans_of_a_job_come_out_as_they_went_in(batches in batches()) {
+    fn spans_of_a_job_come_out_as_they_went_in(batches in batches(), came in any::<[u64; 2]>()) {
         let spans: Vec<Evidence> = batches.into_iter().flat_map(|batch| batch.evidence).collect();
+        let came = Came { first: UnixNanos(came[0]), last: UnixNanos(came[1]) };
         let mut bytes = Vec::new();
-        encode_evidence(&spans, &mut bytes);
-        prop_assert_eq!(decode_evidence(&bytes).unwrap(), spans);
+        encode_carried(came, &spans, &mut bytes);
+        let message = wire::JournalBatch::decode(&*bytes).unwrap();
+        prop_assert_eq!(message.encode_to_vec(), bytes.as_slice());
+        prop_assert_eq!(decode_carried(&bytes).unwrap(), (came, spans));
     }
 
     #[test]

@@ -12,22 +12,22 @@ impl Index {
         self.traces.get(&evidence.span.trace).is_some_and(|trace| trace.has_frame(evidence))
     }
 
-    pub(crate) fn add_frame(&mut self, evidence: Evidence) {
-        self.push_frame(self.next_number, Carried::No, evidence);
+    pub(crate) fn add_frame(&mut self, came: UnixNanos, evidence: Evidence) {
+        self.push_frame(FrameItem { number: self.next_number, evidence, carried: Carried::No, came });
     }
 
-    pub(crate) fn restore_frame(&mut self, number: u64, evidence: Evidence) {
-        self.push_frame(number, Carried::Whole, evidence);
+    pub(crate) fn restore_frame(&mut self, number: u64, came: UnixNanos, evidence: Evidence) {
+        self.push_frame(FrameItem { number, evidence, carried: Carried::Whole, came });
     }
 
-    fn push_frame(&mut self, number: u64, carried: Carried, evidence: Evidence) {
-        self.next_number = self.next_number.max(number + 1);
-        let trace = evidence.span.trace;
+    fn push_frame(&mut self, frame: FrameItem) {
+        self.next_number = self.next_number.max(frame.number + 1);
+        let trace = frame.evidence.span.trace;
         let entry = self.traces.entry(trace).or_default();
         if entry.is_empty() {
             self.idle.push_back(trace);
         }
-        entry.push(FrameItem { number, evidence, carried });
+        entry.push(frame);
         self.spans += 1;
         if self.idle.len() > self.max_idle {
             self.drop_idle();

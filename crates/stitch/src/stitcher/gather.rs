@@ -189,8 +189,8 @@ impl Stitcher {
         let names = frame_names(&evidence);
         let links = evidence.links().to_vec();
         match number {
-            Some(number) => self.index.restore_frame(number, evidence),
-            None => self.index.add_frame(evidence),
+            Some(number) => self.index.restore_frame(number, last, evidence),
+            None => self.index.add_frame(last, evidence),
         }
         let calls: Vec<u32> = self.index.in_trace(trace).to_vec();
         if let Some(&slot) = calls.first() {

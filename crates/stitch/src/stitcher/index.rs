@@ -11,7 +11,6 @@ use hashbrown::{HashMap, HashSet, HashTable};
 
 use crate::call::Evidence;
 use crate::id::TraceId;
-use crate::stitcher::Observed;
 use crate::stitcher::item::{
     Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, link_name, task_key,
     task_name,
@@ -19,6 +18,7 @@ use crate::stitcher::item::{
 use crate::stitcher::slab::Slab;
 use crate::stitcher::tombstones::Tombstones;
 use crate::stitcher::trace::Trace;
+use crate::stitcher::{Came, Observed};
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -317,19 +317,20 @@ impl Index {
     }
 
     /// Shows what was created before a number and is not carried, and all that was carried and grew.
-    pub(crate) fn carry(&mut self, before: u64, mut visit: impl FnMut(u64, &[Evidence])) {
+    pub(crate) fn carry(&mut self, before: u64, mut visit: impl FnMut(u64, Came, &[Evidence])) {
         let wanted = |number: u64, carried: Carried| match carried {
             Carried::No => number < before,
             Carried::Partly => true,
             Carried::Whole => false,
         };
         for item in self.items.values_mut().filter(|item| wanted(item.number, item.carried)) {
-            visit(item.number, item.evidence());
+            visit(item.number, Came { first: item.opened, last: item.last }, item.evidence());
             item.carried = Carried::Whole;
         }
         for frame in self.traces.values_mut().flat_map(Trace::frames_mut) {
             if wanted(frame.number, frame.carried) {
-                visit(frame.number, std::slice::from_ref(&frame.evidence));
+                let came = Came { first: frame.came, last: frame.came };
+                visit(frame.number, came, std::slice::from_ref(&frame.evidence));
                 frame.carried = Carried::Whole;
             }
         }

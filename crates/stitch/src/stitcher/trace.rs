@@ -26,6 +26,8 @@ pub(super) struct FrameItem {
     pub(super) number: u64,
     pub(super) evidence: Evidence,
     pub(super) carried: Carried,
+    /// The later of its end and arrival.
+    pub(super) came: UnixNanos,
 }
 
 /// Frames of a trace and the items that have calls with a parent in it.

@@ -29,7 +29,7 @@ const JOBS: u64 = 6;
 
 /// Rows on a disk, and rows that are written and not synced.
 #[derive(Default)]
-struct SimulatedJournal {
+pub(super) struct SimulatedJournal {
     rows: VecDeque<(Seq, Vec<u8>)>,
     last: u64,
 }
