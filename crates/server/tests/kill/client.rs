@@ -1,6 +1,6 @@
 //! Clients that send again what was not acknowledged, and now and then what was.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,12 +11,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use spantally_stitch::UnixNanos;
 use spantally_tests::oracle::Random;
 use tonic::codegen::http::uri::PathAndQuery;
 
 use crate::process::Process;
-use crate::traffic::{Job, Sent, request};
+use crate::sent::{Delivery, Part, Sent, SentJob, Told};
+use crate::traffic::{Job, request};
 
 /// Clients; every second one speaks gRPC.
 const CLIENTS: usize = 4;
@@ -28,28 +31,26 @@ const MAX_TRIES: u32 = 3000;
 pub(crate) struct Clients {
     threads: Vec<JoinHandle<Sent>>,
     stop: Arc<AtomicBool>,
-    /// Jobs that are acknowledged so far.
+    /// Jobs that were begun so far.
     pub(crate) sent: Arc<AtomicU64>,
 }
 
 impl Clients {
     pub(crate) fn start(process: &Process, seed: u64) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (late, whole) = (process.profile.late_after, !process.profile.late);
         let threads = (0..CLIENTS).map(|number| {
             let transport = match number % 2 {
                 0 => Transport::Http(process.http),
                 _ => Transport::grpc(process.grpc),
             };
-            let random = Random::new(seed.wrapping_mul(1000) + number as u64);
             let client = Client {
                 number,
                 transport,
-                random,
+                random: Random::new(seed.wrapping_mul(1000) + number as u64),
                 sent: Sent::default(),
-                due: VecDeque::new(),
-                late,
-                whole,
+                due: BTreeMap::new(),
+                late: process.profile.late_after,
+                lives: Arc::clone(&process.lives),
             };
             let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
             std::thread::spawn(move || client.run(&stop, &sent))
@@ -62,14 +63,7 @@ impl Clients {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Sent::default();
         for thread in self.threads {
-            let Sent { mut jobs, spans, late_spans, requests, acknowledged_spans, resent } =
-                thread.join().unwrap();
-            all.jobs.append(&mut jobs);
-            all.spans += spans;
-            all.late_spans += late_spans;
-            all.requests += requests;
-            all.acknowledged_spans += acknowledged_spans;
-            all.resent += resent;
+            all.add(thread.join().unwrap());
         }
         all
     }
@@ -80,81 +74,111 @@ struct Client {
     transport: Transport,
     random: Random,
     sent: Sent,
-    /// Late spans, and when they are to come.
-    due: VecDeque<(Instant, Job)>,
+    /// Jobs of which more is to come, by when that is; the number tells two of one moment apart.
+    due: BTreeMap<(Instant, u64), Job>,
     /// Late evidence comes this long after the rest of its job was acknowledged.
     late: Duration,
-    /// Jobs are sent in one part each: where they are forgotten after seconds, a part that had to be sent
-    /// again and again would come late.
-    whole: bool,
+    /// How often the server was started.
+    lives: Arc<AtomicU64>,
+}
+
+fn now() -> UnixNanos {
+    UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64)
 }
 
 impl Client {
     fn run(mut self, stop: &AtomicBool, sent: &AtomicU64) -> Sent {
         while !stop.load(Ordering::Relaxed) {
-            self.group(sent);
-            let now = Instant::now();
-            while self.due.front().is_some_and(|(due, _)| *due <= now) {
-                self.send_late();
-            }
+            let count = 1 + self.random.below(5);
+            let jobs = (0..count).map(|_| self.draw()).collect();
+            sent.fetch_add(count, Ordering::Relaxed);
+            self.begin(jobs);
+            self.go_on();
             std::thread::sleep(Duration::from_millis(60 + self.random.below(200)));
         }
-        while let Some((due, _)) = self.due.front() {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            self.send_late();
+        while !self.due.is_empty() {
+            // Something settles in every turn, so that the ledger has the moments of all.
+            let job = self.draw();
+            if job.parts.iter().all(|(pause, _)| pause.is_zero()) {
+                self.begin(vec![job]);
+            }
+            self.go_on();
+            std::thread::sleep(Duration::from_millis(250));
         }
         self.sent
     }
 
-    /// Some jobs at once: first the first parts of all, then the second ones.
-    fn group(&mut self, sent: &AtomicU64) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let count = 1 + self.random.below(5);
-        let mut jobs: Vec<Job> = (0..count).map(|_| Job::draw(&mut self.random, now)).collect();
-        for job in jobs.iter_mut().filter(|_| self.whole) {
-            job.parts = vec![job.parts.concat()];
+    fn draw(&mut self) -> Job {
+        Job::draw(&mut self.random, now().0, self.late)
+    }
+
+    fn begin(&mut self, jobs: Vec<Job>) {
+        for job in &jobs {
+            let begun = SentJob { kind: job.kind, trace: job.trace.clone(), parts: Vec::new() };
+            self.sent.jobs.insert(job.task.clone(), begun);
         }
-        for part in 0..3 {
-            let spans: Vec<_> =
-                jobs.iter_mut().filter_map(|job| job.parts.get_mut(part)).flat_map(std::mem::take).collect();
-            if !spans.is_empty() {
-                self.deliver(spans);
+        self.send(jobs);
+    }
+
+    /// Sends what is due.
+    fn go_on(&mut self) {
+        while let Some(((due, _), job)) = self.due.pop_first() {
+            if due > Instant::now() {
+                self.later(due, job);
+                return;
             }
-        }
-        for job in jobs {
-            sent.fetch_add(1, Ordering::Relaxed);
-            self.sent.jobs.insert(job.task.clone(), job.kind);
-            if !job.late.is_empty() {
-                self.due.push_back((Instant::now() + self.late, job));
-            }
+            self.send(vec![job]);
         }
     }
 
-    fn send_late(&mut self) {
-        if let Some((_, job)) = self.due.pop_front() {
-            self.sent.late_spans += job.late.len() as u64;
-            self.deliver(job.late);
+    fn later(&mut self, due: Instant, job: Job) {
+        let number = self.random.draw();
+        self.due.insert((due, number), job);
+    }
+
+    /// The next part of some jobs at once; then that of those that do not wait with it.
+    fn send(&mut self, mut jobs: Vec<Job>) {
+        while !jobs.is_empty() {
+            let parts: Vec<Vec<Span>> =
+                jobs.iter_mut().filter_map(|job| Some(job.parts.pop_front()?.1)).collect();
+            let told: Vec<Vec<Told>> = parts.iter().map(|part| part.iter().map(Told::of).collect()).collect();
+            let delivery = self.deliver(parts.concat());
+            for (job, told) in jobs.iter().zip(told) {
+                let known = self.sent.jobs.get_mut(&job.task).unwrap();
+                known.parts.push(Part { told, delivery });
+            }
+            for job in std::mem::take(&mut jobs) {
+                match job.parts.front() {
+                    Some((Duration::ZERO, _)) => jobs.push(job),
+                    Some(&(pause, _)) => self.later(Instant::now() + pause, job),
+                    None => {}
+                }
+            }
         }
     }
 
     /// Until it is acknowledged, and in one case of sixteen once more: the answer may have been lost.
-    fn deliver(&mut self, spans: Vec<opentelemetry_proto::tonic::trace::v1::Span>) {
+    fn deliver(&mut self, spans: Vec<Span>) -> Delivery {
         let count = spans.len() as u64;
         let request = request(self.number, spans);
-        let mut tries = 0;
+        let life = self.lives.load(Ordering::Relaxed);
+        let (from, mut tries) = (now(), 1);
         while !self.transport.send(&request) {
             tries += 1;
             assert!(tries < MAX_TRIES, "nothing is taken any more");
             std::thread::sleep(Duration::from_millis(20 + self.random.below(120)));
         }
-        self.sent.spans += count;
+        let (until, lives) = (now(), [life, self.lives.load(Ordering::Relaxed)]);
         self.sent.requests += 1;
         self.sent.acknowledged_spans += count;
-        if self.random.below(16) == 0 && self.transport.send(&request) {
+        if self.random.below(16) == 0 {
             tries += 1;
-            self.sent.acknowledged_spans += count;
+            if self.transport.send(&request) {
+                self.sent.acknowledged_spans += count;
+            }
         }
-        self.sent.resent += u64::from(tries > 0);
+        self.sent.resent += u64::from(tries > 1);
+        Delivery { from, until, last: now(), tries, lives }
     }
 }
 

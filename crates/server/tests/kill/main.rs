@@ -16,10 +16,14 @@
 #![allow(clippy::print_stdout, reason = "a long run shows how far it is")]
 
 mod client;
+mod explain;
 mod moment;
 mod oracle;
 mod process;
+mod query;
+mod retention;
 mod scraper;
+mod sent;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;

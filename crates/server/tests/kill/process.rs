@@ -4,8 +4,11 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use spantally_stitch::UnixNanos;
 use spantally_tests::oracle::Random;
 
 use crate::support::{free_address, get};
@@ -42,29 +45,26 @@ const RELOADED: &str = "the provider files are read again";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Profile {
     pub(crate) name: &'static str,
-    retention: &'static str,
+    /// How long a settled job may get more evidence.
+    pub(crate) retention: Duration,
     /// Most spans in memory and in the journal; with it comes room for the jobs that stay open.
     max_spans: u64,
-    /// Evidence comes this long after its job has ended ...
+    /// Evidence comes this long after its job has ended, when it revises the job or is late itself.
     pub(crate) late_after: Duration,
-    /// ... which is when it revises the job, or when the job is forgotten.
-    pub(crate) late: bool,
 }
 
 impl Profile {
     pub(crate) const RETAINED: Self = Self {
         name: "retained",
-        retention: "6h",
+        retention: Duration::from_hours(6),
         max_spans: 4_000_000,
         late_after: Duration::from_millis(2500),
-        late: true,
     };
     pub(crate) const FORGETFUL: Self = Self {
         name: "forgetful",
-        retention: "6s",
+        retention: Duration::from_secs(6),
         max_spans: 2_500,
         late_after: Duration::from_secs(18),
-        late: false,
     };
 }
 
@@ -74,6 +74,10 @@ pub(crate) struct Process {
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) profile: Profile,
+    /// How often it was started.
+    pub(crate) lives: Arc<AtomicU64>,
+    /// When it was started, ready and ended.
+    pub(crate) events: Vec<(UnixNanos, String)>,
     directory: PathBuf,
     idle_timeout: &'static str,
     started: Instant,
@@ -91,6 +95,8 @@ impl Process {
             http: free_address(),
             admin: free_address(),
             profile,
+            lives: Arc::default(),
+            events: Vec::new(),
             directory: directory.to_owned(),
             idle_timeout: "6h",
             started: Instant::now(),
@@ -116,7 +122,7 @@ impl Process {
             "processors.spantally.settle_delay=1s".to_owned(),
             "processors.spantally.rematch=1s".to_owned(),
             format!("processors.spantally.idle_timeout={idle_timeout}"),
-            format!("processors.spantally.retention={retention}"),
+            format!("processors.spantally.retention={}s", retention.as_secs()),
             format!("processors.spantally.limits.max_spans={max_spans}"),
             format!("providers.directory={}", self.directory.join("providers").display()),
             "providers.reload_interval=300ms".to_owned(),
@@ -135,6 +141,13 @@ impl Process {
             .spawn();
         self.child = Some(child.unwrap());
         self.started = Instant::now();
+        let life = self.lives.fetch_add(1, Ordering::Relaxed) + 1;
+        self.note(format!("start {life}"));
+    }
+
+    fn note(&mut self, what: String) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        self.events.push((UnixNanos(now.as_nanos() as u64), what));
     }
 
     fn log_file(&self) -> PathBuf {
@@ -160,6 +173,7 @@ impl Process {
             }
             if get(self.admin, "/readyz").is_some_and(|(status, _)| status == 200) {
                 self.start_took = self.started.elapsed();
+                self.note("ready".to_owned());
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -221,6 +235,7 @@ impl Process {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         let status = child.wait().unwrap();
+        self.note("killed".to_owned());
         assert!(
             status.code().is_none_or(|code| code == 0),
             "the server had ended by itself: {status}\n{}",

@@ -1,6 +1,7 @@
 //! Jobs whose truth is known: what they are, what they cost, which spans tell of them.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -32,11 +33,16 @@ pub(crate) enum Kind {
 }
 
 /// What a job comes to, as attempts, calls and US dollars.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Truth {
-    pub(crate) outcome: &'static str,
-    /// Cause and tenths of a megapixel. An image of the default size is one.
-    pub(crate) charged: (&'static str, i64),
+    /// None while it is open.
+    pub(crate) outcome: Option<&'static str>,
+    /// Cause and tenths of a megapixel, of which an image of the default size is one; of a request where the
+    /// model is not known.
+    pub(crate) charged: Option<(&'static str, i64)>,
+    /// A request has no price.
+    pub(crate) is_priced: bool,
+    pub(crate) attempts: u64,
     /// Submits, polls, results.
     pub(crate) calls: [u64; 3],
 }
@@ -58,20 +64,17 @@ impl Kind {
         Self::FetchedLate,
     ];
 
-    /// What it comes to. An open job has its truth for when it is settled as idle; `late` is whether late
-    /// evidence finds its job, or a job that is forgotten.
-    pub(crate) fn truth(self, late: bool) -> Truth {
-        let (outcome, charged, calls) = match self {
-            Self::Delivered => ("succeeded", ("delivered", 10), [1, 2, 1]),
-            Self::RefusedFirst => ("succeeded", ("delivered", 10), [2, 1, 1]),
+    /// How it ends, and what it is charged, by its calls. An open job has its truth for when it is settled
+    /// as idle.
+    pub(crate) fn end(self, calls: [u64; 3]) -> (&'static str, (&'static str, i64)) {
+        match self {
             // Whether fal bills what it moderates is not documented: even odds.
-            Self::Invalid => ("rejected", ("failed", 5), [1, 0, 0]),
-            Self::Open => ("abandoned", ("abandoned", 10), [1, 2, 0]),
-            Self::PolledLate => ("succeeded", ("delivered", 10), [1, 1 + u64::from(late), 1]),
-            Self::FetchedLate if late => ("succeeded", ("delivered", 10), [1, 1, 2]),
-            Self::FetchedLate => ("failed", ("failed", 5), [1, 1, 1]),
-        };
-        Truth { outcome, charged, calls }
+            Self::Invalid => ("rejected", ("failed", 5)),
+            Self::Open => ("abandoned", ("abandoned", 10)),
+            // Its first result is refused.
+            Self::FetchedLate if calls[2] < 2 => ("failed", ("failed", 5)),
+            _ => ("succeeded", ("delivered", 10)),
+        }
     }
 }
 
@@ -81,16 +84,16 @@ pub(crate) struct Job {
     pub(crate) kind: Kind,
     /// The provider's id of its task; it is in the URLs of polls and results.
     pub(crate) task: String,
-    /// Its spans, in the parts in which they are sent.
-    pub(crate) parts: Vec<Vec<Span>>,
-    /// What is sent when it has settled.
-    pub(crate) late: Vec<Span>,
+    pub(crate) trace: String,
+    /// Its spans, in the parts in which they are sent, and how long after the part before.
+    pub(crate) parts: VecDeque<(Duration, Vec<Span>)>,
 }
 
 impl Job {
     /// A job that ended just now. Each has a trace of its own below a web request, so that nothing but its
     /// own spans can be taken for it.
-    pub(crate) fn draw(random: &mut Random, now: u64) -> Self {
+    /// What comes when it has settled comes `late` after the rest.
+    pub(crate) fn draw(random: &mut Random, now: u64, late: Duration) -> Self {
         let kind = Kind::DRAWN[random.below(Kind::DRAWN.len() as u64) as usize];
         let trace = [random.draw().to_be_bytes(), random.draw().to_be_bytes()].concat();
         let task = format!("{:016x}-{:016x}", random.draw(), random.draw());
@@ -110,22 +113,33 @@ impl Job {
             Kind::FetchedLate => spans.push(("GET", &result, 422)),
             _ => spans.push(("GET", &result, 200)),
         }
-        let late = match kind {
+        let late_calls = match kind {
             Kind::PolledLate => vec![("GET", status.as_str(), 200)],
             Kind::FetchedLate => vec![("GET", result.as_str(), 200)],
             _ => Vec::new(),
         };
         let mut made: Vec<Span> = spans.into_iter().map(|call| maker.call(call)).collect();
-        let late = late.into_iter().map(|call| maker.call(call)).collect();
+        let settled: Vec<Span> = late_calls.into_iter().map(|call| maker.call(call)).collect();
         made.push(maker.request(now));
-        // Cut in up to three parts, which now and then do not come in order.
+        // Cut in up to three parts, which now and then do not come in order, or come slowly.
         let cuts = 1 + maker.random.below(3) as usize;
         let size = made.len().div_ceil(cuts);
         let mut parts: Vec<Vec<Span>> = made.chunks(size).map(<[Span]>::to_vec).collect();
-        if maker.random.below(4) == 0 {
+        let pause = match maker.random.below(16) {
+            0 => Duration::from_millis(maker.random.below(2500)),
+            1 => late + Duration::from_millis(maker.random.below(1000)),
+            _ => Duration::ZERO,
+        };
+        if maker.random.below(if pause.is_zero() { 4 } else { 2 }) == 0 {
             maker.random.shuffle(&mut parts);
         }
-        Self { kind, task, parts, late }
+        let mut parts: VecDeque<_> = parts.into_iter().map(|part| (pause, part)).collect();
+        parts[0].0 = Duration::ZERO;
+        if !settled.is_empty() {
+            parts.push_back((late, settled));
+        }
+        let trace = maker.trace.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { kind, task, trace, parts }
     }
 }
 
@@ -192,18 +206,4 @@ fn text(key: &str, value: &str) -> KeyValue {
 
 fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
-}
-
-/// Everything that was sent and acknowledged.
-#[derive(Debug, Default)]
-pub(crate) struct Sent {
-    /// Every job by its task.
-    pub(crate) jobs: BTreeMap<String, Kind>,
-    /// Distinct spans, and those of them that came late.
-    pub(crate) spans: u64,
-    pub(crate) late_spans: u64,
-    /// Requests that were acknowledged, the spans in them, and how many were sent more than once.
-    pub(crate) requests: u64,
-    pub(crate) acknowledged_spans: u64,
-    pub(crate) resent: u64,
 }
