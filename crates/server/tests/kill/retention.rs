@@ -22,7 +22,7 @@ const LAG: Duration = Duration::from_secs(1);
 /// What the server did when.
 pub(crate) struct Turns {
     /// Moments of turns whose checkpoint was written, in order.
-    turns: Vec<UnixNanos>,
+    made: Vec<UnixNanos>,
     outages: Outages,
     retention_ms: u64,
 }
@@ -45,8 +45,8 @@ impl Turns {
     pub(crate) fn read(process: &Process) -> Self {
         let moments = query(process, "SELECT DISTINCT settled_at AS at FROM job_row ORDER BY settled_at");
         // The first start makes a turn too.
-        let mut turns = vec![process.events[0].0];
-        turns.extend(moments.iter().map(|row| UnixNanos(row["at"].as_u64().unwrap())));
+        let mut made = vec![process.events[0].0];
+        made.extend(moments.iter().map(|row| UnixNanos(row["at"].as_u64().unwrap())));
         let noted = "SELECT CAST(value AS TEXT) AS text FROM meta WHERE name = 'outages_unix_nanos'";
         let mut outages = Outages::default();
         for row in query(process, noted) {
@@ -55,24 +55,24 @@ impl Turns {
                 outages.note(UnixNanos(from.parse().unwrap()), UnixNanos(until.parse().unwrap()));
             }
         }
-        Self { turns, outages, retention_ms: millis(process.profile.retention) }
+        Self { made, outages, retention_ms: millis(process.profile.retention) }
     }
 
     /// Every moment of a turn that is known.
     pub(crate) fn all(&self) -> &[UnixNanos] {
-        &self.turns
+        &self.made
     }
 
     /// The last turn until a moment.
     fn turn_before(&self, moment: UnixNanos) -> UnixNanos {
-        let after = self.turns.partition_point(|&turn| turn <= moment);
-        self.turns[after.saturating_sub(1)]
+        let after = self.made.partition_point(|&turn| turn <= moment);
+        self.made[after.saturating_sub(1)]
     }
 
     /// The turn after the first one from a moment on.
     fn second_turn_after(&self, moment: UnixNanos) -> UnixNanos {
-        let first = self.turns.partition_point(|&turn| turn < moment);
-        self.turns.get(first + 1).copied().unwrap_or(UnixNanos(u64::MAX))
+        let first = self.made.partition_point(|&turn| turn < moment);
+        self.made.get(first + 1).copied().unwrap_or(UnixNanos(u64::MAX))
     }
 
     /// Whether what came last in some parts may be forgotten when something comes between two moments, and
@@ -108,7 +108,7 @@ impl Turns {
 
     /// Whether nothing of a job can have been forgotten by now.
     pub(crate) fn keeps(&self, job: &SentJob) -> bool {
-        let now = self.turns.last().copied().unwrap_or_default();
+        let now = self.made.last().copied().unwrap_or_default();
         !self.forgotten(&job.parts, now, now).0
     }
 

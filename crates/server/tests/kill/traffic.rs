@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use spantally_stitch::TraceId;
 use spantally_tests::oracle::Random;
 
 const MILLI: u64 = 1_000_000;
@@ -138,7 +139,7 @@ impl Job {
         if !settled.is_empty() {
             parts.push_back((late, settled));
         }
-        let trace = maker.trace.iter().map(|byte| format!("{byte:02x}")).collect();
+        let trace = TraceId(maker.trace.try_into().unwrap()).to_string();
         Self { kind, task, trace, parts }
     }
 }
