@@ -278,7 +278,9 @@ impl Core {
         self.turns.mark_before(None, numbers);
         for shard in &mut self.shards {
             shard.set_time(self.now);
-            shard.forget_old(self.now, self.waited_ms);
+            // The last turn may have been cut between two parts; the one before was not, and no two are
+            // further apart without an outage.
+            shard.forget_old(self.now.minus_ms(OUTAGE_MS), self.waited_ms);
             shard.recall();
         }
     }

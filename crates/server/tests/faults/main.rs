@@ -83,9 +83,9 @@ impl Faulty {
 
     fn spans(&mut self) -> Vec<Span> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let job = std::iter::repeat_with(|| Job::draw(&mut self.random, now))
+        let job = std::iter::repeat_with(|| Job::draw(&mut self.random, now, Duration::ZERO))
             .find(|job| job.kind == traffic::Kind::Delivered);
-        job.unwrap().parts.into_iter().flatten().collect()
+        job.unwrap().parts.into_iter().flat_map(|(_, part)| part).collect()
     }
 
     /// Sends a job; the whole answer when it was refused.

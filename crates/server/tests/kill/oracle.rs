@@ -35,6 +35,7 @@ struct Sums {
     attempts: Decimal,
     cost: BTreeMap<String, Decimal>,
     units: BTreeMap<String, Decimal>,
+    unpriced: Decimal,
     open: Decimal,
 }
 
@@ -57,6 +58,8 @@ impl Sums {
             *sums.units.entry(cause.to_owned()).or_default() += units;
             if truth.is_priced {
                 *sums.cost.entry(cause.to_owned()).or_default() += PRICE * units;
+            } else {
+                sums.unpriced += Decimal::ONE;
             }
         }
         sums
@@ -80,6 +83,7 @@ impl Sums {
             attempts: net("spantally_attempts", "service").values().sum(),
             cost: net("spantally_cost", "cause"),
             units: net("spantally_billed_units", "cause"),
+            unpriced: net("spantally_unpriced_jobs", "reason").values().sum(),
             open: sum_of(page, "spantally_open_jobs", &[]),
         }
     }

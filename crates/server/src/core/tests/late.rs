@@ -1,7 +1,7 @@
 //! Evidence that comes late: after an outage, after its job was forgotten, after a restart.
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Role, TaskState, What};
+use spantally_stitch::{Role, SpanId, TaskState, TraceId, What};
 use spantally_store::{DataDir, Ledger, Seq};
 
 use super::fixture::*;
@@ -116,6 +116,42 @@ fn a_shorter_idle_limit_settles_what_is_open() {
     second.finish_rehydration();
     second.advance(at(1010));
     assert_eq!(net(&second, MetricId::Jobs, &[]), Decimal::ONE);
+}
+
+/// A turn with more to tell is written in parts. Killed between two of them, it has told only the first.
+#[test]
+fn a_kill_between_the_parts_of_a_turn_loses_no_job_that_was_to_be_settled() {
+    let (_dir, mut ledger) = ledger();
+    let new_core = || {
+        let mut options = CoreOptions::default();
+        options.stitching.idle_timeout_ms = 10_000;
+        options.stitching.retention_ms = 10_000;
+        Core::new(&options, cards(), at(0))
+    };
+    let mut first = new_core();
+    let mut journal = Vec::new();
+    for job in 1..=3 {
+        let mut evidence = unfinished(&format!("task-{job:03}"), 1000 * job);
+        for call in &mut evidence {
+            // Below a request each: they wait for nobody, and are looked at one by one.
+            (call.span.trace, call.parent) = (TraceId([job as u8; 16]), SpanId([9; 8]));
+        }
+        journal.push(message(job, evidence));
+        first.apply(journal[job as usize - 1].clone());
+    }
+    turn(&mut first, &mut ledger, 3008);
+    assert_eq!(net(&first, MetricId::Jobs, &[]), Decimal::TWO);
+    let (settled, more) = first.advance_some(at(3050), 1);
+    assert!(more && settled.is_empty(), "the first is forgotten, the third not yet settled");
+    ledger.checkpoint(&first.checkpoint()).unwrap();
+
+    let mut second = new_core();
+    second.restore(&ledger).unwrap();
+    let done = ledger.done();
+    journal.into_iter().filter(|message| message.seq > done).for_each(|message| second.rehydrate(message));
+    second.finish_rehydration();
+    turn(&mut second, &mut ledger, 3052);
+    assert_eq!(net(&second, MetricId::Jobs, &[]), Decimal::from(3));
 }
 
 /// While the server is down its clients keep their spans: the job is not idle, and its polls find it.
