@@ -174,18 +174,18 @@ proptest! {
     ) {
         let (spans, mut second) = (spans(), 1000);
         let (mut living, mut killed) = (Process::start(second), Process::start(second));
-        let (count, mut story) = (steps.len(), String::new());
+        let (count, mut story) = (steps.len(), Vec::new());
         for (step, (then, pause)) in steps.into_iter().enumerate() {
             if let Some(&span) = order.get(step) {
                 living.take(&spans[span..=span]);
                 killed.take(&spans[span..=span]);
-                story += &format!("{second} s: {} {}\n", spans[span].client.tenant, kind(&spans[span]));
+                story.push(format!("{second} s: {} {}", spans[span].client.tenant, kind(&spans[span])));
             }
             second += pause;
             if matches!(then, Then::Nothing) && step + 1 < count {
                 continue;
             }
-            story += &format!("{second} s: {then:?}\n");
+            story.push(format!("{second} s: {then:?}"));
             living.turn(second);
             killed = match then {
                 Then::Kill => killed.restart(second),
@@ -196,7 +196,7 @@ proptest! {
                 }
             };
             let found = differences(&living, &killed);
-            prop_assert!(found.is_empty(), "{:#?} after\n{}", found, story);
+            prop_assert!(found.is_empty(), "{:#?} after {:#?}", found, story);
         }
     }
 }
