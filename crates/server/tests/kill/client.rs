@@ -96,6 +96,9 @@ impl Client {
             self.go_on();
             std::thread::sleep(Duration::from_millis(60 + self.random.below(200)));
         }
+        // At the end, when no other task waits for a submit that might be taken for its own.
+        let last = Job::with_late_submit(&mut self.random, now().0, self.late);
+        self.begin(vec![last]);
         while !self.due.is_empty() {
             // Something settles in every turn, so that the ledger has the moments of all.
             let job = self.draw();

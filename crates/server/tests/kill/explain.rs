@@ -64,7 +64,8 @@ fn story(
         let [from, until, last] = [sent.from, sent.until, sent.last].map(|at| seconds(at, begin));
         let _ = writeln!(
             story,
-            "  {from:9.3} sent {:?}, in life {}; acknowledged at {until:.3} in life {} ({} tries, last {last:.3})",
+            "  {from:9.3} sent {:?} in life {}; acknowledged at {until:.3} in life {} ({} tries, the last at \
+             {last:.3})",
             part.told, sent.lives[0], sent.lives[1], sent.tries
         );
     }

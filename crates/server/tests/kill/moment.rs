@@ -6,6 +6,9 @@ use spantally_tests::oracle::Random;
 
 use crate::process::Process;
 
+/// A start takes less.
+const LONGEST_START: Duration = Duration::from_secs(5);
+
 /// What the server is doing when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -38,7 +41,8 @@ impl Moment {
         let began = Instant::now();
         match self {
             Self::Start => {
-                let usual = process.start_took.as_micros() as u64;
+                // The machine may have stood still while the last one started.
+                let usual = process.start_took.min(LONGEST_START).as_micros() as u64;
                 std::thread::sleep(Duration::from_micros(random.below(usual.max(1000))));
             }
             Self::Load => {

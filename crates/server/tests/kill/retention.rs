@@ -2,8 +2,8 @@
 //!
 //! A job that is over is kept for the retention, counted from the last turn before its newest part came. In
 //! the end the ledger has the moments of turns: those at which it has settled jobs. Of each part the client
-//! knows a moment before which nobody had it, and one at which the server had it for sure. So of most parts it
-//! is certain whether they came in time, and only that is right. Of a part that came near the end of the
+//! knows a moment before which nobody had it, and one at which the server had it for sure. So of most parts
+//! it is certain whether they came in time, and only that is right. Of a part that came near the end of the
 //! retention (its client sent it while the server was being killed) either may be; then the ledger says which
 //! of the two it was, and everything else must follow from that.
 

@@ -122,25 +122,42 @@ impl Job {
         let mut made: Vec<Span> = spans.into_iter().map(|call| maker.call(call)).collect();
         let settled: Vec<Span> = late_calls.into_iter().map(|call| maker.call(call)).collect();
         made.push(maker.request(now));
-        // Cut in up to three parts, which now and then do not come in order, or come slowly.
+        // Cut in up to three parts, which now and then do not come in order, or come slowly. A submit comes
+        // with a call that names its task: alone it could be taken for that of another task.
         let cuts = 1 + maker.random.below(3) as usize;
-        let size = made.len().div_ceil(cuts);
+        let least = if kind == Kind::RefusedFirst { 3 } else { 1 };
+        let size = made.len().div_ceil(cuts).max(least);
         let mut parts: Vec<Vec<Span>> = made.chunks(size).map(<[Span]>::to_vec).collect();
         let pause = match maker.random.below(16) {
             0 => Duration::from_millis(maker.random.below(2500)),
             1 => late + Duration::from_millis(maker.random.below(1000)),
             _ => Duration::ZERO,
         };
-        if maker.random.below(if pause.is_zero() { 4 } else { 2 }) == 0 {
+        if pause < late && maker.random.below(4) == 0 {
             maker.random.shuffle(&mut parts);
         }
-        let mut parts: VecDeque<_> = parts.into_iter().map(|part| (pause, part)).collect();
-        parts[0].0 = Duration::ZERO;
+        let pauses = [Duration::ZERO, pause, Duration::ZERO];
+        let mut parts: VecDeque<_> = pauses.into_iter().zip(parts).collect();
         if !settled.is_empty() {
             parts.push_back((late, settled));
         }
         let trace = TraceId(maker.trace.try_into().unwrap()).to_string();
         Self { kind, task, trace, parts }
+    }
+}
+
+impl Job {
+    /// A delivered job whose submit and polls come `late` after its result.
+    pub(crate) fn with_late_submit(random: &mut Random, now: u64, late: Duration) -> Self {
+        let mut job = std::iter::repeat_with(|| Self::draw(random, now, late))
+            .find(|job| job.kind == Kind::Delivered)
+            .unwrap();
+        let mut spans: Vec<Span> = job.parts.drain(..).flat_map(|(_, part)| part).collect();
+        let begins = |span: &Span| span.kind == i32::from(SpanKind::Server);
+        spans.sort_by_key(|span| (begins(span), span.start_time_unix_nano));
+        let result = spans.split_off(3);
+        job.parts = VecDeque::from([(Duration::ZERO, result), (late, spans)]);
+        job
     }
 }
 
