@@ -5,33 +5,46 @@ use super::item::{Carried, Item, has_neighbours};
 use super::trace::FrameItem;
 use crate::call::Evidence;
 use crate::id::{TraceId, UnixNanos};
+use crate::stitcher::Observed;
 
 impl Index {
-    /// Whether a frame is known.
-    pub(crate) fn has_frame(&self, evidence: &Evidence) -> bool {
-        self.traces.get(&evidence.span.trace).is_some_and(|trace| trace.has_frame(evidence))
+    /// Adds a frame to its trace, unless it is known; tells whether the trace has calls.
+    pub(crate) fn add_frame(&mut self, came: UnixNanos, evidence: Evidence) -> Result<bool, Observed> {
+        self.push_frame(FrameItem { number: self.next_number, evidence, carried: Carried::No, came })
     }
 
-    pub(crate) fn add_frame(&mut self, came: UnixNanos, evidence: Evidence) {
-        self.push_frame(FrameItem { number: self.next_number, evidence, carried: Carried::No, came });
+    /// The same for one that comes back.
+    pub(crate) fn restore_frame(
+        &mut self,
+        number: u64,
+        came: UnixNanos,
+        evidence: Evidence,
+    ) -> Result<bool, Observed> {
+        self.push_frame(FrameItem { number, evidence, carried: Carried::Whole, came })
     }
 
-    pub(crate) fn restore_frame(&mut self, number: u64, came: UnixNanos, evidence: Evidence) {
-        self.push_frame(FrameItem { number, evidence, carried: Carried::Whole, came });
-    }
-
-    fn push_frame(&mut self, frame: FrameItem) {
-        self.next_number = self.next_number.max(frame.number + 1);
+    fn push_frame(&mut self, frame: FrameItem) -> Result<bool, Observed> {
         let trace = frame.evidence.span.trace;
         let entry = self.traces.entry(trace).or_default();
+        if entry.has_frame(&frame.evidence) {
+            return Err(Observed::Duplicate);
+        }
+        self.next_number = self.next_number.max(frame.number + 1);
         if entry.is_empty() {
             self.idle.push_back(trace);
         }
         entry.push(frame);
+        let has_calls = !entry.items().is_empty();
         self.spans += 1;
         if self.idle.len() > self.max_idle {
             self.drop_idle();
         }
+        Ok(has_calls)
+    }
+
+    /// The frame of a trace that was added last.
+    pub(crate) fn newest_frame(&self, trace: TraceId) -> Option<&Evidence> {
+        self.traces.get(&trace)?.frames().last().map(|frame| &frame.evidence)
     }
 
     /// The oldest trace without calls goes.

@@ -181,17 +181,21 @@ impl Stitcher {
 
     /// Takes a frame; `number` is given when it is restored.
     pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
-        if self.index.has_frame(&evidence) {
-            return Observed::Duplicate;
-        }
         let trace = evidence.span.trace;
         let last = evidence.end.max(self.now);
-        let names = frame_names(&evidence);
-        let links = evidence.links().to_vec();
-        match number {
+        let added = match number {
             Some(number) => self.index.restore_frame(number, last, evidence),
             None => self.index.add_frame(last, evidence),
+        };
+        match added {
+            // Most frames are of requests that never call a provider.
+            Ok(false) => return Observed::New,
+            Ok(true) => {}
+            Err(observed) => return observed,
         }
+        let frame = self.index.newest_frame(trace);
+        let names = frame.map(frame_names).unwrap_or_default();
+        let links = frame.map(|frame| frame.links().to_vec()).unwrap_or_default();
         let calls: Vec<u32> = self.index.in_trace(trace).to_vec();
         if let Some(&slot) = calls.first() {
             for name in names {
