@@ -37,11 +37,14 @@ pub struct Sending {
     pub authority: Option<String>,
     /// Spans a second; as fast as answers come if none.
     pub pace: Option<f64>,
+    /// Number of the first round. What one server gets in two loads must be of different rounds, or jobs of
+    /// one have ids of the other.
+    pub first_round: u32,
 }
 
 impl Default for Sending {
     fn default() -> Self {
-        Self { connections: 2, in_flight: 2, gzip: false, authority: None, pace: None }
+        Self { connections: 2, in_flight: 2, gzip: false, authority: None, pace: None, first_round: 0 }
     }
 }
 
@@ -111,6 +114,7 @@ pub async fn run(
         until: begun + duration,
         gzip: sending.gzip,
         pace: sending.pace,
+        first_round: sending.first_round,
     };
     let mut senders = tokio::task::JoinSet::new();
     for channel in channels {
@@ -156,6 +160,7 @@ struct Sender {
     until: Instant,
     gzip: bool,
     pace: Option<f64>,
+    first_round: u32,
 }
 
 impl Sender {
@@ -176,7 +181,7 @@ impl Sender {
             let batch = &self.batches[(nth % count) as usize];
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let base = now.saturating_sub(LOAD_SPAN).as_nanos() as u64;
-            let bytes = Bytes::from(batch.request.stamped(nth / count, base));
+            let bytes = Bytes::from(batch.request.stamped(self.first_round + nth / count, base));
             let from = if self.pace.is_some() { due } else { Instant::now() };
             self.export(&mut grpc, bytes).await?;
             sent.latencies_us.push(u32::try_from(from.elapsed().as_micros()).unwrap_or(u32::MAX));

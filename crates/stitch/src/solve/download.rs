@@ -4,10 +4,10 @@
 //! last call ended just before wins, one in the same trace first, then one of the same service. Further files
 //! follow one another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::{Accepted, Evidence, Role};
-use crate::id::UnixNanos;
+use crate::id::{TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};
 use crate::solve::group::AttemptDraft;
 use crate::solve::pool::{Pool, call_of, order};
@@ -31,14 +31,17 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
     }
     let mut places = places(pool, drafts);
     places.sort_unstable_by_key(|place| (place.end, place.root));
+    // Where each call is a trace, nothing that ended long ago is in the download's.
+    let mut traces: BTreeSet<TraceId> = places.iter().map(|place| place.last.span.trace).collect();
     for (at, download) in pool.downloads.iter().enumerate() {
         let download = download.evidence;
         let Some(provider) = call_of(download).map(|call| &*call.endpoint.provider) else { continue };
         let limit = places.partition_point(|place| place.end <= download.start.plus_ms(1));
+        let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
         let mut best: Option<(usize, f64, (bool, bool))> = None;
         for (index, place) in places[..limit].iter().enumerate().rev() {
             let gap = download.start.seconds_since(place.end);
-            if gap > TRACE_SECONDS {
+            if gap > longest {
                 break;
             }
             let kin = place.last.span.trace == download.span.trace;
@@ -74,6 +77,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
         // It moves to its new end, past those that ended meanwhile.
         places[index].end = download.end;
         places[index].last = download;
+        traces.insert(download.span.trace);
         let to = places[index..].iter().take_while(|place| place.end <= download.end).count();
         places[index..index + to].rotate_left(1);
     }
