@@ -148,7 +148,7 @@ impl Core {
         }
     }
 
-    /// Names who knows which jobs the ledger has. Without one, a job whose spans come again after it was
+    /// Names who knows which jobs the ledger has. Without one, a job whose spans come again long after it was
     /// forgotten is counted again.
     pub fn set_archive(&mut self, archive: Box<dyn Archive>) {
         self.books.archive = Some(archive);

@@ -56,6 +56,9 @@ pub struct TurnOptions {
     pub interval: Duration,
     /// Groups applied before others get to ask.
     pub groups_per_lock: usize,
+    /// A turn that has more jobs to tell does so in parts: so few that spans and questions wait some ten
+    /// milliseconds, and rows on their way to the ledger fit the processor's cache.
+    pub jobs_per_part: usize,
     /// Computing the gauges of open jobs takes at most one part in this many of the time.
     pub refresh_share: u32,
     /// How much the ledger keeps.
@@ -72,6 +75,7 @@ impl TurnOptions {
         Self {
             interval: Duration::from_secs(2),
             groups_per_lock: 64,
+            jobs_per_part: 4000,
             refresh_share: 100,
             retention: LedgerRetention::default(),
             clock,
@@ -260,10 +264,6 @@ struct Driver {
 /// What a span that came since the last look adds to the next one: an eighth of what a job takes.
 const REFRESH_A_SPAN: Duration = Duration::from_nanos(700);
 
-/// A turn that has more to tell does so in parts, so that spans and questions wait some ten milliseconds at
-/// most, and rows on their way to the ledger stay small enough for the processor's cache.
-const JOBS_A_PART: usize = 4000;
-
 impl Driver {
     fn run(mut self) -> Ledger {
         let instant = self.options.clock.instant;
@@ -321,7 +321,7 @@ impl Driver {
             locked.core.heed_limits(&self.shared.commit, now);
             locked.core.resume(now);
         }
-        let (settled, more) = locked.core.advance_some(now, JOBS_A_PART);
+        let (settled, more) = locked.core.advance_some(now, self.options.jobs_per_part);
         if let Some(listener) = &mut self.listener
             && !settled.is_empty()
         {

@@ -288,9 +288,6 @@ impl Index {
 
     /// Who linked to a trace before anything of it was known.
     pub(crate) fn linked(&self, trace: TraceId) -> Option<u32> {
-        if self.names.is_empty() {
-            return None;
-        }
         self.names.get(&link_name(trace)).copied()
     }
 

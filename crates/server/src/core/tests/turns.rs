@@ -5,12 +5,12 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use spantally_stitch::{TaskState, UnixNanos};
+use spantally_stitch::{SpanId, TaskState, TraceId, UnixNanos};
 use spantally_store::{DataDir, JournalOptions, Ledger, Seq, SqliteJournal};
 
 use super::fixture::*;
 use crate::commit::{CommitOptions, Committer};
-use crate::core::{Clock, Core, CoreThread, TurnOptions, recover};
+use crate::core::{Clock, Core, CoreThread, Listener, Settled, TurnOptions, recover};
 use crate::export::{Format, MetricId};
 
 /// The wall clock of these tests begins an hour after the spans, and goes on fast: what comes after the first
@@ -76,6 +76,48 @@ fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
     recover(&mut second, &mut ledger, &mut *journal(&dir, Seq(0)), later()).unwrap();
     assert_eq!(net(&second, MetricId::Cost, &["delivered"]), Decimal::new(25, 3));
     assert_eq!(second.applied(), Seq(1));
+}
+
+/// Three jobs are due in one turn, and told one by one. What comes while the first is told is in the ledger
+/// before the third is.
+#[test]
+fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let clock = Clock { now: later, instant: Instant::now };
+    let options =
+        TurnOptions { interval: Duration::from_millis(20), jobs_per_part: 1, ..TurnOptions::new(clock) };
+    let ledger = Ledger::open(&dir).unwrap();
+    let reader = ledger.reader().unwrap();
+    let (unused, _groups) = sync_channel(1);
+    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+
+    let (sender, messages) = sync_channel(4);
+    let done = |number: u8| {
+        let (task, second) = (format!("task-00{number}"), u64::from(number));
+        let mut evidence = unfinished(&task, second);
+        evidence.push(result(&task, second, TaskState::Succeeded));
+        // Each in a request of its own: what has none is matched with the others.
+        for call in &mut evidence {
+            (call.span.trace, call.parent) = (TraceId([number; 16]), SpanId([number; 8]));
+        }
+        evidence
+    };
+    sender.send(message(1, (1..=3).flat_map(done).collect())).unwrap();
+    let (told, seen) = std::sync::mpsc::channel();
+    let mut sender = Some(sender);
+    let listener = move |settled: &[Settled]| {
+        told.send((settled.len(), reader.applied().unwrap())).unwrap();
+        if let Some(sender) = sender.take() {
+            sender.send(message(2, unfinished("task-004", 3990))).unwrap();
+        }
+    };
+    let listener = Some(Box::new(listener) as Listener);
+    let thread = CoreThread::start(core(), ledger, messages, committer.handle(), options, listener).unwrap();
+    assert_eq!(thread.join().unwrap().applied(), Seq(2));
+    committer.stop().unwrap();
+    let seen: Vec<_> = seen.iter().take(3).collect();
+    assert_eq!(seen, [(1, Seq(0)), (1, Seq(1)), (1, Seq(2))]);
 }
 
 #[test]
