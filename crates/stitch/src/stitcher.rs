@@ -41,6 +41,7 @@ mod publish;
 mod recall;
 mod retire;
 mod slab;
+mod surplus;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -58,6 +59,7 @@ use crate::stitcher::known::KnownJobs;
 pub use crate::stitcher::limits::{LimitHits, Trimmed};
 pub use crate::stitcher::memory::{MostBytes, TEXT_BYTES};
 use crate::stitcher::pocket::Pockets;
+use crate::stitcher::surplus::Surplus;
 use crate::stitcher::told::Told;
 
 type Fixed = foldhash::fast::FixedState;
@@ -132,6 +134,8 @@ pub struct Stitcher {
     outages: Outages,
     hits: LimitHits,
     trimmed: Vec<Trimmed>,
+    /// What is to be given up at a bound, as far as it was found and not done.
+    surplus: Option<Surplus>,
 }
 
 impl Stitcher {
@@ -147,6 +151,7 @@ impl Stitcher {
             outages: Outages::default(),
             hits: LimitHits::default(),
             trimmed: Vec::new(),
+            surplus: None,
         }
     }
 

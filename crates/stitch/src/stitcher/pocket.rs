@@ -131,6 +131,11 @@ impl Pockets {
         self.slots.get_mut(at)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Pocket)> {
         self.slots.iter()
     }

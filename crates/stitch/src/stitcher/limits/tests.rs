@@ -1,9 +1,9 @@
 //! Each bound: nothing happens at it, and what is stated happens past it.
 
 use super::*;
-use crate::call::{Accepted, Answer, Call, Client, Endpoint, Role, TaskState, Verdict, What};
+use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, TaskState, Verdict, What};
 use crate::frame::{Frame, FrameKind};
-use crate::id::{SpanId, SpanKey, TaskId, TraceId};
+use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::{Job, Outcome};
 use crate::rare::Rare;
 use crate::settings::Settings;
@@ -79,7 +79,19 @@ impl World {
     }
 
     fn advance(&mut self, ms: u64) {
-        for change in self.stitcher.advance(BEGIN.plus_ms(ms)) {
+        let changes = self.stitcher.advance(BEGIN.plus_ms(ms));
+        self.hear(changes);
+    }
+
+    /// One part of it; whether there is more.
+    fn advance_part(&mut self, ms: u64) -> bool {
+        let (changes, more) = self.stitcher.advance_some(BEGIN.plus_ms(ms), PART);
+        self.hear(changes);
+        more
+    }
+
+    fn hear(&mut self, changes: Vec<Change>) {
+        for change in changes {
             match change {
                 Change::Published { job, .. } => {
                     let task = job.attempts.iter().find_map(|attempt| attempt.task_id.clone());
@@ -92,20 +104,6 @@ impl World {
 
     fn told_of(&self, service: &str) -> usize {
         self.told.keys().filter(|task| task.starts_with(service)).count()
-    }
-}
-
-#[test]
-fn shares_are_fair() {
-    for (weights, room, share) in [
-        (vec![10, 20, 30], 60, u64::MAX),
-        (vec![10, 20, 30], 59, 29),
-        (vec![5, 100, 200], 105, 50),
-        (vec![100], 90, 90),
-        (vec![1, 1, 1], 2, 0),
-        (vec![], 0, u64::MAX),
-    ] {
-        assert_eq!(fair_share(weights.clone(), room), share, "{weights:?} in {room}");
     }
 }
 
@@ -277,4 +275,33 @@ fn very_many_are_given_up_in_parts() {
     assert!(parts.len() > 2 && parts.iter().all(|&part| part <= PART + 2), "{parts:?}");
     let hits = world.stitcher.limit_hits().open_jobs;
     assert!((29_000..=29_100).contains(&hits), "{hits}");
+}
+
+/// What one part leaves over is given up by the next, but for what was touched meanwhile.
+#[test]
+fn what_was_listed_and_touched_since_is_passed_over() {
+    let bound = 12 * PART as u64;
+    let mut world = World::new(Settings { max_spans: bound as usize, ..Settings::default() });
+    for number in 0..=bound {
+        world.call("storm", number + 1, number / 1000, Role::Sync, None);
+    }
+    // All settle; then the oldest part of the surplus goes, and the rest of it is listed.
+    while world.advance_part(60_000) {}
+    let first = world.forgotten;
+    assert!(world.told.len() as u64 == bound + 1 && (PART / 2..=PART).contains(&first), "{first}");
+    let mut jobs: Vec<&Job> = world.told.values().collect();
+    jobs.sort_by_key(|job| job.attempts[0].calls[0].span);
+    let jobs: Vec<_> = jobs.into_iter().map(|job| job.id).collect();
+    let frame = What::Frame(Frame { kind: FrameKind::Internal, verdict: None, rare: Rare::default() });
+    world.span("storm", first as u64 + 1, 61_000, frame);
+
+    for number in bound + 1..=bound + PART as u64 {
+        world.call("storm", number + 1, 61_000, Role::Sync, None);
+    }
+    while world.advance_part(62_000) {}
+    // A tenth of the bound was to go, and it took the two parts.
+    let surplus = bound as usize / 10 + 1;
+    assert!((surplus..=surplus + 2).contains(&world.forgotten), "{} of {surplus}", world.forgotten);
+    let knows = |number: usize| world.stitcher.knows(jobs[number]);
+    assert!(knows(first) && !knows(first + 1) && !knows(surplus) && knows(surplus + 2));
 }
