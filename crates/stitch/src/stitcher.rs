@@ -48,6 +48,7 @@ mod told;
 mod tombstones;
 mod trace;
 mod view;
+mod wheel;
 
 use crate::call::{Evidence, What};
 use crate::id::{JobId, UnixNanos};
@@ -132,6 +133,10 @@ pub struct Stitcher {
     known: KnownJobs,
     told: Told,
     outages: Outages,
+    /// How many spans were given to it.
+    came: u64,
+    /// The most jobs that were open when they were last counted, and how many spans had come by then.
+    open_at_most: (u64, u64),
     hits: LimitHits,
     trimmed: Vec<Trimmed>,
     /// What is to be given up at a bound, as far as it was found and not done.
@@ -149,6 +154,8 @@ impl Stitcher {
             known: KnownJobs::default(),
             told: Told::default(),
             outages: Outages::default(),
+            came: 0,
+            open_at_most: (0, 0),
             hits: LimitHits::default(),
             trimmed: Vec::new(),
             surplus: None,

@@ -75,16 +75,36 @@ impl Stitcher {
         bounds.into_iter().any(|bound| self.is_over(bound) && self.trim(bound, limit, changes))
     }
 
-    fn is_over(&self, bound: Bound) -> bool {
+    fn is_over(&mut self, bound: Bound) -> bool {
         match bound {
             Bound::Spans => self.index.spans() > self.settings.max_spans,
-            // A job has at least one item, and to count those is nothing.
-            Bound::OpenJobs if self.index.items() <= self.settings.max_open_jobs => false,
-            Bound::OpenJobs => {
-                let open = self.pockets.iter().filter(|(_, pocket)| !pocket.settled);
-                open.map(|(_, pocket)| job_weight(pocket)).sum::<u64>() > self.settings.max_open_jobs as u64
+            Bound::OpenJobs => self.may_have_too_many_open() && self.has_too_many_open(),
+        }
+    }
+
+    /// Whether it is worth to count the open jobs. Each has at least one item; and since they were counted, no
+    /// more can have become open than spans came.
+    fn may_have_too_many_open(&self) -> bool {
+        let (most, came) = self.open_at_most;
+        let max = self.settings.max_open_jobs;
+        self.index.items() > max && most + (self.came - came) > max as u64
+    }
+
+    fn has_too_many_open(&mut self) -> bool {
+        let (mut open, mut at_most) = (0, 0);
+        for (_, pocket) in self.pockets.iter() {
+            let jobs = job_weight(pocket);
+            if !pocket.settled {
+                open += jobs;
+                // Before it is looked at, each of its parts may be a job.
+                at_most += if pocket.jobs.is_empty() { pocket.members.len() as u64 } else { jobs };
+            } else if jobs > 1 {
+                // One span makes all of them open.
+                at_most += jobs;
             }
         }
+        self.open_at_most = (at_most, self.came);
+        open > self.settings.max_open_jobs as u64
     }
 
     /// Gives up what weighs most, by service, until a tenth is free, or there are as many changes as may be;

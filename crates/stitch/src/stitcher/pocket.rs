@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::id::{JobId, UnixNanos};
 use crate::stitcher::Pin;
 use crate::stitcher::slab::Slab;
+use crate::stitcher::wheel::{NEVER, Wheel};
 
 /// Tenant and provider.
 pub(crate) type LaneKey = (Arc<str>, Arc<str>);
@@ -32,7 +33,7 @@ pub(crate) struct Pocket {
     /// When it was last solved, or made.
     pub(crate) looked: UnixNanos,
     /// Second of the wheel at which it is looked at next.
-    scheduled: u64,
+    pub(super) scheduled: u64,
     /// The lanes that it waits or rests in.
     pub(crate) lanes: SmallVec<[LaneKey; 1]>,
     /// It waits for nothing in its lanes any more, and shows the others what is usual.
@@ -45,11 +46,11 @@ pub(crate) struct Pocket {
     pub(crate) settled: bool,
 }
 
-/// All pockets, the lanes, and a wheel of seconds that says which to look at.
+/// All pockets, the lanes, and a wheel that says which to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Pockets {
-    slots: Slab<Pocket>,
-    wheel: BTreeMap<u64, Vec<u32>>,
+    pub(super) slots: Slab<Pocket>,
+    pub(super) wheel: Wheel,
     lanes: BTreeMap<LaneKey, Lane>,
 }
 
@@ -72,13 +73,6 @@ const POCKETS_A_SECOND: u64 = 2000;
 
 /// How many rest in a lane.
 const RESTING: usize = 256;
-
-/// Not in the wheel.
-const NEVER: u64 = u64::MAX;
-
-fn second(moment: UnixNanos) -> u64 {
-    moment.0.div_ceil(1_000_000_000)
-}
 
 impl Pockets {
     pub(crate) fn create(
@@ -138,46 +132,6 @@ impl Pockets {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Pocket)> {
         self.slots.iter()
-    }
-
-    /// Looks at a pocket at a moment, or earlier if that was planned.
-    pub(crate) fn schedule(&mut self, at: u32, moment: UnixNanos) {
-        let slot = second(moment);
-        if let Some(pocket) = self.get_mut(at)
-            && slot < pocket.scheduled
-        {
-            pocket.scheduled = slot;
-            self.wheel.entry(slot).or_default().push(at);
-        }
-    }
-
-    /// Puts back a pocket that was taken as due and not looked at.
-    pub(crate) fn again(&mut self, at: u32, now: UnixNanos) {
-        self.schedule(at, UnixNanos(now.0 / 1_000_000_000 * 1_000_000_000));
-    }
-
-    /// The next second at which some pocket is to be looked at.
-    pub(crate) fn next(&self) -> Option<UnixNanos> {
-        self.wheel.keys().next().map(|slot| UnixNanos(slot.saturating_mul(1_000_000_000)))
-    }
-
-    /// Takes the pockets whose time has come, sorted.
-    pub(crate) fn due(&mut self, now: UnixNanos) -> Vec<u32> {
-        let later = self.wheel.split_off(&(now.0 / 1_000_000_000 + 1));
-        let due = std::mem::replace(&mut self.wheel, later);
-        let mut found = Vec::new();
-        for (slot, pockets) in due {
-            for at in pockets {
-                if let Some(pocket) = self.get_mut(at)
-                    && pocket.scheduled == slot
-                {
-                    pocket.scheduled = NEVER;
-                    found.push(at);
-                }
-            }
-        }
-        found.sort_unstable();
-        found
     }
 
     /// Puts a pocket into a lane, where what is loose is solved together.

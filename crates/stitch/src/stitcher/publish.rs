@@ -18,6 +18,9 @@ use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 const UNBOUND_MS: u64 = 1_800_000;
 
+/// To look at a pocket without effect takes so much less than to tell a change.
+const LOOKS_A_CHANGE: usize = 8;
+
 /// One job as solved, with what is needed to go on with its pockets.
 pub(super) struct Found {
     pub(super) id: JobId,
@@ -35,13 +38,25 @@ pub(super) struct Found {
 
 impl Stitcher {
     /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
-    /// Stops after about `limit` changes, and says whether more is due.
+    /// Stops after about `limit` changes, or looks at pockets by which nothing changed, and says whether more
+    /// is due.
     pub(super) fn publish_due(&mut self, limit: usize) -> (Vec<Change>, bool) {
+        let limit = limit.max(1);
         let mut changes = Vec::new();
         let mut lanes: BTreeMap<LaneKey, Vec<u32>> = BTreeMap::new();
-        let mut due = self.pockets.due(self.now).into_iter();
-        for at in due.by_ref() {
+        let mut looks = limit.saturating_mul(LOOKS_A_CHANGE);
+        // First what an earlier part left over, then what is due by now.
+        let mut turned = false;
+        while looks > 0 && changes.len() < limit {
+            let Some(at) = self.pockets.next_due() else {
+                if std::mem::replace(&mut turned, true) {
+                    break;
+                }
+                self.pockets.turn_wheel(self.now);
+                continue;
+            };
             let Some(pocket) = self.pockets.get(at) else { continue };
+            looks -= 1;
             let look = self.look_at_moment(pocket);
             if look > self.now {
                 self.pockets.schedule(at, look);
@@ -56,13 +71,6 @@ impl Stitcher {
                     lanes.entry(lane).or_default().push(at);
                 }
             }
-            if changes.len() >= limit {
-                break;
-            }
-        }
-        let more = due.len() > 0;
-        for at in due {
-            self.pockets.again(at, self.now);
         }
         let mut solved: BTreeSet<Arc<str>> = BTreeSet::new();
         for (lane, due) in lanes {
@@ -79,7 +87,7 @@ impl Stitcher {
             solved.insert(lane.0);
             self.solve_lane(&pockets, &mut changes);
         }
-        (changes, more)
+        (changes, self.pockets.has_due() || !turned)
     }
 
     /// Everything in one pool, nothing held, all limits passed.

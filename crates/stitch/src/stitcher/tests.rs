@@ -236,3 +236,24 @@ fn two_providers_may_give_out_one_id() {
         |provider| process.send(3, 0, 360_000_000, 300, call(provider, Role::Submit, Some("1")));
     assert_eq!((observed("clips"), observed("films")), (Observed::Late, Observed::New));
 }
+
+/// Jobs that are looked at without effect do not hold up the rest: a part ends after so many of them.
+#[test]
+fn many_that_are_due_are_looked_at_in_parts() {
+    let mut process = Process::new();
+    for trace in 1..=100 {
+        let task = trace.to_string();
+        process.observe(trace, 9, 0, 100, call("clips", Role::Submit, Some(&task)));
+        process.observe(trace, 9, 200, 100, call("clips", Role::Poll, Some(&task)));
+    }
+    let mut parts = 1;
+    while process.stitcher.advance_some(BEGIN.plus_ms(40_000), 2).1 {
+        parts += 1;
+    }
+    assert_eq!(parts, 7, "16 of 100 a part");
+    // What becomes due between two parts is told by the last.
+    process.stitcher.advance_some(BEGIN.plus_ms(40_000 + 30 * 60_000), 2);
+    process.observe(101, 9, 0, 100, call("clips", Role::Sync, None));
+    let told = process.stitcher.advance(BEGIN.plus_ms(40_000 + 90 * 60_000));
+    assert_eq!(told.len(), 99, "{told:?}");
+}
