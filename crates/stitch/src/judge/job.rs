@@ -9,7 +9,7 @@ use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
 use crate::judge::{attempt, cause, fact, failed_at, session};
 use crate::solve::Solution;
-use crate::solve::group::JobDraft;
+use crate::solve::group::{self, JobDraft};
 use crate::solve::pool::{Pool, call_of};
 
 /// Makes a job. Its state is the caller's to say.
@@ -100,7 +100,7 @@ fn frames_by_attempt<'a>(pool: &Pool<'a>, draft: &JobDraft<'a>) -> Vec<Vec<&'a E
     let mut owner: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
     let mut above: Vec<Vec<&Evidence>> = vec![Vec::new(); draft.attempts.len()];
     for (at, attempt) in draft.attempts.iter().enumerate() {
-        for &evidence in &attempt.parts {
+        for evidence in group::apart(&attempt.parts) {
             for (frame, _) in pool.lineage.frames(evidence) {
                 let held = owner.entry(frame.span).or_insert(Some(at));
                 if *held != Some(at) {

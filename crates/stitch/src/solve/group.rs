@@ -206,7 +206,8 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
     let roots: Vec<usize> = drafts.keys().copied().collect();
     for root in roots {
         let mut rules = Vec::new();
-        for &evidence in &drafts[&root].parts {
+        let parts = &drafts[&root].parts;
+        for evidence in apart(parts) {
             if let Some(operation) = pool.lineage.topmost(evidence, FrameKind::Operation) {
                 let first = *by_operation.entry(operation.span).or_insert(root);
                 if jobs.find(first) != jobs.find(root) {
@@ -214,13 +215,16 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
                 }
                 jobs.join(first, root);
             }
-            for name in job_names(pool, evidence) {
-                let first = *by_name.entry((evidence.client.tenant.clone(), name)).or_insert(root);
-                if jobs.find(first) != jobs.find(root) {
-                    rules.push(JoinRule::CorrelationId);
-                }
-                jobs.join(first, root);
+        }
+        let above = apart(parts).flat_map(|part| names_above(pool, part).map(move |name| (part, name)));
+        let own = parts.iter().filter_map(|&part| Some((part, call_of(part)?)));
+        let own = own.flat_map(|(part, call)| call.rare.correlations.iter().map(move |name| (part, name)));
+        for (part, name) in own.chain(above).filter(|(_, name)| names_job(name)) {
+            let first = *by_name.entry((part.client.tenant.clone(), name.clone())).or_insert(root);
+            if jobs.find(first) != jobs.find(root) {
+                rules.push(JoinRule::CorrelationId);
             }
+            jobs.join(first, root);
         }
         if let Some(draft) = drafts.get_mut(&root) {
             draft.joins.extend(rules.into_iter().map(|rule| named(rule, None)));
@@ -228,18 +232,23 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
     }
 }
 
-/// The ids that the application gave a job, on a span or on any span above it.
-fn job_names<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Vec<Correlation> {
-    let own = call_of(evidence).map(|call| &call.rare.correlations);
-    let above = pool.lineage.frames(evidence).map(|(_, frame)| &frame.rare.correlations);
-    let hooks = pool.lineage.ancestors(evidence).filter_map(|above| Some(&call_of(above)?.rare.correlations));
-    own.into_iter()
-        .chain(above)
-        .chain(hooks)
-        .flatten()
-        .filter(|known| matches!(known.kind, CorrelationKind::Job | CorrelationKind::Idempotency))
-        .cloned()
-        .collect()
+/// The ids on any span above one.
+fn names_above<'a>(pool: &'a Pool<'a>, evidence: &'a Evidence) -> impl Iterator<Item = &'a Correlation> {
+    let names = |above: &'a Evidence| match &above.what {
+        What::Call(call) => &call.rare.correlations,
+        What::Frame(frame) => &frame.rare.correlations,
+    };
+    pool.lineage.ancestors(evidence).flat_map(names)
+}
+
+/// Whether the application gave an id to a job.
+fn names_job(name: &Correlation) -> bool {
+    matches!(name.kind, CorrelationKind::Job | CorrelationKind::Idempotency)
+}
+
+/// One of the parts that follow one another below one span: what is above it is above the others.
+pub(crate) fn apart<'a>(parts: &[&'a Evidence]) -> impl Iterator<Item = &'a Evidence> {
+    parts.chunk_by(|a, b| (a.parent, a.span.trace) == (b.parent, b.span.trace)).map(|below| below[0])
 }
 
 /// Voice sessions: legs under one session span, with one conversation id, or of two kinds in one trace.
@@ -320,7 +329,7 @@ fn collect<'a>(
     let mut frame_job: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
     for (root, mut draft) in drafts {
         let job = jobs.find(root);
-        for &evidence in &draft.parts {
+        for evidence in apart(&draft.parts) {
             for (above, _) in pool.lineage.frames(evidence) {
                 let held = frame_job.entry(above.span).or_insert(Some(job));
                 if *held != Some(job) {

@@ -1,5 +1,6 @@
 //! Joins by name: an id that a span above a submit carries, or that both ends show.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ fn tasks_by_id<'a>(pool: &Pool<'a>) -> BTreeMap<(&'a Arc<str>, &'a TaskId), Opti
 /// The nearest span above a submit that names a task. Of several submits below one such span, the last that
 /// may have been accepted made it.
 fn by_ancestor(pool: &Pool<'_>, solution: &mut Solution) {
-    let tasks = tasks_by_id(pool);
+    let tasks = LazyCell::new(|| tasks_by_id(pool));
     let mut claims: BTreeMap<usize, usize> = BTreeMap::new();
     for (at, shot) in pool.shots.iter().enumerate() {
         if shot.task.is_some() || !shot.is_async() || shot.call.accepted == Accepted::No {
