@@ -68,8 +68,10 @@ fn walk<'a>(job: &'a Job, visit: &mut impl FnMut(Own<'a>)) {
 }
 
 fn spans_by_role(attempt: &Attempt) -> impl Iterator<Item = SpanKey> {
+    let seen = attempt.calls.iter().fold(0, |seen, call| seen | 1_u32 << call.role as u8);
+    let roles = Role::ALL.into_iter().filter(move |&role| seen >> role as u8 & 1 == 1);
     let of = |role| attempt.calls.iter().filter(move |call: &&CallRef| call.role == role);
-    Role::ALL.into_iter().flat_map(of).map(|call| call.span)
+    roles.flat_map(of).map(|call| call.span)
 }
 
 /// Traces of a job, in the order in which its document shows them.
@@ -163,9 +165,9 @@ pub(crate) fn parts(job: &Job, out: &mut Vec<u8>) -> bool {
         },
         Own::Span(span) => {
             if traces.place(span.trace).1 {
-                push_hex(out, &span.trace.0);
+                push_hex(out, span.trace.0);
             }
-            push_hex(out, &span.span.0);
+            push_hex(out, span.span.0);
         }
     });
     match out.last_mut() {
@@ -184,10 +186,11 @@ fn push_part(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 /// An id as a part.
-fn push_hex(out: &mut Vec<u8>, id: &[u8]) {
+fn push_hex<const BYTES: usize>(out: &mut Vec<u8>, id: [u8; BYTES]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let text = id.map(|byte| [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]));
     out.push(b'"');
-    out.extend(id.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| DIGITS[usize::from(half)]));
+    out.extend_from_slice(text.as_flattened());
     out.extend_from_slice(b"\",");
 }
 
