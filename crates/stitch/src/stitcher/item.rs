@@ -62,9 +62,8 @@ impl Carried {
 
 /// Up to so many calls are gone through to find one.
 const FEW: usize = 32;
-/// A task is seldom seen only once or twice; more than these is given room as it comes. Twice as many would
-/// cost open jobs, of which there may be a million, half of their memory.
-pub(super) const TASK_CALLS: usize = 4;
+/// What a task is given room for at once, more as it comes: of a million open jobs most memory is this.
+pub(super) const TASK_CALLS: usize = 2;
 
 impl Item {
     pub(super) fn new(number: u64, carried: Carried, is_task: bool, first: Evidence) -> Self {
