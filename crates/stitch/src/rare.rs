@@ -25,6 +25,11 @@ impl<T: Empty> Rare<T> {
         Self((!value.is_empty()).then(|| Box::new(value)))
     }
 
+    /// Whether nothing is kept.
+    pub fn is_vacant(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The value, to be changed and kept again.
     pub fn into_inner(self) -> T {
         self.0.map(|value| *value).unwrap_or_default()

@@ -37,6 +37,7 @@ mod limits;
 mod members;
 mod memory;
 mod pocket;
+mod pools;
 mod publish;
 mod recall;
 mod retire;

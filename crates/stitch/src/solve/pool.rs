@@ -116,9 +116,8 @@ pub(crate) fn order(evidence: &Evidence) -> (UnixNanos, SpanKey) {
 type Kept<'a> = (SmallVec<[u32; 1]>, Vec<&'a Evidence>);
 
 /// Tasks of which one call shows two ids are one, whichever id the others show.
-fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, &'a [Evidence])>) -> Vec<Kept<'a>> {
-    let tasks: Vec<Kept<'a>> =
-        tasks.map(|(slot, calls)| (SmallVec::from_elem(slot, 1), calls.iter().collect())).collect();
+fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>) -> Vec<Kept<'a>> {
+    let tasks: Vec<Kept<'a>> = tasks.map(|(slot, calls)| (SmallVec::from_elem(slot, 1), calls)).collect();
     let calls = || tasks.iter().enumerate().flat_map(|(at, (_, calls))| calls.iter().map(move |&c| (at, c)));
     if !calls().any(|(_, evidence)| call_of(evidence).is_some_and(|call| call.rare.alias.is_some())) {
         return tasks;
@@ -145,7 +144,7 @@ impl<'a> Pool<'a> {
     /// Builds a pool from groups of calls that share a task id, lone calls, and frames. The result depends on
     /// the set alone.
     pub(crate) fn new(
-        tasks: impl Iterator<Item = (u32, &'a [Evidence])>,
+        tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>,
         lone: impl Iterator<Item = (u32, &'a Evidence)>,
         frames: impl Iterator<Item = &'a Evidence>,
     ) -> Self {

@@ -83,8 +83,7 @@ impl Stitcher {
         for item in members.iter().filter_map(|&slot| self.index.item(slot)) {
             let Some(pocket) = self.pockets.get(item.pocket) else { continue };
             let (last, opened, started) = if pocket.is_crowded() {
-                let started = item.evidence().iter().map(|call| call.start).min();
-                (item.last, item.opened, started.unwrap_or(pocket.started))
+                (item.last, item.opened, item.started().unwrap_or(pocket.started))
             } else {
                 (pocket.last, pocket.opened, pocket.started)
             };

@@ -75,7 +75,7 @@ impl Index {
     /// A trace that lives for days loses the frames of jobs that are forgotten.
     fn prune(&mut self, trace: TraceId, items: &[u32], until: UnixNanos) {
         let Some(mut entry) = self.traces.remove(&trace) else { return };
-        let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::evidence);
+        let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::calls);
         let calls = calls.filter(|call| call.span.trace == trace);
         let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
         let gone = entry.prune(&needed, until);
@@ -89,7 +89,7 @@ impl Index {
     pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
         let calls = || {
             let items = slots.iter().filter_map(|&slot| self.item(slot));
-            items.flat_map(Item::evidence).filter(|call| has_neighbours(call))
+            items.flat_map(Item::calls).filter(|call| has_neighbours(call))
         };
         let Some(first) = calls().next() else { return Vec::new() };
         // Most pools are of one request, and all its frames are near.

@@ -25,6 +25,36 @@ struct Brief {
     task: Option<u64>,
 }
 
+impl Brief {
+    /// What is to be known of the call that was just placed, in a new item or not, from it or one that it is
+    /// like.
+    fn new(evidence: &Evidence, created: bool, (start, last): (UnixNanos, UnixNanos)) -> Option<Self> {
+        let call = call_of(evidence)?;
+        let tenant = &evidence.client.tenant;
+        let alone = !evidence.parent.is_some();
+        // A sync call too: the SDK's retry of it is a span, and a trace, of its own.
+        let loose = match call.role {
+            Role::Webhook => call.task.is_none(),
+            Role::Session => false,
+            _ => alone,
+        };
+        let near = has_neighbours(evidence);
+        let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
+        // Whoever knows a task by its second id must meet those who know it by the first.
+        let alias = call.rare.alias.iter().map(|alias| task_name(tenant, alias));
+        Some(Self {
+            role: call.role,
+            trace: near.then_some(evidence.span.trace),
+            names: ids.chain(alias).collect(),
+            links: evidence.links().to_vec(),
+            start,
+            last,
+            lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
+            task: call.task.as_ref().filter(|_| created).map(|task| task_name(tenant, task)),
+        })
+    }
+}
+
 impl Stitcher {
     /// Takes a call; `number` is given when it is restored.
     pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
@@ -51,8 +81,8 @@ impl Stitcher {
             }
             pocket.settled = false;
         }
-        let added = self.index.item(slot).and_then(|item| item.evidence().last());
-        let Some(brief) = added.and_then(|evidence| self.brief(evidence, created)) else {
+        let added = self.index.item(slot).and_then(|item| item.calls().last());
+        let Some(brief) = added.and_then(|evidence| Brief::new(evidence, created, (start, last))) else {
             return Observed::New;
         };
         if created {
@@ -61,33 +91,6 @@ impl Stitcher {
         self.tie(slot, created, &brief);
         self.wake(slot, brief.last);
         Observed::New
-    }
-
-    /// What is to be known of the call that was just placed, in a new item or not.
-    fn brief(&self, evidence: &Evidence, created: bool) -> Option<Brief> {
-        let call = call_of(evidence)?;
-        let tenant = &evidence.client.tenant;
-        let alone = !evidence.parent.is_some();
-        // A sync call too: the SDK's retry of it is a span, and a trace, of its own.
-        let loose = match call.role {
-            Role::Webhook => call.task.is_none(),
-            Role::Session => false,
-            _ => alone,
-        };
-        let near = has_neighbours(evidence);
-        let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
-        // Whoever knows a task by its second id must meet those who know it by the first.
-        let alias = call.rare.alias.iter().map(|alias| task_name(tenant, alias));
-        Some(Brief {
-            role: call.role,
-            trace: near.then_some(evidence.span.trace),
-            names: ids.chain(alias).collect(),
-            links: evidence.links().to_vec(),
-            start: evidence.start,
-            last: evidence.end.max(self.now),
-            lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
-            task: call.task.as_ref().filter(|_| created).map(|task| task_name(tenant, task)),
-        })
     }
 
     fn open_pocket(&mut self, slot: u32, brief: &Brief) {
@@ -142,7 +145,7 @@ impl Stitcher {
 
     fn is_hook(&self, slot: u32) -> bool {
         let lone = self.index.item(slot).filter(|item| !item.is_task);
-        let call = lone.and_then(|item| call_of(item.evidence().first()?));
+        let call = lone.and_then(|item| call_of(item.calls().first()?));
         call.is_some_and(|call| call.role == Role::Webhook)
     }
 
@@ -166,7 +169,7 @@ impl Stitcher {
     fn tie_frames(&mut self, trace: TraceId, slot: u32) {
         let mut names = vec![];
         let mut links = vec![];
-        let call = self.index.item(slot).and_then(|item| item.evidence().last());
+        let call = self.index.item(slot).and_then(|item| item.calls().last());
         for frame in call.into_iter().flat_map(|call| self.index.frames_near(call)) {
             names.extend(frame_names(frame));
             links.extend_from_slice(frame.links());

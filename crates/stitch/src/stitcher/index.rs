@@ -71,11 +71,12 @@ impl Index {
         self.items.len()
     }
 
-    /// Takes back the newest span of a task that has more than it may.
-    pub(crate) fn take_surplus(&mut self, slot: u32, max: usize) -> Option<Evidence> {
-        let surplus = self.items.get_mut(slot).filter(|item| item.evidence().len() > max)?.pop();
-        self.spans -= usize::from(surplus.is_some());
-        surplus
+    /// Takes back the span that was just added to a task that has more than it may; tells whether.
+    pub(crate) fn take_surplus(&mut self, slot: u32, max: usize) -> bool {
+        let Some(item) = self.items.get_mut(slot).filter(|item| item.len() > max) else { return false };
+        item.pop();
+        self.spans -= 1;
+        true
     }
 
     pub(crate) fn frames_dropped(&self) -> u64 {
@@ -143,7 +144,7 @@ impl Index {
         let sparse = entry.is_sparse();
         if sparse {
             let items = entry.items().iter().filter_map(|&slot| self.items.get(slot));
-            let mut lone = items.filter(|item| !item.is_task).filter_map(|item| item.evidence().first());
+            let mut lone = items.filter(|item| !item.is_task).filter_map(|item| item.calls().first());
             if lone.any(|held| is_same(held, &evidence)) {
                 return Err(Observed::Duplicate);
             }
@@ -225,7 +226,7 @@ impl Index {
         let Some(item) = self.item_mut(slot).filter(|item| !item.has(&evidence)) else {
             return Err(Observed::Duplicate);
         };
-        let last = item.evidence().last().filter(|last| has_neighbours(last)).map(|last| last.span.trace);
+        let last = item.calls().last().filter(|last| has_neighbours(last)).map(|last| last.span.trace);
         item.push(evidence);
         Ok(last)
     }
@@ -242,9 +243,9 @@ impl Index {
         if item.carried != Carried::No {
             self.gone.push(item.number);
         }
-        self.spans -= item.evidence().len();
+        self.spans -= item.len();
         let mut known = [None, None];
-        for evidence in item.evidence() {
+        for evidence in item.calls() {
             if !item.is_task {
                 let mark = fingerprint(evidence);
                 if item.marked {
@@ -301,7 +302,7 @@ impl Index {
     pub(crate) fn set_apart(&mut self, slot: u32) {
         mark(&mut self.items, &mut self.seen, slot);
         let Some(item) = self.items.get(slot) else { return };
-        for evidence in item.evidence().iter().filter(|evidence| has_neighbours(evidence)) {
+        for evidence in item.calls().iter().filter(|evidence| has_neighbours(evidence)) {
             if let Some(trace) = self.traces.get_mut(&evidence.span.trace) {
                 trace.set_apart(slot);
             }
@@ -321,7 +322,11 @@ impl Index {
             Carried::Whole => false,
         };
         for item in self.items.values_mut().filter(|item| wanted(item.number, item.carried)) {
-            visit(item.number, Came { first: item.opened, last: item.last }, item.evidence());
+            let came = Came { first: item.opened, last: item.last };
+            match item.again() {
+                again if again.is_empty() => visit(item.number, came, item.calls()),
+                again => visit(item.number, came, &[item.calls(), &again].concat()),
+            }
             item.carried = Carried::Whole;
         }
         for frame in self.traces.values_mut().flat_map(Trace::frames_mut) {
@@ -343,5 +348,5 @@ impl Index {
 fn mark(items: &mut Slab<Item>, seen: &mut HashSet<u64, FixedState>, slot: u32) {
     let Some(item) = items.get_mut(slot).filter(|item| !item.is_task && !item.marked) else { return };
     item.marked = true;
-    seen.extend(item.evidence().iter().map(fingerprint));
+    seen.extend(item.calls().iter().map(fingerprint));
 }

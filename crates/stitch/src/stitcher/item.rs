@@ -6,8 +6,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use smallvec::SmallVec;
 
-use crate::call::{Answer, Evidence, Role, What};
-use crate::id::{TaskId, TraceId, UnixNanos};
+use crate::call::{Answer, Call, Evidence, Role, What};
+use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
 
 /// Not yet in a pocket.
@@ -22,8 +22,12 @@ pub(crate) struct Item {
     pub(crate) number: u64,
     /// It is a task, which its calls name; else it is a lone call.
     pub(crate) is_task: bool,
-    /// Its calls, in the order in which they came.
+    /// Its calls, in the order in which they came, but for those that are like another.
     calls: Vec<Evidence>,
+    /// Polls that are like one of the calls: most of what a long job has.
+    again: Vec<Again>,
+    /// The newest is one of these.
+    newest_again: bool,
     /// Their fingerprints, once they are many.
     many: Option<Box<HashSet<u64, FixedState>>>,
     /// The pocket that it is in.
@@ -73,6 +77,8 @@ impl Item {
             number,
             is_task,
             calls,
+            again: Vec::new(),
+            newest_again: false,
             many: None,
             pocket: NO_POCKET,
             names: SmallVec::new(),
@@ -92,27 +98,44 @@ impl Item {
     pub(super) fn has(&self, evidence: &Evidence) -> bool {
         match &self.many {
             Some(many) => many.contains(&fingerprint(evidence)),
-            None => self.calls.iter().rev().any(|held| is_same(held, evidence)),
+            None => {
+                self.calls.iter().rev().any(|held| is_same(held, evidence))
+                    || self.again.iter().rev().any(|held| {
+                        (held.span, held.start, held.end) == (evidence.span, evidence.start, evidence.end)
+                            && answer(self.like(held)) == answer(evidence)
+                    })
+            }
         }
     }
 
     pub(super) fn push(&mut self, evidence: Evidence) {
         if let Some(many) = &mut self.many {
             many.insert(fingerprint(&evidence));
-        } else if self.calls.len() == FEW {
-            self.many = Some(Box::new(self.calls.iter().chain([&evidence]).map(fingerprint).collect()));
+        } else if self.len() == FEW {
+            let again = self.again.iter().map(|held| held.fingerprint(self.like(held)));
+            let calls = self.calls.iter().chain([&evidence]).map(fingerprint);
+            self.many = Some(Box::new(calls.chain(again).collect()));
         }
-        self.calls.push(evidence);
+        self.newest_again = self.calls.last().is_some_and(|last| is_like(last, &evidence));
+        if self.newest_again {
+            let Evidence { span, start, end, .. } = evidence;
+            self.again.push(Again { span, start, end, like: self.calls.len() as u32 - 1 });
+        } else {
+            self.calls.push(evidence);
+        }
         self.carried.grow();
     }
 
-    /// Takes the newest call back.
-    pub(super) fn pop(&mut self) -> Option<Evidence> {
-        let newest = self.calls.pop()?;
-        if let Some(many) = &mut self.many {
-            many.remove(&fingerprint(&newest));
+    /// Takes the call back that was just added.
+    pub(super) fn pop(&mut self) {
+        let newest = if self.newest_again {
+            self.again.pop().map(|newest| newest.fingerprint(self.like(&newest)))
+        } else {
+            self.calls.pop().map(|newest| fingerprint(&newest))
+        };
+        if let (Some(many), Some(newest)) = (&mut self.many, newest) {
+            many.remove(&newest);
         }
-        Some(newest)
     }
 
     /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.
@@ -120,12 +143,64 @@ impl Item {
         let shows = |evidence: &Evidence| {
             task_key(evidence).as_ref() == Some(key) || alias_key(evidence).as_ref() == Some(key)
         };
-        self.evidence().iter().any(shows)
+        self.calls.iter().any(shows)
     }
 
-    pub(crate) fn evidence(&self) -> &[Evidence] {
+    /// How many calls it has.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len() + self.again.len()
+    }
+
+    /// Its calls, but for polls that are like one of them: what is asked of these has the same answer.
+    pub(crate) fn calls(&self) -> &[Evidence] {
         &self.calls
     }
+
+    /// The polls that [`Self::calls`] leaves out.
+    pub(crate) fn again(&self) -> Vec<Evidence> {
+        let whole = |held: &Again| {
+            let Again { span, start, end, .. } = *held;
+            Evidence { span, start, end, ..self.like(held).clone() }
+        };
+        self.again.iter().map(whole).collect()
+    }
+
+    /// When the first of its calls began.
+    pub(crate) fn started(&self) -> Option<UnixNanos> {
+        let calls = self.calls.iter().map(|call| call.start);
+        calls.chain(self.again.iter().map(|held| held.start)).min()
+    }
+
+    fn like(&self, held: &Again) -> &Evidence {
+        &self.calls[held.like as usize]
+    }
+}
+
+/// A poll that differs from a call in nothing but its own id and times, and maybe a trace of which it is all.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    span: SpanKey,
+    start: UnixNanos,
+    end: UnixNanos,
+    /// The place of that call.
+    like: u32,
+}
+
+impl Again {
+    fn fingerprint(&self, like: &Evidence) -> u64 {
+        mark(self.span, self.start, self.end, answer(like))
+    }
+}
+
+/// Whether a call need not be kept beside one that is: what its trace, its parent or a link says of the one
+/// holds for the other.
+fn is_like(held: &Evidence, evidence: &Evidence) -> bool {
+    let is_plain = |call: &Call| call.role == Role::Poll && call.rare.is_vacant();
+    call_of(evidence).is_some_and(is_plain)
+        && held.parent == evidence.parent
+        && (held.span.trace == evidence.span.trace || !evidence.parent.is_some())
+        && held.client == evidence.client
+        && held.what == evidence.what
 }
 
 /// Whether other spans of its trace can say something about a call.
@@ -164,9 +239,12 @@ fn answer(evidence: &Evidence) -> u64 {
 
 /// What [`is_same`] compares, in 64 bits.
 pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
-    let trace = u128::from_le_bytes(evidence.span.trace.0);
-    let span = u64::from_le_bytes(evidence.span.span.0);
-    hash(&(trace, span, evidence.start.0, evidence.end.0, answer(evidence)))
+    mark(evidence.span, evidence.start, evidence.end, answer(evidence))
+}
+
+fn mark(span: SpanKey, start: UnixNanos, end: UnixNanos, answer: u64) -> u64 {
+    let (trace, span) = (u128::from_le_bytes(span.trace.0), u64::from_le_bytes(span.span.0));
+    hash(&(trace, span, start.0, end.0, answer))
 }
 
 /// The name of a task: spans that tell it in an attribute do not know the provider.
@@ -187,4 +265,110 @@ pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
 pub(super) fn alias_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
     let call = call_of(evidence)?;
     Some((&evidence.client.tenant, &call.endpoint.provider, call.rare.alias.as_ref()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::call::{Accepted, Client, Endpoint};
+    use crate::id::SpanId;
+
+    /// Calls of one task, told apart by the number of their span.
+    fn call(role: Role, trace: u8, parent: u8, span: u8) -> Evidence {
+        let start = UnixNanos(1_795_168_800_000_000_000).plus_ms(u64::from(span) * 500);
+        Evidence {
+            span: SpanKey { trace: TraceId([trace; 16]), span: SpanId([span; 8]) },
+            parent: SpanId([parent; 8]),
+            start,
+            end: start.plus_ms(80),
+            client: Arc::new(Client::default()),
+            what: What::Call(Call {
+                role,
+                endpoint: Arc::new(Endpoint { provider: "clips".into(), ..Endpoint::default() }),
+                task: Some(TaskId::new("task")),
+                answer: Answer::Status(200),
+                accepted: Accepted::Yes,
+                verdict: None,
+                request: 7,
+                agent: 7,
+                rare: crate::rare::Rare::default(),
+            }),
+        }
+    }
+
+    fn with_status(mut evidence: Evidence, status: u16) -> Evidence {
+        if let What::Call(call) = &mut evidence.what {
+            call.answer = Answer::Status(status);
+        }
+        evidence
+    }
+
+    fn item(calls: &[Evidence]) -> Item {
+        let mut item = Item::new(1, Carried::No, true, calls[0].clone());
+        calls[1..].iter().for_each(|call| item.push(call.clone()));
+        item
+    }
+
+    #[test]
+    fn polls_that_are_alike_are_kept_as_one_and_come_out_as_they_went_in() {
+        let polls = (2..=60).map(|span| match span {
+            30 => with_status(call(Role::Poll, 1, 9, span), 202),
+            _ => call(Role::Poll, 1, 9, span),
+        });
+        let calls: Vec<Evidence> = std::iter::once(call(Role::Submit, 1, 9, 1))
+            .chain(polls)
+            .chain([call(Role::Result, 1, 9, 61)])
+            .collect();
+        // Below and above the number from which on fingerprints are kept.
+        for count in [10, calls.len()] {
+            let item = item(&calls[..count]);
+            assert_eq!((item.len(), item.started()), (count, Some(calls[0].start)));
+            let mut held = [item.calls(), &item.again()].concat();
+            held.sort_by_key(|held| held.start);
+            assert_eq!(held, calls[..count]);
+            assert!(calls[..count].iter().all(|call| item.has(call)));
+            assert!(calls[count..].iter().all(|call| !item.has(call)));
+            assert!(!item.has(&with_status(calls[5].clone(), 500)), "with another answer it is another call");
+        }
+        assert_eq!(item(&calls).calls().len(), 5, "submit, poll, the other answer, poll, result");
+    }
+
+    #[test]
+    fn what_was_just_added_can_be_taken_back() {
+        let mut calls: Vec<Evidence> = (2..=50).map(|span| call(Role::Poll, 1, 9, span)).collect();
+        calls.push(call(Role::Result, 1, 9, 51));
+        let mut item = item(&calls[..1]);
+        for call in &calls[1..] {
+            for _ in 0..2 {
+                item.push(call.clone());
+                assert!(item.has(call));
+                item.pop();
+                assert!(!item.has(call));
+            }
+            item.push(call.clone());
+        }
+        assert_eq!((item.len(), item.calls().len()), (calls.len(), 2));
+    }
+
+    #[test]
+    fn only_what_no_trace_or_parent_tells_apart_is_alike() {
+        let first = call(Role::Poll, 1, 9, 2);
+        let mut linked = call(Role::Poll, 1, 9, 3);
+        if let What::Call(call) = &mut linked.what {
+            let rare = crate::CallRare { links: vec![first.span], ..Default::default() };
+            call.rare = crate::rare::Rare::new(rare);
+        }
+        for (held, other, alike) in [
+            (&first, call(Role::Poll, 1, 9, 3), true),
+            (&first, call(Role::Poll, 1, 8, 3), false),
+            (&first, call(Role::Poll, 2, 9, 3), false),
+            (&first, linked, false),
+            (&call(Role::Poll, 1, 0, 2), call(Role::Poll, 2, 0, 3), true),
+            (&call(Role::Result, 1, 9, 2), call(Role::Result, 1, 9, 3), false),
+        ] {
+            assert_eq!(is_like(held, &other), alike, "{other:?}");
+        }
+    }
 }

@@ -82,8 +82,8 @@ impl Stitcher {
         }
     }
 
-    /// Whether it is worth to count the open jobs. Each has at least one item; and since they were counted, no
-    /// more can have become open than spans came.
+    /// Whether it is worth to count the open jobs. Each has at least one item; and since they were counted,
+    /// no more can have become open than spans came.
     fn may_have_too_many_open(&self) -> bool {
         let (most, came) = self.open_at_most;
         let max = self.settings.max_open_jobs;
@@ -186,7 +186,7 @@ impl Stitcher {
 
     /// A poll that told nothing new was added to a task: it is kept if there is room.
     pub(super) fn keep_or_drop(&mut self, slot: u32) -> Observed {
-        if self.index.take_surplus(slot, self.settings.max_task_spans).is_none() {
+        if !self.index.take_surplus(slot, self.settings.max_task_spans) {
             return Observed::New;
         }
         self.hits.task_spans += 1;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::call::Evidence;
 use crate::id::{JobId, UnixNanos};
 use crate::job::{Job, State};
 use crate::judge;
@@ -122,7 +123,7 @@ impl Stitcher {
 
     /// The lanes of some items in which deliveries without a name wait are theirs as well.
     pub(super) fn with_hooks(&self, slots: &[u32], mut lanes: Vec<LaneKey>) -> Vec<LaneKey> {
-        let first = |&slot: &u32| self.index.item(slot)?.evidence().first();
+        let first = |&slot: &u32| self.index.item(slot)?.calls().first();
         for evidence in slots.iter().filter_map(first) {
             let Some(call) = solve::pool::call_of(evidence) else { continue };
             let key = (evidence.client.tenant.clone(), call.endpoint.provider.clone());
@@ -145,28 +146,14 @@ impl Stitcher {
         self.adopt(pockets, found, changes);
     }
 
-    pub(super) fn members(&self, pockets: &[u32]) -> Vec<u32> {
-        let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
-        let mut slots: Vec<u32> = known.flat_map(|pocket| pocket.members.iter().copied()).collect();
-        slots.sort_unstable();
-        slots
-    }
-
     /// Solves some items: the jobs found, and the lanes in which something of them waits.
     pub(super) fn found(&self, slots: &[u32], pins: &[Pin], all: bool) -> (Vec<Found>, Vec<LaneKey>) {
-        let pool = self.pool(slots);
+        let again = self.again(slots);
+        let pool = self.pool(slots, &again);
         let (solution, drafts) = solved(&pool, &self.settings, pins);
         let loose = loose(&pool, &solution, pins);
         let found = drafts.iter().map(|draft| self.examine(&pool, &solution, draft, all)).collect();
         (found, loose)
-    }
-
-    pub(super) fn pool(&self, slots: &[u32]) -> Pool<'_> {
-        let items = || slots.iter().filter_map(|&slot| Some((slot, self.index.item(slot)?)));
-        let tasks = items().filter(|(_, item)| item.is_task).map(|(slot, item)| (slot, item.evidence()));
-        let lone = items().filter(|(_, item)| !item.is_task);
-        let lone = lone.filter_map(|(slot, item)| Some((slot, item.evidence().first()?)));
-        Pool::new(tasks, lone, self.index.frames_of(slots).into_iter())
     }
 
     /// Says of one draft whether it is time to tell it, and when to look at it again.
@@ -353,7 +340,7 @@ pub(super) fn loose(pool: &Pool<'_>, solution: &Solution, pins: &[Pin]) -> Vec<L
     let of_sdk = fresh.map(|shot| shot.evidence).filter(|shot| pool.lineage.is_sdk_call(shot));
     let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
     let hooks = open.groups.iter().map(|&group| solution.groups[group].first(pool).evidence);
-    let key = |evidence: &crate::Evidence| {
+    let key = |evidence: &Evidence| {
         let call = solve::pool::call_of(evidence)?;
         Some((evidence.client.tenant.clone(), call.endpoint.provider.clone()))
     };

@@ -34,7 +34,7 @@ impl Stitcher {
 fn names_of(item: &Item) -> Vec<JobId> {
     let follows = |role: Role| matches!(role, Role::Poll | Role::Result | Role::Cancel | Role::Download);
     let (mut names, mut named) = (Vec::new(), None);
-    for evidence in item.evidence() {
+    for evidence in item.calls() {
         let Some(call) = call_of(evidence) else { continue };
         if !item.is_task || call.task.is_none() || !follows(call.role) {
             names.push(judge::id_of_span(evidence.span));

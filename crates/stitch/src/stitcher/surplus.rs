@@ -193,13 +193,13 @@ impl Stitcher {
     }
 
     fn client(&self, pocket: &Pocket) -> Option<&Arc<Client>> {
-        let evidence = pocket.members.iter().find_map(|&slot| self.index.item(slot)?.evidence().first())?;
+        let evidence = pocket.members.iter().find_map(|&slot| self.index.item(slot)?.calls().first())?;
         Some(&evidence.client)
     }
 
     fn span_weight(&self, pocket: &Pocket) -> u64 {
         let items = pocket.members.iter().filter_map(|&slot| self.index.item(slot));
-        items.map(|item| item.evidence().len() as u64).sum()
+        items.map(|item| item.len() as u64).sum()
     }
 }
 

@@ -82,7 +82,8 @@ impl Stitcher {
             .filter_map(|&at| self.pockets.get(at))
             .flat_map(|known| known.pins.clone())
             .collect();
-        let pool = self.pool(&slots);
+        let again = self.again(&slots);
+        let pool = self.pool(&slots, &again);
         let (solution, drafts) = solved(&pool, &self.settings, &pins);
         let taken = |draft: &JobDraft<'_>| {
             !told.is_empty() && members_of(&pool, &solution, draft).0.iter().any(|slot| told.contains(slot))

@@ -1,0 +1,31 @@
+//! What is solved together, as a pool: the items of some pockets, and the frames near them.
+
+use crate::call::Evidence;
+use crate::solve::pool::Pool;
+use crate::stitcher::Stitcher;
+use crate::stitcher::item::Item;
+
+impl Stitcher {
+    /// The items of some pockets, in order.
+    pub(super) fn members(&self, pockets: &[u32]) -> Vec<u32> {
+        let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
+        let mut slots: Vec<u32> = known.flat_map(|pocket| pocket.members.iter().copied()).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    /// The polls of some items that are kept as one with others of their task, to make a pool with.
+    pub(super) fn again(&self, slots: &[u32]) -> Vec<Vec<Evidence>> {
+        let items = slots.iter().filter_map(|&slot| self.index.item(slot));
+        items.filter(|item| item.is_task).map(Item::again).collect()
+    }
+
+    pub(super) fn pool<'a>(&'a self, slots: &[u32], again: &'a [Vec<Evidence>]) -> Pool<'a> {
+        let items = || slots.iter().filter_map(|&slot| Some((slot, self.index.item(slot)?)));
+        let tasks = items().filter(|(_, item)| item.is_task).zip(again);
+        let tasks = tasks.map(|((slot, item), again)| (slot, item.calls().iter().chain(again).collect()));
+        let lone = items().filter(|(_, item)| !item.is_task);
+        let lone = lone.filter_map(|(slot, item)| Some((slot, item.calls().first()?)));
+        Pool::new(tasks, lone, self.index.frames_of(slots).into_iter())
+    }
+}
