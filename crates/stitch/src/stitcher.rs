@@ -63,6 +63,7 @@ pub use crate::stitcher::memory::{MostBytes, TEXT_BYTES};
 use crate::stitcher::pocket::Pockets;
 use crate::stitcher::surplus::Surplus;
 use crate::stitcher::told::Told;
+pub use crate::stitcher::view::OpenCursor;
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -195,9 +196,11 @@ impl Stitcher {
         self.publish_all()
     }
 
-    /// Shows each job that is not settled yet, as it looks now.
-    pub fn visit_open(&self, visit: impl FnMut(Job)) {
-        self.show_open(visit);
+    /// Shows the jobs that are not settled yet, as they look now, about `limit` at a time; says whether there
+    /// are more, which the next call with the cursor shows. What comes or settles between two calls is shown
+    /// or not.
+    pub fn visit_open(&self, cursor: &mut OpenCursor, limit: usize, visit: impl FnMut(Job)) -> bool {
+        self.show_open(cursor, limit, visit)
     }
 
     /// Jobs that are not settled yet, as they look now, by start.

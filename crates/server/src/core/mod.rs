@@ -29,7 +29,7 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `turns`, `checkpoint`, `restore`,
+//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`, `restore`,
 //! `recover`, `removal`, then [`thread`].
 
 mod books;
@@ -45,6 +45,7 @@ mod options;
 mod published;
 pub(crate) mod rebuild;
 mod recover;
+mod refresh;
 mod removal;
 mod restore;
 mod server_metrics;
@@ -73,7 +74,6 @@ use crate::export::{LabelSets, MetricId, Registry, SetId};
 pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
 pub use open::OpenJob;
-use open::OpenTally;
 pub use options::CoreOptions;
 pub use recover::{RecoverError, recover};
 pub use removal::LedgerRetention;
@@ -237,20 +237,6 @@ impl Core {
             book(&mut self.books, shard.finish(), self.now, &mut settled);
         }
         settled
-    }
-
-    /// Computes every gauge anew. It looks at each open job, so it is not for every turn of a busy server.
-    pub fn refresh(&mut self) {
-        let (books, now) = (&mut self.books, self.now);
-        let mut tally = OpenTally::default();
-        for shard in &self.shards {
-            shard.visit_open(|job| books.tally_open(&mut tally, job, now));
-        }
-        self.open_count = tally.count;
-        self.open = books.show_open(tally, now);
-        self.books.show_time(self.now);
-        self.budgets.show(&mut self.books.registry, self.now);
-        self.count_label_sets();
     }
 
     /// The earliest moment at which [`Self::advance`] may have something to do.

@@ -33,15 +33,17 @@ pub struct OpenJob {
 const MAX_SHOWN: usize = 10_000;
 
 /// Open jobs as they are gone through.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct OpenTally {
     sums: BTreeMap<SetId, Sums>,
     shown: Vec<OpenJob>,
     pub(super) count: usize,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sums {
+    /// One of them.
+    first: Option<Box<OpenJob>>,
     jobs: u64,
     oldest: Option<UnixNanos>,
     exposure: BTreeMap<Arc<str>, Bound>,
@@ -57,13 +59,12 @@ impl Core {
 
 impl Books {
     /// Takes one open job into the sums.
-    pub(super) fn tally_open(&mut self, tally: &mut OpenTally, job: Job, now: UnixNanos) {
+    pub(super) fn tally_open(&mut self, tally: &mut OpenTally, job: Job) {
         let bill = bill(&job, &self.cards);
         let set = self.registry.intern(&job_labels(&job));
         let sum = tally.sums.entry(set).or_default();
         if sum.jobs == 0 {
-            // One job makes the series of all that are alike.
-            entries(&mut self.registry, &job, &bill, now);
+            sum.first = Some(Box::new(OpenJob { job: job.clone(), bill: bill.clone() }));
         }
         sum.jobs += 1;
         sum.oldest = Some(sum.oldest.map_or(job.started_at, |oldest| oldest.min(job.started_at)));
@@ -94,6 +95,10 @@ impl Books {
             }
         }
         for (set, sum) in sums {
+            if let Some(first) = sum.first {
+                // One job makes the series of all that are alike. Not earlier: what is on the page is on disk.
+                entries(&mut self.registry, &first.job, &first.bill, now);
+            }
             let age = sum.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0) / 1_000_000);
             let jobs = self.registry.series(MetricId::OpenJobs, set, &[], now);
             self.registry.set(jobs, Decimal::from(sum.jobs));

@@ -5,6 +5,7 @@ use std::ops::Not as _;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Journal, Ledger, LedgerReader, Published, StoreError};
 
+use super::refresh::Refresh;
 use super::{Archive, Core, CoreRestoreError};
 use crate::commit::{self, ReplayError};
 
@@ -21,6 +22,9 @@ pub enum RecoverError {
     #[error("the first checkpoint cannot be written: {0}")]
     Checkpoint(#[from] StoreError),
 }
+
+/// So many open jobs are gone through before a start is over.
+const SHOWN_AT_ONCE: usize = 50_000;
 
 /// Brings a new core to where the last process was: ledger, then the journal, then a turn.
 pub fn recover(
@@ -48,7 +52,8 @@ pub fn recover(
     core.advance(now);
     // What was settled and is past the retention goes at once, however often the process begins anew.
     core.advance(now);
-    core.refresh();
+    // With very many open jobs the gauges of them come later, rather than the server.
+    core.refresh_some(&mut Refresh::default(), SHOWN_AT_ONCE);
     ledger.checkpoint(&core.checkpoint())?;
     Ok(())
 }

@@ -33,6 +33,7 @@ use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
 
+use super::refresh::{Pace, Refresh};
 use super::removal::{LedgerRetention, Removal};
 use super::server_metrics::ServerMetrics;
 use super::{Core, JobView, OpenJob, Settled};
@@ -218,12 +219,11 @@ impl CoreThread {
             ledger,
             syncer: options.syncer.clone(),
             messages,
-            refreshed: (options.clock.instant)(),
+            pace: Pace::new((options.clock.instant)(), options.refresh_share),
             options,
             listener,
             pending: None,
-            refresh_took: Duration::ZERO,
-            refreshed_spans: 0,
+            refreshing: None,
             removal,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
@@ -254,15 +254,11 @@ struct Driver {
     listener: Option<Listener>,
     /// A checkpoint that could not be written yet.
     pending: Option<Checkpoint>,
-    refreshed: Instant,
-    refresh_took: Duration,
-    /// Spans applied until then.
-    refreshed_spans: u64,
+    pace: Pace,
+    /// A look at all open jobs that is under way, and how long it took so far.
+    refreshing: Option<(Refresh, Duration)>,
     removal: Removal,
 }
-
-/// What a span that came since the last look adds to the next one: an eighth of what a job takes.
-const REFRESH_A_SPAN: Duration = Duration::from_nanos(700);
 
 impl Driver {
     fn run(mut self) -> Ledger {
@@ -301,9 +297,19 @@ impl Driver {
         let mut is_first = true;
         while self.part(now, is_first) {
             is_first = false;
-            if let Ok(message) = self.messages.try_recv() {
-                self.apply(message);
-            }
+            self.apply_waiting();
+        }
+        // Not when a checkpoint could not be written: it must not be followed by another.
+        while self.refreshing.is_some() && self.pending.is_none() {
+            self.apply_waiting();
+            self.look();
+        }
+        self.refreshing = None;
+    }
+
+    fn apply_waiting(&self) {
+        if let Ok(message) = self.messages.try_recv() {
+            self.apply(message);
         }
     }
 
@@ -327,27 +333,38 @@ impl Driver {
         {
             listener(&settled);
         }
-        if !more {
+        if !more && self.pace.is_due((self.options.clock.instant)(), locked.core.applied_spans()) {
+            self.refreshing = Some(Default::default());
             self.refresh(&mut locked.core);
         }
         let checkpoint = locked.core.checkpoint();
         self.write(&mut locked, checkpoint) && more
     }
 
-    /// Open jobs are looked at one by one, so the more there are the rarer it is done.
-    fn refresh(&mut self, core: &mut Core) {
+    /// A further part of a look at all open jobs.
+    fn look(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut locked = shared.core.lock();
+        if self.refresh(&mut locked.core) {
+            let checkpoint = locked.core.checkpoint();
+            self.write(&mut locked, checkpoint);
+        }
+    }
+
+    /// A part of a look at all open jobs, if one is under way; whether it is over.
+    fn refresh(&mut self, core: &mut Core) -> bool {
+        let Some((mut refresh, took)) = self.refreshing.take() else { return true };
         let instant = self.options.clock.instant;
         let started = instant();
-        let new_spans = core.applied_spans() - self.refreshed_spans;
-        let likely = self.refresh_took + REFRESH_A_SPAN * u32::try_from(new_spans).unwrap_or(u32::MAX);
-        let pause = likely * self.options.refresh_share;
-        if started.saturating_duration_since(self.refreshed) < pause {
-            return;
+        let more = core.refresh_some(&mut refresh, self.options.jobs_per_part);
+        let ended = instant();
+        let took = took + ended.saturating_duration_since(started);
+        if more {
+            self.refreshing = Some((refresh, took));
+        } else {
+            self.pace.note(ended, took, core.applied_spans());
         }
-        core.refresh();
-        self.refreshed = instant();
-        self.refreshed_spans = core.applied_spans();
-        self.refresh_took = self.refreshed.saturating_duration_since(started);
+        !more
     }
 
     /// Writes a checkpoint; keeps it for the next turn if that fails.

@@ -134,6 +134,11 @@ impl Pockets {
         self.slots.iter()
     }
 
+    /// The same from a slot on.
+    pub(crate) fn iter_from(&self, at: u32) -> impl Iterator<Item = (u32, &Pocket)> {
+        self.slots.iter_from(at)
+    }
+
     /// Puts a pocket into a lane, where what is loose is solved together.
     pub(crate) fn join_lane(&mut self, at: u32, key: LaneKey) {
         self.wait(at);

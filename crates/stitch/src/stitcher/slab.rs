@@ -61,8 +61,15 @@ impl<T> Slab<T> {
 
     /// Slots and values, in the order of slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let all = self.chunks.iter().flatten().enumerate();
-        all.filter_map(|(slot, value)| Some((slot as u32, value.as_ref()?)))
+        self.iter_from(0)
+    }
+
+    /// The same from a slot on.
+    pub(crate) fn iter_from(&self, slot: u32) -> impl Iterator<Item = (u32, &T)> {
+        let chunk = (slot as usize / CHUNK).min(self.chunks.len());
+        let left = self.chunks[chunk..].iter().flatten().zip((chunk * CHUNK) as u32..);
+        let left = left.skip(slot as usize - chunk * CHUNK);
+        left.filter_map(|(value, slot)| Some((slot, value.as_ref()?)))
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
@@ -89,6 +96,11 @@ mod tests {
         *slab.get_mut(1024).unwrap() = u32::MAX;
         slab.values_mut().filter(|value| **value == u32::MAX).for_each(|value| *value = 1024);
         assert!(slab.iter().all(|(slot, value)| slot == *value) && slab.iter().count() == 1299);
+        for (from, first, left) in [(600, 601, 699), (1024, 1024, 276), (1299, 1299, 1)] {
+            let mut slots = slab.iter_from(from).map(|(slot, _)| slot);
+            assert_eq!((slots.next(), 1 + slots.count()), (Some(first), left));
+        }
+        assert_eq!((slab.iter_from(1300).count(), slab.iter_from(5000).count()), (0, 0));
         assert_eq!(slab.len(), 1299);
         assert_eq!(slab.insert(1), 600);
         assert_eq!(slab.insert(2), 1300);

@@ -13,6 +13,18 @@ use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::publish::{loose, solved};
 use crate::stitcher::{Fixed, Pin, Stitcher};
 
+/// How far open jobs were gone through: see [`Stitcher::visit_open`].
+#[derive(Debug, Default)]
+pub struct OpenCursor {
+    /// The pocket to go on with.
+    next: u32,
+    /// Those that are shown last, and their lanes.
+    waiting: Vec<(u32, Vec<LaneKey>)>,
+}
+
+/// To look at a pocket takes as long as to pass so many by.
+const PASSED_A_LOOK: usize = 64;
+
 /// Slots of items.
 type Slots = HashSet<u32, Fixed>;
 
@@ -20,50 +32,79 @@ impl Stitcher {
     /// Jobs as they look now, of the pockets that `wanted` picks and their lanes, by start.
     pub(super) fn provisional(&self, wanted: impl Fn(&Pocket) -> bool) -> Vec<Job> {
         let mut jobs = Vec::new();
-        self.show(wanted, &HashSet::default(), |job| jobs.push(job));
+        let mut all = OpenCursor::default();
+        self.show(&mut all, usize::MAX, wanted, &HashSet::default(), |job| jobs.push(job));
         jobs.sort_unstable_by_key(|job| (job.started_at, job.id));
         jobs
     }
 
-    /// Shows every job that is not settled, one by one. What was told of another one is not shown a second
-    /// time: it is still that one's until the next look decides.
-    pub(super) fn show_open(&self, mut visit: impl FnMut(Job)) {
+    /// Shows jobs that are not settled, one by one, and says whether there are more. What was told of another
+    /// one is not shown a second time: it is still that one's until the next look decides.
+    pub(super) fn show_open(
+        &self,
+        cursor: &mut OpenCursor,
+        limit: usize,
+        mut visit: impl FnMut(Job),
+    ) -> bool {
         let open = |job: Job| {
             if job.state == State::Open {
                 visit(job);
             }
         };
-        self.show(|pocket| !pocket.settled, &self.told.items(), open);
+        self.show(cursor, limit, |pocket| !pocket.settled, &self.told.items(), open)
     }
 
     /// A pocket that is complete in itself is shown at once; what waits for something outside is shown with
     /// all that waits in the same lanes, whether it has joined them yet or not.
-    fn show(&self, wanted: impl Fn(&Pocket) -> bool, told: &Slots, mut visit: impl FnMut(Job)) {
-        let mut waiting: Vec<(u32, Vec<LaneKey>)> = Vec::new();
-        for (at, pocket) in self.pockets.iter().filter(|(_, pocket)| wanted(pocket)) {
+    /// Ends after about `limit` pockets that are shown, and says whether there are more; what waits is shown
+    /// last.
+    fn show(
+        &self,
+        cursor: &mut OpenCursor,
+        limit: usize,
+        wanted: impl Fn(&Pocket) -> bool,
+        told: &Slots,
+        mut visit: impl FnMut(Job),
+    ) -> bool {
+        let mut effort = limit.saturating_mul(PASSED_A_LOOK);
+        for (at, pocket) in self.pockets.iter_from(cursor.next) {
+            if effort == 0 {
+                cursor.next = at;
+                return true;
+            }
+            if !wanted(pocket) {
+                effort -= 1;
+                continue;
+            }
+            effort = effort.saturating_sub(PASSED_A_LOOK);
             if !pocket.lanes.is_empty() {
-                waiting.push((at, pocket.lanes.to_vec()));
+                cursor.waiting.push((at, pocket.lanes.to_vec()));
                 continue;
             }
             let (jobs, lanes) = self.drafted(&[at], told);
             if lanes.is_empty() {
                 jobs.into_iter().for_each(&mut visit);
             } else {
-                waiting.push((at, lanes));
+                cursor.waiting.push((at, lanes));
             }
         }
         // With what they will be solved with: what waits or rests in the lanes of their tenants.
         let mut tenants: BTreeMap<Arc<str>, BTreeSet<u32>> = BTreeMap::new();
-        for (at, lanes) in &waiting {
+        for (at, lanes) in std::mem::take(&mut cursor.waiting) {
+            if !self.pockets.get(at).is_some_and(&wanted) {
+                continue; // settled, or one with another by now
+            }
             for lane in lanes {
-                let group = || self.pockets.lane_group(lane).into_iter().collect();
-                tenants.entry(Arc::clone(&lane.0)).or_insert_with(group).insert(*at);
+                let group = || self.pockets.lane_group(&lane).into_iter().collect();
+                tenants.entry(Arc::clone(&lane.0)).or_insert_with(group).insert(at);
             }
         }
         for pockets in tenants.into_values() {
             let pockets: Vec<u32> = pockets.into_iter().collect();
             self.drafted(&pockets, told).0.into_iter().for_each(&mut visit);
         }
+        *cursor = OpenCursor::default();
+        false
     }
 
     /// The jobs of a pocket, and of its lanes if it is in some.

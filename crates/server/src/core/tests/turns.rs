@@ -10,6 +10,7 @@ use spantally_store::{DataDir, JournalOptions, Ledger, Seq, SqliteJournal};
 
 use super::fixture::*;
 use crate::commit::{CommitOptions, Committer};
+use crate::core::refresh::Refresh;
 use crate::core::{Clock, Core, CoreThread, Listener, Settled, TurnOptions, recover};
 use crate::export::{Format, MetricId};
 
@@ -118,6 +119,44 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
     committer.stop().unwrap();
     let seen: Vec<_> = seen.iter().take(3).collect();
     assert_eq!(seen, [(1, Seq(0)), (1, Seq(1)), (1, Seq(2))]);
+}
+
+/// Open jobs are gone through in parts: what is shown is what it would be in one, at the end and not before.
+#[test]
+fn gauges_of_open_jobs_change_when_the_last_part_is_done() {
+    let with_jobs = || {
+        let own_trace = |number: u8| {
+            let mut evidence = unfinished(&format!("task-00{number}"), u64::from(number));
+            for call in &mut evidence {
+                (call.span.trace, call.parent) = (TraceId([number; 16]), SpanId([number; 8]));
+            }
+            evidence
+        };
+        let alone = unfinished("task-008", 30);
+        let mut core = core();
+        core.apply(message(1, (1..=6).flat_map(own_trace).chain(alone).collect()));
+        core.advance(at(60));
+        core
+    };
+    let mut whole = with_jobs();
+    whole.refresh();
+    assert_eq!(whole.open_count(), 7);
+
+    let (mut core, mut refresh, mut parts) = (with_jobs(), Refresh::default(), 1);
+    let before = page(&core);
+    while core.refresh_some(&mut refresh, 1) {
+        assert_eq!(page(&core), before);
+        parts += 1;
+    }
+    assert_eq!((parts, core.open_jobs()), (7, whole.open_jobs()));
+    assert_eq!(page(&core), page(&whole));
+
+    // What comes meanwhile is in it or not, and what there was is.
+    let (mut core, mut refresh) = (with_jobs(), Refresh::default());
+    assert!(core.refresh_some(&mut refresh, 3));
+    core.apply(message(2, unfinished("task-009", 40)));
+    while core.refresh_some(&mut refresh, 3) {}
+    assert!((7..=8).contains(&core.open_count()));
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! Gauges of what is open: when they are computed anew, and how that holds nothing up.
+//!
+//! Each open job is looked at as if it were settled, which takes some microseconds. So it is done the more
+//! rarely the longer it takes, and in parts: between two of them what waits is applied, and who asks for the
+//! page or a job gets an answer. The gauges change all at once, when the last part is done.
+
+use std::time::{Duration, Instant};
+
+use spantally_stitch::OpenCursor;
+
+use super::Core;
+use super::open::OpenTally;
+
+/// A look at all open jobs that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Refresh {
+    tally: OpenTally,
+    shard: usize,
+    cursor: OpenCursor,
+}
+
+impl Core {
+    /// Computes every gauge anew. It looks at each open job, so it is not for every turn of a busy server.
+    pub fn refresh(&mut self) {
+        self.refresh_some(&mut Refresh::default(), usize::MAX);
+    }
+
+    /// The same in parts of about `limit` jobs; says whether there is more to do.
+    pub(super) fn refresh_some(&mut self, refresh: &mut Refresh, limit: usize) -> bool {
+        let (books, now) = (&mut self.books, self.now);
+        let Refresh { tally, shard, cursor } = refresh;
+        while let Some(stitcher) = self.shards.get(*shard) {
+            if stitcher.visit_open(cursor, limit, |job| books.tally_open(tally, job)) {
+                return true;
+            }
+            *shard += 1;
+        }
+        let tally = std::mem::take(tally);
+        self.open_count = tally.count;
+        self.open = books.show_open(tally, now);
+        self.books.show_time(self.now);
+        self.budgets.show(&mut self.books.registry, self.now);
+        self.count_label_sets();
+        false
+    }
+}
+
+/// What a span that came since the last look adds to the next one: an eighth of what a job takes.
+const REFRESH_A_SPAN: Duration = Duration::from_nanos(700);
+
+/// When the next look is due.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// It takes no more than one part in so many of the time.
+    share: u32,
+    ended: Instant,
+    took: Duration,
+    /// Spans applied until then.
+    spans: u64,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant, share: u32) -> Self {
+        Self { share, ended: now, took: Duration::ZERO, spans: 0 }
+    }
+
+    /// Whether it is time for a look that takes as long as the last one, and longer for what came since.
+    pub(super) fn is_due(&self, now: Instant, spans: u64) -> bool {
+        let new_spans = u32::try_from(spans - self.spans).unwrap_or(u32::MAX);
+        let likely = self.took + REFRESH_A_SPAN * new_spans;
+        now.saturating_duration_since(self.ended) >= likely * self.share
+    }
+
+    /// A look is over, and took so long in all.
+    pub(super) fn note(&mut self, now: Instant, took: Duration, spans: u64) {
+        (self.ended, self.took, self.spans) = (now, took, spans);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_look_takes_the_rarer_it_is() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::new(start, 10);
+        assert!(pace.is_due(start, 0));
+        pace.note(at(100), Duration::from_millis(20), 1000);
+        assert!(!pace.is_due(at(299), 1000) && pace.is_due(at(300), 1000));
+        // A hundred thousand spans make it 70 ms longer.
+        assert!(!pace.is_due(at(999), 101_000) && pace.is_due(at(1000), 101_000));
+    }
+}
