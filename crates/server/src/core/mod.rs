@@ -29,8 +29,8 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`, `restore`,
-//! `recover`, `removal`, then [`thread`].
+//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`,
+//! `restore`, `recover`, `removal`, then [`thread`].
 
 mod books;
 mod charges;
@@ -74,11 +74,11 @@ use crate::export::{LabelSets, MetricId, Registry, SetId};
 pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
 pub use open::OpenJob;
-pub use options::CoreOptions;
+pub use options::{Clock, CoreOptions, TurnOptions};
 pub use recover::{RecoverError, recover};
 pub use removal::LedgerRetention;
 pub use restore::CoreRestoreError;
-pub use thread::{Clock, CoreHandle, CoreStatus, CoreThread, Listener, TurnOptions};
+pub use thread::{CoreHandle, CoreStatus, CoreThread, Listener};
 
 /// A job as it now stands in memory.
 #[derive(Clone, Debug, PartialEq)]

@@ -96,7 +96,8 @@ impl Books {
         }
         for (set, sum) in sums {
             if let Some(first) = sum.first {
-                // One job makes the series of all that are alike. Not earlier: what is on the page is on disk.
+                // One job makes the series of all that are alike; not earlier, since what is shown is on
+                // disk.
                 entries(&mut self.registry, &first.job, &first.bill, now);
             }
             let age = sum.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0) / 1_000_000);

@@ -1,8 +1,12 @@
-//! How a core is set up.
+//! How a core is set up, and its thread.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use spantally_stitch::Settings;
+use spantally_stitch::{Settings, UnixNanos};
+use spantally_store::JournalSync;
+
+use super::removal::LedgerRetention;
 
 /// How a core is set up.
 #[derive(Clone, Debug)]
@@ -28,6 +32,50 @@ impl Default for CoreOptions {
             max_label_sets: 2000,
             extra_labels: Vec::new(),
             native_histograms: false,
+        }
+    }
+}
+
+/// The two clocks, read by one file of the server and handed in.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Wall clock, to compare with the times in spans.
+    pub now: fn() -> UnixNanos,
+    /// Monotonic clock, for how long something took.
+    pub instant: fn() -> Instant,
+}
+
+/// How turns are made.
+#[derive(Clone, Debug)]
+pub struct TurnOptions {
+    /// Time between turns: how soon a settled job shows, and how much journal a restart replays.
+    pub interval: Duration,
+    /// Groups applied before others get to ask.
+    pub groups_per_lock: usize,
+    /// A turn that has more jobs to tell does so in parts of so many, that rows on their way to the ledger
+    /// fit the processor's cache; of a quarter while spans wait, which then takes some ten milliseconds.
+    pub jobs_per_part: usize,
+    /// Computing the gauges of open jobs takes at most one part in this many of the time.
+    pub refresh_share: u32,
+    /// How much the ledger keeps.
+    pub retention: LedgerRetention,
+    /// The clocks.
+    pub clock: Clock,
+    /// Of a relaxed journal: asked before every checkpoint.
+    pub syncer: Option<JournalSync>,
+}
+
+impl TurnOptions {
+    /// The defaults, with the clocks.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            interval: Duration::from_secs(2),
+            groups_per_lock: 64,
+            jobs_per_part: 4000,
+            refresh_share: 100,
+            retention: LedgerRetention::default(),
+            clock,
+            syncer: None,
         }
     }
 }

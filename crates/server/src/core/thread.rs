@@ -26,64 +26,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
 
+use super::options::TurnOptions;
 use super::refresh::{Pace, Refresh};
-use super::removal::{LedgerRetention, Removal};
+use super::removal::Removal;
 use super::server_metrics::ServerMetrics;
 use super::{Core, JobView, OpenJob, Settled};
 use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::process::process_metrics;
 use crate::export::{Format, Page, Pages, Registry};
-
-/// The two clocks, read by one file of the server and handed in.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// Wall clock, to compare with the times in spans.
-    pub now: fn() -> UnixNanos,
-    /// Monotonic clock, for how long something took.
-    pub instant: fn() -> Instant,
-}
-
-/// How turns are made.
-#[derive(Clone, Debug)]
-pub struct TurnOptions {
-    /// Time between turns: how soon a settled job shows, and how much journal a restart replays.
-    pub interval: Duration,
-    /// Groups applied before others get to ask.
-    pub groups_per_lock: usize,
-    /// A turn that has more jobs to tell does so in parts: so few that spans and questions wait some ten
-    /// milliseconds, and rows on their way to the ledger fit the processor's cache.
-    pub jobs_per_part: usize,
-    /// Computing the gauges of open jobs takes at most one part in this many of the time.
-    pub refresh_share: u32,
-    /// How much the ledger keeps.
-    pub retention: LedgerRetention,
-    /// The clocks.
-    pub clock: Clock,
-    /// Of a relaxed journal: asked before every checkpoint.
-    pub syncer: Option<JournalSync>,
-}
-
-impl TurnOptions {
-    /// The defaults, with the clocks.
-    pub fn new(clock: Clock) -> Self {
-        Self {
-            interval: Duration::from_secs(2),
-            groups_per_lock: 64,
-            jobs_per_part: 4000,
-            refresh_share: 100,
-            retention: LedgerRetention::default(),
-            clock,
-            syncer: None,
-        }
-    }
-}
 
 /// Who is told which jobs were published. After a crash jobs may be told again.
 pub type Listener = Box<dyn FnMut(&[Settled]) + Send>;
@@ -224,6 +181,7 @@ impl CoreThread {
             listener,
             pending: None,
             refreshing: None,
+            is_awaited: false,
             removal,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
@@ -257,6 +215,8 @@ struct Driver {
     pace: Pace,
     /// A look at all open jobs that is under way, and how long it took so far.
     refreshing: Option<(Refresh, Duration)>,
+    /// Groups waited when the last part was over: the next one is shorter.
+    is_awaited: bool,
     removal: Removal,
 }
 
@@ -307,10 +267,17 @@ impl Driver {
         self.refreshing = None;
     }
 
-    fn apply_waiting(&self) {
-        if let Ok(message) = self.messages.try_recv() {
+    fn apply_waiting(&mut self) {
+        let waiting = self.messages.try_recv();
+        self.is_awaited = waiting.is_ok();
+        if let Ok(message) = waiting {
             self.apply(message);
         }
+    }
+
+    fn jobs_at_once(&self) -> usize {
+        let most = self.options.jobs_per_part;
+        if self.is_awaited { (most / 4).max(1) } else { most }
     }
 
     /// A part of a turn; whether there is more to tell.
@@ -327,7 +294,7 @@ impl Driver {
             locked.core.heed_limits(&self.shared.commit, now);
             locked.core.resume(now);
         }
-        let (settled, more) = locked.core.advance_some(now, self.options.jobs_per_part);
+        let (settled, more) = locked.core.advance_some(now, self.jobs_at_once());
         if let Some(listener) = &mut self.listener
             && !settled.is_empty()
         {
@@ -356,7 +323,7 @@ impl Driver {
         let Some((mut refresh, took)) = self.refreshing.take() else { return true };
         let instant = self.options.clock.instant;
         let started = instant();
-        let more = core.refresh_some(&mut refresh, self.options.jobs_per_part);
+        let more = core.refresh_some(&mut refresh, self.jobs_at_once());
         let ended = instant();
         let took = took + ended.saturating_duration_since(started);
         if more {
