@@ -5,7 +5,6 @@ use std::ops::Not as _;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Journal, Ledger, LedgerReader, Published, StoreError};
 
-use super::refresh::Refresh;
 use super::{Archive, Core, CoreRestoreError};
 use crate::commit::{self, ReplayError};
 
@@ -22,9 +21,6 @@ pub enum RecoverError {
     #[error("the first checkpoint cannot be written: {0}")]
     Checkpoint(#[from] StoreError),
 }
-
-/// So many open jobs are gone through before a start is over.
-const SHOWN_AT_ONCE: usize = 50_000;
 
 /// Brings a new core to where the last process was: ledger, then the journal, then a turn.
 pub fn recover(
@@ -52,8 +48,7 @@ pub fn recover(
     core.advance(now);
     // What was settled and is past the retention goes at once, however often the process begins anew.
     core.advance(now);
-    // With very many open jobs the gauges of them come later, rather than the server.
-    core.refresh_some(&mut Refresh::default(), SHOWN_AT_ONCE);
+    core.refresh();
     ledger.checkpoint(&core.checkpoint())?;
     Ok(())
 }
