@@ -52,8 +52,8 @@ pub struct TurnOptions {
     pub interval: Duration,
     /// Groups applied before others get to ask.
     pub groups_per_lock: usize,
-    /// A turn that has more jobs to tell does so in parts of so many, that rows on their way to the ledger
-    /// fit the processor's cache; of a quarter while spans wait, which then takes some ten milliseconds.
+    /// A turn that has more jobs to tell does so in parts of so many, so that rows on their way to the ledger
+    /// fit the processor's cache. Of fewer, while spans are applied in between, it falls behind under load.
     pub jobs_per_part: usize,
     /// Computing the gauges of open jobs takes at most one part in this many of the time.
     pub refresh_share: u32,

@@ -181,7 +181,6 @@ impl CoreThread {
             listener,
             pending: None,
             refreshing: None,
-            is_awaited: false,
             removal,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
@@ -215,8 +214,6 @@ struct Driver {
     pace: Pace,
     /// A look at all open jobs that is under way, and how long it took so far.
     refreshing: Option<(Refresh, Duration)>,
-    /// Groups waited when the last part was over: the next one is shorter.
-    is_awaited: bool,
     removal: Removal,
 }
 
@@ -267,17 +264,10 @@ impl Driver {
         self.refreshing = None;
     }
 
-    fn apply_waiting(&mut self) {
-        let waiting = self.messages.try_recv();
-        self.is_awaited = waiting.is_ok();
-        if let Ok(message) = waiting {
+    fn apply_waiting(&self) {
+        if let Ok(message) = self.messages.try_recv() {
             self.apply(message);
         }
-    }
-
-    fn jobs_at_once(&self) -> usize {
-        let most = self.options.jobs_per_part;
-        if self.is_awaited { (most / 4).max(1) } else { most }
     }
 
     /// A part of a turn; whether there is more to tell.
@@ -294,7 +284,7 @@ impl Driver {
             locked.core.heed_limits(&self.shared.commit, now);
             locked.core.resume(now);
         }
-        let (settled, more) = locked.core.advance_some(now, self.jobs_at_once());
+        let (settled, more) = locked.core.advance_some(now, self.options.jobs_per_part);
         if let Some(listener) = &mut self.listener
             && !settled.is_empty()
         {
@@ -323,7 +313,7 @@ impl Driver {
         let Some((mut refresh, took)) = self.refreshing.take() else { return true };
         let instant = self.options.clock.instant;
         let started = instant();
-        let more = core.refresh_some(&mut refresh, self.jobs_at_once());
+        let more = core.refresh_some(&mut refresh, self.options.jobs_per_part);
         let ended = instant();
         let took = took + ended.saturating_duration_since(started);
         if more {
