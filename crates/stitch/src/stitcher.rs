@@ -136,7 +136,7 @@ pub struct Stitcher {
     told: Told,
     outages: Outages,
     /// How many spans were given to it.
-    came: u64,
+    spans_seen: u64,
     /// The most jobs that were open when they were last counted, and how many spans had come by then.
     open_at_most: (u64, u64),
     hits: LimitHits,
@@ -156,7 +156,7 @@ impl Stitcher {
             known: KnownJobs::default(),
             told: Told::default(),
             outages: Outages::default(),
-            came: 0,
+            spans_seen: 0,
             open_at_most: (0, 0),
             hits: LimitHits::default(),
             trimmed: Vec::new(),

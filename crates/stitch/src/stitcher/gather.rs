@@ -58,7 +58,7 @@ impl Brief {
 impl Stitcher {
     /// Takes a call; `number` is given when it is restored.
     pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
-        self.came += 1;
+        self.spans_seen += 1;
         let (start, last) = (evidence.start, evidence.end.max(self.now));
         let quiet = call_of(&evidence).is_some_and(is_quiet);
         let placed = match number {
@@ -185,7 +185,7 @@ impl Stitcher {
 
     /// Takes a frame; `number` is given when it is restored.
     pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
-        self.came += 1;
+        self.spans_seen += 1;
         let trace = evidence.span.trace;
         let last = evidence.end.max(self.now);
         let added = match number {

@@ -188,7 +188,7 @@ struct Again {
 
 impl Again {
     fn fingerprint(&self, like: &Evidence) -> u64 {
-        mark(self.span, self.start, self.end, answer(like))
+        identity(self.span, self.start, self.end, answer(like))
     }
 }
 
@@ -239,10 +239,10 @@ fn answer(evidence: &Evidence) -> u64 {
 
 /// What [`is_same`] compares, in 64 bits.
 pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
-    mark(evidence.span, evidence.start, evidence.end, answer(evidence))
+    identity(evidence.span, evidence.start, evidence.end, answer(evidence))
 }
 
-fn mark(span: SpanKey, start: UnixNanos, end: UnixNanos, answer: u64) -> u64 {
+fn identity(span: SpanKey, start: UnixNanos, end: UnixNanos, answer: u64) -> u64 {
     let (trace, span) = (u128::from_le_bytes(span.trace.0), u64::from_le_bytes(span.span.0));
     hash(&(trace, span, start.0, end.0, answer))
 }

@@ -82,12 +82,13 @@ impl Stitcher {
         }
     }
 
-    /// Whether it is worth to count the open jobs. Each has at least one item; and since they were counted,
-    /// no more can have become open than spans came.
+    /// Whether it is worth to count the open jobs, which takes a look at everything. Each has at least one
+    /// item; and since they were counted, a span opened one at most. (One that ties several settled jobs
+    /// opens more: then the bound is met so many spans later.)
     fn may_have_too_many_open(&self) -> bool {
-        let (most, came) = self.open_at_most;
+        let (most, seen) = self.open_at_most;
         let max = self.settings.max_open_jobs;
-        self.index.items() > max && most + (self.came - came) > max as u64
+        self.index.items() > max && most + (self.spans_seen - seen) > max as u64
     }
 
     fn has_too_many_open(&mut self) -> bool {
@@ -103,7 +104,7 @@ impl Stitcher {
                 at_most += jobs;
             }
         }
-        self.open_at_most = (at_most, self.came);
+        self.open_at_most = (at_most, self.spans_seen);
         open > self.settings.max_open_jobs as u64
     }
 

@@ -257,3 +257,27 @@ fn many_that_are_due_are_looked_at_in_parts() {
     let told = process.stitcher.advance(BEGIN.plus_ms(40_000 + 90 * 60_000));
     assert_eq!(told.len(), 99, "{told:?}");
 }
+
+/// Polls that are kept as one with others are carried as the spans that they are.
+#[test]
+fn polls_that_are_alike_are_carried_and_come_back_each() {
+    let mut first = Process::new();
+    first.observe(1, 9, 0, 100, call("clips", Role::Submit, Some("a")));
+    for poll in 1..=5 {
+        first.observe(1, 9, 500 * poll, 100, call("clips", Role::Poll, Some("a")));
+    }
+    let mut carried = Vec::new();
+    let before = first.stitcher.next_number();
+    first.stitcher.carry(before, |number, came, spans| carried.push((number, came, spans.to_vec())));
+    let mut second = Process::new();
+    for (number, came, spans) in carried {
+        assert_eq!(spans.len(), 6);
+        second.stitcher.restore(number, came, spans);
+    }
+    assert_eq!((second.stitcher.span_count(), first.stitcher.span_count()), (6, 6));
+    assert_eq!(second.stitcher.open_jobs(), first.stitcher.open_jobs());
+    // Sent again they are known, each of them.
+    second.spans = 4;
+    assert_eq!(second.send(1, 9, 1500, 100, call("clips", Role::Poll, Some("a"))), Observed::Duplicate);
+    assert_eq!(second.send(1, 9, 1501, 100, call("clips", Role::Poll, Some("a"))), Observed::New);
+}

@@ -138,6 +138,28 @@ fn open_jobs_are_bounded_and_the_largest_service_gives_up() {
     assert_eq!(world.told["calm-0"].outcome, Outcome::Succeeded);
 }
 
+/// They are counted again only when so many spans came that there may be too many.
+#[test]
+fn open_jobs_are_bounded_beside_many_that_settled() {
+    let mut world = World::new(Settings { max_open_jobs: 100, ..Settings::default() });
+    for number in 0..150 {
+        world.call("storm", 1000 + number, number, Role::Sync, None);
+    }
+    world.advance(40_000);
+    assert_eq!((world.told.len(), world.forgotten), (150, 0));
+    for (until, hits) in [(60, 0), (100, 0), (101, 11)] {
+        for number in world.spans.saturating_sub(150) / 2..until {
+            world.open("storm", number, 41_000);
+        }
+        world.advance(42_000 + until);
+        assert_eq!(
+            world.stitcher.limit_hits(),
+            LimitHits { open_jobs: hits, ..LimitHits::default() },
+            "{until}"
+        );
+    }
+}
+
 #[test]
 fn spans_are_bounded_and_what_is_settled_goes_first() {
     let mut world = World::new(Settings { max_spans: 1000, ..Settings::default() });
