@@ -49,6 +49,7 @@ mod refresh;
 mod removal;
 mod restore;
 mod server_metrics;
+mod spacing;
 mod spans;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ pub struct Clock {
 /// How turns are made.
 #[derive(Clone, Debug)]
 pub struct TurnOptions {
-    /// Time between turns: how soon a settled job shows, and how much journal a restart replays.
+    /// Most time between turns: how soon a settled job shows, and how much journal a restart replays.
     pub interval: Duration,
     /// Groups applied before others get to ask.
     pub groups_per_lock: usize,

@@ -1,7 +1,7 @@
 //! The thread that drives the core: it applies what is committed, makes turns, and answers questions.
 //!
 //! # A turn
-//! Every [`TurnOptions::interval`]: advance, compute the gauges, gather a checkpoint, write it to the ledger,
+//! Every [`TurnOptions::interval`], or sooner when much is due ([`Spacing`]): advance, compute the gauges, gather a checkpoint, write it to the ledger,
 //! tell the commit how much of its journal is not needed any more. The core stays locked until the file is
 //! durable, so that nobody sees what a crash could take back. Groups that are committed meanwhile wait in
 //! their channel; senders do not, their answer came from the journal. When many jobs are due a turn has
@@ -37,6 +37,7 @@ use super::options::TurnOptions;
 use super::refresh::{Pace, Refresh};
 use super::removal::Removal;
 use super::server_metrics::ServerMetrics;
+use super::spacing::Spacing;
 use super::{Core, JobView, OpenJob, Settled};
 use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::process::process_metrics;
@@ -220,9 +221,9 @@ struct Driver {
 impl Driver {
     fn run(mut self) -> Ledger {
         let instant = self.options.clock.instant;
-        let mut turn_at = instant() + self.options.interval;
+        let mut spacing = Spacing::new(instant(), self.options.interval);
         loop {
-            let patience = turn_at.saturating_duration_since(instant());
+            let patience = spacing.due_at().saturating_duration_since(instant());
             match self.messages.recv_timeout(patience) {
                 Ok(message) => self.apply(message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -231,10 +232,10 @@ impl Driver {
                     return self.ledger;
                 }
             }
-            if instant() >= turn_at {
-                self.turn();
+            let began = instant();
+            if began >= spacing.due_at() {
+                spacing.note(began, self.turn());
                 self.removal.turn(&mut self.shared.core.lock().core, &mut self.ledger);
-                turn_at = instant() + self.options.interval;
             }
         }
     }
@@ -248,12 +249,12 @@ impl Driver {
     }
 
     /// A turn, in parts. After each part everything is as it is between two turns, so what waits is applied
-    /// then, and who asks gets an answer.
-    fn turn(&mut self) {
+    /// then, and who asks gets an answer. Says how many parts it had.
+    fn turn(&mut self) -> u32 {
         let now = (self.options.clock.now)();
-        let mut is_first = true;
-        while self.part(now, is_first) {
-            is_first = false;
+        let mut parts = 1;
+        while self.part(now, parts == 1) {
+            parts += 1;
             self.apply_waiting();
         }
         // Not when a checkpoint could not be written: it must not be followed by another.
@@ -262,6 +263,7 @@ impl Driver {
             self.look();
         }
         self.refreshing = None;
+        parts
     }
 
     fn apply_waiting(&self) {
