@@ -25,6 +25,11 @@ pub fn sum(page: &str, name: &str) -> u64 {
         .sum()
 }
 
+/// The sample of one series, as the page writes it.
+pub fn value(page: &str, series: &str) -> Option<u64> {
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
 /// How many samples are on a page.
 pub fn samples(page: &str) -> usize {
     page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count()
@@ -55,5 +60,7 @@ mod tests {
         let counted = counted(page);
         assert_eq!((counted.received, counted.late, counted.accepted), (9, 1, 0));
         assert_eq!(samples(page), 3);
+        assert_eq!(value(page, "spantally_spans_received_total{transport=\"file\"}"), Some(2));
+        assert_eq!(value(page, "spantally_spans_received_total"), None);
     }
 }

@@ -96,33 +96,46 @@ pub fn run(bench: &Bench<'_>, mix: Mix, soak: &Soak, out: &mut dyn Write) -> Res
     Ok(well)
 }
 
-/// Seconds since the start, and resident bytes.
-type Memory = Vec<(f64, u64)>;
+/// The server at one moment.
+struct Look {
+    /// Seconds since the start.
+    at: f64,
+    resident_bytes: u64,
+    /// Spans that are kept as evidence: what memory is for.
+    kept_spans: Option<u64>,
+}
 
-fn watch(server: &Server, lasting: Duration) -> Result<Memory, Failure> {
-    let (mut memory, began) = (Memory::new(), Instant::now());
+fn watch(server: &Server, lasting: Duration) -> Result<Vec<Look>, Failure> {
+    let (mut memory, began) = (Vec::new(), Instant::now());
     while began.elapsed() < lasting {
-        memory.push((began.elapsed().as_secs_f64(), server.rss_bytes()?));
+        let page = page::http_get(server.admin.ok_or("no page of metrics")?, "/metrics")?;
+        memory.push(Look {
+            at: began.elapsed().as_secs_f64(),
+            resident_bytes: server.rss_bytes()?,
+            kept_spans: page::value(&page, "spantally_limit_used{limit=\"spans\"}"),
+        });
         std::thread::sleep(LOOK_EVERY.min(lasting.saturating_sub(began.elapsed())));
     }
     Ok(memory)
 }
 
 /// The median of the last quarter against that of the second, as a share of the second.
-fn growth(memory: &[(f64, u64)]) -> f64 {
+fn growth(memory: &[Look]) -> f64 {
     let quarter = |nth: usize| {
         let part = memory.len() / 4;
-        let bytes = memory[part * nth..part * (nth + 1)].iter().map(|(_, bytes)| *bytes as f64);
+        let bytes = memory[part * nth..part * (nth + 1)].iter().map(|look| look.resident_bytes as f64);
         spread(bytes.collect()).map_or(0.0, |(median, ..)| median)
     };
     let (second, last) = (quarter(1), quarter(3));
     if second > 0.0 { last / second - 1.0 } else { 0.0 }
 }
 
-fn show_memory(memory: &[(f64, u64)], out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "| after s | resident MiB |\n|---|---|")?;
-    for (at, bytes) in memory.iter().step_by(memory.len().div_ceil(20).max(1)) {
-        writeln!(out, "| {at:.0} | {:.0} |", *bytes as f64 / f64::from(1 << 20))?;
+fn show_memory(memory: &[Look], out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "| after s | resident MiB | spans kept |\n|---|---|---|")?;
+    for look in memory.iter().step_by(memory.len().div_ceil(20).max(1)) {
+        let mib = look.resident_bytes as f64 / f64::from(1 << 20);
+        let kept = look.kept_spans.map_or("unknown".to_owned(), |spans| spans.to_string());
+        writeln!(out, "| {:.0} | {mib:.0} | {kept} |", look.at)?;
     }
     Ok(())
 }
@@ -133,11 +146,14 @@ mod tests {
 
     #[test]
     fn growth_is_of_the_last_quarter_over_the_second() {
-        let memory = |late: u64| -> Memory {
-            (0..40).map(|at| (f64::from(at), if at < 30 { 100 } else { late })).collect()
+        let memory = |late: u64| -> Vec<Look> {
+            let bytes = |at| if at < 30 { 100 } else { late };
+            (0..40)
+                .map(|at| Look { at: f64::from(at), resident_bytes: bytes(at), kept_spans: None })
+                .collect()
         };
         assert!(growth(&memory(100)).abs() < 1e-9);
         assert!((growth(&memory(110)) - 0.1).abs() < 1e-9);
-        assert!(growth(&Memory::new()).abs() < 1e-9);
+        assert!(growth(&[]).abs() < 1e-9);
     }
 }

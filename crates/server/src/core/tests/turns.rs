@@ -1,11 +1,12 @@
 //! The thread, on a real journal and a real ledger.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use spantally_stitch::{SpanId, TaskState, TraceId, UnixNanos};
+use spantally_stitch::{Evidence, SpanId, TaskState, TraceId, UnixNanos};
 use spantally_store::{DataDir, JournalOptions, Ledger, Seq, SqliteJournal};
 
 use super::fixture::*;
@@ -79,6 +80,17 @@ fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
     assert_eq!(second.applied(), Seq(1));
 }
 
+/// A job that is over, in a request of its own: what has none is matched with the others.
+fn done(number: u8) -> Vec<Evidence> {
+    let (task, second) = (format!("task-00{number}"), u64::from(number));
+    let mut evidence = unfinished(&task, second);
+    evidence.push(result(&task, second, TaskState::Succeeded));
+    for call in &mut evidence {
+        (call.span.trace, call.parent) = (TraceId([number; 16]), SpanId([number; 8]));
+    }
+    evidence
+}
+
 /// Three jobs are due in one turn, and told one by one. What comes while the first is told is in the ledger
 /// before the third is.
 #[test]
@@ -94,16 +106,6 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
     let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
 
     let (sender, messages) = sync_channel(4);
-    let done = |number: u8| {
-        let (task, second) = (format!("task-00{number}"), u64::from(number));
-        let mut evidence = unfinished(&task, second);
-        evidence.push(result(&task, second, TaskState::Succeeded));
-        // Each in a request of its own: what has none is matched with the others.
-        for call in &mut evidence {
-            (call.span.trace, call.parent) = (TraceId([number; 16]), SpanId([number; 8]));
-        }
-        evidence
-    };
     sender.send(message(1, (1..=3).flat_map(done).collect())).unwrap();
     let (told, seen) = std::sync::mpsc::channel();
     let mut sender = Some(sender);
@@ -119,6 +121,51 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
     committer.stop().unwrap();
     let seen: Vec<_> = seen.iter().take(3).collect();
     assert_eq!(seen, [(1, Seq(0)), (1, Seq(1)), (1, Seq(2))]);
+}
+
+/// Eight or nine parts in an hour: the next turn is due after a part's time, and not after another hour.
+#[test]
+fn after_a_turn_of_many_parts_the_next_one_is_soon() {
+    static MINUTES: AtomicU64 = AtomicU64::new(0);
+    fn instant() -> Instant {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *BEGAN + Duration::from_secs(60 * MINUTES.load(Ordering::SeqCst))
+    }
+    fn now() -> UnixNanos {
+        at(60 * MINUTES.load(Ordering::SeqCst))
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let clock = Clock { now, instant };
+    let options =
+        TurnOptions { interval: Duration::from_hours(1), jobs_per_part: 1, ..TurnOptions::new(clock) };
+    let ledger = Ledger::open(&dir).unwrap();
+    let (unused, _groups) = sync_channel(1);
+    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let (sender, messages) = sync_channel(4);
+    let (told, seen) = std::sync::mpsc::channel();
+    let listener = Some(Box::new(move |settled: &[Settled]| told.send(settled.len()).unwrap()) as Listener);
+    let thread = CoreThread::start(core(), ledger, messages, committer.handle(), options, listener).unwrap();
+
+    let send_at = |minutes: u64, message| {
+        MINUTES.store(minutes, Ordering::SeqCst);
+        let applied = thread.handle().status().applied.0 + 1;
+        sender.send(message).unwrap();
+        wait_until(|| thread.handle().status().applied.0 == applied);
+    };
+    // The thread has begun when this is applied.
+    send_at(0, message(1, Vec::new()));
+    send_at(60, message(2, (1..=8).flat_map(done).collect()));
+    for _ in 0..8 {
+        assert_eq!(seen.recv_timeout(Duration::from_secs(20)), Ok(1));
+    }
+    send_at(65, message(3, done(9)));
+    assert!(seen.recv_timeout(Duration::from_millis(200)).is_err(), "it is told early");
+    send_at(68, message(4, Vec::new()));
+    assert_eq!(seen.recv_timeout(Duration::from_secs(20)), Ok(1));
+    drop(sender);
+    thread.join().unwrap();
+    committer.stop().unwrap();
 }
 
 /// Open jobs are gone through in parts: what is shown is what it would be in one, at the end and not before.
