@@ -1,9 +1,9 @@
 //! When the next turn is: the more is due, the sooner.
 //!
 //! A turn tells what became due since the one before, in parts that hold the core. Were turns always as far
-//! apart as they may be, a busy server would tell the jobs of seconds in parts that follow each other at once:
-//! what is due would stay in memory for seconds longer than it has to, and what is committed would wait behind
-//! part after part. So they come as often as lets each have one part.
+//! apart as they may be, a busy server would tell the jobs of seconds in parts that follow each other at
+//! once: what is due would stay in memory for seconds longer than it has to, and what is committed would wait
+//! behind part after part. So they come as often as lets each have one part.
 
 use std::time::{Duration, Instant};
 

@@ -4,9 +4,9 @@
 //! Every [`TurnOptions::interval`], or sooner when much is due ([`super::spacing`]): advance, compute the
 //! gauges, gather a checkpoint, write it to the ledger, tell the commit how much of its journal is not needed
 //! any more. The core stays locked until the file is durable, so that nobody sees what a crash could take
-//! back. Groups that are committed meanwhile wait in their channel; senders do not, their answer came from the
-//! journal. When many jobs are due a turn has parts, each with a checkpoint of its own, and groups are applied
-//! between them: else the channel would fill, and senders would wait for jobs that are not theirs.
+//! back. Groups that are committed meanwhile wait in their channel; senders do not, their answer came from
+//! the journal. When many jobs are due a turn has parts, each with a checkpoint of its own, and groups are
+//! applied between them: else the channel would fill, and senders would wait for jobs that are not theirs.
 //!
 //! # Questions
 //! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
