@@ -42,13 +42,13 @@ impl Spacing {
 mod tests {
     use super::*;
 
-    /// Turns of a server where so many parts become due in a second; the last few of them.
-    fn turns(spacing: &mut Spacing, parts_a_second: f64) -> Vec<(u32, Duration)> {
+    /// Turns of a server where a part becomes due every so many milliseconds; the last few of them.
+    fn turns(spacing: &mut Spacing, part_every_ms: u128) -> Vec<(u32, Duration)> {
         let made = (0..60).map(|_| {
             let (before, began) = (spacing.began, spacing.due_at());
-            let parts = (began - before).as_secs_f64() * parts_a_second;
-            spacing.note(began, parts.ceil() as u32);
-            (parts.ceil() as u32, began - before)
+            let parts = (began - before).as_millis().div_ceil(part_every_ms) as u32;
+            spacing.note(began, parts);
+            (parts, began - before)
         });
         made.collect::<Vec<_>>().split_off(50)
     }
@@ -56,11 +56,11 @@ mod tests {
     #[test]
     fn turns_come_as_often_as_lets_each_have_about_one_part() {
         let mut spacing = Spacing::new(Instant::now(), Duration::from_secs(2));
-        assert!(turns(&mut spacing, 0.1).iter().all(|turn| *turn == (1, Duration::from_secs(2))));
-        for (parts, between) in turns(&mut spacing, 10.0) {
+        assert!(turns(&mut spacing, 10_000).iter().all(|turn| *turn == (1, Duration::from_secs(2))));
+        for (parts, between) in turns(&mut spacing, 100) {
             let ms = between.as_millis();
             assert!(parts <= 2 && (50..=130).contains(&ms), "{parts} parts after {ms} ms");
         }
-        assert!(turns(&mut spacing, 0.1).iter().all(|turn| *turn == (1, Duration::from_secs(2))));
+        assert!(turns(&mut spacing, 10_000).iter().all(|turn| *turn == (1, Duration::from_secs(2))));
     }
 }
