@@ -304,15 +304,15 @@ impl Driver {
     fn look(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut locked = shared.core.lock();
-        if self.refresh(&mut locked.core) {
+        if !self.refresh(&mut locked.core) {
             let checkpoint = locked.core.checkpoint();
             self.write(&mut locked, checkpoint);
         }
     }
 
-    /// A part of a look at all open jobs, if one is under way; whether it is over.
+    /// A part of a look at all open jobs, if one is under way; whether there is more of it.
     fn refresh(&mut self, core: &mut Core) -> bool {
-        let Some((mut refresh, took)) = self.refreshing.take() else { return true };
+        let Some((mut refresh, took)) = self.refreshing.take() else { return false };
         let instant = self.options.clock.instant;
         let started = instant();
         let more = core.refresh_some(&mut refresh, self.options.jobs_per_part);
@@ -323,7 +323,7 @@ impl Driver {
         } else {
             self.pace.note(ended, took, core.applied_spans());
         }
-        !more
+        more
     }
 
     /// Writes a checkpoint; keeps it for the next turn if that fails.

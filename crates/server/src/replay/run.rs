@@ -25,7 +25,7 @@ use crate::export::MetricId;
 use crate::intake::{ReadCache, read_batch};
 use crate::provider_files::ProviderFiles;
 
-/// Least time between two turns, as in a server that makes one every two seconds.
+/// Least time between two turns, as in a server that has little to do.
 const TURN_MS: u64 = 2000;
 
 /// Problems that are kept with their text; all are counted.
