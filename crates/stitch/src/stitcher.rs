@@ -49,6 +49,7 @@ mod told;
 mod tombstones;
 mod trace;
 mod view;
+mod waiting;
 mod wheel;
 
 use crate::call::{Evidence, What};

@@ -24,20 +24,23 @@ impl Index {
     }
 
     fn push_frame(&mut self, frame: FrameItem) -> Result<bool, Observed> {
-        let trace = frame.evidence.span.trace;
-        let entry = self.traces.entry(trace).or_default();
-        if entry.has_frame(&frame.evidence) {
-            return Err(Observed::Duplicate);
-        }
-        self.next_number = self.next_number.max(frame.number + 1);
-        if entry.is_empty() {
-            self.idle.push_back(trace);
-        }
-        entry.push(frame);
-        let has_calls = !entry.items().is_empty();
+        let number = frame.number;
+        let has_calls = match self.traces.get_mut(&frame.evidence.span.trace) {
+            Some(entry) if entry.has_frame(&frame.evidence) => return Err(Observed::Duplicate),
+            Some(entry) => {
+                entry.push(frame);
+                !entry.items().is_empty()
+            }
+            None if !self.waiting.push(frame) => return Err(Observed::Duplicate),
+            None => false,
+        };
+        self.next_number = self.next_number.max(number + 1);
         self.spans += 1;
-        if self.idle.len() > self.max_idle {
-            self.drop_idle();
+        if self.waiting.len() > self.max_idle
+            && let Some(oldest) = self.waiting.pop()
+        {
+            self.forget_frame(oldest.number, oldest.carried);
+            self.frames_dropped += 1;
         }
         Ok(has_calls)
     }
@@ -47,28 +50,17 @@ impl Index {
         self.traces.get(&trace)?.frames().last().map(|frame| &frame.evidence)
     }
 
-    /// The oldest trace without calls goes.
-    fn drop_idle(&mut self) {
-        while let Some(trace) = self.idle.pop_front() {
-            if self.traces.get(&trace).is_some_and(|entry| !entry.has_items()) {
-                self.frames_dropped += self.drop_trace(trace);
-                return;
-            }
-        }
-    }
-
-    fn drop_trace(&mut self, trace: TraceId) -> u64 {
-        let Some(entry) = self.traces.remove(&trace) else { return 0 };
+    fn drop_trace(&mut self, trace: TraceId) {
+        let Some(entry) = self.traces.remove(&trace) else { return };
         for frame in entry.frames() {
-            self.forget_frame(frame);
+            self.forget_frame(frame.number, frame.carried);
         }
-        entry.frames().len() as u64
     }
 
-    fn forget_frame(&mut self, frame: &FrameItem) {
+    fn forget_frame(&mut self, number: u64, carried: Carried) {
         self.spans -= 1;
-        if frame.carried != Carried::No {
-            self.gone.push(frame.number);
+        if carried != Carried::No {
+            self.gone.push(number);
         }
     }
 
@@ -80,7 +72,7 @@ impl Index {
         let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
         let gone = entry.prune(&needed, until);
         for frame in &gone {
-            self.forget_frame(frame);
+            self.forget_frame(frame.number, frame.carried);
         }
         self.traces.insert(trace, entry);
     }

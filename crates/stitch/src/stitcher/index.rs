@@ -4,8 +4,6 @@
 //! of its trace. Only what is alone, or in a crowd, is found by its fingerprint: most spans need no entry of
 //! their own.
 
-use std::collections::VecDeque;
-
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet, HashTable};
 
@@ -18,14 +16,18 @@ use crate::stitcher::item::{
 use crate::stitcher::slab::Slab;
 use crate::stitcher::tombstones::Tombstones;
 use crate::stitcher::trace::Trace;
+use crate::stitcher::waiting::Waiting;
 use crate::stitcher::{Came, Observed};
+
+pub(super) type Traces = HashMap<TraceId, Trace, FixedState>;
 
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(super) items: Slab<Item>,
     /// Name and slot; the item has the key itself. Two providers may have a task of the same name.
     tasks: HashTable<(u64, u32)>,
-    pub(super) traces: HashMap<TraceId, Trace, FixedState>,
+    /// Those that have calls.
+    pub(super) traces: Traces,
     /// Names (correlation ids, and task ids that frames tell) and who went by them first.
     names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of the calls that name no task, if they are alone or in a crowd.
@@ -34,8 +36,8 @@ pub(crate) struct Index {
     pub(super) tombstones: Tombstones,
     /// What was carried and is no more.
     pub(super) gone: Vec<u64>,
-    /// Traces that have frames and no calls, oldest first.
-    pub(super) idle: VecDeque<TraceId>,
+    /// Frames of traces without calls.
+    pub(super) waiting: Waiting,
     pub(super) max_idle: usize,
     pub(super) frames_dropped: u64,
     pub(super) next_number: u64,
@@ -54,7 +56,7 @@ impl Index {
             spans: 0,
             tombstones: Tombstones::default(),
             gone: Vec::new(),
-            idle: VecDeque::new(),
+            waiting: Waiting::default(),
             max_idle,
             frames_dropped: 0,
             next_number: 0,
@@ -140,7 +142,7 @@ impl Index {
             let item = Item::new(number, carried, false, evidence);
             return Ok(self.items.insert(item.marked()));
         };
-        let entry = self.traces.entry(trace).or_default();
+        let entry = trace_with_calls(&mut self.traces, &mut self.waiting, trace);
         let sparse = entry.is_sparse();
         if sparse {
             let items = entry.items().iter().filter_map(|&slot| self.items.get(slot));
@@ -167,7 +169,7 @@ impl Index {
 
     fn join_trace(&mut self, trace: Option<TraceId>, slot: u32) {
         let Some(trace) = trace else { return };
-        self.traces.entry(trace).or_default().join(slot);
+        trace_with_calls(&mut self.traces, &mut self.waiting, trace).join(slot);
     }
 
     /// The slot of a task.
@@ -336,12 +338,22 @@ impl Index {
                 frame.carried = Carried::Whole;
             }
         }
+        for frame in self.waiting.iter_mut().filter(|frame| wanted(frame.number, frame.carried)) {
+            let came = Came { first: frame.came, last: frame.came };
+            visit(frame.number, came, &[frame.evidence()]);
+            frame.carried = Carried::Whole;
+        }
     }
 
     /// What was carried and is gone since the last call.
     pub(crate) fn take_gone(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.gone)
     }
+}
+
+/// A trace that has a call, with the frames that waited for one.
+fn trace_with_calls<'a>(traces: &'a mut Traces, waiting: &mut Waiting, trace: TraceId) -> &'a mut Trace {
+    traces.entry(trace).or_insert_with(|| Trace::of(waiting.take(trace)))
 }
 
 /// A lone call is found by its fingerprint from now on.

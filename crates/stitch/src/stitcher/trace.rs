@@ -52,9 +52,13 @@ struct Crowd {
 }
 
 impl Trace {
-    /// Nothing is known of it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && !self.has_items()
+    /// A trace of which these are the frames.
+    pub(super) fn of(frames: Vec<FrameItem>) -> Self {
+        let mut trace = Self { frames, ..Self::default() };
+        if trace.frames.len() > CROWD {
+            trace.count_places();
+        }
+        trace
     }
 
     /// Some item has calls in it.
@@ -71,7 +75,7 @@ impl Trace {
     }
 
     pub(super) fn push(&mut self, frame: FrameItem) {
-        // Most traces have one frame, and no calls.
+        // Most traces have one frame.
         if self.frames.is_empty() {
             self.frames.reserve_exact(1);
         }
