@@ -6,7 +6,7 @@
 //! of `proto/journal.proto`, where the layout is documented.
 //!
 //! [`encode_carried`] and [`decode_carried`] are the same for the spans of one open job, as checkpoints
-//! keep them, with the times at which they came.
+//! keep them, with the times at which they came. [`encode_tie`] and [`decode_tie`] are for what was matched.
 //!
 //! Bytes that this version did not write are never trusted: [`decode`] gives a [`RecordError`], not a
 //! panic. Fields of a newer version are passed over; values of a newer version (a role that is not known
@@ -20,6 +20,8 @@ mod encode;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tie;
 
 pub use decode::{RecordError, decode, decode_carried};
 pub use encode::{encode, encode_carried};
+pub use tie::{decode_tie, encode_tie};

@@ -30,4 +30,6 @@ pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, Joi
 pub use outage::Outages;
 pub use rare::{Empty, Rare};
 pub use settings::Settings;
-pub use stitcher::{Came, Change, LimitHits, MostBytes, Observed, OpenCursor, Stitcher, TEXT_BYTES, Trimmed};
+pub use stitcher::{
+    Came, Change, LimitHits, MostBytes, Observed, OpenCursor, Stitcher, TEXT_BYTES, Tie, TiePin, Trimmed,
+};

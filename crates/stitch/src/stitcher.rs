@@ -45,6 +45,7 @@ mod slab;
 mod surplus;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod told;
 mod tombstones;
 mod trace;
@@ -63,6 +64,8 @@ pub use crate::stitcher::limits::{LimitHits, Trimmed};
 pub use crate::stitcher::memory::{MostBytes, TEXT_BYTES};
 use crate::stitcher::pocket::Pockets;
 use crate::stitcher::surplus::Surplus;
+use crate::stitcher::ties::Ties;
+pub use crate::stitcher::ties::{Tie, TiePin};
 use crate::stitcher::told::Told;
 pub use crate::stitcher::view::OpenCursor;
 
@@ -135,6 +138,7 @@ pub struct Stitcher {
     pockets: Pockets,
     known: KnownJobs,
     told: Told,
+    ties: Ties,
     outages: Outages,
     /// How many spans were given to it.
     spans_seen: u64,
@@ -156,6 +160,7 @@ impl Stitcher {
             pockets: Pockets::default(),
             known: KnownJobs::default(),
             told: Told::default(),
+            ties: Ties::default(),
             outages: Outages::default(),
             spans_seen: 0,
             open_at_most: (0, 0),

@@ -65,6 +65,31 @@ pub struct Endpoint {
     #[prost(string, optional, tag = "7")]
     pub leg: ::core::option::Option<::prost::alloc::string::String>,
 }
+/// What was matched: a row of the ledger's open state of its own. Items are named by the fingerprint of one of
+/// their calls.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TieRecord {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, repeated, tag = "2")]
+    pub pins: ::prost::alloc::vec::Vec<TiePinRecord>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TiePinRecord {
+    #[prost(fixed64, tag = "1")]
+    pub shot: u64,
+    #[prost(fixed64, tag = "2")]
+    pub made: u64,
+    /// As in the job JSON.
+    #[prost(string, tag = "3")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub confidence: ::prost::alloc::string::String,
+    #[prost(double, optional, tag = "5")]
+    pub margin: ::core::option::Option<f64>,
+    #[prost(message, optional, tag = "6")]
+    pub instead: ::core::option::Option<SpanLink>,
+}
 /// One span. Ids are the bytes of the W3C id as a little-endian number, which is how fixed64 lies in memory.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EvidenceRecord {

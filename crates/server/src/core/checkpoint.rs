@@ -4,7 +4,7 @@ use spantally_stitch::{Outages, Settings, Stitcher, UnixNanos};
 use spantally_store::{Checkpoint, CounterRow};
 
 use super::Core;
-use crate::record::encode_carried;
+use crate::record::{encode_carried, encode_tie};
 
 impl Core {
     /// Gathers what changed since the last checkpoint. It must be written before anything newer is shown or
@@ -31,7 +31,8 @@ impl Core {
         checkpoint
     }
 
-    /// What must be in the ledger before the rows of old turns may go, and what need not be there any more.
+    /// What must be in the ledger before the rows of old turns may go, and what was matched; and what of both
+    /// need not be there any more.
     fn carry(&mut self) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut open = Vec::new();
         let Settings { retention_ms, max_spans, .. } = self.stitching;
@@ -46,6 +47,10 @@ impl Core {
             }
             let gone = stitcher.take_gone().into_iter();
             open.extend(gone.map(|number| (evidence_number(shard, number), None)));
+            let ties = stitcher.take_ties().into_iter();
+            open.extend(
+                ties.map(|(number, tie)| (evidence_number(shard, TIE | number), tie.map(encode_tie))),
+            );
         }
         open
     }
@@ -63,6 +68,8 @@ impl Core {
 
 /// Open state on disk: 15 bits which shard, 48 bits the shard's own number.
 pub(super) const SHARD_SHIFT: u32 = 48;
+/// The highest bit of the shard's own number: it is a tie, and not evidence.
+pub(super) const TIE: u64 = 1 << (SHARD_SHIFT - 1);
 
 fn evidence_number(shard: usize, number: u64) -> u64 {
     (shard as u64) << SHARD_SHIFT | number

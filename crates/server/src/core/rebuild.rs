@@ -14,12 +14,12 @@ use spantally_stitch::{Change, Job, JobId, Settings, State, Stitcher, UnixNanos}
 use spantally_store::{ChargeRow, Seq, TurnRow};
 
 use super::charges::{charge_deltas, charge_rows, sum_of_rows};
-use super::checkpoint::SHARD_SHIFT;
+use super::checkpoint::{SHARD_SHIFT, TIE};
 pub(crate) use super::published::read_entries;
 use super::turns::Turns;
 use super::{CoreOptions, shard_of};
 use crate::commit::CommitMessage;
-use crate::record::decode_carried;
+use crate::record::{decode_carried, decode_tie};
 
 /// A job by its evidence.
 #[derive(Clone, Debug)]
@@ -83,6 +83,10 @@ impl Rebuild {
     /// Takes open state of the ledger; what is wrong with it, if it is not readable. It comes before any
     /// group.
     pub(crate) fn restore(&mut self, number: u64, bytes: &[u8]) -> Result<(), String> {
+        if number & TIE != 0 {
+            // What was matched is to come out by itself.
+            return decode_tie(bytes).map(drop).map_err(|error| error.to_string());
+        }
         let (came, evidence) = decode_carried(bytes).map_err(|error| error.to_string())?;
         self.spans += evidence.len() as u64;
         let shard = (number >> SHARD_SHIFT) as usize;

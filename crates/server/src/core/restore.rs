@@ -9,12 +9,12 @@ use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::Core;
 use super::checkpoint::{
-    EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TRIMMED_META, TURN_META, WAITED_META,
-    WINDOW_ROW, parse_outages,
+    EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE, TRIMMED_META, TURN_META,
+    WAITED_META, WINDOW_ROW, parse_outages,
 };
 use super::published::Published;
 use crate::export::RestoreError;
-use crate::record::{RecordError, decode_carried};
+use crate::record::{RecordError, decode_carried, decode_tie};
 
 /// Why a ledger cannot be taken back. Nothing is skipped: what is not read would be counted anew.
 #[derive(Debug, thiserror::Error)]
@@ -162,9 +162,13 @@ impl Core {
         let shards = self.shards.len();
         let stitcher =
             self.shards.get_mut(shard as usize).ok_or(CoreRestoreError::Shard { shard, shards })?;
-        let (came, evidence) =
-            decode_carried(bytes).map_err(|source| CoreRestoreError::Evidence { number, source })?;
-        stitcher.restore(own_number, came, evidence);
+        let damaged = |source| CoreRestoreError::Evidence { number, source };
+        if own_number & TIE == 0 {
+            let (came, evidence) = decode_carried(bytes).map_err(damaged)?;
+            stitcher.restore(own_number, came, evidence);
+        } else {
+            stitcher.restore_tie(own_number & !TIE, decode_tie(bytes).map_err(damaged)?);
+        }
         Ok(())
     }
 }

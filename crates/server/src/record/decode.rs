@@ -250,7 +250,7 @@ fn read_span(number: u64) -> SpanId {
     SpanId(number.to_le_bytes())
 }
 
-fn read_link(link: &wire::SpanLink) -> Result<SpanKey, RecordError> {
+pub(super) fn read_link(link: &wire::SpanLink) -> Result<SpanKey, RecordError> {
     Ok(SpanKey { trace: TraceId(read_id("link trace", &link.trace)?), span: read_span(link.span) })
 }
 

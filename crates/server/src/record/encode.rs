@@ -355,6 +355,6 @@ impl<'o, 'a> Encoder<'o, 'a> {
 }
 
 /// A span id as a number whose bytes in memory are those of the id.
-fn span_number(id: SpanId) -> u64 {
+pub(super) fn span_number(id: SpanId) -> u64 {
     u64::from_le_bytes(id.0)
 }

@@ -100,6 +100,7 @@ impl Stitcher {
         let (crowd, rest): (Vec<u32>, Vec<u32>) =
             found.members.iter().partition(|&&slot| self.in_crowd(slot));
         let (&first, others) = crowd.split_first()?;
+        let left = self.pocket_of(first)?;
         let own = self.pockets.create(first, started, opened, last);
         if let Some(pocket) = self.pockets.get_mut(own) {
             pocket.members.extend_from_slice(others);
@@ -110,8 +111,9 @@ impl Stitcher {
             }
             self.index.set_apart(slot);
         }
+        let mut matched = false;
         for slot in rest {
-            self.merge(first, slot);
+            matched |= self.merge(first, slot);
         }
         let home = self.pocket_of(first)?;
         let pocket = self.pockets.get_mut(home)?;
@@ -119,6 +121,12 @@ impl Stitcher {
         pocket.pins.extend_from_slice(&found.pins);
         self.pockets.leave_lanes(home);
         self.known.set_home(found.id, home);
+        if matched {
+            self.ties.note(home);
+        }
+        if self.ties.has(left) {
+            self.ties.note(left);
+        }
         self.plan(home, None);
         Some(home)
     }
@@ -132,6 +140,7 @@ impl Stitcher {
         pocket.pins.retain(|pin| stays(pin.shot));
         if pocket.members.is_empty() {
             self.pockets.remove(at);
+            self.ties.drop(at);
         }
     }
 }

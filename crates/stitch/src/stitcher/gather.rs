@@ -227,12 +227,14 @@ impl Stitcher {
         self.pockets.schedule(at, settle);
     }
 
-    pub(super) fn merge(&mut self, a: u32, b: u32) {
-        let (Some(a), Some(b)) = (self.pocket_of(a), self.pocket_of(b)) else { return };
+    /// Makes one pocket of those of two items; false if they are in one already.
+    pub(super) fn merge(&mut self, a: u32, b: u32) -> bool {
+        let (Some(a), Some(b)) = (self.pocket_of(a), self.pocket_of(b)) else { return false };
         if a == b {
-            return;
+            return false;
         }
         let (into, moved) = self.pockets.merge(a, b);
+        self.ties.merge(if into == a { b } else { a }, into);
         for slot in moved {
             if let Some(item) = self.index.item_mut(slot) {
                 item.pocket = into;
@@ -242,6 +244,7 @@ impl Stitcher {
         for job in jobs {
             self.known.set_home(job, into);
         }
+        true
     }
 
     pub(super) fn pocket_of(&self, slot: u32) -> Option<u32> {

@@ -8,16 +8,17 @@ use crate::call::Evidence;
 use crate::id::{JobId, UnixNanos};
 use crate::job::{Job, State};
 use crate::judge;
+use crate::settings::Settings;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
 use crate::stitcher::members::members_of;
-use crate::stitcher::pocket::LaneKey;
+use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
-const UNBOUND_MS: u64 = 1_800_000;
+pub(super) const UNBOUND_MS: u64 = 1_800_000;
 
 /// To look at a pocket without effect takes so much less than to tell a change.
 const LOOKS_A_CHANGE: usize = 8;
@@ -107,7 +108,7 @@ impl Stitcher {
         let Some(pocket) = self.pockets.get(at) else { return Vec::new() };
         let mut slots = pocket.members.to_vec();
         slots.sort_unstable();
-        let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now;
+        let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now && !self.is_decided(pocket);
         let pins = pocket.pins.clone();
         let (found, loose) = self.found(&slots, &pins, false);
         let loose = if young { self.with_hooks(&slots, loose) } else { loose };
@@ -119,6 +120,14 @@ impl Stitcher {
         }
         self.adopt(&[at], found, changes);
         Vec::new()
+    }
+
+    /// All that was known of a pocket was told, too long ago for anything else to be tied to it.
+    pub(super) fn is_decided(&self, pocket: &Pocket) -> bool {
+        let Settings { rematch_ms, settle_delay_ms, .. } = self.settings;
+        pocket.last.plus_ms(rematch_ms.max(settle_delay_ms)) <= self.now
+            && !pocket.jobs.is_empty()
+            && pocket.jobs.iter().all(|&id| self.known.published(id).is_some())
     }
 
     /// The lanes of some items in which deliveries without a name wait are theirs as well.
@@ -269,16 +278,21 @@ impl Stitcher {
             return self.move_out(found);
         }
         let firm = found.firm && !crowded;
+        let mut matched = false;
         if firm {
             for &other in rest {
-                self.merge(first, other);
+                matched |= self.merge(first, other);
             }
         }
         let home = self.pocket_of(first)?;
         let pocket = self.pockets.get_mut(home)?;
         pocket.jobs.push(found.id);
         if firm {
-            pocket.pins.retain(|pin| !found.members.contains(&pin.shot));
+            let is_own = |pin: &&Pin| found.members.contains(&pin.shot);
+            if matched || self.ties.has(home) && !pocket.pins.iter().filter(is_own).eq(&found.pins) {
+                self.ties.note(home);
+            }
+            pocket.pins.retain(|pin| !is_own(&pin));
             pocket.pins.extend_from_slice(&found.pins);
         }
         self.known.set_home(found.id, home);
@@ -322,7 +336,7 @@ impl Stitcher {
 
 pub(super) fn solved<'a>(
     pool: &Pool<'a>,
-    settings: &crate::Settings,
+    settings: &Settings,
     pins: &[Pin],
 ) -> (Solution, Vec<JobDraft<'a>>) {
     let solution = solve::solve(pool, settings, pins);

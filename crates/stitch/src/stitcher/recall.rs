@@ -10,10 +10,19 @@ use crate::judge;
 use crate::solve::pool::call_of;
 use crate::stitcher::Stitcher;
 use crate::stitcher::item::Item;
+use crate::stitcher::pocket::Pocket;
+use crate::stitcher::publish::UNBOUND_MS;
 
 impl Stitcher {
-    /// Everything is restored: finds the pockets of the jobs that were published.
+    /// Everything is restored: ties what was matched, finds the pockets of the jobs that were published, and
+    /// lets rest what was decided.
     pub fn recall(&mut self) {
+        self.tie_again();
+        self.find_published();
+        self.let_rest();
+    }
+
+    fn find_published(&mut self) {
         let mut found: Vec<(u32, JobId)> = Vec::new();
         for (at, pocket) in self.pockets.iter() {
             let items = pocket.members.iter().filter_map(|&slot| self.index.item(slot));
@@ -26,6 +35,21 @@ impl Stitcher {
             {
                 pocket.jobs.push(id);
             }
+        }
+    }
+
+    /// Whoever calls alone waits in a lane from its first call on. What waited for nothing any more when the
+    /// last process ended is not matched with everything once again.
+    fn let_rest(&mut self) {
+        let is_firm = |pocket: &Pocket| {
+            let alone = if pocket.pins.is_empty() { UNBOUND_MS } else { self.settings.rematch_ms };
+            pocket.opened.plus_ms(alone) <= self.now || self.is_decided(pocket)
+        };
+        let waiting = self.pockets.iter().filter(|(_, pocket)| pocket.waits() && is_firm(pocket));
+        let mut firm: Vec<_> = waiting.map(|(at, pocket)| (pocket.last, at)).collect();
+        firm.sort_unstable();
+        for (_, at) in firm {
+            self.pockets.rest(at);
         }
     }
 }

@@ -17,6 +17,7 @@ impl Stitcher {
 
     pub(super) fn forget(&mut self, at: u32, changes: &mut Vec<Change>) {
         let Some(pocket) = self.pockets.remove(at) else { return };
+        self.ties.drop(at);
         for slot in pocket.members {
             self.index.remove(slot);
         }
