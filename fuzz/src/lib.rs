@@ -96,11 +96,15 @@ pub fn headers(text: &[u8]) {
     fuzzing::headers(text);
 }
 
-/// A journal row that is read is written as it was read.
+/// A journal row that is read is written as it was read, and so is what was matched.
 ///
 /// # Panics
 /// It does not.
 pub fn journal(row: &[u8]) {
+    if let Ok(tie) = record::decode_tie(row) {
+        let again = record::decode_tie(&record::encode_tie(tie.clone()));
+        assert_eq!(format!("{again:?}"), format!("{:?}", Ok::<_, record::RecordError>(tie)));
+    }
     let Ok(batches) = record::decode(row) else { return };
     let mut written = Vec::new();
     record::encode(&batches, &mut written);

@@ -127,6 +127,8 @@ struct Published {
     digest: u64,
     /// By an earlier process.
     restored: bool,
+    /// So long before it ended that nothing could be tied to the job any more.
+    decided: bool,
 }
 
 /// Stitches the calls of one shard into jobs.
@@ -291,6 +293,8 @@ impl Stitcher {
     /// is older than the retention and the idle limit had been settled, and then forgotten; `waited_ms` is
     /// the larger of the two as they were then.
     pub fn forget_old(&mut self, now: UnixNanos, waited_ms: u64) {
+        // The last call of any part of what was matched counts for all of it.
+        self.tie_again();
         let age = self.settings.retention_ms.max(self.settings.idle_timeout_ms).max(waited_ms);
         let outages = self.outages.clone();
         self.forget_pockets(|last| outages.after(last, age) <= now);
@@ -314,8 +318,16 @@ impl Stitcher {
         self.known.take_back(id);
     }
 
-    /// Tells what had been published before a restart, so that it is told again only if it changed.
-    pub fn restore_published(&mut self, id: JobId, revision: u32, digest: u64) {
-        self.known.publish(id, Published { revision, digest, restored: true });
+    /// Tells what had been published before a restart, so that it is told again only if it changed; and when,
+    /// and when the last process made its last turn.
+    pub fn restore_published(
+        &mut self,
+        id: JobId,
+        (revision, digest): (u32, u64),
+        (told, ended): (UnixNanos, UnixNanos),
+    ) {
+        let Settings { rematch_ms, settle_delay_ms, .. } = self.settings;
+        let decided = told.plus_ms(rematch_ms + settle_delay_ms) <= ended;
+        self.known.publish(id, Published { revision, digest, restored: true, decided });
     }
 }

@@ -128,17 +128,18 @@ impl Core {
         let retained = self.outages.before(self.now, self.stitching.retention_ms);
         let since = retained.min(self.turns.oldest_arrival());
         let (books, shards) = (&mut self.books, &mut self.shards);
+        let now = self.now;
         reader.load_settled(since.0, |row| {
             let id = JobId(row.job_id);
+            let (at, started_at) = (UnixNanos(row.settled_at), UnixNanos(row.started_at));
             if books.revision(id) > 0 {
                 return; // an older revision
             }
             let is_superseded = row.state == State::Superseded.as_str();
             if !is_superseded {
                 let shard = super::shard_of(&row.tenant, shards.len());
-                shards[shard].restore_published(id, row.revision, row.digest);
+                shards[shard].restore_published(id, (row.revision, row.digest), (at, now));
             }
-            let (at, started_at) = (UnixNanos(row.settled_at), UnixNanos(row.started_at));
             books.restore(id, Published { revision: row.revision, is_superseded, at, started_at });
         })?;
         self.books.archive = Some(Box::new(reader));

@@ -7,6 +7,7 @@ mod fixture;
 mod forgetting;
 mod late;
 mod limits;
+mod matched;
 mod removal;
 mod restart;
 mod revision;

@@ -121,7 +121,7 @@ impl Stitcher {
         pocket.pins.extend_from_slice(&found.pins);
         self.pockets.leave_lanes(home);
         self.known.set_home(found.id, home);
-        if matched {
+        if matched || self.ties.has(left) {
             self.ties.note(home);
         }
         if self.ties.has(left) {

@@ -79,7 +79,7 @@ mod tests {
     fn a_job_is_known_by_its_home_or_by_what_was_told() {
         let (mut jobs, id) = (KnownJobs::default(), JobId([7; 16]));
         assert_eq!((jobs.home(id), jobs.set_home(id, 3), jobs.set_home(id, 4)), (None, None, Some(3)));
-        let told = Published { revision: 2, digest: 9, restored: false };
+        let told = Published { revision: 2, digest: 9, restored: false, decided: false };
         jobs.publish(id, told);
         jobs.leave_home(id);
         assert_eq!((jobs.home(id), jobs.published(id).map(|told| told.revision)), (None, Some(2)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::call::Evidence;
 use crate::id::{JobId, UnixNanos};
-use crate::job::{Job, State};
+use crate::job::{Confidence, Job, State};
 use crate::judge;
 use crate::settings::Settings;
 use crate::solve::group::JobDraft;
@@ -14,7 +14,7 @@ use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
 use crate::stitcher::members::members_of;
-use crate::stitcher::pocket::{LaneKey, Pocket};
+use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
@@ -108,7 +108,7 @@ impl Stitcher {
         let Some(pocket) = self.pockets.get(at) else { return Vec::new() };
         let mut slots = pocket.members.to_vec();
         slots.sort_unstable();
-        let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now && !self.is_decided(pocket);
+        let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now;
         let pins = pocket.pins.clone();
         let (found, loose) = self.found(&slots, &pins, false);
         let loose = if young { self.with_hooks(&slots, loose) } else { loose };
@@ -120,14 +120,6 @@ impl Stitcher {
         }
         self.adopt(&[at], found, changes);
         Vec::new()
-    }
-
-    /// All that was known of a pocket was told, too long ago for anything else to be tied to it.
-    pub(super) fn is_decided(&self, pocket: &Pocket) -> bool {
-        let Settings { rematch_ms, settle_delay_ms, .. } = self.settings;
-        pocket.last.plus_ms(rematch_ms.max(settle_delay_ms)) <= self.now
-            && !pocket.jobs.is_empty()
-            && pocket.jobs.iter().all(|&id| self.known.published(id).is_some())
     }
 
     /// The lanes of some items in which deliveries without a name wait are theirs as well.
@@ -289,7 +281,10 @@ impl Stitcher {
         pocket.jobs.push(found.id);
         if firm {
             let is_own = |pin: &&Pin| found.members.contains(&pin.shot);
-            if matched || self.ties.has(home) && !pocket.pins.iter().filter(is_own).eq(&found.pins) {
+            // Also without a match, where the neighbours may have decided.
+            let is_close = |pin: &Pin| pin.confidence > Confidence::Strong;
+            let is_tied = self.ties.has(home) || found.pins.iter().any(is_close);
+            if matched || is_tied && !pocket.pins.iter().filter(is_own).eq(&found.pins) {
                 self.ties.note(home);
             }
             pocket.pins.retain(|pin| !is_own(&pin));
@@ -322,7 +317,7 @@ impl Stitcher {
             return None;
         }
         let revision = known.map_or(1, |known| known.revision + 1);
-        self.known.publish(job.id, Published { revision, digest, restored: false });
+        self.known.publish(job.id, Published { revision, digest, restored: false, decided: false });
         Some(Change::Published { job: Box::new(job), revision, digest })
     }
 

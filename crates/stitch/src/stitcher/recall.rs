@@ -5,7 +5,7 @@
 //! taken back. So what may have named a job is looked at once, when everything is in memory again.
 
 use crate::call::Role;
-use crate::id::JobId;
+use crate::id::{JobId, UnixNanos};
 use crate::judge;
 use crate::solve::pool::call_of;
 use crate::stitcher::Stitcher;
@@ -38,19 +38,28 @@ impl Stitcher {
         }
     }
 
-    /// Whoever calls alone waits in a lane from its first call on. What waited for nothing any more when the
-    /// last process ended is not matched with everything once again.
+    /// What could not be tied to anything any more when the last process ended is not matched with everything
+    /// once again: it rests in its lanes, or joins none.
     fn let_rest(&mut self) {
-        let is_firm = |pocket: &Pocket| {
-            let alone = if pocket.pins.is_empty() { UNBOUND_MS } else { self.settings.rematch_ms };
-            pocket.opened.plus_ms(alone) <= self.now || self.is_decided(pocket)
-        };
-        let waiting = self.pockets.iter().filter(|(_, pocket)| pocket.waits() && is_firm(pocket));
-        let mut firm: Vec<_> = waiting.map(|(at, pocket)| (pocket.last, at)).collect();
+        let is_firm =
+            |pocket: &Pocket| pocket.opened.plus_ms(UNBOUND_MS) <= self.now || self.is_decided(pocket);
+        let firm = self.pockets.iter().filter(|(_, pocket)| is_firm(pocket));
+        let mut firm: Vec<_> = firm.map(|(at, pocket)| (pocket.last, at)).collect();
         firm.sort_unstable();
         for (_, at) in firm {
             self.pockets.rest(at);
+            if let Some(pocket) = self.pockets.get_mut(at) {
+                pocket.opened = UnixNanos::default();
+            }
         }
+    }
+
+    /// A pocket is one job, and that is decided. Where it may be several, one may not be over.
+    fn is_decided(&self, pocket: &Pocket) -> bool {
+        let is_decided = |&id: &JobId| self.known.published(id).is_some_and(|known| known.decided);
+        pocket.members.len() <= pocket.pins.len() + 1
+            && !pocket.jobs.is_empty()
+            && pocket.jobs.iter().all(is_decided)
     }
 }
 

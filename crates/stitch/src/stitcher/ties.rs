@@ -2,22 +2,23 @@
 //!
 //! # Why
 //!
-//! What a trace or a name ties comes back tied, with the evidence. What was matched by times across traces was
-//! matched with what was in memory then, and is firm after a while ([`super::publish`]). A process that begins
-//! anew has hours of evidence at once, and must not match it once more: other neighbours, another result, and
-//! jobs that were told long ago would change. So a pocket that matching made is *tied*: its members and
-//! [`Pin`]s are given to the caller to keep, and come back before anything is solved.
+//! What a trace or a name ties comes back tied, with the evidence. What was matched by times across traces
+//! was matched with what was in memory then, and is firm after a while ([`super::publish`]). A process that
+//! begins anew has hours of evidence at once, and must not match it once more: other neighbours, another
+//! result, and jobs that were told long ago would change. So a pocket that matching made is *tied*: its
+//! members and [`Pin`]s are given to the caller to keep, and come back before anything is solved.
 //!
 //! # States
 //!
-//! A tie has a number, and belongs to one pocket. It *changes* when its pocket grows by a match, and is given out
-//! again under its number; it is *gone* when its pocket is forgotten or becomes part of another tied one.
+//! A tie has a number, and belongs to one pocket. It *changes* when its pocket grows by a match, and is given
+//! out again under its number; it is *gone* when its pocket is forgotten, or becomes part of another tied
+//! one. A job that moves out of a tied crowd has a tie of its own.
 //!
 //! # Start, late, never
 //!
-//! [`Stitcher::restore_tie`] takes a tie back, in any order with evidence; [`Stitcher::recall`] ties what is
-//! in memory of it. A tie of which nothing came back is gone. Calls are named by fingerprint, as in
-//! [`super::tombstones`], since slots are those of one process.
+//! [`Stitcher::restore_tie`] takes a tie back, in any order with evidence; [`Stitcher::forget_old`] and
+//! [`Stitcher::recall`] tie what is in memory of it. A tie of which nothing came back is gone. Calls are
+//! named by fingerprint, as in [`super::tombstones`], since slots are those of one process.
 
 use std::collections::BTreeSet;
 
@@ -166,5 +167,45 @@ impl Stitcher {
                 pocket.pins.extend(tie.pins.iter().filter_map(pin));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(ties: &mut Ties) -> (Vec<(u32, u64)>, Vec<u64>) {
+        let changed = std::mem::take(&mut ties.changed).into_iter().map(|at| (at, ties.numbers[&at]));
+        (changed.collect(), std::mem::take(&mut ties.gone))
+    }
+
+    #[test]
+    fn a_tie_keeps_its_number_until_its_pocket_goes() {
+        let mut ties = Ties::default();
+        ties.note(7);
+        ties.note(9);
+        ties.note(7);
+        assert_eq!(given(&mut ties), (vec![(7, 1), (9, 2)], vec![]));
+        ties.note(7);
+        assert_eq!(given(&mut ties), (vec![(7, 1)], vec![]));
+        ties.drop(7);
+        ties.drop(8);
+        assert_eq!(given(&mut ties), (vec![], vec![1]));
+        ties.note(7);
+        assert_eq!(given(&mut ties), (vec![(7, 3)], vec![]), "a slot that was given out again");
+    }
+
+    #[test]
+    fn where_pockets_become_one_so_do_their_ties() {
+        let mut ties = Ties::default();
+        ties.note(1);
+        ties.merge(1, 2);
+        assert!(ties.has(2) && !ties.has(1));
+        assert_eq!(given(&mut ties), (vec![(2, 1)], vec![]));
+        ties.note(3);
+        ties.merge(3, 2);
+        assert_eq!(given(&mut ties), (vec![(2, 2)], vec![1]));
+        ties.merge(4, 2);
+        assert_eq!(given(&mut ties), (vec![], vec![]), "there was no tie");
     }
 }
