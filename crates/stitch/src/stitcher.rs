@@ -112,6 +112,13 @@ pub(crate) struct Pin {
     pub(crate) instead: Option<crate::SpanKey>,
 }
 
+impl Pin {
+    /// Another assignment is nearly as good: with other neighbours it may be the best.
+    fn is_close(&self) -> bool {
+        self.confidence > crate::Confidence::Strong
+    }
+}
+
 /// When evidence under one number came: how long it is kept is counted from that, and no span says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Came {

@@ -28,9 +28,9 @@
 //! the idle or the absolute limit.
 
 use crate::id::UnixNanos;
-use crate::stitcher::Stitcher;
 use crate::stitcher::pocket::Pocket;
 use crate::stitcher::publish::Found;
+use crate::stitcher::{Pin, Stitcher};
 
 /// A pocket with more members than this is crowded.
 const CROWD: usize = 32;
@@ -121,7 +121,7 @@ impl Stitcher {
         pocket.pins.extend_from_slice(&found.pins);
         self.pockets.leave_lanes(home);
         self.known.set_home(found.id, home);
-        if matched || self.ties.has(left) {
+        if matched || self.ties.has(left) || found.pins.iter().any(Pin::is_close) {
             self.ties.note(home);
         }
         if self.ties.has(left) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::call::Evidence;
 use crate::id::{JobId, UnixNanos};
-use crate::job::{Confidence, Job, State};
+use crate::job::{Job, State};
 use crate::judge;
 use crate::settings::Settings;
 use crate::solve::group::JobDraft;
@@ -282,8 +282,7 @@ impl Stitcher {
         if firm {
             let is_own = |pin: &&Pin| found.members.contains(&pin.shot);
             // Also without a match, where the neighbours may have decided.
-            let is_close = |pin: &Pin| pin.confidence > Confidence::Strong;
-            let is_tied = self.ties.has(home) || found.pins.iter().any(is_close);
+            let is_tied = self.ties.has(home) || found.pins.iter().any(Pin::is_close);
             if matched || is_tied && !pocket.pins.iter().filter(is_own).eq(&found.pins) {
                 self.ties.note(home);
             }
