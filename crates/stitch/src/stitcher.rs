@@ -17,7 +17,8 @@
 //! # Start
 //!
 //! Empty, or restored: evidence by [`Stitcher::restore`], what was published by
-//! [`Stitcher::restore_published`].
+//! [`Stitcher::restore_published`], what was matched by [`Stitcher::restore_tie`]; then
+//! [`Stitcher::recall`].
 //!
 //! # Late, twice, never
 //!

@@ -1,8 +1,12 @@
-//! After a restart: which pocket a published job is in.
+//! After a restart: what was matched, which pocket a published job is in, and what is decided.
+//!
+//! What was matched is tied first ([`super::ties`]), so that a job is in one pocket.
 //!
 //! A published job is found again when its pocket is solved. By then evidence may have come that gives the
 //! job another id (its submit after its result), and nobody would know that the one with the old id is to be
 //! taken back. So what may have named a job is looked at once, when everything is in memory again.
+//!
+//! Then what was decided rests: it would else wait in its lane as if it had just come.
 
 use crate::call::Role;
 use crate::id::{JobId, UnixNanos};

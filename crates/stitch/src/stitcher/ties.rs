@@ -97,9 +97,12 @@ impl Ties {
         self.gone.extend(self.numbers.remove(&pocket));
     }
 
-    /// Of two numbers of a pocket the newer one stays.
+    /// Of two numbers of a pocket the newer one stays, and stands for both.
     fn give(&mut self, pocket: u32, number: u64) {
-        self.gone.extend(self.numbers.insert(pocket, number));
+        if let Some(other) = self.numbers.insert(pocket, number) {
+            self.gone.push(other);
+            self.changed.insert(pocket);
+        }
     }
 }
 
@@ -205,6 +208,8 @@ mod tests {
         ties.note(3);
         ties.merge(3, 2);
         assert_eq!(given(&mut ties), (vec![(2, 2)], vec![1]));
+        ties.give(2, 7);
+        assert_eq!(given(&mut ties), (vec![(2, 7)], vec![2]), "what the other one held is given out again");
         ties.merge(4, 2);
         assert_eq!(given(&mut ties), (vec![], vec![]), "there was no tie");
     }

@@ -12,7 +12,7 @@ use spantally_stitch::{
     Accepted, Answer, Call, Client, Endpoint, Evidence, Outcome, Rare, Role, SpanId, SpanKey, TaskId,
     TaskState, TraceId, UnixNanos, Verdict, What,
 };
-use spantally_store::{ChargeRow, JobRow, Seq};
+use spantally_store::{ChargeRow, JobRow, Ledger, Seq};
 
 use crate::batch::{Batch, RejectReason, Tally, Transport};
 use crate::commit::CommitMessage;
@@ -119,6 +119,29 @@ pub(super) fn message(seq: u64, evidence: Vec<Evidence>) -> CommitMessage {
     rejected[RejectReason::TraceId as usize] = 2;
     let tally = Tally { received: evidence.len() as u64 + ignored + 2, ignored, rejected };
     CommitMessage { seq: Seq(seq), batches: vec![Batch { evidence, tally, transport: Transport::Grpc }] }
+}
+
+/// One turn, as the thread makes it.
+pub(super) fn turn(core: &mut Core, ledger: &mut Ledger, second: u64) {
+    core.advance(at(second));
+    core.refresh();
+    ledger.checkpoint(&core.checkpoint()).unwrap();
+}
+
+/// A new process on the ledger and the journal.
+pub(super) fn restarted(ledger: &Ledger, journal: &[CommitMessage]) -> Core {
+    let mut core = core();
+    core.restore(ledger).unwrap();
+    let (old, new): (Vec<_>, Vec<_>) =
+        journal.iter().cloned().partition(|message| message.seq <= ledger.applied());
+    for message in old.into_iter().filter(|message| message.seq > ledger.done()) {
+        core.rehydrate(message);
+    }
+    core.finish_rehydration();
+    for message in new {
+        core.apply(message);
+    }
+    core
 }
 
 /// What an outsider sees.

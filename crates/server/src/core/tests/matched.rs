@@ -5,8 +5,6 @@ use spantally_stitch::{Evidence, Role, TaskState, TraceId, What};
 use spantally_store::{DataDir, Ledger};
 
 use super::fixture::*;
-use crate::commit::CommitMessage;
-use crate::core::Core;
 use crate::export::MetricId;
 
 /// A call in a trace of its own.
@@ -22,22 +20,6 @@ fn submit(second: u64) -> Evidence {
         call.task = None;
     }
     submit
-}
-
-fn turn(core: &mut Core, ledger: &mut Ledger, second: u64) {
-    core.advance(at(second));
-    core.refresh();
-    ledger.checkpoint(&core.checkpoint()).unwrap();
-}
-
-fn restarted(ledger: &Ledger, journal: &[CommitMessage]) -> Core {
-    let mut core = core();
-    core.restore(ledger).unwrap();
-    for message in journal.iter().filter(|message| message.seq > ledger.done()) {
-        core.rehydrate(message.clone());
-    }
-    core.finish_rehydration();
-    core
 }
 
 /// Longer than evidence is kept without a sign of life: the submit is there as long as its task is polled, in

@@ -6,33 +6,9 @@ use spantally_stitch::{Evidence, Role, State, TaskState};
 use spantally_store::{DataDir, Ledger, Seq};
 
 use super::fixture::*;
-use crate::commit::CommitMessage;
 use crate::core::{Core, Settled};
 use crate::export::{INVENTORY, Kind, MetricId};
 use crate::job_json::JobDocument;
-
-/// One turn, as the thread makes it.
-fn turn(core: &mut Core, ledger: &mut Ledger, second: u64) {
-    core.advance(at(second));
-    core.refresh();
-    ledger.checkpoint(&core.checkpoint()).unwrap();
-}
-
-/// A new process on the ledger and the journal.
-fn restarted(ledger: &Ledger, journal: &[CommitMessage]) -> Core {
-    let mut core = core();
-    core.restore(ledger).unwrap();
-    let (old, new): (Vec<_>, Vec<_>) =
-        journal.iter().cloned().partition(|message| message.seq <= ledger.applied());
-    for message in old.into_iter().filter(|message| message.seq > ledger.done()) {
-        core.rehydrate(message);
-    }
-    core.finish_rehydration();
-    for message in new {
-        core.apply(message);
-    }
-    core
-}
 
 /// Five jobs that end in different ways, the first late.
 fn groups() -> Vec<Vec<Evidence>> {
