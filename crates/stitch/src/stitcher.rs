@@ -272,7 +272,7 @@ impl Stitcher {
     /// `before`. The caller has a record of arrivals, and wants to drop its older part: what is shown here
     /// and what it keeps of the record are together what is in memory. Shown by creation number; what is
     /// shown again under a number replaces what was.
-    pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, Came, &[Evidence])) {
+    pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, Came, &[&Evidence])) {
         self.index.carry(before, visit);
     }
 

@@ -25,7 +25,7 @@ pub fn encode(batches: &[Batch], out: &mut Vec<u8>) {
 }
 
 /// Writes spans of an open job, and when they came, for a checkpoint. What `out` held is replaced.
-pub fn encode_carried(came: Came, evidence: &[Evidence], out: &mut Vec<u8>) {
+pub fn encode_carried(came: Came, evidence: &[&Evidence], out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(out);
     encoder.message(1, |encoder| {
         for one in evidence {

@@ -203,7 +203,7 @@ proptest! {
         let spans: Vec<Evidence> = batches.into_iter().flat_map(|batch| batch.evidence).collect();
         let came = Came { first: UnixNanos(came[0]), last: UnixNanos(came[1]) };
         let mut bytes = Vec::new();
-        encode_carried(came, &spans, &mut bytes);
+        encode_carried(came, &spans.iter().collect::<Vec<_>>(), &mut bytes);
         let message = wire::JournalBatch::decode(&*bytes).unwrap();
         prop_assert_eq!(message.encode_to_vec(), bytes.as_slice());
         prop_assert_eq!(decode_carried(&bytes).unwrap(), (came, spans));

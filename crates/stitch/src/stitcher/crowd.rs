@@ -118,7 +118,7 @@ impl Stitcher {
         let home = self.pocket_of(first)?;
         let pocket = self.pockets.get_mut(home)?;
         pocket.jobs.push(found.id);
-        pocket.pins.extend_from_slice(&found.pins);
+        pocket.pin(&found.pins);
         self.pockets.leave_lanes(home);
         self.known.set_home(found.id, home);
         if matched || self.ties.has(left) || found.pins.iter().any(Pin::is_close) {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
-use crate::stitcher::item::{NO_POCKET, has_neighbours, hash, link_name, task_name};
+use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, task_name};
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Observed, Stitcher};
 
@@ -81,7 +81,7 @@ impl Stitcher {
             }
             pocket.settled = false;
         }
-        let added = self.index.item(slot).and_then(|item| item.calls().last());
+        let added = self.index.item(slot).map(Item::newest);
         let Some(brief) = added.and_then(|evidence| Brief::new(evidence, created, (start, last))) else {
             return Observed::New;
         };
@@ -145,7 +145,7 @@ impl Stitcher {
 
     fn is_hook(&self, slot: u32) -> bool {
         let lone = self.index.item(slot).filter(|item| !item.is_task);
-        let call = lone.and_then(|item| call_of(item.calls().first()?));
+        let call = lone.and_then(|item| call_of(item.first()));
         call.is_some_and(|call| call.role == Role::Webhook)
     }
 
@@ -169,7 +169,7 @@ impl Stitcher {
     fn tie_frames(&mut self, trace: TraceId, slot: u32) {
         let mut names = vec![];
         let mut links = vec![];
-        let call = self.index.item(slot).and_then(|item| item.calls().last());
+        let call = self.index.item(slot).map(Item::newest);
         for frame in call.into_iter().flat_map(|call| self.index.frames_near(call)) {
             names.extend(frame_names(frame));
             links.extend_from_slice(frame.links());

@@ -146,7 +146,7 @@ impl Index {
         let sparse = entry.is_sparse();
         if sparse {
             let items = entry.items().iter().filter_map(|&slot| self.items.get(slot));
-            let mut lone = items.filter(|item| !item.is_task).filter_map(|item| item.calls().first());
+            let mut lone = items.filter(|item| !item.is_task).map(Item::first);
             if lone.any(|held| is_same(held, &evidence)) {
                 return Err(Observed::Duplicate);
             }
@@ -228,7 +228,8 @@ impl Index {
         let Some(item) = self.item_mut(slot).filter(|item| !item.has(&evidence)) else {
             return Err(Observed::Duplicate);
         };
-        let last = item.calls().last().filter(|last| has_neighbours(last)).map(|last| last.span.trace);
+        let newest = item.newest();
+        let last = has_neighbours(newest).then_some(newest.span.trace);
         item.push(evidence);
         Ok(last)
     }
@@ -304,7 +305,7 @@ impl Index {
     pub(crate) fn set_apart(&mut self, slot: u32) {
         mark(&mut self.items, &mut self.seen, slot);
         let Some(item) = self.items.get(slot) else { return };
-        for evidence in item.calls().iter().filter(|evidence| has_neighbours(evidence)) {
+        for evidence in item.calls().filter(|evidence| has_neighbours(evidence)) {
             if let Some(trace) = self.traces.get_mut(&evidence.span.trace) {
                 trace.set_apart(slot);
             }
@@ -317,7 +318,7 @@ impl Index {
     }
 
     /// Shows what was created before a number and is not carried, and all that was carried and grew.
-    pub(crate) fn carry(&mut self, before: u64, mut visit: impl FnMut(u64, Came, &[Evidence])) {
+    pub(crate) fn carry(&mut self, before: u64, mut visit: impl FnMut(u64, Came, &[&Evidence])) {
         let wanted = |number: u64, carried: Carried| match carried {
             Carried::No => number < before,
             Carried::Partly => true,
@@ -325,22 +326,21 @@ impl Index {
         };
         for item in self.items.values_mut().filter(|item| wanted(item.number, item.carried)) {
             let came = Came { first: item.opened, last: item.last };
-            match item.again() {
-                again if again.is_empty() => visit(item.number, came, item.calls()),
-                again => visit(item.number, came, &[item.calls(), &again].concat()),
-            }
+            let again = item.again();
+            let calls: Vec<&Evidence> = item.calls().chain(&again).collect();
+            visit(item.number, came, &calls);
             item.carried = Carried::Whole;
         }
         for frame in self.traces.values_mut().flat_map(Trace::frames_mut) {
             if wanted(frame.number, frame.carried) {
                 let came = Came { first: frame.came, last: frame.came };
-                visit(frame.number, came, std::slice::from_ref(&frame.evidence));
+                visit(frame.number, came, &[&frame.evidence]);
                 frame.carried = Carried::Whole;
             }
         }
         for frame in self.waiting.iter_mut().filter(|frame| wanted(frame.number, frame.carried)) {
             let came = Came { first: frame.came, last: frame.came };
-            visit(frame.number, came, &[frame.evidence()]);
+            visit(frame.number, came, &[&frame.evidence()]);
             frame.carried = Carried::Whole;
         }
     }
@@ -360,5 +360,5 @@ fn trace_with_calls<'a>(traces: &'a mut Traces, waiting: &mut Waiting, trace: Tr
 fn mark(items: &mut Slab<Item>, seen: &mut HashSet<u64, FixedState>, slot: u32) {
     let Some(item) = items.get_mut(slot).filter(|item| !item.is_task && !item.marked) else { return };
     item.marked = true;
-    seen.extend(item.calls().iter().map(fingerprint));
+    seen.extend(item.calls().map(fingerprint));
 }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::call::{Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
@@ -17,30 +17,35 @@ pub(crate) const NO_POCKET: u32 = u32::MAX;
 pub(super) type TaskKey<'a> = (&'a str, &'a str, &'a TaskId);
 
 /// One thing that solving places: a task with its calls, or a lone call.
+///
+/// Of a million open jobs most memory is this. The first call stands in the item itself, and what few have
+/// costs a pointer: most items are one call, and need no other memory.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) number: u64,
-    /// It is a task, which its calls name; else it is a lone call.
-    pub(crate) is_task: bool,
-    /// Its calls, in the order in which they came, but for those that are like another.
-    calls: Vec<Evidence>,
+    /// The call that came first.
+    first: Evidence,
+    /// Further calls, in the order in which they came, but for those that are like another.
+    more: ThinVec<Evidence>,
     /// Polls that are like one of the calls: most of what a long job has.
-    again: Vec<Again>,
-    /// The newest is one of these.
-    newest_again: bool,
+    again: ThinVec<Again>,
     /// Their fingerprints, once they are many.
     many: Option<Box<HashSet<u64, FixedState>>>,
-    /// The pocket that it is in.
-    pub(crate) pocket: u32,
     /// Names that it was the first to go by.
-    pub(super) names: SmallVec<[u64; 2]>,
-    pub(super) carried: Carried,
-    /// Its fingerprint is among those that were seen: its trace is not enough to find it.
-    pub(super) marked: bool,
+    pub(super) names: ThinVec<u64>,
     /// The later of its newest call's end and arrival.
     pub(crate) last: UnixNanos,
     /// When it came to be known: the later of its first call's start and arrival.
     pub(crate) opened: UnixNanos,
+    /// The pocket that it is in.
+    pub(crate) pocket: u32,
+    /// It is a task, which its calls name; else it is a lone call.
+    pub(crate) is_task: bool,
+    /// The newest call is one of those that are like another.
+    newest_again: bool,
+    pub(super) carried: Carried,
+    /// Its fingerprint is among those that were seen: its trace is not enough to find it.
+    pub(super) marked: bool,
 }
 
 /// Whether the caller has what is in memory beyond its record of arrivals: see
@@ -66,26 +71,23 @@ impl Carried {
 
 /// Up to so many calls are gone through to find one.
 const FEW: usize = 32;
-/// What a task is given room for at once, more as it comes: of a million open jobs most memory is this.
-pub(super) const TASK_CALLS: usize = 2;
 
 impl Item {
     pub(super) fn new(number: u64, carried: Carried, is_task: bool, first: Evidence) -> Self {
-        let mut calls = Vec::with_capacity(if is_task { TASK_CALLS } else { 1 });
-        calls.push(first);
         Self {
             number,
-            is_task,
-            calls,
-            again: Vec::new(),
-            newest_again: false,
+            first,
+            more: ThinVec::new(),
+            again: ThinVec::new(),
             many: None,
-            pocket: NO_POCKET,
-            names: SmallVec::new(),
-            carried,
-            marked: false,
+            names: ThinVec::new(),
             last: UnixNanos(0),
             opened: UnixNanos(0),
+            pocket: NO_POCKET,
+            is_task,
+            newest_again: false,
+            carried,
+            marked: false,
         }
     }
 
@@ -99,7 +101,7 @@ impl Item {
         match &self.many {
             Some(many) => many.contains(&fingerprint(evidence)),
             None => {
-                self.calls.iter().rev().any(|held| is_same(held, evidence))
+                self.calls().rev().any(|held| is_same(held, evidence))
                     || self.again.iter().rev().any(|held| {
                         (held.span, held.start, held.end) == (evidence.span, evidence.start, evidence.end)
                             && answer(self.like(held)) == answer(evidence)
@@ -113,25 +115,29 @@ impl Item {
             many.insert(fingerprint(&evidence));
         } else if self.len() == FEW {
             let again = self.again.iter().map(|held| held.fingerprint(self.like(held)));
-            let calls = self.calls.iter().chain([&evidence]).map(fingerprint);
+            let calls = self.calls().chain([&evidence]).map(fingerprint);
             self.many = Some(Box::new(calls.chain(again).collect()));
         }
-        self.newest_again = self.calls.last().is_some_and(|last| is_like(last, &evidence));
+        self.newest_again = is_like(self.newest(), &evidence);
         if self.newest_again {
             let Evidence { span, start, end, .. } = evidence;
-            self.again.push(Again { span, start, end, like: self.calls.len() as u32 - 1 });
+            self.again.push(Again { span, start, end, like: self.more.len() as u32 });
         } else {
-            self.calls.push(evidence);
+            // Most tasks have a call or two more: a poll with another answer, a result.
+            if self.more.is_empty() {
+                self.more.reserve_exact(1);
+            }
+            self.more.push(evidence);
         }
         self.carried.grow();
     }
 
-    /// Takes the call back that was just added.
+    /// Takes the call back that was just added; the first one stays.
     pub(super) fn pop(&mut self) {
         let newest = if self.newest_again {
             self.again.pop().map(|newest| newest.fingerprint(self.like(&newest)))
         } else {
-            self.calls.pop().map(|newest| fingerprint(&newest))
+            self.more.pop().map(|newest| fingerprint(&newest))
         };
         if let (Some(many), Some(newest)) = (&mut self.many, newest) {
             many.remove(&newest);
@@ -143,17 +149,27 @@ impl Item {
         let shows = |evidence: &Evidence| {
             task_key(evidence).as_ref() == Some(key) || alias_key(evidence).as_ref() == Some(key)
         };
-        self.calls.iter().any(shows)
+        self.calls().any(shows)
     }
 
     /// How many calls it has.
     pub(crate) fn len(&self) -> usize {
-        self.calls.len() + self.again.len()
+        1 + self.more.len() + self.again.len()
+    }
+
+    /// The call that came first.
+    pub(crate) fn first(&self) -> &Evidence {
+        &self.first
+    }
+
+    /// The one of [`Self::calls`] that came last.
+    pub(crate) fn newest(&self) -> &Evidence {
+        self.more.last().unwrap_or(&self.first)
     }
 
     /// Its calls, but for polls that are like one of them: what is asked of these has the same answer.
-    pub(crate) fn calls(&self) -> &[Evidence] {
-        &self.calls
+    pub(crate) fn calls(&self) -> impl DoubleEndedIterator<Item = &Evidence> + Clone {
+        std::iter::once(&self.first).chain(&self.more)
     }
 
     /// The polls that [`Self::calls`] leaves out.
@@ -167,12 +183,15 @@ impl Item {
 
     /// When the first of its calls began.
     pub(crate) fn started(&self) -> Option<UnixNanos> {
-        let calls = self.calls.iter().map(|call| call.start);
+        let calls = self.calls().map(|call| call.start);
         calls.chain(self.again.iter().map(|held| held.start)).min()
     }
 
     fn like(&self, held: &Again) -> &Evidence {
-        &self.calls[held.like as usize]
+        match held.like {
+            0 => &self.first,
+            further => &self.more[further as usize - 1],
+        }
     }
 }
 
@@ -325,14 +344,14 @@ mod tests {
         for count in [10, calls.len()] {
             let item = item(&calls[..count]);
             assert_eq!((item.len(), item.started()), (count, Some(calls[0].start)));
-            let mut held = [item.calls(), &item.again()].concat();
+            let mut held: Vec<Evidence> = item.calls().cloned().chain(item.again()).collect();
             held.sort_by_key(|held| held.start);
             assert_eq!(held, calls[..count]);
             assert!(calls[..count].iter().all(|call| item.has(call)));
             assert!(calls[count..].iter().all(|call| !item.has(call)));
             assert!(!item.has(&with_status(calls[5].clone(), 500)), "with another answer it is another call");
         }
-        assert_eq!(item(&calls).calls().len(), 5, "submit, poll, the other answer, poll, result");
+        assert_eq!(item(&calls).calls().count(), 5, "submit, poll, the other answer, poll, result");
     }
 
     #[test]
@@ -349,7 +368,7 @@ mod tests {
             }
             item.push(call.clone());
         }
-        assert_eq!((item.len(), item.calls().len()), (calls.len(), 2));
+        assert_eq!((item.len(), item.calls().count()), (calls.len(), 2));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! The worst traffic for a number of spans is that in which each is alone: a task, a trace, a pocket and
 //! a published job of its own. So that is what a span is taken to cost.
 
-use crate::call::{CallRare, Evidence};
+use crate::call::CallRare;
 use crate::id::{JobId, TraceId};
 use crate::settings::Settings;
 use crate::stitcher::Pin;
-use crate::stitcher::item::{Item, TASK_CALLS};
+use crate::stitcher::item::Item;
 use crate::stitcher::known::KnownJob;
-use crate::stitcher::pocket::Pocket;
+use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::tombstones::MAX_TOMBSTONES;
 use crate::stitcher::trace::Trace;
 
@@ -36,6 +36,11 @@ const fn listed(bytes: usize) -> usize {
     bytes * 3
 }
 
+/// The same for a list of one, which is a pointer where it is and two numbers before its value.
+const fn lone(bytes: usize) -> usize {
+    bytes + 2 * size_of::<usize>()
+}
+
 impl Settings {
     /// The most memory of one stitcher with these settings.
     pub fn most_bytes(&self) -> MostBytes {
@@ -47,8 +52,9 @@ impl Settings {
             // What the books remember of it: a map and a list.
             + hashed(size_of::<(JobId, [u64; 4])>())
             + listed(size_of::<(u64, JobId)>());
-        let own = size_of::<Option<Item>>() + TASK_CALLS * size_of::<Evidence>() + size_of::<CallRare>();
-        let pocket = size_of::<Option<Pocket>>() + size_of::<Pin>() + listed(size_of::<u32>()) * 2;
+        let own = size_of::<Option<Item>>() + size_of::<CallRare>() + lone(listed(size_of::<u64>()));
+        let ties = lone(size_of::<Pin>()) + lone(size_of::<LaneKey>());
+        let pocket = size_of::<Option<Pocket>>() + ties + listed(size_of::<u32>()) * 2;
         let span = maps + own + pocket + TEXT_BYTES;
         // A turn finds out that there are too many.
         let spans = self.max_spans + self.max_spans / 10;

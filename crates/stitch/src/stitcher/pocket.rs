@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::id::{JobId, UnixNanos};
 use crate::stitcher::Pin;
@@ -22,7 +23,7 @@ pub(crate) type LaneKey = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 pub(crate) struct Pocket {
     pub(crate) members: SmallVec<[u32; 4]>,
-    pub(crate) pins: Vec<Pin>,
+    pub(crate) pins: ThinVec<Pin>,
     /// Latest activity: the later of the last call's end and the time it came.
     pub(crate) last: UnixNanos,
     /// Start of the first call.
@@ -35,7 +36,7 @@ pub(crate) struct Pocket {
     /// Second of the wheel at which it is looked at next.
     pub(super) scheduled: u64,
     /// The lanes that it waits or rests in.
-    pub(crate) lanes: SmallVec<[LaneKey; 1]>,
+    pub(crate) lanes: ThinVec<LaneKey>,
     /// It waits for nothing in its lanes any more, and shows the others what is usual.
     pub(crate) rests: bool,
     /// Holds a delivery that names no task.
@@ -44,6 +45,14 @@ pub(crate) struct Pocket {
     pub(crate) jobs: SmallVec<[JobId; 1]>,
     /// Nothing came since it was last published.
     pub(crate) settled: bool,
+}
+
+impl Pocket {
+    /// Adds ties; a settled job keeps no room for more.
+    pub(super) fn pin(&mut self, pins: &[Pin]) {
+        self.pins.reserve_exact(pins.len());
+        self.pins.extend_from_slice(pins);
+    }
 }
 
 /// All pockets, the lanes, and a wheel that says which to look at.
@@ -84,13 +93,13 @@ impl Pockets {
     ) -> u32 {
         let pocket = Pocket {
             members: SmallVec::from_slice(&[member]),
-            pins: Vec::new(),
+            pins: ThinVec::new(),
             last,
             started,
             opened,
             looked: opened,
             scheduled: NEVER,
-            lanes: SmallVec::new(),
+            lanes: ThinVec::new(),
             rests: false,
             hook: false,
             jobs: SmallVec::new(),

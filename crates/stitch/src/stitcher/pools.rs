@@ -23,9 +23,9 @@ impl Stitcher {
     pub(super) fn pool<'a>(&'a self, slots: &[u32], again: &'a [Vec<Evidence>]) -> Pool<'a> {
         let items = || slots.iter().filter_map(|&slot| Some((slot, self.index.item(slot)?)));
         let tasks = items().filter(|(_, item)| item.is_task).zip(again);
-        let tasks = tasks.map(|((slot, item), again)| (slot, item.calls().iter().chain(again).collect()));
+        let tasks = tasks.map(|((slot, item), again)| (slot, item.calls().chain(again).collect()));
         let lone = items().filter(|(_, item)| !item.is_task);
-        let lone = lone.filter_map(|(slot, item)| Some((slot, item.calls().first()?)));
+        let lone = lone.map(|(slot, item)| (slot, item.first()));
         Pool::new(tasks, lone, self.index.frames_of(slots).into_iter())
     }
 }

@@ -13,6 +13,7 @@ use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
+use crate::stitcher::item::Item;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
@@ -124,7 +125,7 @@ impl Stitcher {
 
     /// The lanes of some items in which deliveries without a name wait are theirs as well.
     pub(super) fn with_hooks(&self, slots: &[u32], mut lanes: Vec<LaneKey>) -> Vec<LaneKey> {
-        let first = |&slot: &u32| self.index.item(slot)?.calls().first();
+        let first = |&slot: &u32| self.index.item(slot).map(Item::first);
         for evidence in slots.iter().filter_map(first) {
             let Some(call) = solve::pool::call_of(evidence) else { continue };
             let key = (evidence.client.tenant.clone(), call.endpoint.provider.clone());
@@ -287,7 +288,7 @@ impl Stitcher {
                 self.ties.note(home);
             }
             pocket.pins.retain(|pin| !is_own(&pin));
-            pocket.pins.extend_from_slice(&found.pins);
+            pocket.pin(&found.pins);
         }
         self.known.set_home(found.id, home);
         Some(home)

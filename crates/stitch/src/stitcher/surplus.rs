@@ -193,7 +193,8 @@ impl Stitcher {
     }
 
     fn client(&self, pocket: &Pocket) -> Option<&Arc<Client>> {
-        let evidence = pocket.members.iter().find_map(|&slot| self.index.item(slot)?.calls().first())?;
+        let item = pocket.members.iter().find_map(|&slot| self.index.item(slot))?;
+        let evidence = item.first();
         Some(&evidence.client)
     }
 

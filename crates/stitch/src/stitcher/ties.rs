@@ -120,7 +120,7 @@ impl Stitcher {
 
     fn tie_of(&self, pocket: u32) -> Option<Tie> {
         let pocket = self.pockets.get(pocket)?;
-        let name = |slot: u32| self.index.item(slot)?.calls().first().map(fingerprint);
+        let name = |slot: u32| Some(fingerprint(self.index.item(slot)?.first()));
         let pin = |pin: &Pin| {
             let Pin { shot, made, rule, confidence, margin, instead } = *pin;
             Some(TiePin { shot: name(shot)?, made: name(made)?, rule, confidence, margin, instead })
@@ -147,7 +147,7 @@ impl Stitcher {
         let mut slots: HashMap<u64, u32, Fixed> = HashMap::default();
         let members = self.pockets.iter().flat_map(|(_, pocket)| &pocket.members);
         for (&slot, item) in members.filter_map(|slot| Some((slot, self.index.item(*slot)?))) {
-            let names = item.calls().iter().map(fingerprint).filter(|name| wanted.contains(name));
+            let names = item.calls().map(fingerprint).filter(|name| wanted.contains(name));
             slots.extend(names.map(|name| (name, slot)));
         }
         for (number, tie) in restored {

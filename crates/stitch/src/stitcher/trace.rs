@@ -8,6 +8,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::call::Evidence;
 use crate::id::{SpanId, UnixNanos};
@@ -33,7 +34,7 @@ pub(super) struct FrameItem {
 /// Frames of a trace and the items that have calls with a parent in it.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    frames: Vec<FrameItem>,
+    frames: ThinVec<FrameItem>,
     items: SmallVec<[u32; 4]>,
     /// Lone calls among them may not be among the fingerprints that were seen.
     unmarked: bool,
@@ -53,7 +54,7 @@ struct Crowd {
 
 impl Trace {
     /// A trace of which these are the frames.
-    pub(super) fn of(frames: Vec<FrameItem>) -> Self {
+    pub(super) fn of(frames: ThinVec<FrameItem>) -> Self {
         let mut trace = Self { frames, ..Self::default() };
         if trace.frames.len() > CROWD {
             trace.count_places();
@@ -149,11 +150,15 @@ impl Trace {
     }
 
     /// Takes out the frames that ended by a moment and are not among the needed ones.
-    pub(super) fn prune(&mut self, needed: &HashSet<SpanId, FixedState>, until: UnixNanos) -> Vec<FrameItem> {
+    pub(super) fn prune(
+        &mut self,
+        needed: &HashSet<SpanId, FixedState>,
+        until: UnixNanos,
+    ) -> ThinVec<FrameItem> {
         let frames = std::mem::take(&mut self.frames);
         let stays =
             |frame: &FrameItem| frame.evidence.end > until || needed.contains(&frame.evidence.span.span);
-        let (kept, gone) = frames.into_iter().partition(stays);
+        let (kept, gone): (ThinVec<_>, ThinVec<_>) = frames.into_iter().partition(stays);
         self.frames = kept;
         self.count_places();
         self.crowd.get_or_insert_default().forgotten = 0;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::hash_table::Entry;
 use hashbrown::{HashSet, HashTable};
+use thin_vec::ThinVec;
 
 use crate::call::{Client, Evidence, What};
 use crate::frame::Frame;
@@ -154,9 +155,9 @@ impl Waiting {
     }
 
     /// The frames of a trace that has a call now, in the order in which they came.
-    pub(super) fn take(&mut self, trace: TraceId) -> Vec<FrameItem> {
+    pub(super) fn take(&mut self, trace: TraceId) -> ThinVec<FrameItem> {
         if self.newest.is_empty() {
-            return Vec::new();
+            return ThinVec::new();
         }
         let Self { row, first, newest, many } = self;
         let index = |place: u64| place.checked_sub(*first).map(|index| index as usize);
@@ -164,9 +165,11 @@ impl Waiting {
             let held = index(place).and_then(|index| row.get(index)?.as_ref());
             held.is_some_and(|held| held.span.trace == trace)
         };
-        let Ok(entry) = newest.find_entry(hash(&trace), same) else { return Vec::new() };
+        let Ok(entry) = newest.find_entry(hash(&trace), same) else { return ThinVec::new() };
         let mut next = Some(entry.remove().0);
-        let mut taken = Vec::new();
+        let count = next.and_then(index).and_then(|index| row.get(index)?.as_ref());
+        let count = count.map_or(0, |newest| newest.earlier.min(FEW) as usize + 1);
+        let mut taken = ThinVec::with_capacity(count);
         while let Some(index) = next.and_then(index) {
             let Some(frame) = row.get_mut(index).and_then(Option::take) else { break };
             next = frame.before;
