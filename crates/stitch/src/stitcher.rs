@@ -33,6 +33,7 @@ mod frames;
 mod gather;
 mod index;
 mod item;
+mod keyed;
 mod known;
 mod limits;
 mod members;

@@ -66,7 +66,7 @@ impl Index {
 
     /// A trace that lives for days loses the frames of jobs that are forgotten.
     fn prune(&mut self, trace: TraceId, items: &[u32], until: UnixNanos) {
-        let Some(mut entry) = self.traces.remove(&trace) else { return };
+        let Some(mut entry) = self.traces.get_mut(&trace).map(std::mem::take) else { return };
         let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::calls);
         let calls = calls.filter(|call| call.span.trace == trace);
         let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
@@ -74,7 +74,9 @@ impl Index {
         for frame in &gone {
             self.forget_frame(frame.number, frame.carried);
         }
-        self.traces.insert(trace, entry);
+        if let Some(place) = self.traces.get_mut(&trace) {
+            *place = entry;
+        }
     }
 
     /// Frames that may say something of calls of these items.
@@ -85,8 +87,9 @@ impl Index {
         };
         let Some(first) = calls().next() else { return Vec::new() };
         // Most pools are of one request, and all its frames are near.
+        let at = slots.iter().find_map(|&slot| Some(self.item(slot)?.trace)).unwrap_or_default();
         if calls().all(|call| call.span.trace == first.span.trace)
-            && let Some(trace) = self.traces.get(&first.span.trace).filter(|trace| trace.is_small())
+            && let Some(trace) = self.traces.get_at(at, &first.span.trace).filter(|trace| trace.is_small())
         {
             return trace.frames_near(first).collect();
         }

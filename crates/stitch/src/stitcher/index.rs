@@ -13,13 +13,12 @@ use crate::stitcher::item::{
     Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, link_name, task_key,
     task_name,
 };
+use crate::stitcher::keyed::Keyed;
 use crate::stitcher::slab::Slab;
 use crate::stitcher::tombstones::Tombstones;
 use crate::stitcher::trace::Trace;
 use crate::stitcher::waiting::Waiting;
 use crate::stitcher::{Came, Observed};
-
-pub(super) type Traces = HashMap<TraceId, Trace, FixedState>;
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -27,7 +26,7 @@ pub(crate) struct Index {
     /// Name and slot; the item has the key itself. Two providers may have a task of the same name.
     tasks: HashTable<(u64, u32)>,
     /// Those that have calls.
-    pub(super) traces: Traces,
+    pub(super) traces: Keyed<TraceId, Trace>,
     /// Names (correlation ids, and task ids that frames tell) and who went by them first.
     names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of the calls that name no task, if they are alone or in a crowd.
@@ -50,7 +49,7 @@ impl Index {
         Self {
             items: Slab::default(),
             tasks: HashTable::new(),
-            traces: HashMap::default(),
+            traces: Keyed::default(),
             names: HashMap::default(),
             seen: HashSet::default(),
             spans: 0,
@@ -139,10 +138,11 @@ impl Index {
             if !self.seen.insert(fingerprint(&evidence)) {
                 return Err(Observed::Duplicate);
             }
-            let item = Item::new(number, carried, false, evidence);
-            return Ok(self.items.insert(item.marked()));
+            let mut item = Item::new(number, carried, false, evidence);
+            item.marked = true;
+            return Ok(self.items.insert(item));
         };
-        let entry = trace_with_calls(&mut self.traces, &mut self.waiting, trace);
+        let (at, entry) = trace_with_calls(&mut self.traces, &mut self.waiting, trace);
         let sparse = entry.is_sparse();
         if sparse {
             let items = entry.items().iter().filter_map(|&slot| self.items.get(slot));
@@ -158,8 +158,9 @@ impl Index {
                 return Err(Observed::Duplicate);
             }
         }
-        let item = Item::new(number, carried, false, evidence);
-        let slot = self.items.insert(if sparse { item } else { item.marked() });
+        let mut item = Item::new(number, carried, false, evidence);
+        (item.trace, item.marked) = (at, !sparse);
+        let slot = self.items.insert(item);
         entry.join(slot);
         if sparse {
             entry.note_unmarked();
@@ -169,7 +170,11 @@ impl Index {
 
     fn join_trace(&mut self, trace: Option<TraceId>, slot: u32) {
         let Some(trace) = trace else { return };
-        trace_with_calls(&mut self.traces, &mut self.waiting, trace).join(slot);
+        let (at, entry) = trace_with_calls(&mut self.traces, &mut self.waiting, trace);
+        entry.join(slot);
+        if let Some(item) = self.items.get_mut(slot) {
+            item.trace = at;
+        }
     }
 
     /// The slot of a task.
@@ -352,8 +357,12 @@ impl Index {
 }
 
 /// A trace that has a call, with the frames that waited for one.
-fn trace_with_calls<'a>(traces: &'a mut Traces, waiting: &mut Waiting, trace: TraceId) -> &'a mut Trace {
-    traces.entry(trace).or_insert_with(|| Trace::of(waiting.take(trace)))
+fn trace_with_calls<'a>(
+    traces: &'a mut Keyed<TraceId, Trace>,
+    waiting: &mut Waiting,
+    trace: TraceId,
+) -> (u32, &'a mut Trace) {
+    traces.or_insert_with(trace, || Trace::of(waiting.take(trace)))
 }
 
 /// A lone call is found by its fingerprint from now on.

@@ -39,6 +39,8 @@ pub(crate) struct Item {
     pub(crate) opened: UnixNanos,
     /// The pocket that it is in.
     pub(crate) pocket: u32,
+    /// Where the trace stands that it joined last, if it joined any.
+    pub(super) trace: u32,
     /// It is a task, which its calls name; else it is a lone call.
     pub(crate) is_task: bool,
     /// The newest call is one of those that are like another.
@@ -84,16 +86,12 @@ impl Item {
             last: UnixNanos(0),
             opened: UnixNanos(0),
             pocket: NO_POCKET,
+            trace: 0,
             is_task,
             newest_again: false,
             carried,
             marked: false,
         }
-    }
-
-    /// The same, for a call whose fingerprint is among those that were seen.
-    pub(super) fn marked(self) -> Self {
-        Self { marked: true, ..self }
     }
 
     /// Whether it has a call already, with the same end and answer.

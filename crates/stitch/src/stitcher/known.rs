@@ -1,15 +1,13 @@
 //! What is known of each job by its id: where its evidence is, and what was last told of it.
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
 use crate::id::JobId;
+use crate::stitcher::Published;
 use crate::stitcher::item::NO_POCKET;
-use crate::stitcher::{Fixed, Published};
+use crate::stitcher::keyed::Keyed;
 
 /// Jobs that have a home, or were told, or both.
 #[derive(Debug, Default)]
-pub(super) struct KnownJobs(HashMap<JobId, KnownJob, Fixed>);
+pub(super) struct KnownJobs(Keyed<JobId, KnownJob>);
 
 /// One of them.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ impl KnownJobs {
 
     /// Notes which pocket has its evidence; tells which had.
     pub(super) fn set_home(&mut self, id: JobId, pocket: u32) -> Option<u32> {
-        let known = self.0.entry(id).or_insert(KnownJob::NONE);
+        let (_, known) = self.0.or_insert_with(id, || KnownJob::NONE);
         let before = known.home();
         known.home = pocket;
         before
@@ -43,10 +41,10 @@ impl KnownJobs {
 
     /// No pocket has its evidence any more.
     pub(super) fn leave_home(&mut self, id: JobId) {
-        let Entry::Occupied(mut known) = self.0.entry(id) else { return };
-        known.get_mut().home = NO_POCKET;
-        if known.get().published.is_none() {
-            known.remove();
+        let Some(known) = self.0.get_mut(&id) else { return };
+        known.home = NO_POCKET;
+        if known.published.is_none() {
+            self.0.remove(&id);
         }
     }
 
@@ -57,15 +55,15 @@ impl KnownJobs {
 
     /// Notes what is told of it.
     pub(super) fn publish(&mut self, id: JobId, published: Published) {
-        self.0.entry(id).or_insert(KnownJob::NONE).published = Some(published);
+        self.0.or_insert_with(id, || KnownJob::NONE).1.published = Some(published);
     }
 
     /// It counts as never told; tells what was.
     pub(super) fn take_back(&mut self, id: JobId) -> Option<Published> {
-        let Entry::Occupied(mut known) = self.0.entry(id) else { return None };
-        let published = known.get_mut().published.take();
-        if known.get().home().is_none() {
-            known.remove();
+        let known = self.0.get_mut(&id)?;
+        let published = known.published.take();
+        if known.home().is_none() {
+            self.0.remove(&id);
         }
         published
     }
@@ -89,6 +87,6 @@ mod tests {
         assert!(jobs.take_back(id).is_none());
         jobs.leave_home(id);
         jobs.leave_home(id);
-        assert!(jobs.0.is_empty());
+        assert_eq!(jobs.0.values_mut().count(), 0);
     }
 }

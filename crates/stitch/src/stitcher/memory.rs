@@ -36,6 +36,11 @@ const fn listed(bytes: usize) -> usize {
     bytes * 3
 }
 
+/// The same for a value that is kept by its key.
+const fn keyed(bytes: usize) -> usize {
+    bytes + hashed(size_of::<(u32, u32)>())
+}
+
 /// The same for a list of one, which is a pointer where it is and two numbers before its value.
 const fn lone(bytes: usize) -> usize {
     bytes + 2 * size_of::<usize>()
@@ -46,9 +51,9 @@ impl Settings {
     pub fn most_bytes(&self) -> MostBytes {
         let maps = hashed(size_of::<u64>()) // seen, or one of many calls of a task
             + hashed(size_of::<(u64, u32)>()) // tasks
-            + hashed(size_of::<(TraceId, Trace)>())
+            + keyed(size_of::<Option<(TraceId, Trace)>>())
             + 2 * hashed(size_of::<(u64, u32)>()) // names
-            + hashed(size_of::<(JobId, KnownJob)>())
+            + keyed(size_of::<Option<(JobId, KnownJob)>>())
             // What the books remember of it: a map and a list.
             + hashed(size_of::<(JobId, [u64; 4])>())
             + listed(size_of::<(u64, JobId)>());

@@ -22,10 +22,14 @@ impl<T> Default for Slab<T> {
 impl<T> Slab<T> {
     /// Keeps a value; its slot.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        if let Some(slot) = self.free.pop()
-            && let Some(place) = self.place(slot)
-        {
-            *place = Some(value);
+        let slot = self.next_slot();
+        self.get_or_insert_with(slot, || value);
+        slot
+    }
+
+    /// A slot that is free, to be filled at once.
+    pub(super) fn next_slot(&mut self) -> u32 {
+        if let Some(slot) = self.free.pop() {
             return slot;
         }
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
@@ -33,8 +37,14 @@ impl<T> Slab<T> {
         }
         let before = (self.chunks.len() - 1) * CHUNK;
         let Some(chunk) = self.chunks.last_mut() else { return 0 };
-        chunk.push(Some(value));
+        chunk.push(None);
         (before + chunk.len() - 1) as u32
+    }
+
+    /// The value of a slot that was given out, made if there is none.
+    pub(super) fn get_or_insert_with(&mut self, slot: u32, value: impl FnOnce() -> T) -> &mut T {
+        let slot = slot as usize;
+        self.chunks[slot / CHUNK][slot % CHUNK].get_or_insert_with(value)
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {

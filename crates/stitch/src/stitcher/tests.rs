@@ -269,7 +269,7 @@ fn polls_that_are_alike_are_carried_and_come_back_each() {
     let mut carried = Vec::new();
     let before = first.stitcher.next_number();
     first.stitcher.carry(before, |number, came, spans| {
-        carried.push((number, came, spans.iter().copied().cloned().collect::<Vec<_>>()))
+        carried.push((number, came, spans.iter().copied().cloned().collect::<Vec<_>>()));
     });
     let mut second = Process::new();
     for (number, came, spans) in carried {

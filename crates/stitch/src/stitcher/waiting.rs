@@ -27,8 +27,8 @@ pub(super) struct Waiting {
     row: VecDeque<Option<WaitingFrame>>,
     /// The place of the first of the row; places count on for ever.
     first: u64,
-    /// Where the newest frame of each trace stands.
-    newest: HashTable<u64>,
+    /// Where the newest frame of each trace stands: the lower half of its place, for no row is that long.
+    newest: HashTable<u32>,
     /// Fingerprints of the frames of each trace of which more than a few came.
     many: HashSet<u64, FixedState>,
 }
@@ -99,25 +99,32 @@ impl WaitingFrame {
     }
 }
 
+/// The place of which this is the lower half, in a row that begins at `first`.
+fn whole(first: u64, half: u32) -> u64 {
+    first + u64::from(half.wrapping_sub(first as u32))
+}
+
 impl Waiting {
     /// Takes a frame; false when it stands here already, with the same end.
     pub(super) fn push(&mut self, item: FrameItem) -> bool {
         let Some(mut added) = WaitingFrame::new(item) else { return false };
         let Self { row, first, newest, many } = self;
         let at = |place: u64| row.get(place.checked_sub(*first)? as usize)?.as_ref();
+        let whole = |half: u32| whole(*first, half);
         let trace = added.span.trace;
-        let same = |&place: &u64| at(place).is_some_and(|held| held.span.trace == trace);
-        let hasher = |&place: &u64| at(place).map_or(0, |held| hash(&held.span.trace));
-        let place = first.wrapping_add(row.len() as u64);
+        let same = |&half: &u32| at(whole(half)).is_some_and(|held| held.span.trace == trace);
+        let hasher = |&half: &u32| at(whole(half)).map_or(0, |held| hash(&held.span.trace));
+        let place = *first + row.len() as u64;
         match newest.entry(hash(&trace), same, hasher) {
             Entry::Vacant(entry) => {
-                entry.insert(place);
+                entry.insert(place as u32);
             }
             Entry::Occupied(mut entry) => {
-                added.before = Some(*entry.get());
-                added.earlier = at(*entry.get()).map_or(0, |newest| newest.earlier + 1);
+                let before = whole(*entry.get());
+                added.before = Some(before);
+                added.earlier = at(before).map_or(0, |newest| newest.earlier + 1);
                 let mark = added.fingerprint();
-                let held = std::iter::successors(at(*entry.get()), |held| at(held.before?));
+                let held = std::iter::successors(at(before), |held| at(held.before?));
                 if added.earlier > FEW {
                     if !many.insert(mark) {
                         return false;
@@ -127,7 +134,7 @@ impl Waiting {
                 } else if added.earlier == FEW {
                     many.extend(held.map(WaitingFrame::fingerprint).chain([mark]));
                 }
-                *entry.get_mut() = place;
+                *entry.get_mut() = place as u32;
             }
         }
         row.push_back(Some(added));
@@ -148,7 +155,8 @@ impl Waiting {
             self.many.remove(&oldest.fingerprint());
         }
         // It was the newest of its trace as well, unless another place is found under the trace.
-        if let Ok(entry) = self.newest.find_entry(hash(&oldest.span.trace), |&newest| newest == place) {
+        let is_it = |&newest: &u32| newest == place as u32;
+        if let Ok(entry) = self.newest.find_entry(hash(&oldest.span.trace), is_it) {
             entry.remove();
         }
         Some(oldest)
@@ -161,12 +169,13 @@ impl Waiting {
         }
         let Self { row, first, newest, many } = self;
         let index = |place: u64| place.checked_sub(*first).map(|index| index as usize);
-        let same = |&place: &u64| {
-            let held = index(place).and_then(|index| row.get(index)?.as_ref());
+        let whole = |half: u32| whole(*first, half);
+        let same = |&half: &u32| {
+            let held = index(whole(half)).and_then(|index| row.get(index)?.as_ref());
             held.is_some_and(|held| held.span.trace == trace)
         };
         let Ok(entry) = newest.find_entry(hash(&trace), same) else { return ThinVec::new() };
-        let mut next = Some(entry.remove().0);
+        let mut next = Some(whole(entry.remove().0));
         let count = next.and_then(index).and_then(|index| row.get(index)?.as_ref());
         let count = count.map_or(0, |newest| newest.earlier.min(FEW) as usize + 1);
         let mut taken = ThinVec::with_capacity(count);
@@ -272,7 +281,8 @@ mod tests {
 
     #[test]
     fn many_are_found_while_old_ones_go() {
-        let mut waiting = Waiting::default();
+        // The lower halves of places begin anew after so many.
+        let mut waiting = Waiting { first: u64::from(u32::MAX) - 500, ..Waiting::default() };
         for round in 0..200_u8 {
             for trace in 0..5 {
                 assert!(waiting.push(frame(trace, round)));
