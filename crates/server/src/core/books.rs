@@ -157,7 +157,8 @@ impl Books {
         self.book_windows(&charges, now);
         self.observe(&job, &observations, now);
         let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
-        let mut filled = Vec::with_capacity(256);
+        // Some three texts of twenty bytes a span.
+        let mut filled = Vec::with_capacity(64 * (job.spans.len() + 1));
         if let Some(form) = form.filter(|_| parts(&job, &mut filled)) {
             row.detail = Detail::Filled { form, parts: filled };
         } else {

@@ -26,6 +26,8 @@ const WORTH: u32 = 8;
 /// What was read of a request so far; `T` stands for what was made of a span.
 pub(super) struct Repeats<'a, T> {
     places: Vec<Option<Seen<'a, T>>>,
+    /// The place that was found or filled last: most repeats follow one another, and need no hash.
+    newest: usize,
     /// Number of the scope that is being read: the same bytes in another one are another span.
     scope: u32,
     asked: u32,
@@ -47,7 +49,6 @@ pub(super) struct Plain<'a> {
     fields: u32,
     /// Name and kind, then everything after the times.
     same: [&'a [u8]; 2],
-    place: usize,
 }
 
 impl Plain<'_> {
@@ -55,11 +56,15 @@ impl Plain<'_> {
     pub(super) fn head(&self) -> Result<SpanHead, RejectReason> {
         head(&self.ids, self.start, self.end)
     }
+
+    fn place(&self) -> usize {
+        FixedState::default().hash_one(self.same) as usize % PLACES
+    }
 }
 
 impl<'a, T: Copy> Repeats<'a, T> {
     pub(super) fn new() -> Self {
-        Self { places: Vec::new(), scope: 0, asked: 0, found: 0 }
+        Self { places: Vec::new(), newest: 0, scope: 0, asked: 0, found: 0 }
     }
 
     /// The spans that follow are of another resource or scope.
@@ -81,16 +86,22 @@ impl<'a, T: Copy> Repeats<'a, T> {
     /// What was made of an earlier span that is the same but for ids and times.
     #[inline]
     pub(super) fn find(&mut self, plain: &Plain<'a>) -> Option<T> {
-        let seen = self.places.get(plain.place)?.as_ref()?;
-        if seen.scope != self.scope || seen.same != plain.same {
-            return None;
-        }
+        let taken = self.taken(self.newest, plain).or_else(|| {
+            self.newest = plain.place();
+            self.taken(self.newest, plain)
+        })?;
         self.found += 1;
-        Some(seen.taken)
+        Some(taken)
     }
 
-    /// Remembers what was made of a span of which so many fields are its own. If there are more than those
-    /// before the times, one behind them counts instead, and others cannot be compared with it.
+    fn taken(&self, place: usize, plain: &Plain<'a>) -> Option<T> {
+        let seen = self.places.get(place)?.as_ref()?;
+        (seen.scope == self.scope && seen.same == plain.same).then_some(seen.taken)
+    }
+
+    /// Remembers what was made of the span that was just looked for, of which so many fields are its own. If
+    /// there are more than those before the times, one behind them counts instead, and others cannot be
+    /// compared with it.
     #[inline]
     pub(super) fn keep(&mut self, plain: &Plain<'a>, own_fields: u32, taken: T) {
         if own_fields != plain.fields {
@@ -99,7 +110,7 @@ impl<'a, T: Copy> Repeats<'a, T> {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        self.places[plain.place] = Some(Seen { scope: self.scope, same: plain.same, taken });
+        self.places[self.newest] = Some(Seen { scope: self.scope, same: plain.same, taken });
     }
 }
 
@@ -130,7 +141,6 @@ fn part(encoded: &[u8]) -> Option<Plain<'_>> {
     let (start, rest) = rest.strip_prefix(&[0x39])?.split_first_chunk::<8>()?;
     let (end, rest) = rest.strip_prefix(&[0x41])?.split_first_chunk::<8>()?;
     let same = [name, rest];
-    let place = FixedState::default().hash_one(same) as usize % PLACES;
     let (start, end) = (u64::from_le_bytes(*start), u64::from_le_bytes(*end));
-    Some(Plain { ids, start, end, fields, same, place })
+    Some(Plain { ids, start, end, fields, same })
 }
