@@ -34,12 +34,15 @@ struct Server<'a> {
 impl<'a> Server<'a> {
     fn start(path: &'a Path, now: UnixNanos) -> Self {
         let dir = DataDir::open(path).unwrap();
-        let mut ledger = Ledger::open(&dir).unwrap();
+        let ledger = Ledger::open(&dir).unwrap();
         let sizes = JournalOptions { primed_bytes: 1 << 20, ..JournalOptions::default() };
         let mut journal = SqliteJournal::open(&dir, (ledger.applied(), ledger.done()), sizes).unwrap();
         let mut core = Core::new(&CoreOptions::default(), Arc::default(), now);
-        recover(&mut core, &mut ledger, &mut journal, now).unwrap();
-        Self { path, core, ledger, journal }
+        recover(&mut core, &ledger, &mut journal).unwrap();
+        core.wake(now);
+        let mut server = Self { path, core, ledger, journal };
+        server.turn(now);
+        server
     }
 
     /// Nothing but the files is left of it.

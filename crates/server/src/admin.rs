@@ -2,7 +2,8 @@
 //!
 //! It listens from the first moment, so that an orchestrator can tell "starting" from "gone": `/healthz`
 //! answers as long as the process can, `/readyz` only while spans are taken. Until the journal is replayed
-//! there are no numbers to show, and everything else answers 503.
+//! there are no numbers to show, and everything else answers 503; until the core has then looked at what the
+//! last process left, a question waits for that.
 //!
 //! Questions lock the core or read a file, so they are asked from blocking threads, at most
 //! [`MAX_QUESTIONS`] at a time. Errors are JSON everywhere ([`error`]). Next: [`jobs`], then [`crate::core`].
@@ -61,6 +62,9 @@ fn connections() -> Connections {
 struct Uncounted;
 
 impl Watch for Uncounted {}
+
+/// How long a question waits for the first look. Prometheus asks anew sooner.
+const FIRST_LOOK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Questions answered at once. Each may hold a page of metrics; a further one waits.
 const MAX_QUESTIONS: usize = 8;
@@ -169,6 +173,8 @@ impl Admin {
         question: impl FnOnce(&Sources) -> Result<R, ApiError> + Send + 'static,
     ) -> Result<R, ApiError> {
         let sources = self.sources.get().cloned().ok_or_else(ApiError::starting)?;
+        let looked = tokio::time::timeout(FIRST_LOOK_PATIENCE, sources.core.first_look());
+        looked.await.map_err(|_| ApiError::starting())?;
         let _slot = self.questions.acquire().await.map_err(ApiError::internal)?;
         tokio::task::spawn_blocking(move || question(&sources)).await.map_err(ApiError::internal)?
     }

@@ -302,6 +302,9 @@ impl Future for Acknowledgement {
     }
 }
 
+/// Groups that are read before the core has taken the one before: half a megabyte each at most.
+const READ_AHEAD: usize = 16;
+
 /// Why what the journal holds cannot be given to the core.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -316,9 +319,13 @@ pub enum ReplayError {
         /// What is wrong.
         source: RecordError,
     },
+    /// There is no thread to read it.
+    #[error("cannot start a thread that reads the journal: {0}")]
+    Thread(std::io::Error),
 }
 
-/// Gives every group after a position to the core, in order; the position of the last one.
+/// Gives every group after a position to the core, in order; the position of the last one. A second thread
+/// reads ahead: to read a group takes about as long as to apply it.
 ///
 /// # Errors
 /// At the first row that cannot be read: to go on without it would lose what was acknowledged.
@@ -328,17 +335,36 @@ pub fn replay(
     mut visit: impl FnMut(CommitMessage),
 ) -> Result<Seq, ReplayError> {
     let mut last = after;
+    std::thread::scope(|scope| {
+        let (sender, messages) = sync_channel(READ_AHEAD);
+        let reader = std::thread::Builder::new().name("replay".to_owned());
+        let reader = reader.spawn_scoped(scope, move || read(journal, after, &sender));
+        let reader = reader.map_err(ReplayError::Thread)?;
+        for message in messages {
+            last = message.seq;
+            visit(message);
+        }
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    Ok(last)
+}
+
+/// Reads groups for who applies them meanwhile.
+fn read(
+    journal: &mut dyn Journal,
+    after: Seq,
+    sender: &SyncSender<CommitMessage>,
+) -> Result<(), ReplayError> {
     let mut unreadable = None;
     journal.replay(after, &mut |seq, bytes| match record::decode(bytes) {
-        Ok(batches) => {
-            visit(CommitMessage { seq, batches });
-            last = seq;
-            ControlFlow::Continue(())
-        }
+        Ok(batches) => match sender.send(CommitMessage { seq, batches }) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        },
         Err(source) => {
             unreadable = Some(ReplayError::Record { seq, source });
             ControlFlow::Break(())
         }
     })?;
-    unreadable.map_or(Ok(last), Err)
+    unreadable.map_or(Ok(()), Err)
 }

@@ -57,13 +57,13 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     pub(crate) fn start(
         mut core: Core,
-        mut ledger: Ledger,
+        ledger: Ledger,
         mut journal: Box<dyn Journal>,
         options: CommitOptions,
         After { listener, retention, syncer }: After,
     ) -> Result<Self, RunError> {
         let started = clock::instant();
-        recover(&mut core, &mut ledger, journal.as_mut(), clock::now())?;
+        recover(&mut core, &ledger, journal.as_mut())?;
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
         let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);

@@ -232,7 +232,8 @@ impl Stitcher {
         let home = self.known.home(id);
         let jobs = match home {
             Some(home) => self.look_at(home),
-            None => self.open_jobs(),
+            // It may be of what came since the last look.
+            None => self.provisional(|pocket| pocket.jobs.is_empty() || pocket.last >= pocket.looked),
         };
         jobs.into_iter().find(|job| job.id == id)
     }

@@ -79,7 +79,9 @@ pub fn record(directory: &Path, config: &Path, plan: &Plan) -> Result<Recording,
     let mut journal = SqliteJournal::open(&dir, (ledger.applied(), ledger.done()), sizes)?;
     let start = plan.end.minus_ms(plan.days * 86_400_000);
     let mut core = new_core(&settings, &providers, start);
-    recover(&mut core, &mut ledger, &mut journal, start)?;
+    recover(&mut core, &ledger, &mut journal)?;
+    core.wake(start);
+    ledger.checkpoint(&core.checkpoint())?;
     let mut history = History::new(BufWriter::new(File::create(&recording.history)?));
     let mut source = Source {
         traffic: Traffic::new(TrafficSettings {

@@ -38,7 +38,7 @@ impl ApiError {
 
     /// There are no numbers yet.
     pub(super) fn starting() -> Self {
-        let message = "the journal is being replayed; ask again when /readyz answers 200";
+        let message = "the state of the last run is still being taken back; ask again in a few seconds";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", message)
     }
 

@@ -1,11 +1,14 @@
 //! Bringing a new core to where the last process was, before anything listens.
+//!
+//! The first turn is not part of it: what became due while no process ran, and all that is open, is looked at
+//! when spans are taken already, in parts ([`super::thread`]).
 
 use std::ops::Not as _;
 
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Journal, Ledger, LedgerReader, Published, StoreError};
+use spantally_store::{Journal, Ledger, LedgerReader, Published};
 
-use super::{Archive, Core, CoreRestoreError};
+use super::{Archive, Core, CoreRestoreError, Settled};
 use crate::commit::{self, ReplayError};
 
 /// Why the state of the last process cannot be taken back.
@@ -17,18 +20,10 @@ pub enum RecoverError {
     /// The journal.
     #[error("the journal cannot be replayed: {0}")]
     Journal(#[from] ReplayError),
-    /// The first checkpoint.
-    #[error("the first checkpoint cannot be written: {0}")]
-    Checkpoint(#[from] StoreError),
 }
 
-/// Brings a new core to where the last process was: ledger, then the journal, then a turn.
-pub fn recover(
-    core: &mut Core,
-    ledger: &mut Ledger,
-    journal: &mut dyn Journal,
-    now: UnixNanos,
-) -> Result<(), RecoverError> {
+/// Brings a new core to where the last process was: ledger, then the journal.
+pub fn recover(core: &mut Core, ledger: &Ledger, journal: &mut dyn Journal) -> Result<(), RecoverError> {
     core.restore(ledger)?;
     let mut old = true;
     commit::replay(journal, ledger.done(), |message| {
@@ -44,13 +39,19 @@ pub fn recover(
     if old {
         core.finish_rehydration();
     }
-    core.resume(now);
-    core.advance(now);
-    // What was settled and is past the retention goes at once, however often the process begins anew.
-    core.advance(now);
-    core.refresh();
-    ledger.checkpoint(&core.checkpoint())?;
     Ok(())
+}
+
+impl Core {
+    /// The first turn of a core that was [`recover`]ed, for who drives one by hand: what became due settles,
+    /// and of that goes at once what is past the retention, however often the process begins anew.
+    pub fn wake(&mut self, now: UnixNanos) -> Vec<Settled> {
+        self.resume(now);
+        let mut settled = self.advance(now);
+        settled.extend(self.advance(now));
+        self.refresh();
+        settled
+    }
 }
 
 impl Archive for LedgerReader {

@@ -60,8 +60,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant, share: u32) -> Self {
-        Self { share, ended: now, took: Duration::ZERO, spans: 0 }
+    /// A look is due at once; `spans` were applied so far.
+    pub(super) fn new(now: Instant, share: u32, spans: u64) -> Self {
+        Self { share, ended: now, took: Duration::ZERO, spans }
     }
 
     /// Whether it is time for a look that takes as long as the last one, and longer for what came since.
@@ -85,8 +86,8 @@ mod tests {
     fn the_longer_a_look_takes_the_rarer_it_is() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::new(start, 10);
-        assert!(pace.is_due(start, 0));
+        let mut pace = Pace::new(start, 10, 700);
+        assert!(pace.is_due(start, 700));
         pace.note(at(100), Duration::from_millis(20), 1000);
         assert!(!pace.is_due(at(299), 1000) && pace.is_due(at(300), 1000));
         // A hundred thousand spans make it 70 ms longer.

@@ -19,8 +19,10 @@
 //! ledger.)
 //!
 //! # Start and end
-//! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. The
-//! thread ends when the commit has ended and everything is applied, with a last turn.
+//! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. What
+//! became due since, and all that is open, is looked at in the first turns, while spans are taken already;
+//! who asks waits for that ([`CoreHandle::first_look`]). The thread ends when the commit has ended and
+//! everything is applied, with a last turn.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +34,7 @@ use parking_lot::Mutex;
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
+use tokio::sync::watch;
 
 use super::options::TurnOptions;
 use super::refresh::{Pace, Refresh};
@@ -65,6 +68,8 @@ struct Shared {
     /// Locked before the core, so that no page shows less than one before it.
     pages: Mutex<Pages>,
     commit: CommitHandle,
+    /// Whether the first turns are over.
+    looked: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -106,6 +111,13 @@ impl CoreHandle {
         pages.look(core.registry_mut());
         drop(locked);
         pages.write(format, &process)
+    }
+
+    /// Waits until what the last process left was looked at. Before that no gauge of what is open is known,
+    /// and what settled while no process ran is not told.
+    pub async fn first_look(&self) {
+        // An error says that the thread has ended: there is nothing to wait for.
+        drop(self.shared.looked.subscribe().wait_for(|looked| *looked).await);
     }
 
     /// The jobs that were open at the last look, with what they would cost.
@@ -170,14 +182,16 @@ impl CoreThread {
         let metrics = ServerMetrics::new(core.registry_mut(), (options.clock.now)());
         let checkpointed = ledger.applied();
         let locked = Locked { core, metrics, checkpointed, failure: None };
-        let shared = Arc::new(Shared { core: Mutex::new(locked), pages: Mutex::new(Pages::new()), commit });
+        let pace = Pace::new((options.clock.instant)(), options.refresh_share, locked.core.applied_spans());
+        let (core, pages) = (Mutex::new(locked), Mutex::new(Pages::new()));
+        let shared = Arc::new(Shared { core, pages, commit, looked: watch::Sender::new(false) });
         let handle = CoreHandle { shared: Arc::clone(&shared) };
         let driver = Driver {
             shared,
             ledger,
             syncer: options.syncer.clone(),
             messages,
-            pace: Pace::new((options.clock.instant)(), options.refresh_share),
+            pace,
             options,
             listener,
             pending: None,
@@ -221,6 +235,10 @@ struct Driver {
 impl Driver {
     fn run(mut self) -> Ledger {
         let instant = self.options.clock.instant;
+        // Two, so that what settles and is past the retention goes, however often the process begins anew.
+        self.turn();
+        self.turn();
+        self.shared.looked.send_replace(true);
         let mut spacing = Spacing::new(instant(), self.options.interval);
         loop {
             let patience = spacing.due_at().saturating_duration_since(instant());

@@ -47,9 +47,11 @@ impl Process {
         // A file system in memory, where there is one: a sync takes no time there.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let (mut core, mut journal) = (new_core(), SimulatedJournal::default());
-        let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
-        recover(&mut core, &mut ledger, &mut journal, at(second)).unwrap();
-        Self { core, ledger, journal, dir }
+        let ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+        recover(&mut core, &ledger, &mut journal).unwrap();
+        let mut process = Self { core, ledger, journal, dir };
+        process.turn(second);
+        process
     }
 
     fn take(&mut self, evidence: &[Evidence]) {
@@ -62,10 +64,7 @@ impl Process {
 
     /// What a start does last, and a turn besides.
     fn turn(&mut self, second: u64) {
-        self.core.resume(at(second));
-        self.core.advance(at(second));
-        self.core.advance(at(second));
-        self.core.refresh();
+        self.core.wake(at(second));
         let checkpoint = self.core.checkpoint();
         self.ledger.checkpoint(&checkpoint).unwrap();
         self.journal.drop_to(checkpoint.done).unwrap();
@@ -75,10 +74,11 @@ impl Process {
         let Self { core, ledger, mut journal, dir } = self;
         drop((core, ledger));
         let mut core = new_core();
-        let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
-        recover(&mut core, &mut ledger, &mut journal, at(second)).unwrap();
-        journal.drop_to(ledger.done()).unwrap();
-        Self { core, ledger, journal, dir }
+        let ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+        recover(&mut core, &ledger, &mut journal).unwrap();
+        let mut process = Self { core, ledger, journal, dir };
+        process.turn(second);
+        process
     }
 
     /// Every counter that is not zero. (Gauges may differ for a moment: spans above the calls of a forgotten

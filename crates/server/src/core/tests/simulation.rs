@@ -92,7 +92,9 @@ impl World {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut core = new_core(&limits);
         let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
-        recover(&mut core, &mut ledger, &mut SimulatedJournal::default(), at(0)).unwrap();
+        recover(&mut core, &ledger, &mut SimulatedJournal::default()).unwrap();
+        core.wake(at(0));
+        ledger.checkpoint(&core.checkpoint()).unwrap();
         Self {
             random: Random::new(seed),
             core,
@@ -197,7 +199,9 @@ impl World {
         // Opened anew, so that nothing but the file is known.
         self.ledger = None;
         let mut ledger = Ledger::open(&DataDir::open(self.dir.path()).unwrap()).unwrap();
-        recover(&mut self.core, &mut ledger, &mut self.journal, at(self.second)).unwrap();
+        recover(&mut self.core, &ledger, &mut self.journal).unwrap();
+        self.core.wake(at(self.second));
+        ledger.checkpoint(&self.core.checkpoint()).unwrap();
         self.ledger = Some(ledger);
         self.look();
         if self.one_in(5) {

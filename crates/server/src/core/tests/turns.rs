@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
 use spantally_stitch::{Evidence, SpanId, TaskState, TraceId, UnixNanos};
-use spantally_store::{DataDir, JournalOptions, Ledger, Seq, SqliteJournal};
+use spantally_store::{DataDir, Journal, JournalOptions, Ledger, Seq, SqliteJournal};
 
 use super::fixture::*;
 use crate::commit::{CommitOptions, Committer};
 use crate::core::refresh::Refresh;
 use crate::core::{Clock, Core, CoreThread, Listener, Settled, TurnOptions, recover};
 use crate::export::{Format, MetricId};
+use crate::record;
 
 /// The wall clock of these tests begins an hour after the spans, and goes on fast: what comes after the first
 /// turn settles as well.
@@ -44,9 +45,9 @@ fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
     let options = TurnOptions { interval: Duration::from_millis(20), ..TurnOptions::new(clock) };
 
     let mut first = core();
-    let mut ledger = Ledger::open(&dir).unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
     let mut journal_file = journal(&dir, Seq(0));
-    recover(&mut first, &mut ledger, &mut *journal_file, at(0)).unwrap();
+    recover(&mut first, &ledger, &mut *journal_file).unwrap();
     let (sender, messages) = sync_channel(4);
     let committer = Committer::start(journal_file, CommitOptions::default(), sender).unwrap();
     let thread = CoreThread::start(first, ledger, messages, committer.handle(), options, None).unwrap();
@@ -74,10 +75,38 @@ fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
     drop(ledger);
 
     let mut second = core();
-    let mut ledger = Ledger::open(&dir).unwrap();
-    recover(&mut second, &mut ledger, &mut *journal(&dir, Seq(0)), later()).unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    recover(&mut second, &ledger, &mut *journal(&dir, Seq(0))).unwrap();
     assert_eq!(net(&second, MetricId::Cost, &["delivered"]), Decimal::new(25, 3));
     assert_eq!(second.applied(), Seq(1));
+}
+
+/// What settles while no process runs is told by the next one, as any other job is.
+#[test]
+fn what_became_due_while_nothing_ran_is_told_to_the_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let mut evidence = unfinished("task-001", 0);
+    evidence.push(result("task-001", 0, TaskState::Succeeded));
+    let mut bytes = Vec::new();
+    record::encode(&message(1, evidence).batches, &mut bytes);
+    journal(&dir, Seq(0)).append(&bytes).unwrap();
+
+    let (mut core, ledger) = (core(), Ledger::open(&dir).unwrap());
+    let mut journal = journal(&dir, Seq(0));
+    recover(&mut core, &ledger, &mut *journal).unwrap();
+    let (sender, messages) = sync_channel(4);
+    let committer = Committer::start(journal, CommitOptions::default(), sender).unwrap();
+    let (told, seen) = std::sync::mpsc::channel();
+    let listener = Some(Box::new(move |settled: &[Settled]| told.send(settled.len()).unwrap()) as Listener);
+    let options = TurnOptions::new(Clock { now: later, instant: Instant::now });
+    let thread = CoreThread::start(core, ledger, messages, committer.handle(), options, listener).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(thread.handle().first_look());
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), [1]);
+    assert_eq!(thread.handle().read(|core| net(core, MetricId::Cost, &["delivered"])), Decimal::new(25, 3));
+    committer.stop().unwrap();
+    thread.join().unwrap();
 }
 
 /// A job that is over, in a request of its own: what has none is matched with the others.
@@ -120,7 +149,7 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
     assert_eq!(thread.join().unwrap().applied(), Seq(2));
     committer.stop().unwrap();
     let seen: Vec<_> = seen.iter().take(3).collect();
-    assert_eq!(seen, [(1, Seq(0)), (1, Seq(1)), (1, Seq(2))]);
+    assert_eq!((seen[0].0, &seen[1..]), (1, &[(1, Seq(1)), (1, Seq(2))][..]));
 }
 
 /// Eight or nine parts in an hour: the next turn is due after a part's time, and not after another hour.
@@ -220,8 +249,9 @@ fn what_the_ledger_does_not_have_yet_is_replayed_from_the_journal() {
         drop(messages);
     }
     let mut core: Core = core();
-    let mut ledger = Ledger::open(&dir).unwrap();
-    recover(&mut core, &mut ledger, &mut *journal(&dir, Seq(0)), at(60)).unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    recover(&mut core, &ledger, &mut *journal(&dir, Seq(0))).unwrap();
+    core.wake(at(60));
     assert_eq!(core.open_jobs().len(), 1);
     assert_eq!(net(&core, MetricId::SpansReceived, &["grpc"]), Decimal::from(10));
     let view = core.job(core.open_jobs()[0].job.id).unwrap();

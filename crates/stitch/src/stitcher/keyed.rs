@@ -1,0 +1,127 @@
+//! Values by key, in the order in which they came.
+//!
+//! A map of a million entries is more than a processor's caches hold, so to find one in it is to wait for
+//! memory, the longer the larger entries are. Here the table that is looked into at random has eight bytes an
+//! entry; keys and values stand in a slab, where what came together lies together, and who knows a slot needs
+//! no table.
+
+use std::hash::Hash;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use crate::stitcher::item::hash;
+use crate::stitcher::slab::Slab;
+
+/// Values by key.
+#[derive(Debug)]
+pub(super) struct Keyed<K, V> {
+    /// Half of a key's hash, and its slot.
+    table: HashTable<(u32, u32)>,
+    slots: Slab<(K, V)>,
+}
+
+impl<K, V> Default for Keyed<K, V> {
+    fn default() -> Self {
+        Self { table: HashTable::new(), slots: Slab::default() }
+    }
+}
+
+/// Half of a key's hash.
+fn half<K: Hash>(key: &K) -> u32 {
+    (hash(key) >> 32) as u32
+}
+
+/// The hash that a table is given for a half: it looks at the lowest and at the highest bits.
+fn spread(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl<K: Hash + Eq, V> Keyed<K, V> {
+    /// Where the value of a key stands.
+    pub(super) fn slot(&self, key: &K) -> Option<u32> {
+        let half = half(key);
+        let same = |&(held, slot): &(u32, u32)| {
+            held == half && self.slots.get(slot).is_some_and(|(known, _)| known == key)
+        };
+        self.table.find(spread(half), same).map(|&(_, slot)| slot)
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.slots.get(self.slot(key)?).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let slot = self.slot(key)?;
+        self.slots.get_mut(slot).map(|(_, value)| value)
+    }
+
+    /// The same as [`Self::get`], for who remembers where it stood.
+    pub(super) fn get_at(&self, slot: u32, key: &K) -> Option<&V> {
+        match self.slots.get(slot) {
+            Some((known, value)) if known == key => Some(value),
+            _ => self.get(key),
+        }
+    }
+
+    /// The value of a key, made if there is none, and where it stands.
+    pub(super) fn or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> (u32, &mut V) {
+        let half = half(&key);
+        let Self { table, slots } = self;
+        let same = |&(held, slot): &(u32, u32)| {
+            held == half && slots.get(slot).is_some_and(|(known, _)| *known == key)
+        };
+        let slot = match table.entry(spread(half), same, |&(held, _)| spread(held)) {
+            Entry::Occupied(entry) => entry.get().1,
+            Entry::Vacant(entry) => entry.insert((half, slots.next_slot())).get().1,
+        };
+        (slot, &mut slots.get_or_insert_with(slot, || (key, value())).1)
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let half = half(key);
+        let Self { table, slots } = self;
+        let same = |&(held, slot): &(u32, u32)| {
+            held == half && slots.get(slot).is_some_and(|(known, _)| known == key)
+        };
+        let ((_, slot), _) = table.find_entry(spread(half), same).ok()?.remove();
+        slots.remove(slot).map(|(_, value)| value)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.slots.values_mut().map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_under_a_key_is_found_and_goes() {
+        let mut keyed = Keyed::default();
+        for key in 0..5000_u64 {
+            let (slot, value) = keyed.or_insert_with(key, || key + 1);
+            assert_eq!((u64::from(slot), *value), (key, key + 1));
+        }
+        assert_eq!(keyed.or_insert_with(7, || 0), (7, &mut 8), "there is one already");
+        *keyed.get_mut(&8).unwrap() = 80;
+        assert_eq!((keyed.get(&8), keyed.get(&5000), keyed.slot(&4999)), (Some(&80), None, Some(4999)));
+        for key in (0..5000).step_by(2) {
+            assert!(keyed.remove(&key).is_some() && keyed.remove(&key).is_none());
+        }
+        assert!((0..5000).all(|key| keyed.get(&key).is_some() == (key % 2 == 1)));
+        assert_eq!(keyed.values_mut().count(), 2500);
+    }
+
+    #[test]
+    fn a_slot_is_believed_only_for_its_key() {
+        let mut keyed = Keyed::default();
+        let slots = ["a", "b"].map(|key| keyed.or_insert_with(key, || key.len()).0);
+        assert_eq!(keyed.get_at(slots[1], &"b"), Some(&1));
+        assert_eq!(keyed.get_at(slots[0], &"b"), Some(&1), "it stands elsewhere");
+        keyed.remove(&"a");
+        let (again, _) = keyed.or_insert_with("ccc", || 3);
+        assert_eq!((again, keyed.get_at(slots[0], &"a")), (slots[0], None), "another has its place");
+    }
+}
