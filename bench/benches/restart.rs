@@ -4,8 +4,8 @@
 //! the journal) and so many rows of jobs in the ledger that settled before, made by the core itself. Both the
 //! start and the reading begin with the files out of the page cache. Ready is a server that takes spans: it
 //! has opened both files, taken counters, forms, turns and what was settled lately back, and put the spans of
-//! the journal in their places. The first look is what it does then, in parts between which spans are applied:
-//! it solves what is open, prices it, and shows the gauges.
+//! the journal in their places. The first look is what it does then, in parts between which spans are
+//! applied: it solves what is open, prices it, and shows the gauges.
 //!
 //! Other cases: `... --bench restart -- LIVE:ROWS LIVE:ROWS`, for example `-- 0:10000000`.
 
