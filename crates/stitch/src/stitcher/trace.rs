@@ -179,18 +179,22 @@ impl Trace {
     }
 
     /// The frames that may say something of a call: all of them, or in a crowd those above it.
-    pub(super) fn frames_near<'a>(&'a self, call: &Evidence) -> Box<dyn Iterator<Item = &'a Evidence> + 'a> {
-        if self.frames.len() <= CROWD {
-            return Box::new(self.frames.iter().map(|frame| &frame.evidence));
-        }
-        let mut parent = call.parent;
+    pub(super) fn frames_near<'a>(&'a self, call: &Evidence) -> impl Iterator<Item = &'a Evidence> + use<'a> {
+        let (all, crowd) = if self.is_small() { (&self.frames[..], None) } else { (&[][..], Some(self)) };
+        let parent = call.parent;
+        let above = crowd.into_iter().flat_map(move |crowd| crowd.frames_above(parent));
+        all.iter().map(|frame| &frame.evidence).chain(above)
+    }
+
+    /// The frame of a span id, the one above it, and so on.
+    fn frames_above(&self, mut parent: SpanId) -> impl Iterator<Item = &Evidence> {
         let above = std::iter::from_fn(move || {
             let place = *self.crowd.as_ref()?.places.get(&parent)?;
             let frame = &self.frames.get(place as usize)?.evidence;
             parent = frame.parent;
             Some(frame)
         });
-        Box::new(above.take(MAX_DEPTH))
+        above.take(MAX_DEPTH)
     }
 
     /// Whether [`Self::frames_near`] gives the same for each call.
