@@ -302,7 +302,7 @@ impl Future for Acknowledgement {
     }
 }
 
-/// Groups that are read before the core has taken the one before: half a megabyte each at most.
+/// Groups that are read before the core takes them: of 8192 spans, a megabyte, as a rule.
 const READ_AHEAD: usize = 16;
 
 /// Why what the journal holds cannot be given to the core.
