@@ -37,14 +37,16 @@ fn spread(half: u32) -> u64 {
     u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// Whether an entry of the table is that of a key.
+fn is_of<K: Eq, V>(slots: &Slab<(K, V)>, half: u32, key: &K) -> impl Fn(&(u32, u32)) -> bool {
+    move |&(held, slot)| held == half && slots.get(slot).is_some_and(|(known, _)| known == key)
+}
+
 impl<K: Hash + Eq, V> Keyed<K, V> {
     /// Where the value of a key stands.
     pub(super) fn slot(&self, key: &K) -> Option<u32> {
         let half = half(key);
-        let same = |&(held, slot): &(u32, u32)| {
-            held == half && self.slots.get(slot).is_some_and(|(known, _)| known == key)
-        };
-        self.table.find(spread(half), same).map(|&(_, slot)| slot)
+        self.table.find(spread(half), is_of(&self.slots, half, key)).map(|&(_, slot)| slot)
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
@@ -68,10 +70,7 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
     pub(super) fn or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> (u32, &mut V) {
         let half = half(&key);
         let Self { table, slots } = self;
-        let same = |&(held, slot): &(u32, u32)| {
-            held == half && slots.get(slot).is_some_and(|(known, _)| *known == key)
-        };
-        let slot = match table.entry(spread(half), same, |&(held, _)| spread(held)) {
+        let slot = match table.entry(spread(half), is_of(slots, half, &key), |&(held, _)| spread(held)) {
             Entry::Occupied(entry) => entry.get().1,
             Entry::Vacant(entry) => entry.insert((half, slots.next_slot())).get().1,
         };
@@ -81,10 +80,7 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let half = half(key);
         let Self { table, slots } = self;
-        let same = |&(held, slot): &(u32, u32)| {
-            held == half && slots.get(slot).is_some_and(|(known, _)| known == key)
-        };
-        let ((_, slot), _) = table.find_entry(spread(half), same).ok()?.remove();
+        let ((_, slot), _) = table.find_entry(spread(half), is_of(slots, half, key)).ok()?.remove();
         slots.remove(slot).map(|(_, value)| value)
     }
 
