@@ -56,7 +56,8 @@ const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28,
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-fn digits(byte: u8) -> [u8; 2] {
+/// The two hex digits of a byte, in lower case, as ids are written.
+pub fn hex_digits(byte: u8) -> [u8; 2] {
     [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
@@ -64,7 +65,7 @@ fn digits(byte: u8) -> [u8; 2] {
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut text = [0; 32];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&digits(*byte));
+        pair.copy_from_slice(&hex_digits(*byte));
     }
     f.write_str(std::str::from_utf8(&text[..2 * bytes.len().min(16)]).unwrap_or_default())
 }
@@ -90,7 +91,7 @@ impl fmt::Display for SpanKey {
         let mut text = [b':'; 49];
         let ids = self.trace.0.iter().zip((0..32).step_by(2));
         for (byte, at) in ids.chain(self.span.0.iter().zip((33..49).step_by(2))) {
-            text[at..at + 2].copy_from_slice(&digits(*byte));
+            text[at..at + 2].copy_from_slice(&hex_digits(*byte));
         }
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
@@ -187,7 +188,7 @@ impl fmt::Display for TaskId {
             Repr::Uuid(uuid) => {
                 let mut text = [b'-'; 36];
                 for (byte, at) in uuid.iter().zip(UUID_PLACES) {
-                    text[at..at + 2].copy_from_slice(&digits(*byte));
+                    text[at..at + 2].copy_from_slice(&hex_digits(*byte));
                 }
                 f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }

@@ -14,6 +14,7 @@ mod frame;
 mod id;
 mod job;
 mod judge;
+mod kept;
 mod outage;
 mod rare;
 mod settings;
@@ -25,7 +26,7 @@ pub use call::{
     FactSource, FactValue, Role, TaskState, Verdict, What,
 };
 pub use frame::{Frame, FrameKind, FrameRare};
-pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos};
+pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos, hex_digits};
 pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State};
 pub use outage::Outages;
 pub use rare::{Empty, Rare};

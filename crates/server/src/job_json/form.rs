@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
 use spantally_price::{Bill, Bound};
-use spantally_stitch::{Attempt, CallRef, Fact, FactValue, Job, Role, SpanKey, TaskId, TraceId};
+use spantally_stitch::{Attempt, CallRef, Fact, FactValue, Job, Role, SpanKey, TaskId, TraceId, hex_digits};
 
 use super::{JobDocument, JobFields, Show, other_day};
 
@@ -187,10 +187,8 @@ fn push_part(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 /// An id as a part.
 fn push_hex<const BYTES: usize>(out: &mut Vec<u8>, id: [u8; BYTES]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let text = id.map(|byte| [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]));
     out.push(b'"');
-    out.extend_from_slice(text.as_flattened());
+    out.extend_from_slice(id.map(hex_digits).as_flattened());
     out.extend_from_slice(b"\",");
 }
 

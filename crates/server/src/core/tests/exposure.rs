@@ -24,15 +24,6 @@ fn turn(core: &mut Core, ledger: &mut Ledger, second: u64) {
     ledger.checkpoint(&core.checkpoint()).unwrap();
 }
 
-/// A new process on the ledger and the journal.
-fn restarted(ledger: &Ledger, journal: &[CommitMessage]) -> Core {
-    let mut core = core();
-    core.restore(ledger).unwrap();
-    journal.iter().cloned().for_each(|message| core.rehydrate(message));
-    core.finish_rehydration();
-    core
-}
-
 /// A job of which no span tells the end: whether it is billed is not documented.
 fn undecided() -> (tempfile::TempDir, Ledger, Core, Vec<CommitMessage>) {
     let dir = tempfile::tempdir().unwrap();

@@ -31,14 +31,8 @@ fn turns(core: &mut Core, ledger: &mut Ledger, seconds: std::ops::Range<u64>) {
 }
 
 /// A process that starts at a moment.
-fn restarted(ledger: &mut Ledger, journal: &[CommitMessage], second: u64) -> Core {
-    let mut core = core();
-    core.restore(ledger).unwrap();
-    let (done, applied) = (ledger.done(), ledger.applied());
-    for message in journal.iter().filter(|message| message.seq > done && message.seq <= applied) {
-        core.rehydrate(message.clone());
-    }
-    core.finish_rehydration();
+fn started(ledger: &mut Ledger, journal: &[CommitMessage], second: u64) -> Core {
+    let mut core = restarted(ledger, journal);
     turn(&mut core, ledger, second);
     core
 }
@@ -59,7 +53,7 @@ fn evidence_after_the_tombstone_is_late_also_after_a_restart() {
     turns(&mut first, &mut ledger, 60..7 * HOUR);
     assert_eq!((first.stitched_spans(), ledger.done()), (0, Seq(1)), "forgotten, and not in the journal");
 
-    let mut second = restarted(&mut ledger, &[], 7 * HOUR + 10);
+    let mut second = started(&mut ledger, &[], 7 * HOUR + 10);
     for core in [&mut first, &mut second] {
         core.apply(message(2, vec![call(Role::Poll, "task-001", 60, Some(TaskState::Succeeded))]));
         core.advance(at(9 * HOUR));
@@ -88,7 +82,7 @@ fn a_submit_that_comes_again_after_its_job_was_forgotten_is_late() {
     let journal = [message(1, evidence)];
     first.apply(journal[0].clone());
     turns(&mut first, &mut ledger, 60..7 * HOUR);
-    let mut second = restarted(&mut ledger, &[], 7 * HOUR + 10);
+    let mut second = started(&mut ledger, &[], 7 * HOUR + 10);
     for core in [&mut first, &mut second] {
         core.apply(message(2, vec![submit()]));
         core.finish();
@@ -166,12 +160,12 @@ fn an_outage_does_not_expire_jobs_whose_polls_wait_unread() {
 
     // Down for seven hours: beyond the idle limit and the retention.
     let up = 7 * HOUR;
-    let mut core = restarted(&mut ledger, &journal, up);
+    let mut core = started(&mut ledger, &journal, up);
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ZERO, "it is still open");
     turns(&mut core, &mut ledger, up..up + 20 * 60);
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ZERO);
     // Killed once more: the outage is remembered.
-    let mut core = restarted(&mut ledger, &journal, up + 20 * 60);
+    let mut core = started(&mut ledger, &journal, up + 20 * 60);
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ZERO);
     core.apply(message(2, vec![result("task-001", 0, TaskState::Succeeded)]));
     turns(&mut core, &mut ledger, up + 20 * 60..up + 22 * 60);
@@ -188,7 +182,7 @@ fn after_an_outage_a_job_is_idle_when_its_time_is_up() {
     first.apply(journal[0].clone());
     turns(&mut first, &mut ledger, 20..1020);
     let up = 10 * HOUR;
-    let mut core = restarted(&mut ledger, &journal, up);
+    let mut core = started(&mut ledger, &journal, up);
     // 16 to 17 of 30 minutes had passed.
     turns(&mut core, &mut ledger, up..up + 12 * 60);
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ZERO);
@@ -211,7 +205,7 @@ fn a_job_that_was_about_to_be_forgotten_is_not_published_again() {
     assert_eq!(settled, Decimal::ONE);
     // Six hours later, in steps that are no outages, but never twice in one process.
     for second in (100..6 * HOUR + 300).step_by(50) {
-        let core = restarted(&mut ledger, &journal, second);
+        let core = started(&mut ledger, &journal, second);
         assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
         assert_eq!(net(&core, MetricId::LateJobs, &[]), Decimal::ZERO);
     }
