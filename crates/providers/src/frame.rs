@@ -177,15 +177,16 @@ impl Recogniser {
         let failing =
             worded.is_some_and(|verdict| verdict.state == TaskState::Failed && verdict.reason.is_none());
         if failing || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
-            return Some(self.failure(span, provider));
+            return Some(self.failure(span, provider, failing));
         }
         let used = rare.facts.iter().any(|fact| matches!(&*fact.name, "input_tokens" | "output_tokens"));
         let by_usage = (whole && used).then_some(Verdict { state: TaskState::Succeeded, reason: None });
         worded.or(by_usage)
     }
 
-    /// Why a failed generation failed, from `error.type` and the exception.
-    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>) -> Verdict {
+    /// Why a failed generation failed, from `error.type` and the exception. Without a word, `worded` or in
+    /// these, the span failed, and perhaps not the generation.
+    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>, worded: bool) -> Verdict {
         let own = provider.map(|index| &*self.provider(index).words);
         let word = span.text(self.slots.error).unwrap_or_default();
         let told = words::verdict(Vocabulary::Provider, own, word)
@@ -195,6 +196,7 @@ impl Recogniser {
             answer => answer::refusal(answer),
         };
         let reason = told.and_then(|verdict| verdict.reason).unwrap_or_else(by_answer);
-        Verdict { state: told.map_or(TaskState::Failed, |verdict| verdict.state), reason: Some(reason) }
+        let otherwise = if worded { TaskState::Failed } else { TaskState::Errored };
+        Verdict { state: told.map_or(otherwise, |verdict| verdict.state), reason: Some(reason) }
     }
 }

@@ -123,7 +123,7 @@ fn correlations(keys: &mut AttributeKeys, extra: &CorrelationConfig) -> Vec<(u16
 fn words(keys: &mut AttributeKeys, extra: &CorrelationConfig) -> Vec<(u16, Vocabulary)> {
     const BUILT_IN: [(&str, Vocabulary); 5] = [
         ("spantally.task.status", Vocabulary::Provider),
-        ("spantally.task.error", Vocabulary::Provider),
+        ("spantally.task.error", Vocabulary::Error),
         ("gen_ai.response.status", Vocabulary::Provider),
         ("app.generation.status", Vocabulary::Application),
         ("gen_ai.response.finish_reasons", Vocabulary::FinishReason),

@@ -12,6 +12,8 @@ use crate::format::WordRule;
 pub(crate) enum Vocabulary {
     /// The provider's.
     Provider,
+    /// The provider's, for an error: one that nobody knows is an error all the same.
+    Error,
     /// The application's.
     Application,
     /// `gen_ai.response.finish_reasons`.
@@ -73,11 +75,15 @@ const FINISH: &[Row] = &[
     (&["error"], TaskState::Failed, None),
 ];
 
+/// What writers put where there was no error.
+const NO_ERROR: &[&str] = &["", "none", "null", "nil", "undefined", "false", "0"];
+
 /// What a word tells. `own` are the words of the span's provider, if it is known.
 pub(crate) fn verdict(kind: Vocabulary, own: Option<&[WordRule]>, word: &str) -> Option<Verdict> {
     match kind {
         Vocabulary::FinishReason => general(FINISH, word),
         Vocabulary::Application => general(GENERAL, word),
+        Vocabulary::Error => verdict(Vocabulary::Provider, own, word).or_else(|| error(word)),
         Vocabulary::Provider => {
             let rule = own.unwrap_or_default().iter().find(|rule| rule.is.iter().any(|is| is_word(is, word)));
             match rule {
@@ -88,6 +94,20 @@ pub(crate) fn verdict(kind: Vocabulary, own: Option<&[WordRule]>, word: &str) ->
             }
         }
     }
+}
+
+/// A failure reason of ours by its name; else an error of a kind that is not known.
+fn error(word: &str) -> Option<Verdict> {
+    if NO_ERROR.iter().any(|none| none.eq_ignore_ascii_case(word.trim())) {
+        return None;
+    }
+    let reason = FailureReason::parse(&word.to_ascii_lowercase()).unwrap_or(FailureReason::Unknown);
+    let state = match reason {
+        FailureReason::ModerationInput | FailureReason::ModerationOutput => TaskState::Rejected,
+        FailureReason::NotReady => TaskState::NotReady,
+        _ => TaskState::Failed,
+    };
+    Some(Verdict { state, reason: Some(reason) })
 }
 
 fn general(rows: &[Row], word: &str) -> Option<Verdict> {
@@ -112,5 +132,31 @@ pub(crate) fn better(first: Option<Verdict>, second: Option<Verdict>) -> Option<
     match (first, second) {
         (Some(a), Some(b)) => Some(if rank(&b) > rank(&a) { b } else { a }),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_nobody_knows_is_an_error() {
+        let failed = |reason| Some(Verdict { state: TaskState::Failed, reason: Some(reason) });
+        for (word, expected) in [
+            ("SOMETHING.NEW", failed(FailureReason::Unknown)),
+            ("Provider_Timeout", failed(FailureReason::ProviderTimeout)),
+            ("empty_response", failed(FailureReason::EmptyResponse)),
+            ("rate_limit", failed(FailureReason::RateLimit)),
+            (
+                "moderation_input",
+                Some(Verdict { state: TaskState::Rejected, reason: Some(FailureReason::ModerationInput) }),
+            ),
+            ("", None),
+            ("None", None),
+            ("0", None),
+        ] {
+            assert_eq!(verdict(Vocabulary::Error, None, word), expected, "{word}");
+        }
+        assert_eq!(verdict(Vocabulary::Provider, None, "SOMETHING.NEW"), None, "a status may say more");
     }
 }

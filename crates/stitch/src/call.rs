@@ -283,6 +283,8 @@ pub enum TaskState {
     Running,
     /// Ended, and the call does not tell how.
     Ended,
+    /// A span above the call failed, and says no more: the error may be the client's own.
+    Errored,
     /// Canceled before it started.
     CanceledQueued,
     /// Canceled while it ran, or at a time that the span does not tell.

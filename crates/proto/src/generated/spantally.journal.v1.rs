@@ -369,6 +369,7 @@ pub enum TaskState {
     Rejected = 7,
     Partial = 8,
     Succeeded = 9,
+    Errored = 10,
 }
 impl TaskState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -387,6 +388,7 @@ impl TaskState {
             Self::Rejected => "TASK_STATE_REJECTED",
             Self::Partial => "TASK_STATE_PARTIAL",
             Self::Succeeded => "TASK_STATE_SUCCEEDED",
+            Self::Errored => "TASK_STATE_ERRORED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -402,6 +404,7 @@ impl TaskState {
             "TASK_STATE_REJECTED" => Some(Self::Rejected),
             "TASK_STATE_PARTIAL" => Some(Self::Partial),
             "TASK_STATE_SUCCEEDED" => Some(Self::Succeeded),
+            "TASK_STATE_ERRORED" => Some(Self::Errored),
             _ => None,
         }
     }

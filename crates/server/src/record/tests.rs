@@ -44,10 +44,11 @@ fn decimal() -> impl Strategy<Value = Decimal> {
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
-    const STATES: [TaskState; 9] = [
+    const STATES: [TaskState; 10] = [
         TaskState::NotReady,
         TaskState::Running,
         TaskState::Ended,
+        TaskState::Errored,
         TaskState::CanceledQueued,
         TaskState::Canceled,
         TaskState::Failed,

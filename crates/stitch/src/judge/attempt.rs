@@ -98,19 +98,16 @@ type Ended = (Outcome, Option<FailureReason>, bool);
 
 fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -> Ended {
     let calls: Vec<&Call> = parts.iter().filter_map(|part| call_of(part)).collect();
-    if let Some(shot) = shot.filter(|shot| shot.call.accepted == Accepted::No && calls.len() == 1) {
-        return alone(shot);
-    }
-    let told = calls.iter().filter(|call| !is_refused_submit(call)).filter_map(|call| call.verdict);
     let above = frames.iter().filter_map(|frame| match &frame.what {
         What::Frame(frame) => frame.verdict,
         What::Call(_) => None,
     });
-    if let Some(ended) = ended(told.chain(above)) {
-        return ended;
+    if let Some(shot) = shot.filter(|shot| shot.call.accepted == Accepted::No && calls.len() == 1) {
+        return refused(shot, above);
     }
-    if calls.iter().any(|call| call.role == Role::Download && call.answer.is_success()) {
-        return (Outcome::Succeeded, None, false);
+    let told = calls.iter().filter(|call| !is_refused_submit(call)).filter_map(|call| Told::by_call(call));
+    if let Some(ended) = ended(told.chain(above.map(Told::by_frame))) {
+        return ended;
     }
     let followed = calls.iter().any(|call| !matches!(call.role, Role::Submit | Role::Sync | Role::Session));
     if let Some(shot) = shot.filter(|_| !followed) {
@@ -119,31 +116,57 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -
     let taken = calls.iter().any(|call| call.role == Role::Webhook && call.answer.is_success());
     let fetched = calls.iter().any(|call| call.role == Role::Result && call.answer.is_success());
     let needs_result = calls.iter().any(|call| call.endpoint.needs_result);
-    match (needs_result && !fetched, taken) {
-        (false, true) => (Outcome::Succeeded, None, false),
-        (true, false) => (Outcome::Abandoned, None, false),
-        _ => (Outcome::Unknown, None, false),
-    }
+    // Providers deliver failures as well, and some of them each state: that one came tells nothing of the
+    // end.
+    let outcome = if needs_result && !fetched && !taken { Outcome::Abandoned } else { Outcome::Unknown };
+    (outcome, None, false)
 }
 
 fn is_refused_submit(call: &Call) -> bool {
     matches!(call.role, Role::Submit | Role::Sync) && call.accepted != Accepted::Yes
 }
 
+/// A verdict, and whether an HTTP status or an error without a word is all that speaks for it.
+#[derive(Clone, Copy)]
+struct Told {
+    verdict: Verdict,
+    wordless: bool,
+}
+
+impl Told {
+    fn by_call(call: &Call) -> Option<Self> {
+        let verdict = call.verdict?;
+        let fetches = matches!(call.role, Role::Sync | Role::Result | Role::Download);
+        let wordless = match verdict.state {
+            TaskState::Succeeded => fetches && call.answer.is_success(),
+            _ => call.role == Role::Cancel || !call.answer.is_success(),
+        };
+        Some(Self { verdict, wordless })
+    }
+
+    fn by_frame(verdict: Verdict) -> Self {
+        Self { verdict, wordless: verdict.state == TaskState::Errored }
+    }
+}
+
 /// The end that verdicts tell: a partial success before a success, for that is what a request that succeeded
-/// looks like until somebody counts the outputs; a success before a failure; else the last failure.
-fn ended(verdicts: impl Iterator<Item = Verdict>) -> Option<Ended> {
-    let rank = |outcome| match outcome {
-        Outcome::Partial => 2,
-        Outcome::Succeeded => 1,
-        _ => 0,
+/// looks like until somebody counts the outputs; a success before a failure, but that a word of failure comes
+/// before a mere 200, which is also how an empty or moderated output is answered; else the last failure.
+fn ended(told: impl Iterator<Item = Told>) -> Option<Ended> {
+    let rank = |outcome, wordless| match (outcome, wordless) {
+        (Outcome::Partial, _) => 4,
+        (Outcome::Succeeded, false) => 3,
+        (Outcome::Succeeded, true) => 1,
+        (_, false) => 2,
+        (_, true) => 0,
     };
-    let mut found: Option<Ended> = None;
-    for verdict in verdicts {
+    let mut found: Option<(Ended, u8)> = None;
+    for Told { verdict, wordless } in told {
+        let unknown = || verdict.reason.or(Some(FailureReason::Unknown));
         let ended = match verdict.state {
             TaskState::Succeeded => (Outcome::Succeeded, None, false),
             TaskState::Partial => (Outcome::Partial, verdict.reason, false),
-            TaskState::Failed => (Outcome::Failed, verdict.reason.or(Some(FailureReason::Unknown)), false),
+            TaskState::Failed | TaskState::Errored => (Outcome::Failed, unknown(), false),
             TaskState::Rejected => {
                 (Outcome::Rejected, verdict.reason.or(Some(FailureReason::ModerationOutput)), false)
             }
@@ -151,37 +174,47 @@ fn ended(verdicts: impl Iterator<Item = Verdict>) -> Option<Ended> {
             TaskState::CanceledQueued => (Outcome::Canceled, Some(FailureReason::Canceled), true),
             TaskState::NotReady | TaskState::Running | TaskState::Ended => continue,
         };
-        if found.is_none_or(|(held, _, _)| rank(ended.0) >= rank(held)) {
-            found = Some(ended);
+        let rank = rank(ended.0, wordless);
+        if found.is_none_or(|(_, held)| rank >= held) {
+            found = Some((ended, rank));
         }
     }
-    found
+    found.map(|(ended, _)| ended)
 }
 
-/// A submit that nothing follows.
+/// A submit that was not taken, and nothing else. Why is in its status, unless a span above has a word.
+fn refused(shot: &Shot<'_>, above: impl Iterator<Item = Verdict>) -> Ended {
+    let worded = |verdict: &Verdict| {
+        let known = verdict.reason.is_some_and(|reason| reason != FailureReason::Unknown);
+        matches!(verdict.state, TaskState::Failed | TaskState::Rejected) && known
+    };
+    let own = shot.call.verdict.filter(|verdict| verdict.state == TaskState::Rejected);
+    let told = own.or(above.filter(worded).last()).or(shot.call.verdict);
+    let reason = told.and_then(|verdict| verdict.reason).unwrap_or(FailureReason::Unknown);
+    let moderated = told.is_some_and(|verdict| verdict.state == TaskState::Rejected);
+    let invalid = matches!(reason, FailureReason::InvalidInput | FailureReason::InvalidMedia);
+    let outcome = if moderated || invalid { Outcome::Rejected } else { Outcome::Failed };
+    (outcome, Some(reason), false)
+}
+
+/// A submit that was or may have been taken, and that nothing follows.
 fn alone(shot: &Shot<'_>) -> Ended {
     let reason = shot.call.verdict.and_then(|verdict| verdict.reason);
-    match shot.call.accepted {
-        Accepted::No => {
-            let moderated = shot.call.verdict.is_some_and(|verdict| verdict.state == TaskState::Rejected);
-            let invalid = matches!(reason, Some(FailureReason::InvalidInput | FailureReason::InvalidMedia));
-            let outcome = if moderated || invalid { Outcome::Rejected } else { Outcome::Failed };
-            (outcome, reason.or(Some(FailureReason::Unknown)), false)
-        }
-        Accepted::Ambiguous => {
-            let guessed = match shot.call.answer {
-                Answer::TimedOut | Answer::Missing => FailureReason::ClientTimeout,
-                _ => FailureReason::ProviderError,
-            };
-            (Outcome::Failed, reason.or(Some(guessed)), false)
-        }
-        Accepted::Yes if !shot.is_async() => (Outcome::Succeeded, None, false),
-        // The answer may have held the result, or a delivery may be on its way.
-        Accepted::Yes if shot.seconds() > BLOCKING_SECONDS || shot.call.rare.callback.is_some() => {
-            (Outcome::Unknown, None, false)
-        }
-        Accepted::Yes => (Outcome::Abandoned, None, false),
+    if shot.call.accepted != Accepted::Yes {
+        let guessed = match shot.call.answer {
+            Answer::TimedOut | Answer::Missing => FailureReason::ClientTimeout,
+            _ => FailureReason::ProviderError,
+        };
+        return (Outcome::Failed, reason.or(Some(guessed)), false);
     }
+    // The answer may have held the result, or a delivery may be on its way.
+    let may_be_told = shot.seconds() > BLOCKING_SECONDS || shot.call.rare.callback.is_some();
+    let outcome = match shot.is_async() {
+        false => Outcome::Succeeded,
+        true if shot.call.endpoint.needs_result && !may_be_told => Outcome::Abandoned,
+        true => Outcome::Unknown,
+    };
+    (outcome, None, false)
 }
 
 #[cfg(test)]
@@ -190,17 +223,26 @@ mod tests {
 
     #[test]
     fn the_end_is_the_best_that_any_span_tells() {
-        use TaskState::{Canceled, CanceledQueued, Failed, NotReady, Partial, Succeeded};
+        use TaskState::{Canceled, CanceledQueued, Errored, Failed, NotReady, Partial, Succeeded};
+        // A star marks what no word tells.
         for (states, expected) in [
-            (&[NotReady][..], None),
-            (&[NotReady, Failed, Succeeded], Some((Outcome::Succeeded, false))),
-            (&[Succeeded, Failed], Some((Outcome::Succeeded, false))),
-            (&[Succeeded, Partial], Some((Outcome::Partial, false))),
-            (&[Partial, Succeeded, Failed], Some((Outcome::Partial, false))),
-            (&[Canceled, CanceledQueued], Some((Outcome::Canceled, true))),
+            (&[(NotReady, "")][..], None),
+            (&[(NotReady, ""), (Failed, ""), (Succeeded, "")], Some((Outcome::Succeeded, false))),
+            (&[(Succeeded, ""), (Failed, "")], Some((Outcome::Succeeded, false))),
+            (&[(Succeeded, "*"), (Failed, "*")], Some((Outcome::Succeeded, false))),
+            (&[(Failed, ""), (Succeeded, "*")], Some((Outcome::Failed, false))),
+            (&[(Succeeded, "*"), (Errored, "*")], Some((Outcome::Succeeded, false))),
+            (&[(Errored, "*")], Some((Outcome::Failed, false))),
+            (&[(Succeeded, ""), (Partial, "")], Some((Outcome::Partial, false))),
+            (&[(Partial, ""), (Succeeded, ""), (Failed, "")], Some((Outcome::Partial, false))),
+            (&[(Canceled, "*"), (CanceledQueued, "*")], Some((Outcome::Canceled, true))),
         ] {
-            let told = ended(states.iter().map(|&state| Verdict { state, reason: None }));
-            assert_eq!(told.map(|(outcome, _, queued)| (outcome, queued)), expected, "{states:?}");
+            let told = states.iter().map(|&(state, star)| Told {
+                verdict: Verdict { state, reason: None },
+                wordless: star == "*",
+            });
+            let found = ended(told);
+            assert_eq!(found.map(|(outcome, _, queued)| (outcome, queued)), expected, "{states:?}");
         }
     }
 }

@@ -107,7 +107,7 @@ fn a_generation_with_everything_an_application_may_say() {
 #[test]
 fn how_a_generation_ended() {
     let recogniser = builtin();
-    let (failed, rejected) = (TaskState::Failed, TaskState::Rejected);
+    let (failed, rejected, errored) = (TaskState::Failed, TaskState::Rejected, TaskState::Errored);
     let table: [(Attributes, End); 9] = [
         (&[], None),
         (&[(STATUS, Text("succeeded"))], Some((TaskState::Succeeded, None))),
@@ -121,7 +121,7 @@ fn how_a_generation_ended() {
             &[(STATUS, Text("failed")), ("error.type", Text("422"))],
             Some((failed, Some(FailureReason::InvalidInput))),
         ),
-        (&[("error.type", Text("httpx.ReadTimeout"))], Some((failed, Some(FailureReason::ClientTimeout)))),
+        (&[("error.type", Text("httpx.ReadTimeout"))], Some((errored, Some(FailureReason::ClientTimeout)))),
         (&[("gen_ai.usage.output_tokens", Value::Int(9))], Some((TaskState::Succeeded, None))),
         (
             &[("gen_ai.response.finish_reasons", Text("content_filter"))],
