@@ -2,7 +2,8 @@
 //!
 //! A client downloads right after the call that told it the address, so the attempt of that provider whose
 //! last call ended just before wins, one in the same trace first, then one of the same service. Further files
-//! follow one another.
+//! follow one another. A client may also ask once more after it has the file, or delete the task: a download
+//! that follows no last call goes to the attempt without one that it interrupts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,9 @@ use crate::solve::pool::{Pool, call_of, order};
 const BARE_SECONDS: f64 = 2.0;
 /// Longest wait within one trace, in seconds.
 const TRACE_SECONDS: f64 = 120.0;
+
+/// Calls whose answer may show the address of an output.
+const TELLS: [Role; 3] = [Role::Poll, Role::Result, Role::Webhook];
 
 struct Place<'a> {
     root: usize,
@@ -32,6 +36,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
     let mut places = places(pool, drafts);
     places.sort_unstable_by_key(|place| (place.end, place.root));
     // Where each call is a trace, nothing that ended long ago is in the download's.
+    let mut left = Vec::new();
     let mut traces: BTreeSet<TraceId> = places.iter().map(|place| place.last.span.trace).collect();
     for (at, download) in pool.downloads.iter().enumerate() {
         let download = download.evidence;
@@ -55,24 +60,12 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
                 best = Some((index, gap, near));
             }
         }
-        let Some((index, gap, (kin, _))) = best else { continue };
-        let confidence = match (kin, gap) {
-            (true, _) => Confidence::Strong,
-            (false, gap) if gap < 0.05 => Confidence::Likely,
-            _ => Confidence::Guess,
+        let Some((index, gap, (kin, _))) = best else {
+            left.push(at);
+            continue;
         };
-        let span = Some(download.span);
         if let Some(draft) = drafts.get_mut(&places[index].root) {
-            draft.downloads.push(at);
-            draft.parts.push(download);
-            draft.parts.sort_unstable_by_key(|evidence| order(evidence));
-            draft.joins.push(Join {
-                rule: JoinRule::DownloadTime,
-                confidence,
-                margin: None,
-                span,
-                instead: None,
-            });
+            give(pool, draft, at, (kin, gap));
         }
         // It moves to its new end, past those that ended meanwhile.
         places[index].end = download.end;
@@ -80,6 +73,64 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
         traces.insert(download.span.trace);
         let to = places[index..].iter().take_while(|place| place.end <= download.end).count();
         places[index..index + to].rotate_left(1);
+    }
+    interrupted(pool, drafts, left);
+}
+
+/// Gives a download to an attempt; `kin` if the call before it, `gap` seconds earlier, is in its trace.
+fn give<'a>(pool: &Pool<'a>, draft: &mut AttemptDraft<'a>, at: usize, (kin, gap): (bool, f64)) {
+    let download = pool.downloads[at].evidence;
+    let confidence = match (kin, gap) {
+        (true, _) => Confidence::Strong,
+        (false, gap) if gap < 0.05 => Confidence::Likely,
+        _ => Confidence::Guess,
+    };
+    let span = Some(download.span);
+    draft.downloads.push(at);
+    draft.parts.push(download);
+    draft.parts.sort_unstable_by_key(|evidence| order(evidence));
+    draft.joins.push(Join { rule: JoinRule::DownloadTime, confidence, margin: None, span, instead: None });
+}
+
+/// Gives what follows no last call to the attempt without a download whose calls it stands between: the
+/// nearest that asked before it, one in the same trace first.
+fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>, left: Vec<usize>) {
+    if left.is_empty() {
+        return;
+    }
+    // Every call that can have told an address, by its end.
+    let mut told: Vec<(UnixNanos, usize, &Evidence)> = Vec::new();
+    for (&root, draft) in drafts.iter().filter(|(_, draft)| draft.downloads.is_empty()) {
+        let tells = |part: &&&Evidence| call_of(part).is_some_and(|call| TELLS.contains(&call.role));
+        told.extend(draft.parts.iter().filter(tells).map(|&part| (part.end, root, part)));
+    }
+    told.sort_unstable_by_key(|(end, root, part)| (*end, *root, part.span));
+    let traces: BTreeSet<TraceId> = told.iter().map(|(_, _, part)| part.span.trace).collect();
+    for at in left {
+        let download = pool.downloads[at].evidence;
+        let Some(provider) = call_of(download).map(|call| &call.endpoint.provider) else { continue };
+        let limit = told.partition_point(|(end, ..)| *end <= download.start.plus_ms(1));
+        let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
+        let mut best: Option<(bool, f64, usize)> = None;
+        for (end, root, part) in told[..limit].iter().rev() {
+            let gap = download.start.seconds_since(*end);
+            if gap > longest || best.is_some_and(|(kin, ..)| kin) {
+                break;
+            }
+            let kin = part.span.trace == download.span.trace;
+            let fits = call_of(part).is_some_and(|call| call.endpoint.provider == *provider)
+                && part.client.tenant == download.client.tenant
+                && (kin || gap <= BARE_SECONDS)
+                && !pool.lineage.apart(download, part);
+            if fits && (best.is_none() || kin) {
+                best = Some((kin, gap, *root));
+            }
+        }
+        if let Some((kin, gap, root)) = best
+            && let Some(draft) = drafts.get_mut(&root)
+        {
+            give(pool, draft, at, (kin, gap));
+        }
     }
 }
 
