@@ -12,7 +12,7 @@ use crate::solve::download;
 use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::retry::Rates;
 use crate::solve::union::Union;
-use crate::solve::{Solution, confidence};
+use crate::solve::{Solution, confidence, tries};
 
 /// Longest wait before an application resubmits what had failed at the provider, in seconds.
 const RESUBMIT_SECONDS: f64 = 60.0;
@@ -60,6 +60,7 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
     let mut jobs = attempts.clone();
     let resubmitted = resubmissions(pool, &drafts);
     tie_retries(solution, &resubmitted, &mut jobs);
+    tries::tie(pool, &mut jobs);
     tie_names(pool, &mut drafts, &mut jobs);
     tie_sessions(pool, &mut drafts, &mut jobs);
     download::attach(pool, &mut drafts);
@@ -282,7 +283,7 @@ fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>,
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum SessionKey {
-    Name(Correlation),
+    Name(Arc<str>, Correlation),
     Span(SpanKey),
     Trace(TraceId),
 }
@@ -292,7 +293,7 @@ fn session_of<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> SessionKey {
     let own = call_of(evidence).into_iter().flat_map(|call| &call.rare.correlations);
     let mut session = own.chain(names).filter(|known| known.kind == CorrelationKind::Session);
     if let Some(name) = session.next() {
-        return SessionKey::Name(name.clone());
+        return SessionKey::Name(evidence.client.tenant.clone(), name.clone());
     }
     match pool.lineage.topmost(evidence, FrameKind::Session) {
         Some(span) => SessionKey::Span(span.span),

@@ -4,11 +4,11 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, CorrelationKind, Evidence, What};
+use crate::call::{Accepted, Call, CorrelationKind, Endpoint, Evidence, What};
 use crate::id::{TaskId, TraceId};
 use crate::job::{Confidence, JoinRule};
 use crate::solve::hooks::callback_value;
-use crate::solve::pool::{Pool, call_of};
+use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::{Bound, Solution};
 use crate::stitcher::Pin;
 
@@ -94,10 +94,11 @@ fn named_above<'a>(
 }
 
 /// A task whose first call, or a span above it, links to a submit: by its span, or by its trace if that holds
-/// no other submit to that provider. However long ago it was: a queue may lie between the two.
+/// no other submit to that provider. However long ago it was: a queue may lie between the two. A span that
+/// takes many messages at once links to the submits of all of them; then which one it is has to be found.
 fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
     let mut submits: BTreeMap<(TraceId, &Arc<str>), Vec<usize>> = BTreeMap::new();
-    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    let mut linked: Vec<(usize, usize)> = Vec::new();
     for (at, task) in pool.tasks.iter().enumerate() {
         let Some((first, call)) = task.followups().next() else { continue };
         let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
@@ -107,67 +108,93 @@ fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
         }
         if submits.is_empty() {
             submits = submits_by_trace(pool);
-            taken = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
         }
-        let linked = links.find_map(|link| {
-            let shots = submits.get(&(link.trace, &call.endpoint.provider))?;
+        let mut meant: BTreeSet<usize> = BTreeSet::new();
+        for link in links {
+            let Some(shots) = submits.get(&(link.trace, &call.endpoint.provider)) else { continue };
             let by_span = shots.iter().find(|&&shot| pool.shots[shot].evidence.span == *link);
-            by_span
-                .or(shots.first().filter(|_| shots.len() == 1))
-                .copied()
-                .filter(|shot| !taken.contains(shot))
-        });
-        if let Some(shot) = linked {
-            taken.insert(shot);
-            solution.task_shot[at] = Some(exact(shot, JoinRule::SpanLink));
+            meant.extend(by_span.or(shots.first().filter(|_| shots.len() == 1)));
+        }
+        let fits = |shot: &&usize| fits_family(&pool.shots[**shot].call.endpoint, &call.endpoint);
+        let mut fitting = meant.iter().filter(fits);
+        if let (Some(&shot), None) = (fitting.next(), fitting.next()) {
+            linked.push((at, shot));
+        }
+    }
+    let mut taken: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
+    for (task, shot) in linked {
+        if taken.insert(shot) {
+            solution.task_shot[task] = Some(exact(shot, JoinRule::SpanLink));
         }
     }
 }
 
-/// The one task and the one submit without another partner under a job id of the application.
+/// Whether a call may ask for what a submit made: families are equal where both show one.
+fn fits_family(submit: &Endpoint, asked: &Endpoint) -> bool {
+    submit.family == asked.family || submit.family.is_empty() || asked.family.is_empty()
+}
+
+/// Tasks and submits without a partner under one job id of the application: one of each are partners. Of
+/// several tasks the first after the one accepted submit is its own; the others wait until it is known which
+/// submits are left, for they were made by those that seemed to fail.
 fn by_job_of_task(pool: &Pool<'_>, solution: &mut Solution) {
-    if pool.frames.is_empty() {
-        return;
-    }
-    let mut tasks: BTreeMap<(&Arc<str>, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    let mut tasks: BTreeMap<CallName<'_>, Vec<usize>> = BTreeMap::new();
     for (at, task) in pool.tasks.iter().enumerate() {
-        if let Some((first, call)) = task.followups().next()
-            && let Some(name) = job_above(pool, first)
+        if !task.named
+            && solution.task_shot[at].is_none()
+            && let Some(first) = task.first()
+            && let Some(name) = job_of(pool, first)
         {
-            tasks.entry((&call.endpoint.provider, name)).or_default().push(at);
+            tasks.entry(name).or_default().push(at);
         }
     }
     if tasks.is_empty() {
         return;
     }
-    let mut submits: BTreeMap<(&Arc<str>, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    let taken: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
+    let mut submits: BTreeMap<CallName<'_>, Vec<usize>> = BTreeMap::new();
     for (at, shot) in pool.shots.iter().enumerate() {
         if shot.is_async()
+            && shot.task.is_none()
             && shot.call.accepted != Accepted::No
-            && let Some(name) = job_above(pool, shot.evidence)
+            && !taken.contains(&at)
+            && let Some(name) = job_of(pool, shot.evidence)
         {
-            submits.entry((&shot.call.endpoint.provider, name)).or_default().push(at);
+            submits.entry(name).or_default().push(at);
         }
     }
-    let taken: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
-    for (name, tasks) in tasks {
-        let [task] = *tasks else { continue };
-        let shots = submits.get(&name).map(Vec::as_slice).unwrap_or_default();
-        let accepted = |shot: &&usize| pool.shots[**shot].call.accepted == Accepted::Yes;
-        let accepted: Vec<usize> = shots.iter().filter(accepted).copied().collect();
-        let likeliest = if accepted.is_empty() { shots } else { &accepted };
-        let [shot] = *likeliest else { continue };
-        if pool.shots[shot].task.is_none() && !pool.tasks[task].named && !taken.contains(&shot) {
-            solution.task_shot[task].get_or_insert(exact(shot, JoinRule::CorrelationId));
+    let started = |task: &usize| pool.tasks[*task].first().map(order);
+    for (name, mut tasks) in tasks {
+        let shots = submits.remove(&name).unwrap_or_default();
+        let (accepted, unsure): (Vec<usize>, Vec<usize>) =
+            shots.into_iter().partition(|&shot| pool.shots[shot].call.accepted == Accepted::Yes);
+        let likeliest = if accepted.is_empty() && tasks.len() == 1 { &unsure } else { &accepted };
+        let [shot] = **likeliest else { continue };
+        let begun = order(pool.shots[shot].evidence);
+        let after = tasks.iter().filter(|&task| tasks.len() == 1 || started(task) > Some(begun));
+        let Some(own) = after.copied().min_by_key(started) else { continue };
+        solution.task_shot[own] = Some(exact(shot, JoinRule::CorrelationId));
+        tasks.retain(|&task| task != own);
+        if tasks.len() <= unsure.len() {
+            solution.left.extend(tasks.into_iter().map(|task| (task, unsure.clone())));
         }
     }
 }
 
-/// The application's job id on the nearest span above that has one.
-fn job_above<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Option<&'a Arc<str>> {
+/// A tenant, a provider, and a name that the tenant's calls to it share.
+type CallName<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
+
+fn call_name<'a>(evidence: &'a Evidence, call: &'a Call, name: &'a Arc<str>) -> CallName<'a> {
+    (&evidence.client.tenant, &call.endpoint.provider, name)
+}
+
+/// A call's provider and the application's job id: its own, else that of the nearest span above that has one.
+fn job_of<'a>(pool: &Pool<'a>, evidence: &'a Evidence) -> Option<CallName<'a>> {
+    let call = call_of(evidence)?;
     let above = pool.lineage.frames(evidence).flat_map(|(_, frame)| &frame.rare.correlations);
-    let mut jobs = above.filter(|known| known.kind == CorrelationKind::Job);
-    jobs.next().map(|known| &known.value)
+    let mut known = call.rare.correlations.iter().chain(above);
+    let job = known.find(|known| known.kind == CorrelationKind::Job)?;
+    Some(call_name(evidence, call, &job.value))
 }
 
 /// Submits that may have made a task and do not name it.
@@ -181,24 +208,25 @@ fn submits_by_trace<'a>(pool: &Pool<'a>) -> BTreeMap<(TraceId, &'a Arc<str>), Ve
     found
 }
 
-/// A delivery that carries the application's own job id, and the last accepted submit under that id.
+/// A delivery that carries the application's own job id, and the last submit under that id: an accepted one
+/// if there is any.
 fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
-    let mut shots: BTreeMap<(&Arc<str>, &Arc<str>), usize> = BTreeMap::new();
+    let mut shots: BTreeMap<CallName<'_>, usize> = BTreeMap::new();
     for (at, shot) in pool.shots.iter().enumerate() {
-        if !shot.is_async() || shot.call.accepted != Accepted::Yes {
+        if !shot.is_async() || shot.call.accepted == Accepted::No {
             continue;
         }
         let above = pool.lineage.frames(shot.evidence).flat_map(|(_, frame)| &frame.rare.correlations);
         for name in
             shot.call.rare.correlations.iter().chain(above).filter(|name| name.kind == CorrelationKind::Job)
         {
-            shots.insert((&shot.call.endpoint.provider, &name.value), at);
+            likelier(pool, &mut shots, call_name(shot.evidence, shot.call, &name.value), at);
         }
     }
     for at in 0..solution.groups.len() {
         let first = solution.groups[at].first(pool);
         let mut names = first.call.rare.correlations.iter().filter(|name| name.kind == CorrelationKind::Job);
-        let found = names.find_map(|name| shots.get(&(&first.call.endpoint.provider, &name.value)));
+        let found = names.find_map(|name| shots.get(&call_name(first.evidence, first.call, &name.value)));
         let Some(&shot) = found else { continue };
         let task = solution.task_shot.iter().position(|bound| bound.is_some_and(|bound| bound.shot == shot));
         match (task, solution.group_task[at]) {
@@ -212,25 +240,28 @@ fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
     }
 }
 
-/// A provider and the callback parameter that submits and deliveries of it show.
-type CallbackName<'a> = (&'a Arc<str>, &'a Arc<str>);
+/// Of the submits under one name, the last that was accepted is the likeliest, else the last.
+fn likelier<'a>(pool: &Pool<'_>, shots: &mut BTreeMap<CallName<'a>, usize>, name: CallName<'a>, at: usize) {
+    let accepted = |at: usize| pool.shots[at].call.accepted == Accepted::Yes;
+    let held = shots.entry(name).or_insert(at);
+    if accepted(at) || !accepted(*held) {
+        *held = at;
+    }
+}
 
 /// A submit that shows the callback parameter which a delivery came with. A client that tries again shows the
 /// same one, so that several submits may be meant: the last that was accepted is the likeliest.
 fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
-    let mut shots: BTreeMap<CallbackName<'_>, usize> = BTreeMap::new();
-    let mut shared: BTreeMap<CallbackName<'_>, Vec<usize>> = BTreeMap::new();
+    let mut shots: BTreeMap<CallName<'_>, usize> = BTreeMap::new();
+    let mut shared: BTreeMap<CallName<'_>, Vec<usize>> = BTreeMap::new();
     for (at, shot) in pool.shots.iter().enumerate() {
         if shot.is_async()
             && shot.call.accepted != Accepted::No
             && let Some(value) = callback_value(shot.call)
         {
-            shared.entry((&shot.call.endpoint.provider, value)).or_default().push(at);
-            let held = shots.entry((&shot.call.endpoint.provider, value)).or_insert(at);
-            let ambiguous = pool.shots[*held].call.accepted != Accepted::Yes;
-            if ambiguous || shot.call.accepted == Accepted::Yes {
-                *held = at;
-            }
+            let name = call_name(shot.evidence, shot.call, value);
+            shared.entry(name).or_default().push(at);
+            likelier(pool, &mut shots, name, at);
         }
     }
     if shots.is_empty() {
@@ -239,7 +270,7 @@ fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
     for at in 0..solution.groups.len() {
         let first = solution.groups[at].first(pool);
         let Some(value) = callback_value(first.call) else { continue };
-        let Some(&shot) = shots.get(&(&first.call.endpoint.provider, value)) else { continue };
+        let Some(&shot) = shots.get(&call_name(first.evidence, first.call, value)) else { continue };
         let bound = exact(shot, JoinRule::CorrelationId);
         match solution.group_task[at] {
             Some((task, _, _)) => {
@@ -257,14 +288,14 @@ fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
 fn deliveries_with_id(
     pool: &Pool<'_>,
     solution: &mut Solution,
-    shots: &BTreeMap<CallbackName<'_>, usize>,
-    shared: &BTreeMap<CallbackName<'_>, Vec<usize>>,
+    shots: &BTreeMap<CallName<'_>, usize>,
+    shared: &BTreeMap<CallName<'_>, Vec<usize>>,
 ) {
     for (at, task) in pool.tasks.iter().enumerate() {
         for evidence in &task.calls {
             let What::Call(call) = &evidence.what else { continue };
             let Some(value) = callback_value(call) else { continue };
-            let name = (&call.endpoint.provider, value);
+            let name = call_name(evidence, call, value);
             let unasked = solution.task_shot[at].is_none() && task.followups().next().is_none();
             if let Some(shots) = shared.get(&name).filter(|_| unasked) {
                 solution.left.insert(at, shots.clone());

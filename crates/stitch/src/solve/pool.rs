@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use crate::call::{Accepted, Call, Evidence, Role, What};
+use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::lineage::Lineage;
 use crate::solve::union::Union;
@@ -107,9 +107,9 @@ pub(crate) fn call_of(evidence: &Evidence) -> Option<&Call> {
     }
 }
 
-/// The order of everything in a pool.
-pub(crate) fn order(evidence: &Evidence) -> (UnixNanos, SpanKey) {
-    (evidence.start, evidence.span)
+/// The order of everything in a pool: a span id may come with several ends and answers.
+pub(crate) fn order(evidence: &Evidence) -> (UnixNanos, SpanKey, UnixNanos, Option<Answer>) {
+    (evidence.start, evidence.span, evidence.end, call_of(evidence).map(|call| call.answer))
 }
 
 /// Calls of one task, and where the caller keeps them.
@@ -209,7 +209,7 @@ impl<'a> Pool<'a> {
     }
 
     fn sort(&mut self) {
-        self.tasks.sort_unstable_by_key(|task| task.calls.first().map(|call| (call.start, call.span)));
+        self.tasks.sort_unstable_by_key(|task| task.calls.first().map(|call| order(call)));
         for (at, task) in self.tasks.iter().enumerate().filter(|(_, task)| task.named) {
             for &evidence in &task.calls {
                 let Some(call) = call_of(evidence) else { continue };
