@@ -27,12 +27,13 @@ pub(super) fn assign(attempts: &mut [Attempt], failed_at: &[Option<UnixNanos>]) 
     for step in &steps {
         lead = judge_step(attempts, failed_at, step);
     }
-    // A step that failed and was replaced by another kind of step was a retry after all.
+    // A step that failed and was replaced by another kind of step was a retry after all. No leg of a voice
+    // session replaces another.
     let delivered = attempts.iter().rposition(|attempt| attempt.cause == Cause::Delivered);
     if let Some(delivered) = delivered {
         lead = delivered;
         for attempt in &mut attempts[..delivered] {
-            if matches!(attempt.cause, Cause::Failed | Cause::Moderated) {
+            if attempt.leg.is_none() && matches!(attempt.cause, Cause::Failed | Cause::Moderated) {
                 attempt.cause = Cause::Retry;
             }
         }

@@ -40,10 +40,16 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
     let pairs = assign::assign(&edges, settings.max_assignment, false);
     let kin =
         |lost, kept| candidates.iter().any(|near| (near.lost, near.kept) == (lost, kept) && near.kin > 0);
-    pairs
-        .iter()
-        .map(|pair| Double { lost: pair.left, kept: pair.right, kin: kin(pair.left, pair.right) })
-        .collect()
+    let found = pairs.iter().map(|pair| (pair.left, pair.right));
+    let mut found: BTreeMap<usize, usize> = found.collect();
+    // Who clicks three times makes two that are lost for one that is followed. Below one parent that is sure
+    // enough.
+    let mut close: Vec<&Near> = candidates.iter().filter(|near| near.kin == 2).collect();
+    close.sort_by(|a, b| a.gap.total_cmp(&b.gap));
+    for near in close {
+        found.entry(near.lost).or_insert(near.kept);
+    }
+    found.into_iter().map(|(lost, kept)| Double { lost, kept, kin: kin(lost, kept) }).collect()
 }
 
 /// From the end of the earlier to the start of the later: what a client's habit keeps constant.
@@ -103,10 +109,15 @@ fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {
     }
 }
 
+/// Across traces, what follows sooner is a loop and no second try.
+const SHORTEST_SECONDS: f64 = 0.05;
+/// Longest gap that tells a habit by recurring: longer ones are the rhythm of the work.
+const HABIT_SECONDS: f64 = 1.0;
+
 /// Gaps across traces that occur again within 5 ms.
 fn recurring(candidates: &[Near]) -> BTreeMap<i64, u32> {
     let mut buckets = BTreeMap::new();
-    for near in candidates.iter().filter(|near| near.kin == 0 && near.gap >= 0.05) {
+    for near in candidates.iter().filter(|near| near.kin == 0 && near.gap >= SHORTEST_SECONDS) {
         *buckets.entry(bucket(near.gap)).or_insert(0) += 1;
     }
     buckets
@@ -121,11 +132,12 @@ fn gain(rates: &Rates, shot: &Shot<'_>, near: &Near, habits: &BTreeMap<i64, u32>
     if near.kin > 0 {
         return Some(f64::from(near.kin) * 3.0 + closeness);
     }
-    if !(0.05..=1.0).contains(&near.gap) {
+    if near.gap < SHORTEST_SECONDS {
         return None;
     }
     let at = bucket(near.gap);
     let again: u32 = (at - 1..=at + 1).filter_map(|at| habits.get(&at)).sum();
+    let again = if near.gap <= HABIT_SECONDS { again } else { 0 };
     let rare = rates.of(shot) * near.gap < 0.1;
     (rare || again >= 2).then(|| closeness + f64::from(again.min(8)) * 0.3)
 }
