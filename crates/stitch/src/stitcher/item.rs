@@ -1,6 +1,6 @@
 //! One thing that solving places, and by what it is known.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::{Hash, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
@@ -8,6 +8,7 @@ use thin_vec::ThinVec;
 
 use crate::call::{Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::kept::KeptHasher;
 use crate::solve::pool::call_of;
 
 /// Not yet in a pocket.
@@ -228,8 +229,11 @@ pub(crate) fn has_neighbours(evidence: &Evidence) -> bool {
             .is_some_and(|call| call.role == Role::Webhook || !call.rare.correlations.is_empty())
 }
 
+/// What is kept by it outlives the process.
 pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
-    FixedState::default().hash_one(value)
+    let mut hasher = KeptHasher::default();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether two are the same span. The end and the answer belong to the identity: some instrumentations send a

@@ -1,13 +1,14 @@
 //! Solving what is due, and telling what changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::call::Evidence;
 use crate::id::{JobId, UnixNanos};
 use crate::job::{Job, State};
 use crate::judge;
+use crate::kept::KeptHasher;
 use crate::settings::Settings;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
@@ -16,7 +17,7 @@ use crate::stitcher::crowd::Times;
 use crate::stitcher::item::Item;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::LaneKey;
-use crate::stitcher::{Change, Fixed, Pin, Published, Stitcher};
+use crate::stitcher::{Change, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 pub(super) const UNBOUND_MS: u64 = 1_800_000;
@@ -361,7 +362,7 @@ pub(super) fn loose(pool: &Pool<'_>, solution: &Solution, pins: &[Pin]) -> Vec<L
 
 /// Fingerprint of a job's content.
 fn digest(job: &Job) -> u64 {
-    let mut hasher = Fixed::default().build_hasher();
+    let mut hasher = KeptHasher::default();
     for attempt in &job.attempts {
         (attempt.accepted, attempt.outcome, attempt.failure_reason, attempt.cause).hash(&mut hasher);
         (&attempt.task_id, &attempt.model, &attempt.operation).hash(&mut hasher);
