@@ -40,6 +40,11 @@ pub(crate) fn assign(edges: &[Edge], limit: usize, margins: bool) -> Vec<Pair> {
     pairs
 }
 
+/// Whether two rounds chose the same pairs.
+pub(crate) fn same(a: &[Pair], b: &[Pair]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.left, a.right) == (b.left, b.right))
+}
+
 /// Connected components, in order of their first left item.
 fn components(edges: &[Edge]) -> Vec<Vec<Edge>> {
     let lefts = edges.iter().map(|edge| edge.left + 1).max().unwrap_or(0);

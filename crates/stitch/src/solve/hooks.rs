@@ -4,10 +4,10 @@
 //! refused is followed by its redelivery, each gap about twice the one before. A call that the handler makes
 //! names the task: it is a child of the delivery's span.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Call, CorrelationKind, Role};
+use crate::call::{Call, Client, CorrelationKind, Role};
 use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
@@ -16,9 +16,24 @@ use crate::solve::pool::{Hook, Pool, call_of};
 
 /// Most rounds of finding redeliveries.
 const ROUNDS: usize = 8;
+/// Longest wait before the first redelivery, in seconds: of the longer of the usual ones (20 s) two spreads
+/// up. What comes later is as likely another event.
+const FIRST_SECONDS: f64 = 300.0;
+/// Longest wait between two deliveries, in seconds: ten of them within two hours, each twice as long as the
+/// one before, end with a wait of an hour.
+const LONGEST_SECONDS: f64 = 3600.0;
+/// Longest further wait, in waits before it. A wait that doubles varies by a fifth either way, so that four
+/// times the doubled one is seven such steps away.
+const LONGEST_RATIO: f64 = 8.0;
+/// Most later deliveries that are weighed as the one that follows: those nearest to when it is due. An
+/// endpoint that is down refuses thousands, of which the wait tells no more than a few apart.
+pub(super) const MAX_NEXT: usize = 32;
 
 /// Tenant, provider and the callback parameter.
 type CallbackKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
+
+/// Whose deliveries may follow one another: provider, who takes them, and at which path.
+pub(super) type LaneKey<'a> = (&'a Arc<str>, &'a Arc<Client>, u64);
 
 /// Deliveries of one event.
 #[derive(Clone, Debug, Default)]
@@ -105,23 +120,25 @@ fn tasks_by_callback<'a>(pool: &Pool<'a>) -> BTreeMap<CallbackKey<'a>, usize> {
 
 /// Chains of keyless deliveries: a refused one and the next of the same provider at the same path.
 fn redeliveries(pool: &Pool<'_>, keyless: &[usize], limit: usize) -> Vec<HookGroup> {
+    let lanes = lanes(pool, keyless);
     let mut previous_gap: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut next: BTreeMap<usize, assign::Pair> = BTreeMap::new();
+    let mut pairs: Vec<assign::Pair> = Vec::new();
     let mut stays = share_that_stays(pool, &[], &previous_gap);
     // How well a link fits depends on the link before it, so that a wrong one is undone only step by step.
-    for _ in 0..ROUNDS {
-        let edges = redelivery_edges(pool, keyless, &previous_gap, stays);
-        let pairs = assign::assign(&edges, limit, true);
-        let known = pairs.iter().all(|pair| next.get(&pair.left).is_some_and(|old| old.right == pair.right));
-        let same = known && next.len() == pairs.len();
-        next = pairs.iter().map(|pair| (pair.left, *pair)).collect();
-        previous_gap = pairs.iter().map(|pair| (pair.right, gap(pool, pair.left, pair.right))).collect();
-        stays = share_that_stays(pool, &pairs, &previous_gap);
-        if same {
+    for round in 1..=ROUNDS {
+        let edges = redelivery_edges(pool, keyless, &lanes, &previous_gap, stays);
+        let found = assign::assign(&edges, limit, false);
+        let same = assign::same(&found, &pairs);
+        if same || round == ROUNDS {
+            pairs = assign::assign(&edges, limit, true);
             break;
         }
+        previous_gap = found.iter().map(|pair| (pair.right, gap(pool, pair.left, pair.right))).collect();
+        stays = share_that_stays(pool, &found, &previous_gap);
+        pairs = found;
     }
-    let followed: Vec<usize> = next.values().map(|pair| pair.right).collect();
+    let next: BTreeMap<usize, assign::Pair> = pairs.iter().map(|pair| (pair.left, *pair)).collect();
+    let followed: BTreeSet<usize> = pairs.iter().map(|pair| pair.right).collect();
     let mut groups = Vec::new();
     for &start in keyless.iter().filter(|at| !followed.contains(at)) {
         let mut group = HookGroup { hooks: vec![start], ..HookGroup::default() };
@@ -136,13 +153,28 @@ fn redeliveries(pool: &Pool<'_>, keyless: &[usize], limit: usize) -> Vec<HookGro
     groups
 }
 
+/// Deliveries that may follow one another, by start.
+pub(super) fn lanes<'a>(pool: &Pool<'a>, keyless: &[usize]) -> BTreeMap<LaneKey<'a>, Vec<usize>> {
+    let mut lanes: BTreeMap<LaneKey<'a>, Vec<usize>> = BTreeMap::new();
+    for &at in keyless {
+        lanes.entry(lane_of(pool.hooks[at])).or_default().push(at);
+    }
+    lanes
+}
+
+fn lane_of(hook: Hook<'_>) -> LaneKey<'_> {
+    (&hook.call.endpoint.provider, &hook.evidence.client, hook.call.request)
+}
+
 fn gap(pool: &Pool<'_>, from: usize, to: usize) -> f64 {
     pool.hooks[to].evidence.start.seconds_since(pool.hooks[from].evidence.end).max(1e-6)
 }
 
-fn redelivery_edges(
+/// Each refused delivery with those that may follow it, given the wait before it where one is known.
+pub(super) fn redelivery_edges(
     pool: &Pool<'_>,
     keyless: &[usize],
+    lanes: &BTreeMap<LaneKey<'_>, Vec<usize>>,
     before: &BTreeMap<usize, f64>,
     stays: f64,
 ) -> Vec<Edge> {
@@ -154,28 +186,36 @@ fn redelivery_edges(
     };
     let rate = keyless.len() as f64 / span.max(60.0);
     let mut edges = Vec::new();
-    for (place, &from) in keyless.iter().enumerate() {
-        let a = pool.hooks[from];
-        if !refused(a.call) {
-            continue;
-        }
-        for &to in &keyless[place + 1..] {
-            let b = pool.hooks[to];
-            let same = a.call.endpoint.provider == b.call.endpoint.provider
-                && a.evidence.client == b.evidence.client
-                && a.call.request == b.call.request;
-            if !same || b.evidence.start < a.evidence.end {
-                continue;
-            }
+    for &from in keyless.iter().filter(|&&at| refused(pool.hooks[at].call)) {
+        let Some(lane) = lanes.get(&lane_of(pool.hooks[from])) else { continue };
+        let previous = before.get(&from).copied();
+        for to in due(pool, lane, from, previous) {
             let gap = gap(pool, from, to);
-            let density = match before.get(&from) {
-                None => first_wait(gap),
-                Some(&previous) => next_wait(gap, previous, stays),
-            };
+            let density = previous.map_or_else(|| first_wait(gap), |wait| next_wait(gap, wait, stays));
             edges.push(Edge { left: from, right: to, gain: (9.0 * density / rate).ln() });
         }
     }
     edges
+}
+
+/// The deliveries of its lane that may follow one, given the wait before it: at most [`MAX_NEXT`]. First
+/// waits are the likelier the shorter they are; further ones are near the one before, or near twice that.
+fn due(pool: &Pool<'_>, lane: &[usize], from: usize, previous: Option<f64>) -> Vec<usize> {
+    let end = pool.hooks[from].evidence.end;
+    let place =
+        |wait: f64| lane.partition_point(|&at| pool.hooks[at].evidence.start.seconds_since(end) < wait);
+    let longest = previous.map_or(FIRST_SECONDS, |wait| (LONGEST_RATIO * wait).min(LONGEST_SECONDS));
+    let (begin, until) = (place(0.0), place(longest));
+    let near = |wait: f64, most: usize| {
+        let at = place(wait);
+        let low = at.saturating_sub(most / 2).max(begin);
+        low..(low + most).min(until)
+    };
+    let places: BTreeSet<usize> = match previous {
+        None => (begin..until).take(MAX_NEXT).collect(),
+        Some(wait) => near(wait, MAX_NEXT / 2).chain(near(2.0 * wait, MAX_NEXT / 2)).collect(),
+    };
+    places.into_iter().map(|place| lane[place]).filter(|&to| to > from).collect()
 }
 
 /// The wait before a delivery is made again: about a second at some providers, minutes at others.

@@ -27,6 +27,8 @@ pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod retry;
 pub(crate) mod tries;
+#[cfg(test)]
+mod storm;
 pub(crate) mod union;
 
 use std::collections::BTreeMap;

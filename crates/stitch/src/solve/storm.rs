@@ -1,0 +1,129 @@
+//! Storms: what is weighed grows with what came, and not with its square.
+//!
+//! The bounds are on candidates and edges, since those are what time and memory are spent on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
+use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
+use crate::rare::Rare;
+use crate::settings::Settings;
+use crate::solve::hooks;
+use crate::solve::pool::Pool;
+
+const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
+
+/// Calls of one process, each a trace of its own until it is given another.
+struct Storm {
+    client: Arc<Client>,
+    endpoint: Arc<Endpoint>,
+    calls: Vec<Evidence>,
+}
+
+impl Storm {
+    fn new() -> Self {
+        Self {
+            client: Arc::new(Client { service: "studio".into(), ..Client::default() }),
+            endpoint: Arc::new(Endpoint { provider: "clips".into(), ..Endpoint::default() }),
+            calls: Vec::new(),
+        }
+    }
+
+    /// A call of 10 ms that shows no task.
+    fn call(&mut self, at_ms: u64, role: Role, status: u16) -> &mut Evidence {
+        let number = self.calls.len() as u64 + 1;
+        let start = BEGIN.plus_ms(at_ms);
+        let accepted = if status < 300 { Accepted::Yes } else { Accepted::No };
+        let call = Call {
+            role,
+            endpoint: self.endpoint.clone(),
+            task: None,
+            answer: Answer::Status(status),
+            accepted,
+            verdict: None,
+            request: 7,
+            agent: 7,
+            rare: Rare::default(),
+        };
+        self.calls.push(Evidence {
+            span: SpanKey { trace: trace(number), span: SpanId(number.to_be_bytes()) },
+            parent: SpanId::default(),
+            start,
+            end: start.plus_ms(10),
+            client: self.client.clone(),
+            what: What::Call(call),
+        });
+        let last = self.calls.len() - 1;
+        &mut self.calls[last]
+    }
+
+    fn pool(&self) -> Pool<'_> {
+        let mut tasks: BTreeMap<&TaskId, Vec<&Evidence>> = BTreeMap::new();
+        let mut lone = Vec::new();
+        for evidence in &self.calls {
+            match call_of(evidence).task.as_ref() {
+                Some(task) => tasks.entry(task).or_default().push(evidence),
+                None => lone.push((0, evidence)),
+            }
+        }
+        Pool::new(tasks.into_values().map(|calls| (0, calls)), lone.into_iter(), std::iter::empty())
+    }
+}
+
+fn trace(number: u64) -> TraceId {
+    TraceId(u128::from(number).to_be_bytes())
+}
+
+fn call_of(evidence: &Evidence) -> &Call {
+    crate::solve::pool::call_of(evidence).unwrap()
+}
+
+/// Numbers below `below` that look drawn, and are the same each time.
+fn drawn(below: u64) -> impl FnMut() -> u64 {
+    let mut state = 1_u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+#[test]
+fn an_endpoint_that_refuses_for_half_an_hour_weighs_a_few_redeliveries_for_each() {
+    let mut storm = Storm::new();
+    let mut at = drawn(1_800_000);
+    for _ in 0..8000 {
+        storm.call(at(), Role::Webhook, 503);
+    }
+    let pool = storm.pool();
+    let all: Vec<usize> = (0..pool.hooks.len()).collect();
+    let lanes = hooks::lanes(&pool, &all);
+    for wait in [None, Some(1.0), Some(60.0), Some(1000.0)] {
+        let before = wait.map(|wait| all.iter().map(|&at| (at, wait)).collect()).unwrap_or_default();
+        let edges = hooks::redelivery_edges(&pool, &all, &lanes, &before, 0.05);
+        assert!(edges.len() <= 8000 * hooks::MAX_NEXT, "{wait:?}: {} edges", edges.len());
+        assert!(edges.len() > 8000, "{wait:?}: {} edges", edges.len());
+    }
+    let groups = hooks::groups(&pool, Settings::default().max_assignment);
+    assert_eq!(groups.iter().map(|group| group.hooks.len()).sum::<usize>(), 8000);
+}
+
+#[test]
+fn the_delivery_that_is_due_is_weighed_whatever_comes_before_it() {
+    let mut storm = Storm::new();
+    for at in 0..1000 {
+        storm.call(at * 100, Role::Webhook, 503);
+    }
+    let pool = storm.pool();
+    let all: Vec<usize> = (0..pool.hooks.len()).collect();
+    let edges = |before: &BTreeMap<usize, f64>| {
+        let edges = hooks::redelivery_edges(&pool, &all, &hooks::lanes(&pool, &all), before, 0.05);
+        edges.iter().filter(|edge| edge.left == 0).map(|edge| edge.right).collect::<Vec<_>>()
+    };
+    assert_eq!(edges(&BTreeMap::new()), (1..=32).collect::<Vec<_>>(), "the next, of a first wait");
+    let further = edges(&BTreeMap::from([(0, 20.0)]));
+    assert!(further.contains(&201), "as long as the wait before: {further:?}");
+    assert!(further.contains(&401), "twice as long: {further:?}");
+    let past = edges(&BTreeMap::from([(0, 1800.0)]));
+    assert!(past.iter().all(|&to| to > 980), "the last that came: {past:?}");
+}
