@@ -9,8 +9,8 @@ use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What
 use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::settings::Settings;
-use crate::solve::hooks;
 use crate::solve::pool::Pool;
+use crate::solve::{fallback, hooks};
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -79,6 +79,11 @@ fn call_of(evidence: &Evidence) -> &Call {
     crate::solve::pool::call_of(evidence).unwrap()
 }
 
+fn ask_for(evidence: &mut Evidence, task: u64) {
+    let What::Call(call) = &mut evidence.what else { return };
+    call.task = Some(TaskId::new(&format!("task-{task}")));
+}
+
 /// Numbers below `below` that look drawn, and are the same each time.
 fn drawn(below: u64) -> impl FnMut() -> u64 {
     let mut state = 1_u64;
@@ -126,4 +131,51 @@ fn the_delivery_that_is_due_is_weighed_whatever_comes_before_it() {
     assert!(further.contains(&401), "twice as long: {further:?}");
     let past = edges(&BTreeMap::from([(0, 1800.0)]));
     assert!(past.iter().all(|&to| to > 980), "the last that came: {past:?}");
+}
+
+/// Events that were delivered twice, and refused, 20 ms apart; each has a task that is asked for once, in
+/// the trace of a submit or in its own.
+fn dead_events(events: u64) -> Storm {
+    let mut storm = Storm::new();
+    for event in 0..events {
+        storm.call(event * 20, Role::Webhook, 503);
+        storm.call(event * 20 + 1000, Role::Webhook, 503);
+        let poll = storm.call(event * 20 + 6000, Role::Poll, 200);
+        ask_for(poll, event);
+    }
+    storm
+}
+
+#[test]
+fn questions_after_dead_deliveries_are_weighed_a_few_for_each() {
+    let storm = dead_events(2000);
+    let pool = storm.pool();
+    let groups: Vec<hooks::HookGroup> = (0..2000)
+        .map(|event| {
+            let starts = [event * 20, event * 20 + 1000].map(|at| BEGIN.plus_ms(at));
+            let place = |start| pool.hooks.iter().position(|hook| hook.evidence.start == start).unwrap();
+            hooks::HookGroup { hooks: starts.map(place).to_vec(), ..hooks::HookGroup::default() }
+        })
+        .collect();
+    let dead: Vec<_> = groups.iter().enumerate().collect();
+    let asked = fallback::asked_once(&pool, 0..pool.tasks.len());
+    let edges = fallback::edges(&pool, &dead, &asked);
+    assert!(edges.len() <= 2000 * fallback::MAX_CANDIDATES, "{} edges", edges.len());
+    assert_eq!(fallback::reached(&pool, &dead, &asked), 2000, "chance is of all, weighed or not");
+    let one = fallback::edges(&pool, &dead[..1], &asked);
+    assert_eq!((one.len(), one[0].right), (fallback::MAX_CANDIDATES, 0));
+}
+
+#[test]
+fn a_question_in_the_trace_of_a_submit_is_weighed_among_thousands_that_are_not() {
+    let mut storm = dead_events(2000);
+    let submit = storm.call(0, Role::Submit, 200).span.trace;
+    let poll = storm.call(60_000, Role::Poll, 200);
+    ask_for(poll, 9999);
+    poll.span.trace = submit;
+    let (pool, group) = (storm.pool(), hooks::HookGroup { hooks: vec![1, 2], ..hooks::HookGroup::default() });
+    let asked = fallback::asked_once(&pool, 0..pool.tasks.len());
+    let edges = fallback::edges(&pool, &[(0, &group)], &asked);
+    let known = pool.tasks.iter().position(|task| task.id == Some(&TaskId::new("task-9999")));
+    assert!(edges.iter().any(|edge| Some(edge.right) == known), "{edges:?}");
 }
