@@ -6,19 +6,28 @@
 //! URL is submitted anyway. The habit is learned from the chains themselves, each pair judged without its
 //! own gap.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::Answer;
+use crate::call::{Answer, Client};
+use crate::id::TraceId;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::density::{Kernels, lognormal};
 use crate::solve::pool::{Pool, Shot};
 
-/// Longest gap between an attempt and its resubmission, in seconds: the SDKs cap their back-off at 30 s.
+/// Longest gap between an attempt and its resubmission, in seconds: the SDKs cap their back-off at 30 s, and
+/// timers of a busy process are late.
 const WINDOW_SECONDS: f64 = 40.0;
+/// Most rounds of learning habits from the chains of the round before: two choices may go back and forth.
 const ROUNDS: usize = 5;
+/// Most later submits of a kind that are weighed as the resubmission of one: the next. In a storm of refusals
+/// more of them lie within the window, of which the wait tells no more than a few apart.
+pub(super) const MAX_NEXT: usize = 64;
+/// Most later submits gone through to find them, where most are of other pieces of work.
+const MAX_LOOKED_AT: usize = 1024;
 
 /// A failed shot and its resubmission.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +56,7 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
             .map(|&(from, to)| Edge { left: from, right: to, gain: gain(pool, &rates, &habits, from, to) })
             .collect();
         let next = assign::assign(&edges, limit, round + 1 == ROUNDS);
-        let settled = same(&next, &pairs);
+        let settled = assign::same(&next, &pairs);
         pairs = next;
         if settled && round + 1 < ROUNDS {
             pairs = assign::assign(&edges, limit, true);
@@ -66,39 +75,57 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
         .collect()
 }
 
-fn same(a: &[Pair], b: &[Pair]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.left, a.right) == (b.left, b.right))
+/// What equal submits of one client library share, with the resend count that they are marked with (zero
+/// where they are not) and, for those that a trace ties, the trace.
+type QueueKey<'a> = (u64, u64, &'a Client, u16, Option<TraceId>);
+
+fn queue_of<'a>(shot: &Shot<'a>, resend: u16, trace: Option<TraceId>) -> QueueKey<'a> {
+    (shot.call.request, shot.call.agent, &shot.evidence.client, resend, trace)
 }
 
-/// Failed shots with every later shot of the same request by the same client.
-fn candidates(pool: &Pool<'_>) -> Vec<(usize, usize)> {
+/// The queues that a shot is in: that of all, and that of its trace, where this tells anything.
+fn ties(pool: &Pool<'_>, shot: &Shot<'_>) -> impl Iterator<Item = Option<TraceId>> + use<> {
+    let trace = pool.lineage.tells(shot.evidence).then_some(shot.evidence.span.trace);
+    std::iter::once(None).chain(trace.map(Some))
+}
+
+/// Failed shots with the next shots of the same request by the same client: those that go on counting resends
+/// and those that do not, those of the same trace and all, at most [`MAX_NEXT`] of each.
+pub(super) fn candidates(pool: &Pool<'_>) -> Vec<(usize, usize)> {
     if !pool.shots.iter().any(Shot::failed) {
         return Vec::new();
     }
-    let mut by_request: HashMap<u64, Vec<usize>, FixedState> = HashMap::default();
+    let mut queues: HashMap<QueueKey<'_>, Vec<usize>, FixedState> = HashMap::default();
     for (at, shot) in pool.shots.iter().enumerate() {
-        by_request.entry(shot.call.request).or_default().push(at);
+        let resend = shot.call.rare.resend.unwrap_or(0);
+        for trace in ties(pool, shot) {
+            queues.entry(queue_of(shot, resend, trace)).or_default().push(at);
+        }
     }
     let mut found = Vec::new();
     for (from, shot) in pool.shots.iter().enumerate().filter(|(_, shot)| shot.failed()) {
-        let Some(equal) = by_request.get(&shot.call.request) else { continue };
-        let later = equal.partition_point(|&at| pool.shots[at].evidence.start < shot.evidence.end);
-        for &to in &equal[later..] {
-            let next = &pool.shots[to];
-            if next.evidence.start.seconds_since(shot.evidence.end) > WINDOW_SECONDS {
-                break;
-            }
-            if from != to && compatible(pool, shot, next) {
-                found.push((from, to));
+        let mut next = BTreeSet::new();
+        let again = shot.call.rare.resend.unwrap_or(0).checked_add(1);
+        for resend in std::iter::once(0).chain(again) {
+            for trace in ties(pool, shot) {
+                if let Some(queue) = queues.get(&queue_of(shot, resend, trace)) {
+                    next.extend(following(pool, queue, from).take(MAX_NEXT));
+                }
             }
         }
+        found.extend(next.into_iter().map(|to| (from, to)));
     }
     found
 }
 
-fn compatible(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
-    let same_client = a.evidence.client == b.evidence.client && a.call.agent == b.call.agent;
-    same_client && !pool.lineage.apart(a.evidence, b.evidence) && marks(a, b) != Mark::Contradicts
+/// The shots of a queue that may be the resubmission of one, by start.
+fn following(pool: &Pool<'_>, queue: &[usize], from: usize) -> impl Iterator<Item = usize> {
+    let shot = &pool.shots[from];
+    let later = queue.partition_point(|&at| pool.shots[at].evidence.start < shot.evidence.end);
+    let gap = move |to: usize| pool.shots[to].evidence.start.seconds_since(shot.evidence.end);
+    let apart = move |to: usize| pool.lineage.apart(shot.evidence, pool.shots[to].evidence);
+    let near = queue[later..].iter().copied().take(MAX_LOOKED_AT);
+    near.take_while(move |&to| gap(to) <= WINDOW_SECONDS).filter(move |&to| to != from && !apart(to))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +141,7 @@ enum Mark {
 fn marks(a: &Shot<'_>, b: &Shot<'_>) -> Mark {
     match (a.call.rare.resend, b.call.rare.resend) {
         (_, None | Some(0)) => Mark::None,
-        (before, Some(count)) if before.unwrap_or(0) + 1 == count => Mark::Next,
+        (before, Some(count)) if before.unwrap_or(0).checked_add(1) == Some(count) => Mark::Next,
         _ => Mark::Contradicts,
     }
 }
@@ -179,7 +206,8 @@ fn next_wait(gap: f64, previous: f64) -> f64 {
 
 /// The gaps of each client library by retry index, learned from the chains of the round before.
 struct Habits {
-    /// By (agent, provider's request host is in the request; retry index).
+    /// By client library and retry index (first, second, any further): a library waits in the same way at all
+    /// endpoints.
     kernels: HashMap<(u64, u8), Kernels, FixedState>,
     /// Gap and index of the chain link that leads *to* a shot.
     before: HashMap<usize, (f64, u8), FixedState>,

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
+use crate::call::{Accepted, Answer, Call, CallRare, Client, Endpoint, Evidence, Role, What};
 use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::settings::Settings;
 use crate::solve::pool::Pool;
-use crate::solve::{fallback, hooks};
+use crate::solve::{fallback, hooks, retry};
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -82,6 +82,11 @@ fn call_of(evidence: &Evidence) -> &Call {
 fn ask_for(evidence: &mut Evidence, task: u64) {
     let What::Call(call) = &mut evidence.what else { return };
     call.task = Some(TaskId::new(&format!("task-{task}")));
+}
+
+fn mark(evidence: &mut Evidence, resend: u16) {
+    let What::Call(call) = &mut evidence.what else { return };
+    call.rare = Rare::new(CallRare { resend: Some(resend), ..CallRare::default() });
 }
 
 /// Numbers below `below` that look drawn, and are the same each time.
@@ -178,4 +183,42 @@ fn a_question_in_the_trace_of_a_submit_is_weighed_among_thousands_that_are_not()
     let edges = fallback::edges(&pool, &[(0, &group)], &asked);
     let known = pool.tasks.iter().position(|task| task.id == Some(&TaskId::new("task-9999")));
     assert!(edges.iter().any(|edge| Some(edge.right) == known), "{edges:?}");
+}
+
+#[test]
+fn refused_submits_weigh_a_few_resubmissions_for_each() {
+    let mut storm = Storm::new();
+    let mut at = drawn(30_000);
+    for _ in 0..8000 {
+        storm.call(at(), Role::Submit, 503);
+    }
+    let found = retry::candidates(&storm.pool());
+    assert!(found.len() <= 8000 * retry::MAX_NEXT, "{} candidates", found.len());
+    assert!(found.len() > 7000 * retry::MAX_NEXT, "{} candidates", found.len());
+}
+
+#[test]
+fn a_resubmission_that_its_trace_or_a_mark_tells_is_weighed_among_thousands() {
+    let mut storm = Storm::new();
+    for request in 0..2000_u64 {
+        for wait in [0, 20_000] {
+            let submit = storm.call(request * 5 + wait, Role::Submit, 503);
+            submit.span.trace = trace(request);
+            submit.parent = SpanId([1; 8]);
+        }
+    }
+    let of_trace = retry::candidates(&storm.pool());
+    assert_eq!(of_trace.len(), 2000, "in other traces are other pieces of work");
+
+    let mut storm = Storm::new();
+    for request in 0..2000 {
+        storm.call(request * 5, Role::Submit, 503);
+        mark(storm.call(request * 5 + 2000, Role::Submit, 503), 1);
+    }
+    let pool = storm.pool();
+    let marked = |at: usize| pool.shots[at].call.rare.resend == Some(1);
+    let found = retry::candidates(&pool);
+    let first = pool.shots.iter().position(|shot| shot.evidence.start == BEGIN.plus_ms(1500)).unwrap();
+    assert!(found.iter().any(|&(from, to)| from == first && marked(to)));
+    assert!(found.iter().all(|&(from, to)| !(marked(from) && marked(to))), "a mark that does not count on");
 }
