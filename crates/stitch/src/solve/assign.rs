@@ -25,16 +25,15 @@ pub(crate) struct Pair {
     pub(crate) rival: Option<usize>,
 }
 
-/// The assignment of the largest total gain. `limit` bounds the left items of one component: a larger one is
-/// cut in order of position. Margins are computed only when asked for: they cost one more search a pair.
+/// The assignment of the largest total gain. `limit` bounds the left items that are solved at once: a larger
+/// component is solved in stretches, in order of position. Margins are computed only when asked for: they
+/// cost one more search a pair.
 pub(crate) fn assign(edges: &[Edge], limit: usize, margins: bool) -> Vec<Pair> {
     let mut useful: Vec<Edge> = edges.iter().copied().filter(|edge| edge.gain > 0.0).collect();
     useful.sort_unstable_by_key(|edge| (edge.left, edge.right));
     let mut pairs = Vec::new();
     for component in components(&useful) {
-        for part in cut(component, limit) {
-            Matrix::new(&part).solve(margins, &mut pairs);
-        }
+        solve(&component, limit, margins, &mut pairs);
     }
     pairs.sort_unstable_by_key(|pair| (pair.left, pair.right));
     pairs
@@ -66,26 +65,29 @@ fn components(edges: &[Edge]) -> Vec<Vec<Edge>> {
     parts
 }
 
-/// Cuts a component after every `limit` left items; a right item stays with the first part that wants it.
-fn cut(edges: Vec<Edge>, limit: usize) -> Vec<Vec<Edge>> {
+/// Solves a component of at most `limit` left items as a whole, and a larger one in stretches of so many, by
+/// position. Stretches overlap by half: what a stretch finds is kept for its first half, whose neighbours on
+/// both sides it saw, and the second half is solved anew with what comes after it and what is not yet taken.
+fn solve(edges: &[Edge], limit: usize, margins: bool, pairs: &mut Vec<Pair>) {
     let mut lefts: Vec<usize> = edges.iter().map(|edge| edge.left).collect();
     lefts.dedup();
-    if lefts.len() <= limit {
-        return vec![edges];
-    }
+    let (limit, step) = (limit.max(1), (limit / 2).max(1));
     let mut taken = hashbrown::HashSet::<usize, foldhash::fast::FixedState>::default();
-    let mut parts = Vec::new();
-    for chunk in lefts.chunks(limit) {
-        let (first, last) = (chunk[0], chunk[chunk.len() - 1]);
-        let part: Vec<Edge> = edges
-            .iter()
-            .filter(|edge| (first..=last).contains(&edge.left) && !taken.contains(&edge.right))
-            .copied()
-            .collect();
-        taken.extend(part.iter().map(|edge| edge.right));
-        parts.push(part);
+    for begin in (0..lefts.len()).step_by(step) {
+        let place = |at: usize| {
+            lefts.get(at).map_or(edges.len(), |&left| edges.partition_point(|edge| edge.left < left))
+        };
+        let stretch = &edges[place(begin)..place(begin + limit)];
+        let free: Vec<Edge> = stretch.iter().filter(|edge| !taken.contains(&edge.right)).copied().collect();
+        let last = begin + limit >= lefts.len();
+        let until = if last { usize::MAX } else { lefts[begin + step] };
+        let known = pairs.len();
+        Matrix::new(&free).solve(until, margins, pairs);
+        if last {
+            return;
+        }
+        taken.extend(pairs[known..].iter().map(|pair| pair.right));
     }
-    parts
 }
 
 const UNIT: f64 = 1024.0;
@@ -125,8 +127,10 @@ impl Matrix {
         Self { rows, columns, width, cost }
     }
 
-    fn solve(&self, margins: bool, pairs: &mut Vec<Pair>) {
-        if self.rows.len() == 1 {
+    /// The pairs of the left items before `until`, in the best assignment of all.
+    fn solve(&self, until: usize, margins: bool, pairs: &mut Vec<Pair>) {
+        let kept = self.rows.partition_point(|&left| left < until);
+        if self.rows.len() == 1 && kept == 1 {
             self.solve_one(pairs);
             return;
         }
@@ -134,7 +138,7 @@ impl Matrix {
         for row in 0..self.rows.len() {
             state.augment(&self.cost, row, self.width);
         }
-        for row in 0..self.rows.len() {
+        for row in 0..kept {
             let column = state.column_of[row];
             if column >= self.columns.len() {
                 continue;

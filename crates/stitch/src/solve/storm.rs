@@ -10,7 +10,7 @@ use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::settings::Settings;
 use crate::solve::pool::Pool;
-use crate::solve::{fallback, hooks, retry};
+use crate::solve::{Solution, assign, fallback, hooks, retry, solve};
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -221,4 +221,47 @@ fn a_resubmission_that_its_trace_or_a_mark_tells_is_weighed_among_thousands() {
     let first = pool.shots.iter().position(|shot| shot.evidence.start == BEGIN.plus_ms(1500)).unwrap();
     assert!(found.iter().any(|&(from, to)| from == first && marked(to)));
     assert!(found.iter().all(|&(from, to)| !(marked(from) && marked(to))), "a mark that does not count on");
+}
+
+/// Submits at random, 60 a second, of which each is asked for half a second later.
+fn crowd(submits: u64) -> Storm {
+    let mut storm = Storm::new();
+    let (mut gap, mut late) = (drawn(34), drawn(4));
+    let mut at = 0;
+    for submit in 0..submits {
+        at += gap();
+        storm.call(at, Role::Submit, 200);
+        let poll = at + 510 + 1 + late();
+        ask_for(storm.call(poll, Role::Poll, 200), submit);
+        ask_for(storm.call(poll + 511 + late(), Role::Poll, 200), submit);
+    }
+    storm
+}
+
+#[test]
+fn a_crowd_that_is_cut_leaves_no_task_without_a_submit() {
+    let storm = crowd(400);
+    let pool = storm.pool();
+    let alone = |max_assignment: usize| {
+        let settings = Settings { max_assignment, ..Settings::default() };
+        let Solution { task_shot, .. } = solve(&pool, &settings, &[]);
+        task_shot.iter().filter(|bound| bound.is_none()).count()
+    };
+    assert_eq!([32, 96, 1000].map(alone), [0, 0, 0]);
+}
+
+#[test]
+fn what_a_stretch_leaves_alone_is_free_for_the_next() {
+    // Each left item fits its own right item best, and those of the next twenty nearly as well.
+    let near = |left: usize| (left..left + 20).map(move |right| (left, right));
+    let edges: Vec<assign::Edge> = (0..400)
+        .flat_map(near)
+        .filter(|&(_, right)| right < 400)
+        .map(|(left, right)| assign::Edge { left, right, gain: 5.0 - (right - left) as f64 / 10.0 })
+        .collect();
+    for limit in [1, 2, 7, 32, 96, 399, 400] {
+        let pairs = assign::assign(&edges, limit, true);
+        assert_eq!(pairs.len(), 400, "{limit} at once");
+        assert!(pairs.iter().all(|pair| pair.left == pair.right), "{limit} at once");
+    }
 }
