@@ -15,6 +15,7 @@ use super::job_doc::{AttemptDoc, JobDoc};
 use super::job_source::{ID_DIGITS, PAGE, ReadJob, Source, SourceArgs, seconds_between};
 use super::{Exit, Failure, Format, Outcome, replay, stdout};
 use crate::job_calls::JobCalls;
+use crate::replay::visible::{self, visible};
 
 /// Fewest digits of a beginning of a job id.
 const PREFIX_MIN: usize = 4;
@@ -158,7 +159,7 @@ fn story(job: &JobDoc, span: Option<&str>, calls: Option<&JobCalls>, color: bool
         // Writing to memory cannot fail.
         let _ = writeln!(text, "\n{style}{title}{style:#}");
         for line in lines {
-            let _ = writeln!(text, "  {}", line.trim_end());
+            let _ = writeln!(text, "  {}", visible(line.trim_end()));
         }
     };
     match calls {
@@ -173,22 +174,27 @@ fn story(job: &JobDoc, span: Option<&str>, calls: Option<&JobCalls>, color: bool
 }
 
 fn header(text: &mut String, job: &JobDoc) {
-    let or = |name: &str, other: &str| if name.is_empty() { other.to_owned() } else { name.to_owned() };
-    let model = or(&job.model, "(model not in the spans)");
+    let model =
+        if job.model.is_empty() { "(model not in the spans)".into() } else { visible::name(&job.model) };
+    let service = visible::name(&job.service);
     let took = seconds_between(&job.started_at, &job.ended_at).unwrap_or_default();
-    let tenant = if job.tenant.is_empty() { String::new() } else { format!(" of tenant {}", job.tenant) };
+    let tenant = if job.tenant.is_empty() {
+        String::new()
+    } else {
+        format!(" of tenant {}", visible::name(&job.tenant))
+    };
     let lines = [
         ("Job", format!("{}, {}, revision {}", job.job_id, job.state, job.revision)),
-        ("Asked", format!("{}{tenant}, {} {model} {}", job.service, job.provider, job.operation)),
+        ("Asked", format!("{service}{tenant}, {} {model} {}", job.provider, job.operation)),
         ("Outcome", job.outcome_text()),
         ("Time", format!("{}, {took:.2} s", job.started_at)),
         ("Cost", job.cost_text()),
     ];
     for (name, line) in lines {
-        let _ = writeln!(text, "{name:<8} {}", line.trim_end());
+        let _ = writeln!(text, "{name:<8} {}", visible(line.trim_end()));
     }
     if let Some(parent) = &job.parent_task {
-        let _ = writeln!(text, "{:<8} the job of task {parent}", "From");
+        let _ = writeln!(text, "{:<8} the job of task {}", "From", visible(parent));
     }
 }
 

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use rust_decimal::Decimal;
 use spantally_stitch::Cause;
 
-use super::csv_cell;
 use super::job_doc::{CostDoc, JobDoc};
+use super::sheet_cell;
 
 const COLUMNS: [&str; 19] = [
     "job_id",
@@ -41,7 +41,7 @@ pub(super) fn write_header(out: &mut impl Write) -> io::Result<()> {
 /// Writes the line of a job.
 pub(super) fn write_job(out: &mut impl Write, job: &JobDoc) -> io::Result<()> {
     let cells = cells(job);
-    writeln!(out, "{}", cells.each_ref().map(|cell| csv_cell(cell)).join(","))
+    writeln!(out, "{}", cells.each_ref().map(|cell| sheet_cell(cell)).join(","))
 }
 
 fn cells(job: &JobDoc) -> [String; COLUMNS.len()] {

@@ -8,6 +8,7 @@ use spantally_store::JobFilter;
 
 use super::job_source::{ReadJob, SourceArgs};
 use super::{Exit, Failure, Format, Outcome, job_table, stdout};
+use crate::replay::visible::{self, visible};
 
 /// Digits of a job id that a list shows: enough for `explain`.
 const ID_SHOWN: usize = 12;
@@ -102,13 +103,13 @@ fn human(out: &mut impl Write, jobs: &[ReadJob]) -> std::io::Result<()> {
             doc.job_id.chars().take(ID_SHOWN).collect(),
             doc.started_at.clone(),
             doc.state.clone(),
-            doc.service.clone(),
-            doc.provider.clone(),
-            doc.model.clone(),
+            visible::name(&doc.service).into_owned(),
+            visible::name(&doc.provider).into_owned(),
+            visible::name(&doc.model).into_owned(),
             doc.outcome_text(),
             doc.attempts.len().to_string(),
             doc.polls().to_string(),
-            doc.cost_text(),
+            visible(&doc.cost_text()).into_owned(),
         ]);
     }
     for column in [7, 8] {

@@ -30,9 +30,37 @@ pub fn csv_cell(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// A cell of CSV for a spreadsheet: what it would take for a formula, and is no number, has an apostrophe in
+/// front, by which spreadsheets know text.
+pub fn sheet_cell(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_numbers = || text.split(' ').all(|word| word.parse::<rust_decimal::Decimal>().is_ok());
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_numbers() {
+        csv_cell(&format!("'{text}")).into_owned().into()
+    } else {
+        csv_cell(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::csv_cell;
+    use super::{csv_cell, sheet_cell};
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (text, cell) in [
+            ("fal", "fal"),
+            ("=cmd|calc", "'=cmd|calc"),
+            ("@SUM(A1,B2)", "\"'@SUM(A1,B2)\""),
+            ("-1+2", "'-1+2"),
+            ("+x", "'+x"),
+            ("\tcmd", "'\tcmd"),
+            ("-0.25", "-0.25"),
+            ("-0.25 3", "-0.25 3"),
+            ("", ""),
+        ] {
+            assert_eq!(sheet_cell(text), cell);
+        }
+    }
 
     #[test]
     fn cells_are_quoted_only_when_needed() {

@@ -11,6 +11,7 @@ use super::job_doc::JobDoc;
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, job_table, stdout};
 use crate::job_json::JobDocument;
 use crate::provider_files::ProviderFiles;
+use crate::replay::visible::visible;
 use crate::replay::{Found, Recording, Replay, Summary, input, report};
 
 /// Read recorded spans and report what their jobs cost.
@@ -102,7 +103,7 @@ fn warn(found: &Found) {
     let mut err = io::stderr().lock();
     // Nobody is left to tell when standard error is gone.
     for problem in &found.problems {
-        let _ = writeln!(err, "warning: {problem}");
+        let _ = writeln!(err, "warning: {}", visible(&problem.to_string()));
     }
     if found.unreadable > 0 {
         let more = found.unreadable - found.problems.len() as u64;

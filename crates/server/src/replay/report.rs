@@ -17,14 +17,13 @@ use super::summary::{
     CauseRow, FailureRow, Finding, GroupRow, Money, PartRow, PollRow, Summary, UnpricedRow, UnverifiedRow,
     WastefulRow,
 };
+use super::visible::{self, visible};
 
 /// Models and jobs that are listed.
 const MODELS: usize = 10;
 const WASTEFUL: usize = 5;
 const UNPRICED: usize = 10;
 
-/// Characters of a model's name in a table; versions of Replicate are hashes of 64.
-const NAME_CHARS: usize = 48;
 /// What an empty model is shown as.
 const NO_NAME: &str = "(not in the spans)";
 
@@ -74,13 +73,9 @@ fn jobs(number: u64) -> String {
     count(number, "job", "jobs")
 }
 
-/// A model's name, cut to what a table has room for.
+/// A model's name, as a table has room for it.
 fn name(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(NAME_CHARS) {
-        _ if text.is_empty() => NO_NAME.into(),
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
-    }
+    if text.is_empty() { NO_NAME.into() } else { visible::name(text) }
 }
 
 struct Page {
@@ -115,7 +110,7 @@ impl Page {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header.to_vec());
         for row in rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(|cell| visible(cell)));
         }
         for column in (0..header.len()).filter(|column| !left.contains(column)) {
             if let Some(column) = table.column_mut(column) {
@@ -145,7 +140,7 @@ impl Page {
         self.line(format!("Jobs    {}{outcomes}", summary.jobs));
         for (currency, cost) in &summary.cost {
             let total = self.styled(Style::new().bold(), &with_bound(cost));
-            self.line(format!("Spend   {currency} {total}"));
+            self.line(format!("Spend   {} {total}", visible(currency)));
         }
         if summary.jobs == 0 {
             self.advice("No call to a provider that the provider files know: `spantally check` lists them.");
