@@ -93,6 +93,46 @@ fn the_same_files_change_nothing_and_a_missing_folder_is_told() {
     let directory = folders(PROVIDER);
     let output = reprice(directory.path(), &[]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("0 of 3 jobs"), "{output:?}");
-    std::fs::remove_dir_all(directory.path().join("then")).unwrap();
-    assert_eq!(reprice(directory.path(), &[]).status.code(), Some(64));
+    let then = directory.path().join("then");
+    std::fs::remove_file(then.join("clips.yaml")).unwrap();
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).replace("\n  │ ", " ");
+    let empty = reprice(directory.path(), &[]);
+    assert!(said(&empty).contains("no provider file (*.yaml) in it"), "{}", said(&empty));
+    std::fs::remove_dir_all(then).unwrap();
+    let missing = reprice(directory.path(), &[]);
+    assert_eq!(missing.status.code(), Some(64));
+    let text = said(&missing);
+    assert!(text.contains("--with: cannot read") && !text.contains("providers.directory"), "{text}");
+    assert_eq!(text.matches("No such file").count(), 1, "{text}");
+}
+
+#[test]
+fn a_price_that_is_gone_is_not_a_saving() {
+    let directory = folders(&PROVIDER.replace("models: [clip]", "models: [other]"));
+    let json = reprice(directory.path(), &["--format", "json"]);
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(report["price_lost"]["no_price"]["jobs"], 2, "{report}");
+    assert_eq!(report["price_lost"]["no_price"]["cost"]["USD"]["expected"], "0.50", "{report}");
+    assert_eq!((&report["changed"], &report["models"]), (&0.into(), &serde_json::json!([])), "{report}");
+    let human = String::from_utf8(reprice(directory.path(), &[]).stdout).unwrap();
+    for words in [
+        "2 jobs would have no price (no_price): 0.5000 USD before; in no sum",
+        "0.2500 -> no price (no_price) USD\n",
+    ] {
+        assert!(human.contains(words), "{words}:\n{human}");
+    }
+    assert!(!human.contains("-0.") && !human.contains("0.5000   0.0000"), "{human}");
+    let csv = String::from_utf8(reprice(directory.path(), &["--format", "csv"]).stdout).unwrap();
+    let lost = csv.lines().filter(|line| line.ends_with(",USD,0.25,,,0.25,0.25,,,,no_price,"));
+    assert_eq!(lost.count(), 2, "{csv}");
+
+    // The other way round it is found, and no rise either.
+    let directory = folders(PROVIDER);
+    let path = |name: &str| directory.path().join(name);
+    std::fs::rename(path("now"), path("then.old")).unwrap();
+    std::fs::create_dir(path("now")).unwrap();
+    std::fs::write(path("now/clips.yaml"), PROVIDER.replace("models: [clip]", "models: [other]")).unwrap();
+    let human = String::from_utf8(reprice(directory.path(), &[]).stdout).unwrap();
+    assert!(human.contains("2 jobs without a price (no_price) would have one: 0.5000 USD after;"), "{human}");
+    assert!(human.contains("no price (no_price) -> 0.2500 USD\n"), "{human}");
 }

@@ -54,7 +54,7 @@ pub(super) fn before(doc: &JobDoc) -> Before {
         outcome: doc.outcome.clone(),
         cost: doc.cost.iter().map(bound).collect(),
         rules: doc.charges.iter().map(|charge| format!("{} by {}", charge.rule, charge.policy)).collect(),
-        unpriced: doc.unpriced.iter().map(|unpriced| unpriced.reason.clone()).collect(),
+        unpriced: doc.unpriced.iter().map(|unpriced| (unpriced.attempt, unpriced.reason.clone())).collect(),
     }
 }
 

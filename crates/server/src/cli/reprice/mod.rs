@@ -4,23 +4,29 @@
 //! The jobs are those that the configured files find, or found when they were booked; only their money is
 //! computed again, by the rates of the other directory. So a line is about one job, and a difference is about
 //! prices and policies alone. What a ledger keeps of a job is enough for nearly every price ([`ledger`]).
+//!
+//! A job that has a price on one side only has no difference: what is not known is not zero. Such jobs are
+//! told apart and are in no sum.
 
 mod ledger;
+mod shown;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
 use spantally_price::{Bill, Bound, Cards, bill};
+use spantally_providers::CorrelationConfig;
 
 use super::job_doc::JobDoc;
-use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, replay, stdout};
+use super::{ConfigArgs, Exit, Failure, Format, Outcome, replay, stdout};
 use crate::core::Settled;
-use crate::provider_files::ProviderFiles;
-use crate::replay::report::{count, money};
+use crate::provider_files::{ProviderFiles, ProviderFilesError};
 
 /// Price recorded or booked jobs by other provider files, and show which of them change and by how much.
 #[derive(Debug, clap::Args)]
@@ -49,15 +55,29 @@ pub(super) struct Args {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     jobs: usize,
+    /// Jobs that would cost something else; those of `price_lost` and `price_found` are not among them.
     changed: usize,
     /// Jobs that cannot be priced again, which are in no sum.
     skipped: Vec<Skipped>,
-    /// Sums by currency over all jobs.
+    /// Jobs with an attempt that has a price before and none after, by reason; they are in no sum.
+    price_lost: BTreeMap<String, Apart>,
+    /// Jobs with an attempt that has a price after and none before, by the reason before; they are in no sum.
+    price_found: BTreeMap<String, Apart>,
+    /// Sums by currency over the jobs whose attempts have a price on both sides, or on neither.
     totals: BTreeMap<Arc<str>, Repriced>,
-    /// Sums by provider, model and currency over the jobs that change.
+    /// Sums by provider, model and currency over the jobs that cost something else.
     models: Vec<ModelRow>,
-    /// The jobs that change, the largest difference first.
+    /// The jobs that change, the largest difference first; one whose price is lost or found stands where its
+    /// known figure belongs.
     changes: Vec<Change>,
+}
+
+/// Jobs that have a price on one side only.
+#[derive(Debug, Default, Serialize)]
+struct Apart {
+    jobs: usize,
+    /// What they cost on that side, by currency.
+    cost: BTreeMap<Arc<str>, Figures>,
 }
 
 /// A job that cannot be priced again, and why.
@@ -75,8 +95,11 @@ struct Before {
     outcome: String,
     cost: BTreeMap<Arc<str>, Bound>,
     rules: Vec<String>,
-    unpriced: Vec<String>,
+    unpriced: Vec<NoPrice>,
 }
+
+/// An attempt without a price, by its place in the job, and the reason.
+type NoPrice = (usize, String);
 
 /// Money before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -104,16 +127,20 @@ struct ModelRow {
     money: Repriced,
 }
 
-/// A job that costs something else, in one currency.
+/// A job that costs something else, or whose price is lost or found, in one currency.
 #[derive(Debug, Serialize)]
 struct Change {
     job_id: String,
     provider: String,
     model: String,
     outcome: String,
+    /// Empty when it costs nothing on one side and has no price on the other.
     currency: Arc<str>,
-    #[serde(flatten)]
-    money: Repriced,
+    /// None where an attempt has no price that has one on the other side, and none of this currency is left.
+    before: Option<Figures>,
+    after: Option<Figures>,
+    /// After less before, of the expected figures; none when a price is lost or found.
+    difference: Option<Decimal>,
     /// Meters with the policies that decided, before and after.
     rules_before: Vec<String>,
     rules_after: Vec<String>,
@@ -124,8 +151,7 @@ struct Change {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
-    let other =
-        ProviderFiles::load(Some(&args.with), &config.settings.correlation).map_err(Failure::usage)?;
+    let other = other_files(&args.with, &config.settings.correlation)?;
     let cards = other.cards(&config.settings.pricing);
     let mut report = Report::default();
     if let Some(directory) = &args.ledger {
@@ -147,6 +173,26 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(Exit::Success)
 }
 
+/// The provider files of `--with`; says on standard error when it has none.
+fn other_files(directory: &Path, correlation: &CorrelationConfig) -> Result<ProviderFiles, Failure> {
+    let files = ProviderFiles::load(Some(directory), correlation).map_err(|error| match error {
+        ProviderFilesError::Read { path, source } => Failure::usage(miette::miette!(
+            help = "give a directory of provider files (*.yaml) that this user may read",
+            "--with: cannot read {}: {source}",
+            path.display()
+        )),
+        wrong @ ProviderFilesError::Wrong { .. } => Failure::usage(wrong),
+    })?;
+    if files.files.iter().all(|file| file.path.is_none()) {
+        let directory = directory.display();
+        let note =
+            format!("--with {directory}: no provider file (*.yaml) in it; built-in prices are compared");
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(io::stderr(), "warning: {note}");
+    }
+    Ok(files)
+}
+
 fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)
@@ -158,22 +204,45 @@ impl From<Bound> for Figures {
     }
 }
 
-impl From<Figures> for Bound {
-    fn from(figures: Figures) -> Self {
-        Self { min: figures.min, expected: figures.expected, max: figures.max }
+impl Figures {
+    fn add(&mut self, other: Self) {
+        self.min = self.min.saturating_add(other.min);
+        self.expected = self.expected.saturating_add(other.expected);
+        self.max = self.max.saturating_add(other.max);
     }
 }
 
 impl Repriced {
-    fn add(&mut self, before: Bound, after: Bound) {
-        let sum = |to: &mut Figures, bound: Bound| {
-            to.min = to.min.saturating_add(bound.min);
-            to.expected = to.expected.saturating_add(bound.expected);
-            to.max = to.max.saturating_add(bound.max);
-        };
-        sum(&mut self.before, before);
-        sum(&mut self.after, after);
+    fn add(&mut self, before: Figures, after: Figures) {
+        self.before.add(before);
+        self.after.add(after);
         self.difference = self.after.expected.saturating_sub(self.before.expected);
+    }
+}
+
+impl Change {
+    /// A change whose figures are not known yet.
+    fn new(before: &Before, after: &Bill, currency: Arc<str>) -> Self {
+        Self {
+            job_id: before.job_id.clone(),
+            provider: before.provider.clone(),
+            model: before.model.clone(),
+            outcome: before.outcome.clone(),
+            currency,
+            before: None,
+            after: None,
+            difference: None,
+            rules_before: before.rules.clone(),
+            rules_after: rules(after),
+            unpriced_before: reasons(&before.unpriced),
+            unpriced_after: reasons(&unpriced(after)),
+        }
+    }
+
+    /// How far up it stands: its difference, or else the largest figure that is known of it.
+    fn weight(&self) -> Decimal {
+        let figures = [self.before, self.after].into_iter().flatten().map(|figures| figures.expected.abs());
+        self.difference.map(|difference| difference.abs()).or(figures.max()).unwrap_or_default()
     }
 }
 
@@ -206,43 +275,50 @@ impl Report {
 
     fn add(&mut self, before: &Before, after: &Bill) {
         self.jobs += 1;
-        let sums = by_currency(&before.cost, after);
-        for (currency, was, is) in &sums {
-            self.totals.entry(Arc::clone(currency)).or_default().add(*was, *is);
-        }
         let unpriced_after = unpriced(after);
-        // One that had no price or has none any more changes even where no figure does.
-        let lost_or_found = before.unpriced != unpriced_after;
-        let changed = sums.into_iter().filter(|(_, was, is)| was != is || lost_or_found);
-        let changes = changed.map(|(currency, was, is)| {
-            let mut money = Repriced::default();
-            money.add(was, is);
-            Change {
-                job_id: before.job_id.clone(),
-                provider: before.provider.clone(),
-                model: before.model.clone(),
-                outcome: before.outcome.clone(),
-                currency,
-                money,
-                rules_before: before.rules.clone(),
-                rules_after: rules(after),
-                unpriced_before: before.unpriced.clone(),
-                unpriced_after: unpriced_after.clone(),
+        let lost = only_in(&unpriced_after, &before.unpriced);
+        let found = only_in(&before.unpriced, &unpriced_after);
+        let is_comparable = lost.is_empty() && found.is_empty();
+        let mut sums = by_currency(&before.cost, after);
+        if !is_comparable && sums.is_empty() {
+            sums.push((Arc::default(), None, None));
+        }
+        let mut changes = Vec::new();
+        for (currency, was, is) in sums {
+            let mut change = Change::new(before, after, currency);
+            if is_comparable {
+                let (was, is) = (was.unwrap_or_default(), is.unwrap_or_default());
+                self.totals.entry(Arc::clone(&change.currency)).or_default().add(was, is);
+                if was == is {
+                    continue;
+                }
+                change.difference = Some(is.expected.saturating_sub(was.expected));
+                (change.before, change.after) = (Some(was), Some(is));
+            } else {
+                // Zero is known where every attempt of that side has a price.
+                change.before = was.or(found.is_empty().then(Figures::default));
+                change.after = is.or(lost.is_empty().then(Figures::default));
             }
-        });
-        let known = self.changes.len();
+            changes.push(change);
+        }
+        apart(&mut self.price_lost, lost, changes.iter().map(|change| (&change.currency, change.before)));
+        apart(&mut self.price_found, found, changes.iter().map(|change| (&change.currency, change.after)));
+        self.changed += usize::from(is_comparable && !changes.is_empty());
         self.changes.extend(changes);
-        self.changed += usize::from(self.changes.len() > known);
     }
 
     /// Sums up by model and puts what changes most first.
     fn finish(&mut self) {
         let mut models = BTreeMap::<(String, String, Arc<str>), (usize, Repriced)>::new();
         for change in &self.changes {
+            let (Some(before), Some(after), Some(_)) = (change.before, change.after, change.difference)
+            else {
+                continue;
+            };
             let key = (change.provider.clone(), change.model.clone(), Arc::clone(&change.currency));
             let (count, sum) = models.entry(key).or_default();
             *count += 1;
-            sum.add(change.money.before.into(), change.money.after.into());
+            sum.add(before, after);
         }
         let rows = models.into_iter().map(|((provider, model, currency), (jobs, money))| ModelRow {
             provider,
@@ -253,113 +329,58 @@ impl Report {
         });
         self.models = rows.collect();
         self.models.sort_by_key(|row| std::cmp::Reverse(row.money.difference.abs()));
-        self.changes.sort_by_key(|change| std::cmp::Reverse(change.money.difference.abs()));
-    }
-
-    fn human(&self, out: &mut impl Write, limit: usize) -> io::Result<()> {
-        let all = count(self.jobs as u64, "job", "jobs");
-        writeln!(out, "{} of {all} would cost something else.", self.changed)?;
-        if let Some(first) = self.skipped.first() {
-            let Skipped { job_id, reason } = first;
-            let skipped = count(self.skipped.len() as u64, "job", "jobs");
-            writeln!(out, "{skipped} cannot be priced again, the first is {job_id}: {reason}")?;
-        }
-        let mut table = table(&["", "before", "after", "difference"]);
-        for (currency, sum) in &self.totals {
-            table.add_row(cells(&[currency], sum));
-        }
-        writeln!(out, "\n{}", table.trim_fmt())?;
-        if self.changes.is_empty() {
-            return Ok(());
-        }
-        let mut table = self::table(&["provider", "model", "jobs", "", "before", "after", "difference"]);
-        for row in &self.models {
-            table.add_row(cells(
-                &[&row.provider, &row.model, &row.jobs.to_string(), &row.currency],
-                &row.money,
-            ));
-        }
-        writeln!(out, "\n{}\n", table.trim_fmt())?;
-        for change in self.changes.iter().take(limit) {
-            let id: String = change.job_id.chars().take(12).collect();
-            let Repriced { before, after, difference } = change.money;
-            writeln!(
-                out,
-                "{id} {} {} {}: {} -> {} {} ({:+})",
-                change.provider,
-                change.model,
-                change.outcome,
-                shown(before),
-                shown(after),
-                change.currency,
-                difference.normalize(),
-            )?;
-            if change.rules_before != change.rules_after {
-                writeln!(out, "    before: {}", change.rules_before.join(", "))?;
-                writeln!(out, "    after:  {}", change.rules_after.join(", "))?;
-            }
-        }
-        let more = self.changes.len().saturating_sub(limit);
-        if more > 0 {
-            writeln!(out, "and {more} more: --limit, or --format jsonl")?;
-        }
-        Ok(())
-    }
-
-    fn csv(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "job_id,provider,model,outcome,currency,before,after,difference")?;
-        for change in &self.changes {
-            writeln!(
-                out,
-                "{},{},{},{},{},{},{},{}",
-                change.job_id,
-                change.provider,
-                csv_cell(&change.model),
-                change.outcome,
-                change.currency,
-                change.money.before.expected,
-                change.money.after.expected,
-                change.money.difference,
-            )?;
-        }
-        Ok(())
+        self.changes.sort_by_key(|change| std::cmp::Reverse(change.weight()));
     }
 }
 
 /// What a job costs in each currency, before and after.
-fn by_currency(before: &BTreeMap<Arc<str>, Bound>, after: &Bill) -> Vec<(Arc<str>, Bound, Bound)> {
-    let mut sums: BTreeMap<Arc<str>, (Bound, Bound)> =
-        before.iter().map(|(currency, bound)| (Arc::clone(currency), (*bound, Bound::ZERO))).collect();
+fn by_currency(before: &BTreeMap<Arc<str>, Bound>, after: &Bill) -> Vec<Sides> {
+    let mut sums = BTreeMap::<Arc<str>, (Option<Figures>, Option<Figures>)>::new();
+    for (currency, bound) in before {
+        sums.entry(Arc::clone(currency)).or_default().0 = Some((*bound).into());
+    }
     for (currency, bound) in after.cost() {
-        sums.entry(currency).or_default().1 = bound;
+        sums.entry(currency).or_default().1 = Some(bound.into());
     }
     sums.into_iter().map(|(currency, (before, after))| (currency, before, after)).collect()
 }
+
+/// A currency with what a job costs in it, before and after; none where no charge is in it.
+type Sides = (Arc<str>, Option<Figures>, Option<Figures>);
 
 fn rules(bill: &Bill) -> Vec<String> {
     bill.charges.iter().map(|charge| format!("{} by {}", charge.rule, charge.policy)).collect()
 }
 
-fn unpriced(bill: &Bill) -> Vec<String> {
-    bill.unpriced.iter().map(|unpriced| unpriced.reason.as_str().to_owned()).collect()
+fn unpriced(bill: &Bill) -> Vec<NoPrice> {
+    bill.unpriced.iter().map(|unpriced| (unpriced.attempt, unpriced.reason.as_str().to_owned())).collect()
 }
 
-fn shown(figures: Figures) -> String {
-    let Figures { min, expected, max } = figures;
-    if min == max {
-        money(expected)
-    } else {
-        format!("{} ({} to {})", money(expected), money(min), money(max))
+fn reasons(unpriced: &[NoPrice]) -> Vec<String> {
+    unpriced.iter().map(|(_, reason)| reason.clone()).collect()
+}
+
+/// Adds a job to those that have a price on one side only, with its figures of that side; unless there is no
+/// reason, as its price is neither lost nor found.
+fn apart<'a>(
+    rows: &mut BTreeMap<String, Apart>,
+    reasons: BTreeSet<String>,
+    figures: impl Iterator<Item = (&'a Arc<str>, Option<Figures>)>,
+) {
+    if reasons.is_empty() {
+        return;
+    }
+    let row = rows.entry(reasons.into_iter().collect::<Vec<_>>().join(", ")).or_default();
+    row.jobs += 1;
+    for (currency, figures) in figures {
+        if let Some(figures) = figures.filter(|figures| *figures != Figures::default()) {
+            row.cost.entry(Arc::clone(currency)).or_default().add(figures);
+        }
     }
 }
 
-fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(header.to_vec());
-    table
-}
-
-fn cells(first: &[&str], sum: &Repriced) -> Vec<String> {
-    let figures = [shown(sum.before), shown(sum.after), format!("{:+}", sum.difference.normalize())];
-    first.iter().map(|&cell| cell.to_owned()).chain(figures).collect()
+/// Reasons of attempts that have no price here, and one there.
+fn only_in(here: &[NoPrice], there: &[NoPrice]) -> BTreeSet<String> {
+    let only = here.iter().filter(|(attempt, _)| !there.iter().any(|(other, _)| other == attempt));
+    only.map(|(_, reason)| reason.clone()).collect()
 }
