@@ -212,7 +212,7 @@ fn a_span_is_explained_by_the_job_that_it_is_of() {
 }
 
 #[test]
-fn jobs_are_selected_newest_first() {
+fn jobs_are_selected_and_those_that_settled_last_come_first() {
     let directory = tempfile::tempdir().unwrap();
     let path = recording(directory.path());
     let list = |more: &[&str]| -> Vec<String> {
@@ -221,14 +221,15 @@ fn jobs_are_selected_newest_first() {
         let jobs = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         jobs.map(|job| job["provider"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(list(&[]), ["fal", "runway", "fal"]);
-    assert_eq!(list(&["--limit", "2"]), ["fal", "runway"]);
+    // The one whose end no span tells settles when it has been idle for long.
+    assert_eq!(list(&[]), ["runway", "fal", "fal"]);
+    assert_eq!(list(&["--limit", "2"]), ["runway", "fal"]);
     assert_eq!(list(&["--provider", "runway"]), ["runway"]);
     assert_eq!(list(&["--outcome", "unknown"]), ["runway"]);
     assert_eq!(list(&["--service", "nobody"]), [""; 0]);
     assert_eq!(list(&["--state", "superseded"]), [""; 0]);
     // Of a recording, back from its end.
-    assert_eq!(list(&["--since", "1m"]), ["fal", "runway"]);
+    assert_eq!(list(&["--since", "1m"]), ["runway", "fal"]);
     assert_eq!(list(&["--since", "5s"]), ["fal"]);
 }
 

@@ -25,7 +25,8 @@ const DEFAULT_LIMIT: usize = 100;
 /// Most jobs of a page.
 const MAX_LIMIT: usize = 1000;
 /// Names of the parameters of a list.
-const PARAMETERS: [&str; 7] = ["state", "outcome", "provider", "service", "cause", "limit", "cursor"];
+const PARAMETERS: [&str; 8] =
+    ["state", "outcome", "provider", "service", "cause", "started_since", "limit", "cursor"];
 
 /// What a list is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +93,12 @@ impl ListQuery {
             "cause" => filter.cause = Some(word(value, Cause::ALL, Cause::as_str).map_err(wrong)?),
             "provider" => filter.provider = Some(value.to_owned()),
             "service" => filter.service = Some(value.to_owned()),
+            "started_since" => {
+                let since = value.parse::<jiff::Timestamp>().ok();
+                let since = since.and_then(|since| u64::try_from(since.as_nanosecond()).ok());
+                let expected = "a time since 1970 such as 2026-11-20T10:00:00Z";
+                filter.started_since = Some(since.ok_or_else(|| wrong(expected.to_owned()))?);
+            }
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
                 self.limit = limit.ok_or_else(|| wrong(format!("a number from 1 to {MAX_LIMIT}")))?;
@@ -113,12 +120,13 @@ impl ListQuery {
     fn takes(&self, open: &OpenJob) -> bool {
         let is =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-        let JobFilter { state, outcome, provider, service, cause } = &self.filter;
+        let JobFilter { state, outcome, provider, service, cause, started_since } = &self.filter;
         let job = &open.job;
         is(state, job.state.as_str())
             && is(outcome, job.outcome.as_str())
             && is(provider, &job.provider)
             && is(service, &job.service)
+            && started_since.is_none_or(|since| job.started_at.0 >= since)
             && cause.as_deref().is_none_or(|cause| {
                 job.attempts.iter().any(|attempt| attempt.cause.as_str() == cause)
                     || open.bill.charges.iter().any(|charge| charge.cause.as_str() == cause)

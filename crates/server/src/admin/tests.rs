@@ -113,6 +113,8 @@ async fn wrong_requests_are_told_so_in_json() {
         ("GET", "/api/v1/jobs?outcome=good", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?limit=0", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?cursor=5", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?started_since=soon", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?started_since=1960-01-01T00:00:00Z", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?colour=red", 400, "invalid_argument"),
     ] {
         let answer = ask(running.addresses.admin, method, path).await;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use spantally_stitch::State;
+use spantally_stitch::UnixNanos;
 use spantally_store::{JobFilter, LedgerReader};
 
 use super::http::{self, Answer, authority, query_value};
@@ -16,11 +16,11 @@ use super::{ConfigArgs, Failure, replay};
 use crate::clock;
 use crate::core::Settled;
 use crate::job_calls::JobCalls;
-use crate::job_json::JobDocument;
+use crate::job_json::{JobDocument, Rfc3339};
 
 /// Jobs that are read at a time.
 pub(super) const PAGE: usize = 1000;
-/// Most jobs that are looked through for a beginning of an id, or for jobs of a time.
+/// Most jobs that are looked through for a beginning of an id.
 const LOOK_MAX: usize = 100_000;
 /// Digits of a whole job id.
 pub(super) const ID_DIGITS: usize = 32;
@@ -70,9 +70,8 @@ impl SourceArgs {
             return ledger(directory);
         }
         if !self.from.is_empty() {
-            let mut jobs = replay::read(&self.from, &self.config)?.jobs;
-            jobs.reverse();
-            return Ok(Source::Recording(jobs));
+            let found = replay::read(&self.from, &self.config)?;
+            return Ok(Source::Recording(found.into_last_settled_first()));
         }
         if let Some(url) = &self.server {
             let host = authority(url).ok_or_else(|| {
@@ -121,26 +120,14 @@ struct Page {
 }
 
 impl Source {
-    /// Jobs that pass, the newest first, at most `limit`; of those that started `since` (milliseconds since
-    /// 1970) or later.
-    pub(super) fn list(
-        &self,
-        filter: &JobFilter,
-        since_ms: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<ReadJob>, Failure> {
+    /// Jobs that pass, at most `limit`, in the order of every source: open ones, the latest start first (a
+    /// server alone has them), then settled ones, the latest settlement first.
+    pub(super) fn list(&self, filter: &JobFilter, limit: usize) -> Result<Vec<ReadJob>, Failure> {
         let mut found = Vec::new();
-        // Only a condition on the time makes some jobs of a page not count.
-        let page = if since_ms.is_none() { limit.clamp(1, PAGE) } else { PAGE };
-        self.visit(filter, page, |page| {
-            let before = found.len();
-            let is_open = page.last().is_some_and(|last| last.doc.state == State::Open.as_str());
-            let takes = |job: &ReadJob| since_ms.is_none_or(|since| job.doc.started_ms() >= since);
-            found.extend(page.into_iter().filter(takes));
-            // Settled jobs come in the order of settlement: a page without one of the time is the end of it.
-            found.len() < limit && (is_open || found.len() > before)
+        self.visit(filter, limit.clamp(1, PAGE), |page| {
+            found.extend(page);
+            found.len() < limit
         })?;
-        found.sort_by_key(|job| std::cmp::Reverse(job.doc.started_ms()));
         found.truncate(limit);
         Ok(found)
     }
@@ -191,7 +178,7 @@ impl Source {
         }
     }
 
-    /// Gives jobs out in pages of so many, the newest first, until `visit` has enough or very many have been
+    /// Gives jobs out in pages of so many, those that settled last first, until `visit` has enough or very many have been
     /// looked at.
     pub(super) fn visit(
         &self,
@@ -222,13 +209,15 @@ fn refused(host: &str, answer: &Answer) -> Failure {
 type Pages = (Vec<ReadJob>, Option<String>);
 
 fn server_page(host: &str, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
-    let JobFilter { state, outcome, provider, service, cause } = filter;
+    let JobFilter { state, outcome, provider, service, cause, started_since } = filter;
+    let since = started_since.map(|since| Rfc3339(UnixNanos(since)).to_string());
     let conditions = [
         ("state", state.as_deref()),
         ("outcome", outcome.as_deref()),
         ("provider", provider.as_deref()),
         ("service", service.as_deref()),
         ("cause", cause.as_deref()),
+        ("started_since", since.as_deref()),
         ("cursor", cursor),
     ];
     let mut path = format!("/api/v1/jobs?limit={limit}");
@@ -270,6 +259,7 @@ fn recording_page(jobs: &[Settled], filter: &JobFilter) -> Result<Vec<ReadJob>, 
             && is(&filter.outcome, job.outcome.as_str())
             && is(&filter.provider, &job.provider)
             && is(&filter.service, &job.service)
+            && filter.started_since.is_none_or(|since| job.started_at.0 >= since)
             && filter.cause.as_deref().is_none_or(|cause| {
                 job.attempts.iter().any(|attempt| attempt.cause.as_str() == cause)
                     || bill.charges.iter().any(|charge| charge.cause.as_str() == cause)

@@ -13,7 +13,10 @@ use crate::replay::visible::{self, visible};
 /// Digits of a job id that a list shows: enough for `explain`.
 const ID_SHOWN: usize = 12;
 
-/// List jobs of a server, a ledger or a recording, the newest first.
+/// List jobs of a server, a ledger or a recording: open ones, then those that settled last.
+///
+/// Open jobs, which a server alone has, come first, the latest start first; then settled ones, the latest
+/// settlement first. Of a recording they settle as they would in a server.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -36,7 +39,7 @@ pub(super) struct Args {
     /// Only jobs that started within this time, for example 30m, 6h, 7d; of a recording, before its end.
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     since: Option<i64>,
-    /// At most so many.
+    /// At most so many, the first ones in this order.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// How to write the list.
@@ -58,15 +61,17 @@ fn duration_ms(text: &str) -> Result<i64, String> {
 /// Reads the list and writes it.
 pub(super) fn run(args: &Args) -> Outcome {
     let source = args.source.open()?;
+    let since = args.since.map(|ms| source.now_ms().saturating_sub(ms));
     let filter = JobFilter {
         state: args.state.clone(),
         outcome: args.outcome.clone(),
         provider: args.provider.clone(),
         service: args.service.clone(),
         cause: args.cause.clone(),
+        // Before 1970 nothing began.
+        started_since: since.map(|ms| u64::try_from(ms).unwrap_or_default().saturating_mul(1_000_000)),
     };
-    let since = args.since.map(|ms| source.now_ms() - ms);
-    let jobs = source.list(&filter, since, args.limit as usize)?;
+    let jobs = source.list(&filter, args.limit as usize)?;
     let mut out = stdout();
     write(&mut out, args.format, &jobs)?;
     out.flush()?;

@@ -5,6 +5,7 @@
 //! end of any span so far; the core makes a turn when it has passed a deadline, and once at the end as if all
 //! deadlines had passed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -63,6 +64,17 @@ pub struct Found {
     pub problems: Vec<Problem>,
     /// How many parts could not be read.
     pub unreadable: u64,
+    /// Of each of `jobs`, its place in the order of settlement.
+    settled_as: Vec<u64>,
+}
+
+impl Found {
+    /// The jobs, the latest settlement first, as a ledger lists them.
+    pub fn into_last_settled_first(self) -> Vec<Settled> {
+        let mut jobs: Vec<_> = self.settled_as.into_iter().zip(self.jobs).collect();
+        jobs.sort_by_key(|(place, _)| Reverse(*place));
+        jobs.into_iter().map(|(_, settled)| settled).collect()
+    }
 }
 
 /// Reads recordings.
@@ -71,7 +83,9 @@ pub struct Replay {
     core: Core,
     recogniser: Arc<Recogniser>,
     cache: ReadCache,
-    settled: BTreeMap<JobId, Settled>,
+    /// With the place in the order of settlement.
+    settled: BTreeMap<JobId, (u64, Settled)>,
+    settled_count: u64,
     known: Known,
     turn_at: UnixNanos,
     found: Found,
@@ -112,6 +126,7 @@ impl Replay {
             recogniser: Arc::clone(&providers.recogniser),
             cache: ReadCache::default(),
             settled: BTreeMap::new(),
+            settled_count: 0,
             known,
             turn_at: UnixNanos::default(),
             found: Found::default(),
@@ -191,10 +206,11 @@ impl Replay {
         let mut known = self.known.0.lock();
         for settled in settled {
             known.insert(settled.job.id);
+            self.settled_count += 1;
             if settled.job.state == State::Superseded {
                 self.settled.remove(&settled.job.id);
             } else {
-                self.settled.insert(settled.job.id, settled);
+                self.settled.insert(settled.job.id, (self.settled_count, settled));
             }
         }
     }
@@ -215,8 +231,9 @@ impl Replay {
             rejected: sum(MetricId::SpansRejected),
         };
         let mut jobs: Vec<_> = self.settled.into_values().collect();
-        jobs.sort_by_key(|settled| (settled.job.started_at, settled.job.id));
-        Found { jobs, spans, ..self.found }
+        jobs.sort_by_key(|(_, settled)| (settled.job.started_at, settled.job.id));
+        let (settled_as, jobs) = jobs.into_iter().unzip();
+        Found { jobs, spans, settled_as, ..self.found }
     }
 }
 

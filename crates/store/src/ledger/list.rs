@@ -4,7 +4,12 @@ use rusqlite::named_params;
 
 use super::read::{LedgerReader, SELECT_JOB, read_job};
 use super::rows::JobRow;
+use super::spend::first_since;
 use crate::error::StoreError;
+
+/// How far ahead a sender's clock may be for its jobs to be found by their start, in nanoseconds: a job seems
+/// then to settle before it begins.
+const CLOCK_AHEAD_MAX: u64 = 86_400_000_000_000;
 
 /// Which jobs to list. Every condition that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct JobFilter {
     pub service: Option<String>,
     /// A cause of one of its attempts or charges.
     pub cause: Option<String>,
+    /// When it began, in nanoseconds since 1970: then or later.
+    pub started_since: Option<u64>,
 }
 
 /// A job of a page.
@@ -43,16 +50,24 @@ impl LedgerReader {
         limit: usize,
     ) -> Result<Vec<ListedJob>, StoreError> {
         (|| {
+            let _moment = self.moment()?;
+            // What settled before that cannot have begun since; it need not be looked at.
+            let from = match filter.started_since {
+                Some(since) => first_since(&self.database.connection, since.saturating_sub(CLOCK_AHEAD_MAX))?,
+                None => 0,
+            };
             let mut select = self.database.connection.prepare_cached(&format!("{SELECT_JOB} {WHERE}"))?;
             let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
             let rows = select.query_map(
                 named_params! {
+                    ":from": from,
                     ":before": before,
                     ":state": filter.state,
                     ":outcome": filter.outcome,
                     ":provider": filter.provider,
                     ":service": filter.service,
                     ":cause": filter.cause,
+                    ":since": filter.started_since.map(|since| i64::try_from(since).unwrap_or(i64::MAX)),
                     ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
                 },
                 |row| Ok(ListedJob { position: row.get::<_, i64>(16)?.cast_unsigned(), job: read_job(row)? }),
@@ -65,6 +80,8 @@ impl LedgerReader {
 
 const WHERE: &str = "
     WHERE job.id < :before
+      AND job.id >= :from
+      AND (:since IS NULL OR started_at >= :since)
       AND CASE WHEN :state IS NULL THEN state <> 'superseded' ELSE state = :state END
       AND (:outcome IS NULL OR outcome = :outcome)
       AND (:provider IS NULL OR provider = :provider)
@@ -149,6 +166,37 @@ mod tests {
             found.extend(numbers(&page));
         }
         assert_eq!(found, [5, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn jobs_of_a_time_are_found_behind_any_number_that_began_earlier() {
+        const HOUR: u64 = 3_600_000_000_000;
+        let day = 20_000 * CLOCK_AHEAD_MAX;
+        let jobs = [
+            // number, began, settled, in hours
+            (1, 0, 0),
+            (2, 40, 40),
+            // Settled last of all, and began long before.
+            (3, 0, 41),
+            (4, 39, 41),
+            // Its sender's clock is ahead.
+            (5, 60, 42),
+        ];
+        let row = |&(number, began, settled): &(u8, u64, u64)| JobRow {
+            started_at: day + began * HOUR,
+            settled_at: day + settled * HOUR,
+            ..job(number, 1, GOOD)
+        };
+        let (_directory, ledger) = ledger(jobs.iter().map(row).collect());
+        for (since, expected) in
+            [(0, vec![5, 4, 3, 2, 1]), (39, vec![5, 4, 2]), (40, vec![5, 2]), (60, vec![5]), (61, vec![])]
+        {
+            let filter = JobFilter { started_since: Some(day + since * HOUR), ..JobFilter::default() };
+            assert_eq!(numbers(&ledger.list(&filter, None, 10).unwrap()), expected, "since {since}");
+            // A page of one finds the same.
+            let first = ledger.list(&filter, None, 1).unwrap();
+            assert_eq!(numbers(&first), expected.get(..1).unwrap_or_default(), "since {since}");
+        }
     }
 
     #[test]
