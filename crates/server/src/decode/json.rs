@@ -36,6 +36,30 @@ pub fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     read.map(|()| out).map_err(|error| DecodeError::Json { detail: error.to_string() })
 }
 
+/// The keys of a JSON object, for a message about one that is not what was expected; none of another value.
+pub fn keys(body: &[u8]) -> Vec<String> {
+    serde_json::Deserializer::from_slice(body).deserialize_map(Keys).unwrap_or_default()
+}
+
+/// Collects the keys of an object, and passes over what they stand for.
+struct Keys;
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+        let mut keys = Vec::new();
+        while let Some((key, IgnoredAny)) = map.next_entry()? {
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
 /// Reads the fields of an object.
 struct Fields<'o> {
     message: &'static Message,

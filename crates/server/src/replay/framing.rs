@@ -16,6 +16,7 @@
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
+use super::foreign::Foreign;
 use super::input::{Peeked, ZSTD, peek};
 use crate::decode::DecodeError;
 
@@ -148,6 +149,9 @@ pub enum Fault {
     /// Its own compression is broken.
     #[error("its compression cannot be undone: {0}")]
     Inflate(io::Error),
+    /// It is JSON of another kind.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// It is no export request.
     #[error("expected an ExportTraceServiceRequest: {0}")]
     Decode(#[from] DecodeError),
@@ -233,7 +237,7 @@ impl Recording {
         };
         match read {
             Ok(true) => {
-                let is_json = self.body.first() == Some(&b'{');
+                let is_json = framing == Framing::JsonLines || self.body.first() == Some(&b'{');
                 Some(Ok(Record { body: &self.body, is_json }))
             }
             Ok(false) => {

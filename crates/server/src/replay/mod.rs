@@ -8,6 +8,7 @@
 //!
 //! What cannot be read is a [`Problem`]: counted, told at the end, and no reason to give up the rest.
 
+pub mod foreign;
 pub mod framing;
 pub mod input;
 pub mod report;

@@ -132,6 +132,10 @@ impl Page {
             "Spans   {} read: {} of generation, {} ignored, {} duplicate, {} late{surplus}, {} rejected",
             spans.received, spans.accepted, spans.ignored, spans.duplicate, spans.late, spans.rejected
         ));
+        if !summary.rejected.is_empty() {
+            let reasons = summary.rejected.iter().map(|(reason, spans)| format!("{spans} {reason}"));
+            self.line(format!("        rejected: {}", reasons.collect::<Vec<_>>().join(", ")));
+        }
         let outcomes: Vec<_> =
             summary.outcomes.iter().map(|(outcome, jobs)| format!("{jobs} {outcome}")).collect();
         let attempts = count(summary.attempts, "attempt", "attempts");
@@ -142,8 +146,14 @@ impl Page {
             let total = self.styled(Style::new().bold(), &with_bound(cost));
             self.line(format!("Spend   {} {total}", visible(currency)));
         }
-        if summary.jobs == 0 {
-            self.advice("No call to a provider that the provider files know: `spantally check` lists them.");
+        match (summary.jobs, spans.received, spans.ignored) {
+            (0, 0, _) => self.advice("No span in what was read."),
+            (0, _, 1..) => {
+                self.advice(
+                    "No call to a provider that the provider files know: `spantally check` lists them.",
+                );
+            }
+            _ => {}
         }
     }
 

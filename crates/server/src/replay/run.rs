@@ -5,6 +5,7 @@
 //! end of any span so far; the core makes a turn when it has passed a deadline, and once at the end as if all
 //! deadlines had passed.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use spantally_providers::Recogniser;
 use spantally_stitch::{JobId, State, UnixNanos};
 use spantally_store::Seq;
 
-use super::framing::{Fault, Problem, Recording};
+use super::foreign::Foreign;
+use super::framing::{Fault, Problem, Record, Recording};
 use crate::batch::{Batch, Transport};
 use crate::commit::CommitMessage;
 use crate::config::Settings;
@@ -58,6 +60,8 @@ pub struct Found {
     pub jobs: Vec<Settled>,
     /// What became of the spans.
     pub spans: SpanCounts,
+    /// Spans that were not usable, by reason.
+    pub rejected: BTreeMap<String, u64>,
     /// Requests that were read.
     pub records: u64,
     /// The first parts that could not be read.
@@ -159,10 +163,7 @@ impl Replay {
     fn read(&mut self, recording: &mut Recording) -> Option<(UnixNanos, Batch)> {
         loop {
             let read = match recording.next_record()? {
-                Ok(record) if record.is_json => json::to_protobuf(record.body).and_then(|body| {
-                    read_batch(&self.recogniser, &mut self.cache, "", Transport::File, &body)
-                }),
-                Ok(record) => read_batch(&self.recogniser, &mut self.cache, "", Transport::File, record.body),
+                Ok(record) => self.decode(record),
                 Err(problem) => {
                     self.note(problem);
                     continue;
@@ -175,12 +176,26 @@ impl Replay {
                     let starts = batch.evidence.iter().map(|evidence| evidence.start);
                     return Some((starts.min().unwrap_or_default(), batch));
                 }
-                Err(error) => {
-                    let problem = recording.problem(Fault::Decode(error));
+                Err(fault) => {
+                    let problem = recording.problem(fault);
                     self.note(problem);
                 }
             }
         }
+    }
+
+    /// Decodes a request. The receivers ignore what they do not know, as OTLP demands; but a file of JSON
+    /// that has nothing else is not what it was taken for.
+    fn decode(&mut self, record: Record<'_>) -> Result<Batch, Fault> {
+        let body =
+            if record.is_json { Cow::Owned(json::to_protobuf(record.body)?) } else { record.body.into() };
+        if record.is_json
+            && body.is_empty()
+            && let Some(foreign) = Foreign::of(json::keys(record.body))
+        {
+            return Err(Fault::Foreign(foreign));
+        }
+        Ok(read_batch(&self.recogniser, &mut self.cache, "", Transport::File, &body)?)
     }
 
     fn note(&mut self, problem: Problem) {
@@ -230,10 +245,17 @@ impl Replay {
             ignored: sum(MetricId::SpansIgnored),
             rejected: sum(MetricId::SpansRejected),
         };
+        let mut rejected = BTreeMap::<String, u64>::new();
+        for (labels, spans) in registry.values(MetricId::SpansRejected).filter(|(_, spans)| !spans.is_zero())
+        {
+            let reason = labels.split("reason=\"").nth(1).and_then(|rest| rest.split('"').next());
+            *rejected.entry(reason.unwrap_or(labels).to_owned()).or_default() +=
+                spans.to_u64().unwrap_or(u64::MAX);
+        }
         let mut jobs: Vec<_> = self.settled.into_values().collect();
         jobs.sort_by_key(|(_, settled)| (settled.job.started_at, settled.job.id));
         let (settled_as, jobs) = jobs.into_iter().unzip();
-        Found { jobs, spans, settled_as, ..self.found }
+        Found { jobs, spans, rejected, settled_as, ..self.found }
     }
 }
 

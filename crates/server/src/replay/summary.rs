@@ -22,6 +22,8 @@ pub struct Summary {
     pub recording: Reading,
     /// What became of the spans; `received` is the sum of the others.
     pub spans: SpanCounts,
+    /// Spans that were not usable, by reason.
+    pub rejected: BTreeMap<String, u64>,
     /// Start of the first job, RFC 3339.
     pub from: Option<String>,
     /// End of the last job, RFC 3339.
@@ -240,6 +242,7 @@ impl Summary {
         Self {
             recording: Reading { records: found.records, unreadable: found.unreadable },
             spans: found.spans,
+            rejected: found.rejected.clone(),
             ..count::count(&found.jobs)
         }
     }
