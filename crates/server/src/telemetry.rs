@@ -13,6 +13,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 pub use self::export::Exporters;
+use crate::cli::colors;
 use crate::config::{LogEncoding, LogLevel, Logs, Settings};
 
 /// The target of our own spans.
@@ -55,7 +56,10 @@ where
         .with_default(level(logs.level))
         .with_target("opentelemetry", of_sdk)
         .with_target(TARGET, LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Left alone it would write colours into files and pipes as well.
+    let color = colors(&std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_ansi(color);
+    let lines = lines.with_writer(std::io::stderr).with_target(false);
     match logs.encoding {
         LogEncoding::Console => lines.with_filter(filter).boxed(),
         LogEncoding::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),

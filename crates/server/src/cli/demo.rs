@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Exit, Failure, Outcome, runtime};
+use super::{Exit, Failure, Outcome, colors, runtime};
 use crate::app::{Addresses, App};
 use crate::clock;
 use crate::config::Config;
@@ -115,7 +115,7 @@ async fn present(args: &Args, addresses: Addresses, signals: Signals) -> Result<
 fn screen() -> Screen<Stdout> {
     let out = std::io::stdout();
     let is_terminal = out.is_terminal();
-    let color = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let color = colors(&out);
     Screen::new(out, is_terminal, color)
 }
 

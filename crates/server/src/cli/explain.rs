@@ -13,7 +13,7 @@ use spantally_store::JobFilter;
 use self::words::{basis_words, confidence_words, policy_words, rule_words};
 use super::job_doc::{AttemptDoc, JobDoc};
 use super::job_source::{ID_DIGITS, PAGE, ReadJob, Source, SourceArgs, seconds_between};
-use super::{Exit, Failure, Format, Outcome, replay, stdout};
+use super::{Exit, Failure, Format, Outcome, colors, stdout};
 use crate::job_calls::JobCalls;
 use crate::replay::visible::{self, visible};
 
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let mut out = stdout();
     if args.format == Format::Human {
         let calls = source.calls(&job.doc.job_id);
-        let color = replay::colors(&std::io::stdout());
+        let color = colors(&std::io::stdout());
         out.write_all(story(&job.doc, span, calls.as_ref(), color).as_bytes())?;
     } else {
         writeln!(out, "{}", job.text)?;

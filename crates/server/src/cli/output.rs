@@ -1,6 +1,6 @@
 //! Standard output, and the formats of commands that list things.
 
-use std::io::{BufWriter, StdoutLock, Write};
+use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
 
 /// How a list is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -19,6 +19,11 @@ pub enum Format {
 /// Standard output, buffered. Flush it before returning, so that a full disk or a closed pipe is noticed.
 pub fn stdout() -> impl Write {
     BufWriter::<StdoutLock<'static>>::new(std::io::stdout().lock())
+}
+
+/// Whether output there may have colours (<https://no-color.org>).
+pub fn colors(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A cell of CSV: quoted when it holds a comma, a quote or a line end.

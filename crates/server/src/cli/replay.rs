@@ -1,14 +1,14 @@
 //! `spantally replay`: a recording through the same core as live spans, and a report of what it cost.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::job_doc::JobDoc;
-use super::{ConfigArgs, Exit, Failure, Format, Outcome, job_table, stdout};
+use super::{ConfigArgs, Exit, Failure, Format, Outcome, colors, job_table, stdout};
 use crate::job_json::JobDocument;
 use crate::provider_files::ProviderFiles;
 use crate::replay::visible::visible;
@@ -47,11 +47,6 @@ pub(super) fn run(args: &Args) -> Outcome {
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
     write(&mut out, args, &found, false).and_then(|()| out.flush()).map_err(failed)?;
     Ok(Exit::Success)
-}
-
-/// Whether output there may have colours (<https://no-color.org>).
-pub(super) fn colors(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Replays recordings; says on standard error what could not be read.
