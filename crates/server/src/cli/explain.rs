@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use anstyle::Style;
-use spantally_stitch::{Confidence, Role};
+use spantally_stitch::{Confidence, Outcome as JobOutcome, Role, State};
 use spantally_store::JobFilter;
 
 use self::words::{basis_words, confidence_words, policy_words, rule_words};
@@ -296,7 +296,9 @@ fn uncertain(job: &JobDoc) -> Vec<String> {
                 "attempt {number} got no clear answer: the provider may have run and billed it"
             ));
         }
-        if attempt.cause == "unverified" {
+        if job.state == State::Open.as_str() && attempt.outcome == JobOutcome::Unknown.as_str() {
+            lines.push(format!("attempt {number}: the job is open, and nothing has told how it ends"));
+        } else if attempt.cause == "unverified" {
             lines.push(format!(
                 "attempt {number}: no span tells whether it succeeded; one with spantally.task.status would"
             ));

@@ -60,7 +60,7 @@ mod windows;
 use std::sync::Arc;
 
 use spantally_price::{Bill, Cards, bill};
-use spantally_stitch::{Change, Job, JobId, Observed, Outages, Settings, Stitcher, UnixNanos};
+use spantally_stitch::{Change, Job, JobId, Observed, Outages, Settings, State, Stitcher, UnixNanos};
 use spantally_store::Seq;
 
 use self::books::Books;
@@ -322,6 +322,8 @@ impl Core {
         let job = self.shards.iter_mut().find_map(|shard| shard.job(id))?;
         let bill = bill(&job, &self.books.cards);
         let revision = self.books.revision(id);
+        let OpenJob { job, bill } =
+            if job.state == State::Open { OpenJob::shown(job, bill) } else { OpenJob { job, bill } };
         Some(JobView { job, bill, revision })
     }
 

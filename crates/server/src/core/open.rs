@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Bound, Cards, bill};
-use spantally_stitch::{Job, UnixNanos};
+use spantally_stitch::{Cause, Job, Outcome, UnixNanos};
 
 use super::Core;
 use super::books::Books;
@@ -27,6 +27,30 @@ pub struct OpenJob {
     pub job: Job,
     /// What it would cost if it stayed so.
     pub bill: Bill,
+}
+
+impl OpenJob {
+    /// The job as it is shown. An attempt of which nothing has told the end is *abandoned* once nothing came
+    /// within the limit; until then that is not decided. What it may cost stays as it is.
+    pub(super) fn shown(mut job: Job, mut bill: Bill) -> Self {
+        for (index, attempt) in job.attempts.iter_mut().enumerate() {
+            if attempt.outcome != Outcome::Abandoned {
+                continue;
+            }
+            attempt.outcome = Outcome::Unknown;
+            if attempt.cause == Cause::Abandoned {
+                attempt.cause = Cause::Unverified;
+            }
+            let charges = bill.charges.iter_mut().filter(|charge| charge.attempt == index);
+            for charge in charges.filter(|charge| charge.cause == Cause::Abandoned) {
+                charge.cause = Cause::Unverified;
+            }
+        }
+        if job.outcome == Outcome::Abandoned {
+            job.outcome = Outcome::Unknown;
+        }
+        Self { job, bill }
+    }
 }
 
 /// Most open jobs that are kept to be shown; the rest is in the sums alone.
@@ -74,7 +98,7 @@ impl Books {
         }
         tally.count += 1;
         if tally.shown.len() < MAX_SHOWN {
-            tally.shown.push(OpenJob { job, bill });
+            tally.shown.push(OpenJob::shown(job, bill));
         }
     }
 
@@ -150,6 +174,30 @@ impl Books {
             let series =
                 self.registry.series(MetricId::RateCardInfo, SetId::NONE, &[&card.provider, day], now);
             self.registry.set(series, Decimal::ONE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spantally_price::Charge;
+    use spantally_stitch::Attempt;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_not_decided_is_not_shown_as_abandoned() {
+        for (outcome, cause, shown) in [
+            (Outcome::Abandoned, Cause::Abandoned, (Outcome::Unknown, Cause::Unverified)),
+            (Outcome::Abandoned, Cause::Duplicate, (Outcome::Unknown, Cause::Duplicate)),
+            (Outcome::Failed, Cause::Failed, (Outcome::Failed, Cause::Failed)),
+        ] {
+            let attempts = vec![Attempt { outcome, cause, ..Attempt::default() }];
+            let job = Job { outcome, attempts, ..Job::default() };
+            let bill = Bill { charges: vec![Charge { cause, ..Charge::default() }], ..Bill::default() };
+            let open = OpenJob::shown(job, bill);
+            assert_eq!((open.job.outcome, open.bill.charges[0].cause), shown);
+            assert_eq!((open.job.attempts[0].outcome, open.job.attempts[0].cause), shown);
         }
     }
 }
