@@ -269,6 +269,7 @@ fn charges(job: &JobDoc) -> Vec<String> {
     let charges = job.charges.iter().map(|charge| {
         let money = match (charge.unit_price, charge.cost, &charge.currency) {
             (Some(price), Some(cost), Some(currency)) => format!(" x {price} = {currency} {cost}"),
+            _ if charge.quantity.is_zero() => ", which costs nothing".to_owned(),
             _ => ", no price".to_owned(),
         };
         format!(

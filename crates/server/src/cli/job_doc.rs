@@ -181,10 +181,18 @@ impl JobDoc {
         charges.filter_map(|charge| charge.cost).sum()
     }
 
+    /// Whether it is known to cost nothing, in whatever currency: no attempt lacks a price, and no charge
+    /// has a quantity.
+    pub(super) fn is_free(&self) -> bool {
+        self.cost.is_empty()
+            && self.unpriced.is_empty()
+            && self.charges.iter().all(|charge| charge.quantity.is_zero())
+    }
+
     /// Cost with its bound, every currency, for people.
     pub(super) fn cost_text(&self) -> String {
         if self.cost.is_empty() {
-            return "no price".to_owned();
+            return if self.is_free() { "nothing" } else { "no price" }.to_owned();
         }
         let cost = |(currency, cost): (&String, &CostDoc)| {
             let CostDoc { min, expected, max } = *cost;
@@ -219,6 +227,39 @@ mod tests {
     use crate::job_json::JobDocument;
     use crate::provider_files::ProviderFiles;
     use crate::replay::{Recording, Replay, input};
+
+    #[test]
+    fn what_is_free_has_not_the_words_of_what_has_no_price() {
+        let doc = |quantity: &str, unpriced: &str| -> JobDoc {
+            let text = format!(
+                r#"{{"job_id":"1","revision":1,"state":"settled","tenant":"","service":"s","provider":"clips",
+                "model":"m","operation":"o","outcome":"rejected","failure_reason":null,"spans":[],
+                "started_at":"2026-11-20T10:00:00.000Z","ended_at":"2026-11-20T10:00:01.000Z","attempts":[],
+                "charges":[{{"attempt":0,"unit":"clip","quantity":"{quantity}","unit_price":null,"cost":null,
+                "currency":null,"cause":"failed","basis":"documented","rule":"clips/clip"}}],"cost":{{}},
+                "unpriced":[{unpriced}]}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let unpriced = r#"{"attempt":0,"reason":"no_price"}"#;
+        for (quantity, unpriced, words, cell) in [
+            ("0", "", "nothing", "0"),
+            ("0.00", "", "nothing", "0"),
+            ("0", unpriced, "no price", ""),
+            ("1", unpriced, "no price", ""),
+            ("1", "", "no price", ""),
+        ] {
+            let doc = doc(quantity, unpriced);
+            assert_eq!(doc.cost_text(), words, "{quantity} {unpriced}");
+            let mut line = Vec::new();
+            crate::cli::job_table::write_job(&mut line, &doc).unwrap();
+            let cells = format!("{cell},{cell},{cell},{cell},{cell}\n");
+            assert!(
+                String::from_utf8(line).unwrap().ends_with(&format!(",,{cells}")),
+                "{quantity} {unpriced}"
+            );
+        }
+    }
 
     #[test]
     fn reading_and_writing_changes_nothing() {

@@ -1,7 +1,8 @@
 //! Jobs as CSV: one line a job, for spreadsheets.
 //!
 //! A job with money in several currencies has its figures in each cell one after the other, with a space in
-//! between, in the order of the `currency` cell; no job is on two lines, so that lines can be counted.
+//! between, in the order of the `currency` cell; one that cost nothing has zeros and no currency, one without
+//! a price has empty cells. No job is on two lines, so that lines can be counted.
 
 use std::io::{self, Write};
 
@@ -45,11 +46,18 @@ pub(super) fn write_job(out: &mut impl Write, job: &JobDoc) -> io::Result<()> {
 }
 
 fn cells(job: &JobDoc) -> [String; COLUMNS.len()] {
+    let free = || "0".to_owned();
     let each = |figure: fn(&CostDoc) -> Decimal| {
+        if job.is_free() {
+            return free();
+        }
         let figures: Vec<_> = job.cost.values().map(|cost| figure(cost).to_string()).collect();
         figures.join(" ")
     };
     let part = |is_in: fn(Cause) -> bool| {
+        if job.is_free() {
+            return free();
+        }
         let parts = job.cost.keys().map(|currency| job.part(currency, is_in).normalize().to_string());
         parts.collect::<Vec<_>>().join(" ")
     };
