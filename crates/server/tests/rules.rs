@@ -153,6 +153,7 @@ fn what_is_no_test_file_exits_64_and_says_where() {
         ("at: 0", "answer: 99", "answer = `99`: a status code"),
         ("at: 0", "get: /v1/make", "exactly one of get, post"),
         ("tests:", "day: yesterday\ntests:", "day = `yesterday`: not a day such as"),
+        ("at: 0", "parent: nobody", "parent = `nobody`: no span of the test has this name"),
     ] {
         assert!(TEST.contains(from), "{from}");
         let (_directory, path) = files(&TEST.replacen(from, to, 1));
@@ -163,4 +164,34 @@ fn what_is_no_test_file_exits_64_and_says_where() {
     }
     let output = rules_test(&[]);
     assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+}
+
+/// What has tested nothing is not green.
+#[test]
+fn no_test_at_all_exits_64_and_says_why() {
+    let (directory, path) = files(TEST);
+    let inside = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(inside("none")).unwrap();
+    std::fs::write(inside("empty.test.yaml"), "provider: clips\ntests: []\n").unwrap();
+    for (arguments, shown) in [
+        (vec![inside("none")], "no test file in this directory: expected NAME.test.yaml or NAME.test.yml"),
+        (
+            vec![path, "--only".to_owned(), "webhook".to_owned()],
+            "--only webhook: no test has this in its name",
+        ),
+        (vec![inside("empty.test.yaml")], "tests: expected at least one test"),
+        (vec![inside("missing.test.yaml")], "missing.test.yaml"),
+    ] {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let output = rules_test(&arguments);
+        let text = stderr(&output).replace("\n  │ ", " ");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}{text}", stdout(&output));
+        assert!(text.contains(shown), "{arguments:?}: {text}");
+    }
+    // The other ending is found in a directory, too.
+    std::fs::remove_file(inside("empty.test.yaml")).unwrap();
+    std::fs::rename(inside("clips.test.yaml"), inside("clips.test.yml")).unwrap();
+    let output = rules_test(&[directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("1 passed, 0 failed"), "{}", stdout(&output));
 }

@@ -58,6 +58,9 @@ struct TestArgs {
     format: Format,
 }
 
+/// How test files end, as provider files may end in either.
+const ENDINGS: [&str; 2] = [".test.yaml", ".test.yml"];
+
 /// What became of one file.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -90,6 +93,10 @@ fn test(args: &TestArgs) -> Outcome {
     for path in test_files(args)? {
         reports.push(test_file(&path, args.only.as_deref().unwrap_or_default())?);
     }
+    if reports.iter().all(|report| report.passed == 0 && report.failed.is_empty()) {
+        let only = args.only.as_deref().unwrap_or_default();
+        return Err(Failure::usage(miette::miette!("--only {only}: no test has this in its name")));
+    }
     match args.format {
         Format::Human => reports.iter().try_for_each(|report| human(&mut out, report))?,
         Format::Csv => csv(&mut out, &reports)?,
@@ -119,13 +126,21 @@ fn test_files(args: &TestArgs) -> Result<Vec<PathBuf>, Failure> {
             files.push(path);
             continue;
         }
-        let failed = |error| Failure::failed(miette::miette!("cannot read {}: {error}", path.display()));
+        let failed = |error| Failure::usage(miette::miette!("cannot read {}: {error}", path.display()));
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".test.yaml")) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 found.push(path);
             }
+        }
+        if found.is_empty() {
+            let [first, second] = ENDINGS;
+            return Err(Failure::usage(miette::miette!(
+                "{}: no test file in this directory: expected NAME{first} or NAME{second}",
+                path.display()
+            )));
         }
         found.sort();
         files.extend(found);
@@ -135,9 +150,12 @@ fn test_files(args: &TestArgs) -> Result<Vec<PathBuf>, Failure> {
 
 fn test_file(path: &Path, only: &str) -> Result<Report, Failure> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::failed(miette::miette!("cannot read {}: {error}", path.display())))?;
+        .map_err(|error| Failure::usage(miette::miette!("cannot read {}: {error}", path.display())))?;
     let name = path.display().to_string();
     let file = TestFile::read(&name, &text).map_err(Failure::usage)?;
+    if file.tests.is_empty() {
+        return Err(Failure::usage(miette::miette!("{name}: tests: expected at least one test")));
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let settings = Settings::default();
     let providers = ProviderFiles::load(Some(directory.unwrap_or(Path::new("."))), &settings.correlation)

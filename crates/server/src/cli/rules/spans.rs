@@ -60,6 +60,11 @@ impl<'a> Exporter<'a> {
             let failed = |problem: &str| format!("span {} of `{}`: {problem}", number + 1, test.name.value);
             let what = what(line, host).map_err(|problem| failed(&problem))?;
             let answer = answer(line).map_err(|problem| failed(&problem))?;
+            let is_named =
+                |parent: &&str| test.spans.iter().any(|other| other.name.as_deref() == Some(parent));
+            if let Some(parent) = line.parent.as_deref().filter(|parent| !is_named(parent)) {
+                return Err(failed(&format!("parent = `{parent}`: no span of the test has this name")));
+            }
             let took = line.took.map_or(TOOK, |took| took.0);
             let once = [String::from("0")];
             for at in if line.at.0.is_empty() { &once[..] } else { &line.at.0 } {
