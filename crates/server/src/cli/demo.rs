@@ -2,8 +2,10 @@
 
 use std::io::{IsTerminal, Stdout};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use spantally_store::{LedgerReader, StoreError};
 
 use super::{Exit, Failure, Outcome, colors, runtime};
 use crate::app::{Addresses, App};
@@ -31,7 +33,8 @@ pub(super) struct Args {
     /// Jobs begun in a second, on average.
     #[arg(long, value_name = "JOBS_PER_SECOND", default_value_t = 4.0, value_parser = rate)]
     rate: f64,
-    /// Keep journal and ledger here; without it they are in a temporary directory and go with the demo.
+    /// Keep journal and ledger here, where there are none yet; without it they are in a temporary directory
+    /// and go with the demo.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Listen on free ports of the system's choice instead of 4317, 4318 and 9464.
@@ -57,6 +60,13 @@ pub(super) fn run(args: &Args) -> Outcome {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("spantally-demo-").tempdir()?),
     };
+    if let Some(directory) = args.data_dir.as_deref().filter(|directory| is_used(directory)) {
+        return Err(Failure::usage(miette::miette!(
+            help = "name a directory that is empty or not there yet",
+            "--data-dir {}: there is a ledger in it already, and the demo would take what it has for its own",
+            directory.display()
+        )));
+    }
     let directory = args.data_dir.clone().or_else(|| Some(temporary.as_ref()?.path().to_owned()));
     let config = Config::load(args.config.as_deref(), &fields(args, directory.as_deref()))?;
     telemetry::init(config.settings.logs);
@@ -71,13 +81,31 @@ pub(super) fn run(args: &Args) -> Outcome {
     })
 }
 
-/// The demo's configuration: short delays, so that one need not wait, and what the arguments say.
-fn fields(args: &Args, directory: Option<&std::path::Path>) -> Vec<String> {
-    let mut fields = vec![
+/// Whether there is a ledger, of whatever kind.
+fn is_used(directory: &Path) -> bool {
+    !matches!(LedgerReader::open(directory), Err(StoreError::Missing { .. }))
+}
+
+/// Fields that the demo sets and that decide which jobs there are.
+fn delays() -> [String; 2] {
+    [
         format!("processors.spantally.settle_delay={}s", SETTLE_DELAY.as_secs()),
         format!("processors.spantally.idle_timeout={}s", IDLE_TIMEOUT.as_secs()),
-        "service.telemetry.logs.level=warn".to_owned(),
-    ];
+    ]
+}
+
+/// How what the demo leaves behind is verified: by the configuration that it had.
+fn verification(args: &Args, directory: &Path) -> String {
+    let config = args.config.iter().map(|path| format!(" --config {}", path.display()));
+    let set = delays().into_iter().chain(args.set.iter().cloned()).map(|field| format!(" --set {field}"));
+    let options: String = config.chain(set).collect();
+    format!("spantally verify --ledger {}{options}", directory.display())
+}
+
+/// The demo's configuration: short delays, so that one need not wait, and what the arguments say.
+fn fields(args: &Args, directory: Option<&Path>) -> Vec<String> {
+    let mut fields = Vec::from(delays());
+    fields.push("service.telemetry.logs.level=warn".to_owned());
     fields.extend(directory.map(|directory| format!("storage.directory={}", directory.display())));
     if args.any_port {
         let keys = ["receivers.otlp.protocols.grpc", "receivers.otlp.protocols.http", "exporters.prometheus"];
@@ -126,7 +154,10 @@ fn greeting(args: &Args, addresses: Addresses) -> String {
     lines.extend(addresses.http.map(|address| format!("  OTLP/HTTP  http://{address}/v1/traces")));
     lines.push(format!("  metrics    http://{admin}/metrics"));
     lines.push(format!("  jobs       http://{admin}/api/v1/jobs"));
-    lines.extend(args.data_dir.as_ref().map(|directory| format!("  data       {}", directory.display())));
+    if let Some(directory) = &args.data_dir {
+        lines.push(format!("  data       {}", directory.display()));
+        lines.push(format!("  afterwards {}", verification(args, directory)));
+    }
     lines.push(match args.seconds {
         Some(seconds) => {
             format!("\nNew jobs begin for {seconds} s; then the truth is laid beside what was found.\n")
@@ -182,6 +213,28 @@ mod tests {
         assert_eq!(config.settings.receivers.grpc.unwrap().endpoint.port, 0);
         assert_eq!(config.settings.stitching.settle_delay_ms, 3_000, "--set comes last and wins");
         assert_eq!(config.settings.stitching.idle_timeout_ms, 12_000);
+    }
+
+    #[test]
+    fn what_the_demo_leaves_is_verified_by_what_it_set() {
+        let args = args(&["--config", "budgets.yaml", "--set", "a.b=3"]).unwrap();
+        assert_eq!(
+            verification(&args, Path::new("data")),
+            "spantally verify --ledger data --config budgets.yaml --set processors.spantally.settle_delay=2s \
+             --set processors.spantally.idle_timeout=12s --set a.b=3"
+        );
+    }
+
+    #[test]
+    fn a_directory_with_a_ledger_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!is_used(directory.path()) && !is_used(&directory.path().join("new")));
+        let data = spantally_store::DataDir::open(directory.path()).unwrap();
+        drop(spantally_store::Ledger::open(&data).unwrap());
+        assert!(is_used(directory.path()));
+        let args = args(&["--any-port", "--data-dir", directory.path().to_str().unwrap()]).unwrap();
+        let Err(refused) = run(&args) else { panic!("the demo began in a used directory") };
+        assert!(format!("{refused:?}").contains("there is a ledger in it already"), "{refused:?}");
     }
 
     #[test]
