@@ -178,8 +178,8 @@ impl Source {
         }
     }
 
-    /// Gives jobs out in pages of so many, those that settled last first, until `visit` has enough or very many have been
-    /// looked at.
+    /// Gives jobs out in pages of so many, those that settled last first, until `visit` has enough or very
+    /// many have been looked at.
     pub(super) fn visit(
         &self,
         filter: &JobFilter,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,6 +37,9 @@ pub(super) struct Args {
 
 /// Reads everything, then writes.
 pub(super) fn run(args: &Args) -> Outcome {
+    if let Some(path) = &args.out {
+        not_an_input(path, &args.files)?;
+    }
     let found = read(&args.files, &args.config)?;
     let Some(path) = &args.out else {
         let mut out = stdout();
@@ -49,11 +53,31 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(Exit::Success)
 }
 
+/// Refuses to write where a recording is, by whatever name.
+fn not_an_input(out: &Path, files: &[PathBuf]) -> Result<(), Failure> {
+    let file =
+        |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.is_file()));
+    // A device such as /dev/null may be both.
+    let Some(own) = file(out).filter(|(_, _, is_file)| *is_file) else { return Ok(()) };
+    match files.iter().find(|path| file(path) == Some(own)) {
+        None => Ok(()),
+        Some(input) => Err(Failure::usage(miette::miette!(
+            help = "name another file",
+            "--out {}: it is {}, which is to be read",
+            out.display(),
+            input.display()
+        ))),
+    }
+}
+
 /// Replays recordings; says on standard error what could not be read.
 ///
 /// # Errors
 /// A file cannot be opened, or nothing in any of them could be read.
 pub(super) fn read(files: &[PathBuf], config: &ConfigArgs) -> Result<Found, Failure> {
+    if files.iter().filter(|path| path.as_os_str() == input::STDIN).count() > 1 {
+        return Err(Failure::usage(miette::miette!("`-` is standard input, which can be read once")));
+    }
     let config = config.load()?;
     let settings = &config.settings;
     let providers = ProviderFiles::load(settings.providers.directory.as_deref(), &settings.correlation)
