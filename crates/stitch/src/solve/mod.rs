@@ -26,9 +26,9 @@ pub(crate) mod lineage;
 pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod retry;
-pub(crate) mod tries;
 #[cfg(test)]
 mod storm;
+pub(crate) mod tries;
 pub(crate) mod union;
 
 use std::collections::BTreeMap;
