@@ -116,10 +116,11 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -
     let taken = calls.iter().any(|call| call.role == Role::Webhook && call.answer.is_success());
     let fetched = calls.iter().any(|call| call.role == Role::Result && call.answer.is_success());
     let needs_result = calls.iter().any(|call| call.endpoint.needs_result);
-    // Providers deliver failures as well, and some of them each state: that one came tells nothing of the
-    // end.
-    let outcome = if needs_result && !fetched && !taken { Outcome::Abandoned } else { Outcome::Unknown };
-    (outcome, None, false)
+    match (needs_result && !fetched, taken) {
+        (false, true) => (Outcome::Succeeded, None, false),
+        (true, false) => (Outcome::Abandoned, None, false),
+        _ => (Outcome::Unknown, None, false),
+    }
 }
 
 fn is_refused_submit(call: &Call) -> bool {
@@ -211,8 +212,8 @@ fn alone(shot: &Shot<'_>) -> Ended {
     let may_be_told = shot.seconds() > BLOCKING_SECONDS || shot.call.rare.callback.is_some();
     let outcome = match shot.is_async() {
         false => Outcome::Succeeded,
-        true if shot.call.endpoint.needs_result && !may_be_told => Outcome::Abandoned,
-        true => Outcome::Unknown,
+        true if may_be_told => Outcome::Unknown,
+        true => Outcome::Abandoned,
     };
     (outcome, None, false)
 }
