@@ -26,6 +26,7 @@ files!(
     "kling",
     "luma",
     "minimax",
+    "minimax_cn",
     "openai",
     "replicate",
     "runway",

@@ -279,6 +279,13 @@ fn check_word(source: &Source, rule: &WordRule, findings: &mut Vec<LoadError>) {
     if rule.is.is_empty() {
         findings.push(source.finding(rule.state.referenced, "words.is", "no word is named"));
     }
+    let starred = |word: &&String| word.strip_suffix('*').unwrap_or(word).contains('*');
+    findings.extend(rule.is.iter().filter(starred).map(|word| {
+        source
+            .finding(rule.state.referenced, "words.is", "never matches: a `*` stands for any ending only")
+            .value(word)
+            .help("write the words out, or the beginning that they share and a `*` behind it")
+    }));
 }
 
 /// The states that the answer to a call of a role can tell.

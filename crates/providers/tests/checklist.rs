@@ -9,4 +9,5 @@ mod checklist {
     pub(crate) mod fixture;
     mod policies;
     mod units;
+    mod unlisted;
 }

@@ -31,7 +31,9 @@ fn built_in_figures_are_cited() {
             }
             cited += 1;
         }
-        assert!(cited > 5, "{} says nothing", card.provider);
+        let has_prices =
+            card.tariffs().iter().any(|tariff| tariff.meters.iter().any(|m| !m.prices.is_empty()));
+        assert!(cited > if has_prices { 5 } else { 2 }, "{} says nothing", card.provider);
         let unknown = card.policy().iter().filter(|row| matches!(row.terms, Terms::Unknown { .. }));
         for row in unknown {
             assert!(!row.citation.note.is_empty(), "{} says nothing of where it was looked for", row.name);
