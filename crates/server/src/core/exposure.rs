@@ -9,12 +9,15 @@
 //! Amounts are kept by the day on which their revision was made, so a decision takes back what its charge
 //! added, some hours apart at most.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
+
+use crate::export::{MetricId, canonical};
 
 /// A month, and two weeks until its invoice is there.
 const OPEN_DAYS: u64 = 45;
@@ -38,6 +41,8 @@ pub(super) struct Exposure {
     /// By the labels of the series, with the currency.
     days: BTreeMap<Arc<str>, Days>,
     pub(super) invoiced: Vec<Invoiced>,
+    /// Texts of labels that are not written any more, to be saved without amounts.
+    emptied: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -89,17 +94,30 @@ impl Exposure {
         let changed = self.days.iter_mut().filter_map(|(labels, days)| {
             std::mem::take(&mut days.changed).then(|| (Arc::clone(labels), text(days)))
         });
-        changed.collect()
+        let emptied = std::mem::take(&mut self.emptied).into_iter().map(|labels| (labels, String::new()));
+        changed.chain(emptied).collect()
     }
 
-    /// Takes back what [`Self::take_changed`] gave; false if it is not readable.
+    /// Takes back what [`Self::take_changed`] gave; false if it is not readable. What was kept by a text that
+    /// is not written any more goes to the one that is.
     pub(super) fn restore(&mut self, labels: &Arc<str>, text: &str) -> bool {
         let parse = |line: &str| {
             let (day, amount) = line.split_once(' ')?;
             Some((day.parse().ok()?, Decimal::from_str(amount).ok()?))
         };
-        let Some(amounts) = text.lines().map(parse).collect::<Option<_>>() else { return false };
-        self.days.insert(Arc::clone(labels), Days { amounts, changed: false });
+        let Some(amounts) = text.lines().map(parse).collect::<Option<Vec<(u64, Decimal)>>>() else {
+            return false;
+        };
+        let written = canonical::of_series(MetricId::AmbiguousCost.metric(), labels);
+        let is_old = matches!(written, Cow::Owned(_)) && !amounts.is_empty();
+        let days = self.days.entry(written.into()).or_default();
+        for (day, amount) in amounts {
+            *days.amounts.entry(day).or_default() += amount;
+        }
+        days.changed |= is_old;
+        if is_old {
+            self.emptied.push(Arc::clone(labels));
+        }
         true
     }
 }
@@ -148,5 +166,21 @@ mod tests {
         assert!(again.restore(&saved[0].0, &saved[0].1));
         assert_eq!(open(&again, 199), open(&exposure, 199));
         assert!(!again.restore(&saved[0].0, "1 x"));
+    }
+
+    #[test]
+    fn what_two_texts_of_one_set_had_is_added_up_once() {
+        let common = r#"provider="fal",model="",operation="",service="",tenant="""#;
+        let now: Arc<str> = format!(r#"{common},currency="USD""#).into();
+        let old: Arc<str> = format!(r#"{common},team="",currency="USD""#).into();
+        let mut saved = BTreeMap::from([(old, "9 2\n10 3".to_owned()), (now, "10 1".to_owned())]);
+        for _ in 0..2 {
+            let mut exposure = Exposure::default();
+            for (labels, text) in &saved {
+                assert!(exposure.restore(labels, text));
+            }
+            assert_eq!(open(&exposure, 10), ["6"]);
+            saved.extend(exposure.take_changed());
+        }
     }
 }

@@ -101,7 +101,7 @@ impl SeriesByKey {
     pub(super) fn read(&mut self, bytes: &[u8], registry: &Registry) -> Option<Vec<Entry>> {
         let entries = read_entries(bytes)?;
         if !entries.iter().all(|(key, _)| self.known.contains_key(key)) {
-            self.known = registry.ids().map(|series| (registry.key(series), series)).collect();
+            self.known = registry.by_keys().collect();
         }
         let read = |(key, amount)| Some((*self.known.get(&key)?, amount));
         let mut entries = entries.into_iter().map(read).collect::<Option<Vec<_>>>()?;

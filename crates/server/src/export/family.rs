@@ -91,17 +91,22 @@ impl Family {
         }
     }
 
+    /// What a series has before anything is counted.
+    pub(super) fn zero(&self) -> Value {
+        match self.metric.kind {
+            Kind::Histogram(_) => {
+                Value::Histogram(Box::new(Histogram::empty(self.metric, self.bounds.len() + 1)))
+            }
+            Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
+        }
+    }
+
     /// Adds a series at zero; its index.
     pub(super) fn push(&mut self, labels: Arc<str>, created: UnixNanos) -> u32 {
         let index = self.series.len() as u32;
         let place = self.order.partition_point(|&other| *self.series[other as usize].labels < *labels);
         self.order.insert(place, index);
-        let value = match self.metric.kind {
-            Kind::Histogram(_) => {
-                Value::Histogram(Box::new(Histogram::empty(self.metric, self.bounds.len() + 1)))
-            }
-            Kind::Counter | Kind::Gauge => Value::Number(Decimal::ZERO),
-        };
+        let value = self.zero();
         let hash = hash_of(&labels);
         self.series.push(Series { labels, value, created, changed: false });
         let series = &self.series;
@@ -194,6 +199,16 @@ impl Histogram {
             native: has_native(metric).then(Native::default),
         }
     }
+
+    fn merge(&mut self, other: &Self) {
+        for (count, other) in self.counts.iter_mut().zip(&other.counts) {
+            *count += other;
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+        if let (Some(native), Some(other)) = (&mut self.native, &other.native) {
+            native.merge(other);
+        }
+    }
 }
 
 impl Clone for Histogram {
@@ -225,6 +240,15 @@ impl Value {
             (Self::Number(value), Self::Number(other)) => *value = *other,
             (Self::Histogram(histogram), Self::Histogram(other)) => (**histogram).clone_from(other),
             (value, other) => *value = other.clone(),
+        }
+    }
+
+    /// Adds another of the same metric.
+    pub(super) fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Number(value), Self::Number(other)) => *value = value.saturating_add(*other),
+            (Self::Histogram(histogram), Self::Histogram(other)) => histogram.merge(other),
+            (value, other) => value.copy_from(other),
         }
     }
 

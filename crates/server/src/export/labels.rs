@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::canonical::{COMMON, canonical};
+
+/// Marks the set in which label sets past the limit are counted.
+pub(super) const OVERFLOW_LABEL: &str = "otel_metric_overflow";
+
 /// Values of the common labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonLabels<'a> {
@@ -23,7 +28,7 @@ pub struct CommonLabels<'a> {
     pub service: &'a str,
     /// Tenant; empty when there is only one.
     pub tenant: &'a str,
-    /// Values of the extra labels, in the order of the configuration.
+    /// Values of the extra labels, in the order of the configuration; an empty one is no label.
     pub extra: &'a [Arc<str>],
 }
 
@@ -43,7 +48,8 @@ impl SetId {
 pub struct LabelSets {
     texts: Vec<Arc<str>>,
     by_text: HashMap<Arc<str>, SetId, foldhash::fast::RandomState>,
-    extra_names: Vec<Arc<str>>,
+    /// Legal name of each extra label and its place in the configuration, in the order of names.
+    extra_names: Vec<(Arc<str>, usize)>,
     limit: usize,
     overflowed: u64,
     scratch: String,
@@ -52,10 +58,15 @@ pub struct LabelSets {
 impl LabelSets {
     /// At most `limit` label sets; `extra_names` are the configured labels, made legal if they are not.
     pub fn new(limit: usize, extra_names: &[Arc<str>]) -> Self {
+        let legal = |(place, name): (usize, &Arc<str>)| (legal_name(name).into(), place);
+        let mut extra_names: Vec<(Arc<str>, usize)> = extra_names.iter().enumerate().map(legal).collect();
+        extra_names.sort_unstable();
+        let mut overflow = String::new();
+        push_label(&mut overflow, OVERFLOW_LABEL, "true");
         Self {
-            texts: vec!["".into(), r#"otel_metric_overflow="true""#.into()],
+            texts: vec!["".into(), overflow.into()],
             by_text: HashMap::default(),
-            extra_names: extra_names.iter().map(|name| legal_name(name).into()).collect(),
+            extra_names,
             limit,
             overflowed: 0,
             scratch: String::new(),
@@ -66,15 +77,12 @@ impl LabelSets {
     pub fn intern(&mut self, labels: &CommonLabels<'_>) -> SetId {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
-        let common = [
-            ("provider", labels.provider),
-            ("model", labels.model),
-            ("operation", labels.operation),
-            ("service", labels.service),
-            ("tenant", labels.tenant),
-        ];
-        let extra = self.extra_names.iter().zip(labels.extra).map(|(name, value)| (&**name, &**value));
-        for (name, value) in common.into_iter().chain(extra) {
+        let common = [labels.provider, labels.model, labels.operation, labels.service, labels.tenant];
+        let extra = self.extra_names.iter().filter_map(|(name, place)| {
+            let value = labels.extra.get(*place).filter(|value| !value.is_empty())?;
+            Some((&**name, &**value))
+        });
+        for (name, value) in COMMON.into_iter().zip(common).chain(extra) {
             push_label(&mut text, name, value);
         }
         let set = self.intern_text(&text);
@@ -132,9 +140,9 @@ impl LabelSets {
         self.texts[2..].iter().map(|text| &**text)
     }
 
-    /// Takes a set back that an earlier process had.
+    /// Takes a set back that an earlier process had, under whatever configuration.
     pub(crate) fn restore(&mut self, text: &str) {
-        self.intern_text(text);
+        self.intern_text(&canonical(text, 0));
     }
 }
 
@@ -185,9 +193,29 @@ mod tests {
             sets.text(set),
             concat!(
                 r#"provider="fal",model="m",operation="",service="clips",tenant="","#,
-                r#"team_name="a \"b\"\n",key_9lives="\\""#
+                r#"key_9lives="\\",team_name="a \"b\"\n""#
             )
         );
+    }
+
+    #[test]
+    fn an_extra_label_without_a_value_is_no_label_and_their_order_is_that_of_names() {
+        let values: [Arc<str>; 2] = ["red".into(), "blue".into()];
+        let mut sets = LabelSets::new(9, &["team".into(), "env".into()]);
+        let both = sets.intern(&CommonLabels { extra: &values, ..labels("m") });
+        let text = sets.text(both).to_owned();
+        assert!(text.ends_with(r#"tenant="",env="blue",team="red""#), "{text}");
+        let none = sets.intern(&CommonLabels { extra: &["".into(), "".into()], ..labels("m") });
+        assert_eq!(sets.intern(&labels("m")), none);
+
+        // What another order, and a label more, were written as is the same set.
+        let mut again = LabelSets::new(9, &["env".into(), "team".into()]);
+        let bare = sets.text(none).to_owned();
+        let otherwise = text.replace(r#"env="blue",team="red""#, r#"team="red",env="blue",x="""#);
+        for saved in [&text, &bare, &otherwise] {
+            again.restore(saved);
+        }
+        assert_eq!(again.texts().collect::<Vec<_>>(), [&text, &bare]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What others read: series, and the pages that show them.
 //!
-//! [`inventory`] says which metrics there are, [`labels`] renders the labels that many metrics share,
-//! [`series`] holds the values, [`pages`] keeps a copy of them and the last page, `text` and `protobuf` write
-//! in the format that [`accept`] settles on, [`process`] adds what the operating system knows of us. The core
-//! ([`crate::core`]) is the only one who changes a value.
+//! [`inventory`] says which metrics there are, [`labels`] renders the labels that many metrics share in the
+//! one form that [`canonical`] says, [`series`] holds the values, [`pages`] keeps a copy of them and the last
+//! page, `text` and `protobuf` write in the format that [`accept`] settles on, [`process`] adds what the
+//! operating system knows of us. The core ([`crate::core`]) is the only one who changes a value.
 
 pub mod accept;
+pub(crate) mod canonical;
 mod family;
 pub mod inventory;
 pub mod labels;

@@ -56,6 +56,10 @@ impl Native {
             self.zero += count;
             return;
         };
+        self.add_to(bucket, count);
+    }
+
+    fn add_to(&mut self, bucket: i16, count: u64) {
         match self.counts.binary_search_by_key(&bucket, |&(bucket, _)| bucket) {
             Ok(place) => self.counts[place].1 += count,
             Err(place) => self.counts.insert(place, (bucket, count)),
@@ -73,6 +77,14 @@ impl Native {
             }
         }
         native
+    }
+
+    /// Adds the counts of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.zero += other.zero;
+        for &(bucket, count) in &other.counts {
+            self.add_to(bucket, count);
+        }
     }
 
     /// As the ledger keeps it: the zero bucket, then `bucket:count` by bucket, with spaces between.

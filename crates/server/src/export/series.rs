@@ -9,6 +9,8 @@
 //! the order in which it came. A series also has a stable *key*, a hash of its name and labels, by which the
 //! open state on disk refers to it.
 
+mod restore;
+
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -18,6 +20,7 @@ use spantally_store::CounterRow;
 use super::family::{Exemplar, Family, Series, SeriesId, Value, stable_hash};
 use super::inventory::{INVENTORY, Kind, Metric, MetricId};
 use super::labels::{CommonLabels, LabelSets, SetId, push_label};
+use restore::OldTexts;
 
 /// Why a saved series cannot be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +50,7 @@ pub struct Registry {
     families: Vec<Family>,
     sets: LabelSets,
     changed: Vec<SeriesId>,
+    old_texts: OldTexts,
     scratch: String,
     /// Whether the protobuf page has native histograms beside the classic ones.
     pub(super) shows_native: bool,
@@ -59,6 +63,7 @@ impl Registry {
             families: INVENTORY.iter().map(Family::new).collect(),
             sets,
             changed: Vec::new(),
+            old_texts: OldTexts::default(),
             scratch: String::new(),
             shows_native: false,
         }
@@ -252,6 +257,7 @@ impl Registry {
 
     /// The counters and histograms that changed since the last call, as the ledger keeps them.
     pub fn take_changed(&mut self) -> Vec<CounterRow> {
+        let emptied = std::mem::take(&mut self.old_texts.emptied);
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         let save = |id: SeriesId| {
@@ -265,36 +271,7 @@ impl Registry {
                 start_unix_nanos: series.created.0,
             }
         };
-        changed.into_iter().map(save).collect()
-    }
-
-    /// Takes a series back that an earlier process saved. A metric that this version does not have is left
-    /// out.
-    pub fn restore(&mut self, row: &CounterRow) -> Result<Option<SeriesId>, RestoreError> {
-        let Some(id) = MetricId::named(&row.name) else { return Ok(None) };
-        let created = UnixNanos(row.start_unix_nanos);
-        let first = id.twin_of().unwrap_or(id);
-        let index =
-            self.find(first, &row.labels).unwrap_or_else(|| self.insert(first, &row.labels, created)).index;
-        let series = SeriesId { metric: id, index };
-        let value = self.families[id as usize].parse(&row.value).map_err(|expected| RestoreError::Value {
-            name: row.name.clone(),
-            labels: row.labels.clone(),
-            value: row.value.clone(),
-            expected,
-        })?;
-        let slot = self.series_mut(series);
-        slot.value = value;
-        slot.created = created;
-        slot.changed = false;
-        self.families[id as usize].touch_all();
-        Ok(Some(series))
-    }
-
-    /// What was taken back is on disk already; what this version has beside it is not.
-    pub(crate) fn finish_restore(&mut self) {
-        let families = &self.families;
-        self.changed.retain(|id| families[id.metric as usize].series[id.index as usize].changed);
+        changed.into_iter().map(save).chain(emptied).collect()
     }
 
     fn series_mut(&mut self, id: SeriesId) -> &mut Series {

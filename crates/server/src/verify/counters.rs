@@ -3,6 +3,7 @@
 //! Twice: series by series, against what each row says that it added; and by currency, unit and cause,
 //! against the charges. The first finds where, the second does not believe the first.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use rust_decimal::Decimal;
@@ -13,24 +14,32 @@ use super::rows::Totals;
 use crate::batch::Transport;
 use crate::core::checkpoint::WINDOW_ROW;
 use crate::core::rebuild::read_entries;
-use crate::export::{Kind, MetricId, series_key};
+use crate::export::{Kind, MetricId, canonical, series_key};
 
 /// Values by name and labels; of histograms, how many values were counted.
 type Counters = BTreeMap<String, BTreeMap<String, Decimal>>;
 
+/// By the key of a text of labels that is not written any more, the key of the one that is.
+type OldKeys = HashMap<u64, u64>;
+
 pub(super) fn check(ledger: &LedgerReader, totals: &Totals, report: &mut Report) -> Result<(), StoreError> {
     let mut counters = Counters::new();
-    let mut windows = Vec::new();
+    let (mut windows, mut old_keys) = (Vec::new(), OldKeys::new());
     ledger.load_counters(|row| {
         if &*row.name == WINDOW_ROW {
             windows.push((row.labels.to_string(), row.value));
-        } else if let Some(value) = value(&row) {
-            counters.entry(row.name.to_string()).or_default().insert(row.labels.to_string(), value);
+        } else if let Some((metric, value)) = MetricId::named(&row.name).zip(value(&row)) {
+            let labels = canonical::of_series(metric.metric(), &row.labels);
+            if let Cow::Owned(labels) = &labels {
+                old_keys.insert(series_key(&row.name, &row.labels), series_key(&row.name, labels));
+            }
+            let sum = counters.entry(row.name.to_string()).or_default().entry(labels.into()).or_default();
+            *sum = sum.saturating_add(value);
         } else if MetricId::named(&row.name).is_some() {
             report.differs("counter", format!("{}{{{}}}", row.name, row.labels), &row.value, "a number");
         }
     })?;
-    check_series(ledger, &counters, report)?;
+    check_series(ledger, (&counters, &old_keys), report)?;
     check_totals(ledger, &counters, totals, report)?;
     check_spans(&counters, report);
     let removed_until = ledger.number("removed_until")? / MINUTE_NANOS;
@@ -57,10 +66,14 @@ fn value(row: &CounterRow) -> Option<Decimal> {
     }
 }
 
-fn check_series(ledger: &LedgerReader, counters: &Counters, report: &mut Report) -> Result<(), StoreError> {
+fn check_series(
+    ledger: &LedgerReader,
+    (counters, old_keys): (&Counters, &OldKeys),
+    report: &mut Report,
+) -> Result<(), StoreError> {
     let mut booked = HashMap::<u64, Decimal>::new();
     let mut add = |key, amount: Decimal| {
-        let sum = booked.entry(key).or_default();
+        let sum = booked.entry(old_keys.get(&key).copied().unwrap_or(key)).or_default();
         *sum = sum.saturating_add(amount);
     };
     let mut unreadable = Vec::new();

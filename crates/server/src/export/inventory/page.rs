@@ -16,8 +16,8 @@ docs/metrics.md` writes it anew.
 - Native histograms stand beside the classic ones of jobs in the protobuf format, if `exporters.prometheus.native_histograms` is on.
 - Exemplars (OpenMetrics and protobuf) are on the buckets of the histograms about jobs: `trace_id`, `span_id`, `job_id`.
 - *Common labels* are `provider`, `model`, `operation`, `service`, `tenant`, and those of `processors.spantally.labels`. A value that no span
-  tells is empty. Past `exporters.prometheus.max_label_sets` new combinations are counted in series with `otel_metric_overflow=\"true\"`
-  in their place.
+  tells is empty; of a configured label it is left out. When these are configured otherwise, series go on by the names that their labels have.
+  Past `exporters.prometheus.max_label_sets` new combinations are counted in series with `otel_metric_overflow=\"true\"` in their place.
 - A counter with *reversals* has a second one, `..._reversed_total`, with the same labels: what later evidence took back. Always use the difference,
   `x_total - x_reversed_total`. Both exist from the same moment on.
 - Series whose label values are known beforehand exist at 0 before the first increment, so that `rate` and `increase` see it.
