@@ -14,6 +14,7 @@ mod error;
 mod exporters;
 mod file;
 mod invoices;
+mod labels;
 mod leaf;
 mod receivers;
 mod resolve;

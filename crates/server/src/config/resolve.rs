@@ -19,8 +19,6 @@ use super::settings::Settings;
 use super::text::{AttributeName, Endpoint, Millis, Probability, UrlPath, Whole};
 use super::{Config, file};
 
-/// Most extra labels: each multiplies the number of series.
-const MAX_LABELS: usize = 16;
 /// Most attributes of one kind: each is looked up in every span.
 const MAX_ATTRIBUTES: usize = 32;
 
@@ -117,12 +115,7 @@ impl Resolver<'_> {
             &written.ambiguous_probability,
             |v: Probability| settings.pricing.ambiguous_probability = v.0,
         )?;
-        self.read_list(
-            "processors.spantally.labels",
-            &written.labels,
-            MAX_LABELS,
-            &mut settings.correlation.labels,
-        )?;
+        self.labels(&written.labels, &mut settings.correlation.labels)?;
         self.correlation(&written.correlation.unwrap_or_default(), &mut settings.correlation)?;
         for (key, leaf, limit) in [
             ("processors.spantally.limits.max_spans", &limits.max_spans, &mut stitching.max_spans),

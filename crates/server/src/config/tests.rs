@@ -153,6 +153,32 @@ fn budgets_and_accounts_are_read() {
 }
 
 #[test]
+fn a_label_that_a_page_has_already_is_refused_at_its_line() {
+    for (names, place) in [
+        ("[cause]", "3:14"),
+        ("[team, service]", "3:20"),
+        ("[currency]", "3:14"),
+        ("[le]", "3:14"),
+        ("[job]", "3:14"),
+        ("[quantile]", "3:14"),
+        ("[otel.metric.overflow]", "3:14"),
+        ("[team.name, team_name]", "3:25"),
+    ] {
+        let text = format!("processors:\n  spantally:\n    labels: {names}\n");
+        let source = Source::file(Path::new("test.yaml"), text);
+        let error = resolve(&source, &[], &environment).unwrap_err().to_string();
+        assert!(error.contains(&format!("test.yaml:{place}: processors.spantally.labels: ")), "{error}");
+        let set = [format!("processors.spantally.labels={}", names.trim_matches(['[', ']']))];
+        let error = resolve(&Source::none(), &set, &environment).unwrap_err().to_string();
+        assert!(error.starts_with("--set processors.spantally.labels: `"), "{error}");
+    }
+    assert_eq!(
+        read("processors: {spantally: {labels: [team, cause.of]}}").settings.correlation.labels.len(),
+        2
+    );
+}
+
+#[test]
 fn invoices_are_read() {
     let config = read(
         "invoices: [{provider: fal, period: 2026-10, amount: 1204.17, currency: USD, time_zone: \
