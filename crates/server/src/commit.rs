@@ -124,16 +124,18 @@ impl Committer {
         options: CommitOptions,
         core: SyncSender<CommitMessage>,
     ) -> std::io::Result<Self> {
-        Self::start_with(journal, None, options, core)
+        Self::start_with(journal, None, &[], options, core)
     }
 
-    /// The same for a relaxed journal, which has somebody else sync what it took.
+    /// The same for a relaxed journal, which has somebody else sync what it took, and for spans with extra
+    /// labels of these names.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start_with(
         journal: Box<dyn Journal>,
         syncer: Option<JournalSync>,
+        labels: &[Arc<str>],
         options: CommitOptions,
         core: SyncSender<CommitMessage>,
     ) -> std::io::Result<Self> {
@@ -142,6 +144,7 @@ impl Committer {
             queue,
             shared: Arc::new(Shared {
                 options,
+                labels: labels.into(),
                 stats: CommitStats::default(),
                 applied: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),
@@ -175,6 +178,8 @@ impl Committer {
 #[derive(Debug)]
 struct Shared {
     options: CommitOptions,
+    /// Names of the extra labels.
+    labels: Box<[Arc<str>]>,
     stats: CommitStats,
     /// The journal up to here may be dropped.
     applied: AtomicU64,
@@ -325,20 +330,22 @@ pub enum ReplayError {
 }
 
 /// Gives every group after a position to the core, in order; the position of the last one. A second thread
-/// reads ahead: to read a group takes about as long as to apply it.
+/// reads ahead: to read a group takes about as long as to apply it. Values of extra labels come in the order
+/// of `labels`, whatever it was when they were written.
 ///
 /// # Errors
 /// At the first row that cannot be read: to go on without it would lose what was acknowledged.
 pub fn replay(
     journal: &mut dyn Journal,
     after: Seq,
+    labels: &[Arc<str>],
     mut visit: impl FnMut(CommitMessage),
 ) -> Result<Seq, ReplayError> {
     let mut last = after;
     std::thread::scope(|scope| {
         let (sender, messages) = sync_channel(READ_AHEAD);
         let reader = std::thread::Builder::new().name("replay".to_owned());
-        let reader = reader.spawn_scoped(scope, move || read(journal, after, &sender));
+        let reader = reader.spawn_scoped(scope, move || read(journal, after, labels, &sender));
         let reader = reader.map_err(ReplayError::Thread)?;
         for message in messages {
             last = message.seq;
@@ -353,10 +360,11 @@ pub fn replay(
 fn read(
     journal: &mut dyn Journal,
     after: Seq,
+    labels: &[Arc<str>],
     sender: &SyncSender<CommitMessage>,
 ) -> Result<(), ReplayError> {
     let mut unreadable = None;
-    journal.replay(after, &mut |seq, bytes| match record::decode(bytes) {
+    journal.replay(after, &mut |seq, bytes| match record::decode_labelled(bytes, labels) {
         Ok(batches) => match sender.send(CommitMessage { seq, batches }) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),

@@ -67,7 +67,7 @@ impl Pipeline {
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
         let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
-        let committer = Committer::start_with(journal, syncer.clone(), options, messages)
+        let committer = Committer::start_with(journal, syncer.clone(), core.labels(), options, messages)
             .map_err(RunError::system("cannot start the commit"))?;
         let turns = TurnOptions { retention, syncer, ..TurnOptions::new(CLOCK) };
         let core = CoreThread::start(core, ledger, committed, committer.handle(), turns, listener)

@@ -8,6 +8,10 @@
 //! [`encode_carried`] and [`decode_carried`] are the same for the spans of one open job, as checkpoints
 //! keep them, with the times at which they came. [`encode_tie`] and [`decode_tie`] are for what was matched.
 //!
+//! A row also names the extra labels whose values its clients have, so that a later process, whose
+//! configuration may order them otherwise, reads each value by its name ([`encode_labelled`],
+//! [`decode_labelled`]).
+//!
 //! Bytes that this version did not write are never trusted: [`decode`] gives a [`RecordError`], not a
 //! panic. Fields of a newer version are passed over; values of a newer version (a role that is not known
 //! here) are errors, since a span that is read wrongly would be billed wrongly.
@@ -22,6 +26,6 @@ mod table;
 mod tests;
 mod tie;
 
-pub use decode::{RecordError, decode, decode_carried};
-pub use encode::{encode, encode_carried};
+pub use decode::{RecordError, decode, decode_carried, decode_labelled};
+pub use encode::{encode, encode_carried, encode_labelled};
 pub use tie::{decode_tie, encode_tie};

@@ -15,6 +15,10 @@ pub struct JournalBatch {
     pub agents: ::prost::alloc::vec::Vec<u64>,
     #[prost(string, repeated, tag = "5")]
     pub texts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What the labels of clients are called, in their order. Absent where none are configured, and in rows of
+    /// versions that did not write it.
+    #[prost(string, repeated, tag = "6")]
+    pub label_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// One export request.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use spantally_store::SpendRow;
 
 use super::definition::{Measure, Scope};
+use crate::core::LabelHistory;
 use crate::export::labels::{legal_name, push_label};
 use crate::export::{MetricId, Registry, SeriesId};
 
@@ -12,8 +13,8 @@ use crate::export::{MetricId, Registry, SeriesId};
 pub(super) struct Meter {
     measure: Measure,
     scope: Scope,
-    /// Place of each label of the scope among the extra ones; none for a common one.
-    extra: Vec<Option<usize>>,
+    /// For each label of the scope whether it is an extra one.
+    extra: Vec<bool>,
     /// Each `name="value"` that a series must have.
     needed: Vec<String>,
     /// The counters found so far, and how many were looked at.
@@ -35,8 +36,7 @@ impl Meter {
         };
         let scoped = scope.labels.iter().map(|(name, value)| pair(&legal_name(name), value));
         let needed = scoped.chain([pair(of_measure.0, of_measure.1)]).collect();
-        let place = |name: &String| extra_labels.iter().position(|label| label == name);
-        let extra = scope.labels.iter().map(|(name, _)| place(name)).collect();
+        let extra = scope.labels.iter().map(|(name, _)| extra_labels.contains(name)).collect();
         Self { measure, scope, extra, needed, counters: Vec::new(), looked_at: 0, counted: Decimal::ZERO }
     }
 
@@ -46,7 +46,7 @@ impl Meter {
 
     /// Whether the scope has labels that are in no column of the ledger.
     pub(super) fn needs_labels(&self) -> bool {
-        self.extra.iter().any(Option::is_some)
+        self.extra.contains(&true)
     }
 
     /// How much the counters have grown since the last call, reversals taken away.
@@ -66,8 +66,8 @@ impl Meter {
         total.saturating_sub(std::mem::replace(&mut self.counted, total))
     }
 
-    /// What a row of the ledger adds; none if it is out of scope.
-    pub(super) fn amount(&self, row: &SpendRow) -> Option<Decimal> {
+    /// What a row of the ledger adds; none if it is out of scope. `names` says what its labels are called.
+    pub(super) fn amount(&self, row: &SpendRow, names: &LabelHistory) -> Option<Decimal> {
         let amount = match &self.measure {
             Measure::Currency(currency) => (*currency == row.currency).then_some(row.cost)?,
             Measure::Unit(unit) => (*unit == row.unit).then_some(row.quantity)?,
@@ -77,9 +77,12 @@ impl Meter {
             // Spantally wrote it; what is not readable has no labels.
             serde_json::from_str(labels).unwrap_or_default()
         };
-        let matches = self.scope.labels.iter().zip(&self.extra).all(|((name, value), place)| match place {
-            Some(place) => extra().get(*place).is_some_and(|found| found == value),
-            None => common(row, name) == Some(value),
+        let matches = self.scope.labels.iter().zip(&self.extra).all(|((name, value), &is_extra)| {
+            if is_extra {
+                names.value(row.labels_row, &extra(), name) == Some(value)
+            } else {
+                common(row, name) == Some(value)
+            }
         });
         matches.then_some(amount)
     }

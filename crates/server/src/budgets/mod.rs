@@ -27,6 +27,7 @@ use spantally_store::{Ledger, StoreError};
 
 use self::account::Account;
 use self::meter::Meter;
+use crate::core::LabelHistory;
 use crate::export::{MetricId, Registry, SetId};
 
 pub use definition::{AccountDefinition, BudgetDefinition, Measure, Scope, TopUp};
@@ -95,15 +96,15 @@ impl Budgets {
         starts.chain(self.accounts.iter().map(|metered| metered.account.as_of())).min()
     }
 
-    /// Books what the ledger has, as of `now`, and takes the counters, which must have been restored, as
-    /// counted.
+    /// Books what the ledger has, as of `now`, by the names that its label values have, and takes the
+    /// counters, which must have been restored, as counted.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn restore(
+    pub(crate) fn restore(
         &mut self,
         ledger: &Ledger,
-        registry: &Registry,
+        (registry, names): (&Registry, &LabelHistory),
         now: UnixNanos,
     ) -> Result<(), StoreError> {
         for budget in &mut self.limits {
@@ -117,14 +118,14 @@ impl Budgets {
                 let at = UnixNanos(row.settled_at);
                 for budget in &mut self.limits {
                     if at >= budget.start
-                        && let Some(amount) = budget.meter.amount(&row)
+                        && let Some(amount) = budget.meter.amount(&row, names)
                     {
                         budget.spent = budget.spent.saturating_add(amount);
                     }
                 }
                 for Metered { account, meter, .. } in &mut self.accounts {
                     if at >= account.as_of()
-                        && let Some(amount) = meter.amount(&row)
+                        && let Some(amount) = meter.amount(&row, names)
                     {
                         account.book(amount, at);
                     }

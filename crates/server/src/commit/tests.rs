@@ -252,7 +252,7 @@ async fn a_start_replays_what_was_not_applied() {
 
     let mut journal = open(Seq(2));
     let mut replayed = Vec::new();
-    let last = replay(&mut *journal, Seq(2), |message| replayed.push(message)).unwrap();
+    let last = replay(&mut *journal, Seq(2), &[], |message| replayed.push(message)).unwrap();
     assert_eq!(last, Seq(4));
     assert_eq!(replayed, handed_over[2..]);
 }
@@ -264,7 +264,7 @@ fn a_row_that_cannot_be_read_stops_the_start() {
     record::encode(&[batch(1)], &mut readable);
     *script.rows.lock().unwrap() = vec![readable.clone(), vec![0xff; 3], readable];
     let mut seen = Vec::new();
-    let error = replay(&mut *journal, Seq(0), |message| seen.push(message.seq)).unwrap_err();
+    let error = replay(&mut *journal, Seq(0), &[], |message| seen.push(message.seq)).unwrap_err();
     assert!(error.to_string().starts_with("journal row 2: not a journal record"), "{error}");
     assert_eq!(seen, [Seq(1)]);
 }

@@ -196,7 +196,7 @@ impl Worker {
     fn commit(&mut self) {
         let batches = std::mem::take(&mut self.batches);
         let spans = std::mem::take(&mut self.spans) as u64;
-        record::encode(&batches, &mut self.bytes);
+        record::encode_labelled(&batches, &self.shared.labels, &mut self.bytes);
         let started = clock::instant();
         let appended = self.append();
         let took = clock::instant().saturating_duration_since(started);

@@ -39,6 +39,7 @@ use super::entries::{Entry, difference, entries, exemplar, job_labels};
 use super::exposure::Exposure;
 use super::forgotten::Forgotten;
 use super::forms::{Account, Forms, Observations};
+use super::options::CoreOptions;
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
 use super::windows::CostWindows;
 use crate::export::{MetricId, Registry};
@@ -105,14 +106,14 @@ impl Books {
         cards: Arc<Cards>,
         registry: Registry,
         windows: CostWindows,
-        retention_ms: u64,
+        options: &CoreOptions,
     ) -> Self {
         Self {
             cards,
             registry,
             windows,
             exposure: Exposure::default(),
-            forms: Forms::default(),
+            forms: Forms::new(&options.extra_labels),
             published: HashMap::default(),
             recent: HashMap::default(),
             gathered: false,
@@ -121,7 +122,7 @@ impl Books {
             forgotten: Forgotten::default(),
             removed_until: UnixNanos::default(),
             archive: None,
-            retention_ms,
+            retention_ms: options.stitching.retention_ms,
             outages: Outages::default(),
             rows: Vec::new(),
         }

@@ -15,13 +15,14 @@ impl Core {
         let open = self.carry();
         let done = self.turns.done();
         let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
-        let meta = vec![
+        let mut meta = vec![
             moment(TURN_META, self.now),
             moment(FORGOTTEN_META, self.books.forgotten.until()),
             moment(TRIMMED_META, self.trimmed_at()),
             (WAITED_META.to_owned(), self.waited_ms.to_string().into_bytes()),
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),
         ];
+        meta.extend(self.unsaved_names.take().map(|names| (LABELS_META.to_owned(), names.into_bytes())));
         let tombstones = self.shards.iter_mut().flat_map(Stitcher::take_tombstones).collect();
         let counters = self.take_sets();
         let applied = self.applied;
@@ -36,12 +37,13 @@ impl Core {
     fn carry(&mut self) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut open = Vec::new();
         let Settings { retention_ms, max_spans, .. } = self.stitching;
+        let labels = &self.labels;
         let old = self.turns.take_old(self.now, retention_ms, max_spans as u64);
         for (shard, stitcher) in self.shards.iter_mut().enumerate() {
             if let Some(&mark) = old.as_ref().and_then(|turn| turn.marks.get(shard)) {
                 stitcher.carry(mark, |number, came, evidence| {
                     let mut bytes = Vec::with_capacity(96 * evidence.len() + 24);
-                    encode_carried(came, evidence, &mut bytes);
+                    encode_carried(came, evidence, labels, &mut bytes);
                     open.push((evidence_number(shard, number), Some(bytes)));
                 });
             }
@@ -85,6 +87,8 @@ pub(crate) const TURN_META: &str = "turn_unix_nanos";
 pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 /// The longest that evidence waited for more: retention or idle limit.
 pub(super) const WAITED_META: &str = "waited_ms";
+/// What the label values of its documents are called ([`super::label_history`]).
+pub(super) const LABELS_META: &str = "label_names";
 /// When jobs were last forgotten before their time, at a limit.
 pub(crate) const TRIMMED_META: &str = "trimmed_unix_nanos";
 /// Times during which nothing could come.

@@ -59,15 +59,24 @@ pub(super) struct Forms {
     saved: HashMap<FormKey, u64, foldhash::fast::FixedState>,
     seen: HashSet<FormKey, foldhash::fast::FixedState>,
     last: u64,
+    /// Names of the extra labels, as bytes: equal values of other labels are another content.
+    names: Vec<u8>,
     scratch: Vec<u8>,
     new: Vec<FormRow>,
 }
 
 impl Forms {
+    /// For jobs with extra labels of these names.
+    pub(super) fn new(labels: &[Arc<str>]) -> Self {
+        let names = labels.iter().flat_map(|name| name.bytes().chain([0])).collect();
+        Self { names, ..Self::default() }
+    }
+
     /// The fingerprint of a job's content. 128 bits, so that two contents with one are not to be expected.
     pub(super) fn key(&mut self, job: &Job, bill: &Bill) -> FormKey {
         self.scratch.clear();
         content(job, bill, &mut self.scratch);
+        self.scratch.extend_from_slice(&self.names);
         let half = |seed| FixedState::with_seed(seed).hash_one(self.scratch.as_slice());
         (u128::from(half(0x5350_414e)) << 64 | u128::from(half(0x5441_4c59))).to_le_bytes()
     }

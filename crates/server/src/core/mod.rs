@@ -39,6 +39,7 @@ mod entries;
 mod exposure;
 pub(crate) mod forgotten;
 mod forms;
+mod label_history;
 mod limits;
 mod open;
 mod options;
@@ -74,6 +75,7 @@ use crate::export::{LabelSets, MetricId, Registry, SetId};
 
 pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
+pub(crate) use label_history::LabelHistory;
 pub use open::OpenJob;
 pub use options::{Clock, CoreOptions, TurnOptions};
 pub use recover::{RecoverError, recover};
@@ -108,6 +110,10 @@ pub struct Core {
     saved_sets: usize,
     counted_overflows: u64,
     turns: Turns,
+    /// Names of the extra labels, in the order of their values.
+    labels: Arc<[Arc<str>]>,
+    /// What the ledger does not have yet of their history.
+    unsaved_names: Option<String>,
     stitching: Settings,
     outages: Outages,
     /// The longest that evidence of any process of this ledger waited for more.
@@ -130,7 +136,7 @@ impl Core {
         let shards = options.shards.clamp(1, MAX_SHARDS);
         Self {
             shards: (0..shards).map(|_| Stitcher::new(options.stitching.clone())).collect(),
-            books: Books::new(cards, registry, windows, options.stitching.retention_ms),
+            books: Books::new(cards, registry, windows, options),
             spans,
             open: Vec::new(),
             open_count: 0,
@@ -140,6 +146,8 @@ impl Core {
             saved_sets: 0,
             counted_overflows: 0,
             turns: Turns::default(),
+            labels: options.extra_labels.as_slice().into(),
+            unsaved_names: None,
             outages: Outages::default(),
             waited_ms: options.stitching.retention_ms.max(options.stitching.idle_timeout_ms),
             spares: Spares::default(),
@@ -153,6 +161,11 @@ impl Core {
     /// forgotten is counted again.
     pub fn set_archive(&mut self, archive: Box<dyn Archive>) {
         self.books.archive = Some(archive);
+    }
+
+    /// Names of the extra labels, in the order of their values.
+    pub(crate) fn labels(&self) -> &[Arc<str>] {
+        &self.labels
     }
 
     /// Where the core gives back the room of evidence that it applied.

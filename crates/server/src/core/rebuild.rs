@@ -87,7 +87,8 @@ impl Rebuild {
             // What was matched is to come out by itself.
             return decode_tie(bytes).map(drop).map_err(|error| error.to_string());
         }
-        let (came, evidence) = decode_carried(bytes).map_err(|error| error.to_string())?;
+        // What a job's digest is made of has no labels in it.
+        let (came, evidence) = decode_carried(bytes, &[]).map_err(|error| error.to_string())?;
         self.spans += evidence.len() as u64;
         let shard = (number >> SHARD_SHIFT) as usize;
         let stitcher = self.shards.get_mut(shard).ok_or_else(|| format!("of shard {shard}"))?;

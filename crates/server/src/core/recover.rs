@@ -26,7 +26,8 @@ pub enum RecoverError {
 pub fn recover(core: &mut Core, ledger: &Ledger, journal: &mut dyn Journal) -> Result<(), RecoverError> {
     core.restore(ledger)?;
     let mut old = true;
-    commit::replay(journal, ledger.done(), |message| {
+    let labels = core.labels.clone();
+    commit::replay(journal, ledger.done(), &labels, |message| {
         if message.seq <= ledger.applied() {
             core.rehydrate(message);
         } else {

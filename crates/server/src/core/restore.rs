@@ -9,9 +9,10 @@ use spantally_store::{CounterRow, Ledger, StoreError};
 
 use super::Core;
 use super::checkpoint::{
-    EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE, TRIMMED_META, TURN_META,
-    WAITED_META, WINDOW_ROW, parse_outages,
+    EXPOSURE_ROW, FORGOTTEN_META, LABELS_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE, TRIMMED_META,
+    TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
 };
+use super::label_history::LabelHistory;
 use super::published::Published;
 use crate::export::RestoreError;
 use crate::record::{RecordError, decode_carried, decode_tie};
@@ -55,6 +56,9 @@ pub enum CoreRestoreError {
         /// How many there are.
         shards: usize,
     },
+    /// The names of label values are damaged.
+    #[error("the names of labels in the ledger are not readable")]
+    LabelNames,
     /// A moment is damaged.
     #[error("the value {name} in the ledger is not a number")]
     Moment {
@@ -92,8 +96,35 @@ impl Core {
         restored?;
         self.books.removed_until = load_moment(ledger, "removed_until")?;
         self.applied = ledger.applied();
-        self.budgets.restore(ledger, &self.books.registry, self.now)?;
+        let names = self.restore_names(ledger)?;
+        self.budgets.restore(ledger, (&self.books.registry, &names), self.now)?;
         Ok(())
+    }
+
+    /// What the label values of the ledger's documents are called; of those to come, what the configuration
+    /// says.
+    fn restore_names(&mut self, ledger: &Ledger) -> Result<LabelHistory, CoreRestoreError> {
+        let names: Vec<String> = self.labels.iter().map(ToString::to_string).collect();
+        let saved = ledger.load_meta(LABELS_META)?;
+        let mut history = match &saved {
+            Some(text) => LabelHistory::parse(text).ok_or(CoreRestoreError::LabelNames)?,
+            None => LabelHistory::default(),
+        };
+        // A ledger that has none is new, or of a version that did not keep them: today's are taken to be its
+        // own.
+        let first = if saved.is_some() { ledger.newest_row()? + 1 } else { 0 };
+        if let Some(before) = history.note(first, &names) {
+            let (before, now) = (before.join(", "), names.join(", "));
+            tracing::info!(
+                before,
+                now,
+                "the extra labels are others than in the last run: values follow names"
+            );
+        }
+        let text = history.to_text();
+        let is_saved = saved.map_or(names.is_empty(), |saved| saved == text.as_bytes());
+        self.unsaved_names = (!is_saved).then_some(text);
+        Ok(history)
     }
 
     fn restore_counters(&mut self, rows: &[CounterRow]) -> Result<(), CoreRestoreError> {
@@ -165,7 +196,7 @@ impl Core {
             self.shards.get_mut(shard as usize).ok_or(CoreRestoreError::Shard { shard, shards })?;
         let damaged = |source| CoreRestoreError::Evidence { number, source };
         if own_number & TIE == 0 {
-            let (came, evidence) = decode_carried(bytes).map_err(damaged)?;
+            let (came, evidence) = decode_carried(bytes, &self.labels).map_err(damaged)?;
             stitcher.restore(own_number, came, evidence);
         } else {
             stitcher.restore_tie(own_number & !TIE, decode_tie(bytes).map_err(damaged)?);

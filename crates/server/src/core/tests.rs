@@ -5,6 +5,7 @@ mod budgets;
 mod exposure;
 mod fixture;
 mod forgetting;
+mod labels;
 mod late;
 mod limits;
 mod matched;

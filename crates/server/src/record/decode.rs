@@ -37,17 +37,30 @@ pub enum RecordError {
     },
 }
 
-/// Reads what [`encode`](super::encode) wrote.
+/// Reads what [`encode`](super::encode) wrote; values of extra labels are in the order in which they were
+/// written.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Batch>, RecordError> {
+    read(wire::JournalBatch::decode(bytes)?)
+}
+
+/// Reads what [`encode_labelled`](super::encode_labelled) wrote. Values of extra labels come in the order of
+/// `labels`; one that the row does not have is empty.
+pub fn decode_labelled(bytes: &[u8], labels: &[Arc<str>]) -> Result<Vec<Batch>, RecordError> {
     let mut row = wire::JournalBatch::decode(bytes)?;
+    order_labels(&mut row, labels);
+    read(row)
+}
+
+fn read(mut row: wire::JournalBatch) -> Result<Vec<Batch>, RecordError> {
     let requests = std::mem::take(&mut row.requests);
     let mut decoder = Decoder::new(row);
     requests.into_iter().map(|request| decoder.batch(request)).collect()
 }
 
-/// Reads what [`encode_carried`](super::encode_carried) wrote.
-pub fn decode_carried(bytes: &[u8]) -> Result<(Came, Vec<Evidence>), RecordError> {
+/// Reads what [`encode_carried`](super::encode_carried) wrote; `labels` as in [`decode_labelled`].
+pub fn decode_carried(bytes: &[u8], labels: &[Arc<str>]) -> Result<(Came, Vec<Evidence>), RecordError> {
     let mut row = wire::JournalBatch::decode(bytes)?;
+    order_labels(&mut row, labels);
     let (mut came, mut evidence) = (Came::default(), Vec::new());
     let requests = std::mem::take(&mut row.requests);
     let mut decoder = Decoder::new(row);
@@ -190,6 +203,25 @@ impl Decoder {
             })
         };
         records.into_iter().map(read).collect()
+    }
+}
+
+/// Brings the label values of a row's clients into the order of today's names. A row without names is one
+/// without labels, or of a version that did not write them: its values are taken to be in today's order.
+fn order_labels(row: &mut wire::JournalBatch, labels: &[Arc<str>]) {
+    let names = std::mem::take(&mut row.label_names);
+    if names.iter().map(String::as_str).eq(labels.iter().map(|name| &**name)) {
+        return;
+    }
+    if names.is_empty() {
+        row.clients.iter_mut().for_each(|client| client.labels.resize(labels.len(), String::new()));
+        return;
+    }
+    let places: Vec<Option<usize>> =
+        labels.iter().map(|label| names.iter().position(|name| **name == **label)).collect();
+    for client in &mut row.clients {
+        let value = |place: &Option<usize>| client.labels.get((*place)?).cloned();
+        client.labels = places.iter().map(|place| value(place).unwrap_or_default()).collect();
     }
 }
 

@@ -3,6 +3,7 @@
 //! The tests hold it to the schema: what it writes is, byte for byte, what the generated messages write.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 use rust_decimal::Decimal;
@@ -15,18 +16,26 @@ use super::codes::{Code, answer};
 use super::table::{Shared, Table};
 use crate::batch::Batch;
 
-/// Writes batches as one journal row. What `out` held is replaced; its room is used again.
+/// Writes batches without extra labels as one journal row. What `out` held is replaced; its room is used
+/// again.
 pub fn encode(batches: &[Batch], out: &mut Vec<u8>) {
-    let mut encoder = Encoder::new(out);
+    encode_labelled(batches, &[], out);
+}
+
+/// Writes batches as one journal row; `labels` are the names of the extra labels, in the order of the
+/// clients' values. What `out` held is replaced; its room is used again.
+pub fn encode_labelled(batches: &[Batch], labels: &[Arc<str>], out: &mut Vec<u8>) {
+    let mut encoder = Encoder::new(labels, out);
     for batch in batches {
         encoder.message(1, |encoder| encoder.batch(batch));
     }
     encoder.tables();
 }
 
-/// Writes spans of an open job, and when they came, for a checkpoint. What `out` held is replaced.
-pub fn encode_carried(came: Came, evidence: &[&Evidence], out: &mut Vec<u8>) {
-    let mut encoder = Encoder::new(out);
+/// Writes spans of an open job, and when they came, for a checkpoint; `labels` as in [`encode_labelled`].
+/// What `out` held is replaced.
+pub fn encode_carried(came: Came, evidence: &[&Evidence], labels: &[Arc<str>], out: &mut Vec<u8>) {
+    let mut encoder = Encoder::new(labels, out);
     encoder.message(1, |encoder| {
         for one in evidence {
             encoder.message(1, |encoder| encoder.evidence(one));
@@ -43,13 +52,15 @@ struct Encoder<'o, 'a> {
     endpoints: Shared<'a, Endpoint>,
     agents: Table<u64>,
     texts: Table<&'a str>,
+    /// Names of the extra labels.
+    labels: &'a [Arc<str>],
     /// Trace and start of the span before.
     trace: Option<TraceId>,
     start: u64,
 }
 
 impl<'o, 'a> Encoder<'o, 'a> {
-    fn new(out: &'o mut Vec<u8>) -> Self {
+    fn new(labels: &'a [Arc<str>], out: &'o mut Vec<u8>) -> Self {
         out.clear();
         Self {
             out,
@@ -57,6 +68,7 @@ impl<'o, 'a> Encoder<'o, 'a> {
             endpoints: Shared::new(),
             agents: Table::new(),
             texts: Table::new(),
+            labels,
             trace: None,
             start: 0,
         }
@@ -329,6 +341,9 @@ impl<'o, 'a> Encoder<'o, 'a> {
         }
         for text in std::mem::take(&mut self.texts.rows) {
             self.bytes(5, text.as_bytes());
+        }
+        for name in self.labels {
+            self.bytes(6, name.as_bytes());
         }
     }
 

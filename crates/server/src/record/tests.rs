@@ -13,7 +13,7 @@ use spantally_stitch::{
     TaskState, TraceId, UnixNanos, Verdict, What,
 };
 
-use super::{RecordError, decode, decode_carried, encode, encode_carried};
+use super::{RecordError, decode, decode_carried, decode_labelled, encode, encode_carried, encode_labelled};
 use crate::batch::{Batch, RejectReason, Tally, Transport};
 
 fn word() -> impl Strategy<Value = Arc<str>> {
@@ -204,10 +204,11 @@ proptest! {
         let spans: Vec<Evidence> = batches.into_iter().flat_map(|batch| batch.evidence).collect();
         let came = Came { first: UnixNanos(came[0]), last: UnixNanos(came[1]) };
         let mut bytes = Vec::new();
-        encode_carried(came, &spans.iter().collect::<Vec<_>>(), &mut bytes);
+        let labels = ["team".into()];
+        encode_carried(came, &spans.iter().collect::<Vec<_>>(), &labels, &mut bytes);
         let message = wire::JournalBatch::decode(&*bytes).unwrap();
         prop_assert_eq!(message.encode_to_vec(), bytes.as_slice());
-        prop_assert_eq!(decode_carried(&bytes).unwrap(), (came, spans));
+        prop_assert_eq!(decode_carried(&bytes, &labels).unwrap(), (came, spans));
     }
 
     #[test]
@@ -232,6 +233,32 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
         let _ = decode(&bytes);
+    }
+}
+
+/// Of another configuration, of one without labels, and of a version that did not write the names.
+#[test]
+fn each_label_value_is_read_by_its_name() {
+    let names = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<Arc<str>>>();
+    for (written, values, read, wanted) in [
+        (&["team", "env"][..], &["red", "blue"][..], &["env", "team"][..], &["blue", "red"][..]),
+        (&["team", "env"], &["red", "blue"], &["env", "region"], &["blue", ""]),
+        (&["team"], &["red"], &[], &[]),
+        (&[], &[], &["team"], &[""]),
+        (&[], &["red", "blue"], &["team", "env"], &["red", "blue"]),
+        (&[], &["red", "blue"], &["team"], &["red"]),
+    ] {
+        let client = Arc::new(Client { labels: names(values), ..Client::default() });
+        let evidence = vec![poll(1, &client, &Arc::new(Endpoint::default()))];
+        let batch = Batch { evidence: evidence.clone(), tally: Tally::default(), transport: Transport::Grpc };
+        let (mut row, mut carried) = (Vec::new(), Vec::new());
+        encode_labelled(&[batch], &names(written), &mut row);
+        encode_carried(Came::default(), &[&evidence[0]], &names(written), &mut carried);
+        let of_row = decode_labelled(&row, &names(read)).unwrap().remove(0).evidence;
+        let (_, of_carried) = decode_carried(&carried, &names(read)).unwrap();
+        for found in [of_row, of_carried] {
+            assert_eq!(found[0].client.labels, names(wanted), "{written:?} read as {read:?}");
+        }
     }
 }
 

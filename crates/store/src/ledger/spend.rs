@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row};
 use rust_decimal::Decimal;
 
 use super::decimal::read_decimal;
-use super::write::Ledger;
+use super::write::{Ledger, newest_row};
 use crate::error::StoreError;
 
 /// One charge row, or what a revision changed in one, with whose it is.
@@ -25,6 +25,8 @@ pub struct SpendRow {
     /// Values of the job's extra labels in the order of the configuration that it was settled under, as a
     /// JSON array; none when there are none, or when they are not wanted.
     pub labels: Option<String>,
+    /// The row whose document has these labels: the charge's own, or the one that a reversal takes back.
+    pub labels_row: u64,
     /// Unit.
     pub unit: String,
     /// Quantity; negative where a revision took it back.
@@ -36,6 +38,15 @@ pub struct SpendRow {
 }
 
 impl Ledger {
+    /// The newest row of a job; where all are removed, the newest there ever was.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn newest_row(&self) -> Result<u64, StoreError> {
+        let newest = newest_row(&self.database.connection).map(i64::cast_unsigned);
+        newest.map_err(self.database.failed("read the newest row"))
+    }
+
     /// Every charge row that was settled at a moment (nanoseconds since 1970) or later, in the order in which
     /// they were appended. Extra labels are unpacked only if they are wanted: they are in the job's detail.
     ///
@@ -53,9 +64,7 @@ impl Ledger {
 }
 
 /// A reversal shows no labels of its own: they are those of the revision that it takes back.
-const LABELS: &str = "(SELECT ifnull(shown.detail ->> '$.labels',
-        (SELECT before.detail ->> '$.labels' FROM job_revision AS before WHERE before.id = shown.replaces))
-    FROM job_revision AS shown WHERE shown.id = job.id)";
+const LABELS_ROW: &str = "CASE WHEN owner.state = 'superseded' THEN job.replaces ELSE job.id END";
 
 fn load(
     connection: &Connection,
@@ -63,10 +72,17 @@ fn load(
     with_labels: bool,
     mut visit: impl FnMut(SpendRow),
 ) -> rusqlite::Result<()> {
-    let labels = if with_labels { LABELS } else { "NULL" };
+    let labels = if with_labels {
+        format!(
+            "(SELECT shown.detail ->> '$.labels' FROM job_revision AS shown WHERE shown.id = {LABELS_ROW})"
+        )
+    } else {
+        "NULL".to_owned()
+    };
     let mut select = connection.prepare(&format!(
         "SELECT job.settled_at, owner.tenant, owner.service, kind.provider, kind.model, kind.operation,
-            {labels}, kind.unit, charge.value ->> 2, kind.currency, charge.value ->> 3
+            {labels}, kind.unit, charge.value ->> 2, kind.currency, charge.value ->> 3,
+            ifnull({LABELS_ROW}, 0)
          FROM job_row AS job
          LEFT JOIN form ON form.id = job.form
          JOIN json_each(ifnull(job.charges, form.charges)) AS charge
@@ -112,6 +128,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SpendRow> {
         model: row.get(4)?,
         operation: row.get(5)?,
         labels: row.get(6)?,
+        labels_row: row.get::<_, i64>(11)?.cast_unsigned(),
         unit: row.get(7)?,
         quantity: read_decimal(row, 8)?,
         currency: row.get(9)?,
