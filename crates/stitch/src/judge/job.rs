@@ -144,13 +144,10 @@ fn assemble(
     attempts: Vec<Attempt>,
     lead: usize,
 ) -> Job {
-    let evidence = first_evidence(pool, draft);
+    let evidence = first_evidence(pool, solution, draft);
     let client = evidence.map(|evidence| &evidence.client);
     let stands = &attempts[lead];
-    let text = |pick: fn(&Attempt) -> &Arc<str>| {
-        let others = attempts.iter().map(pick);
-        std::iter::once(pick(stands)).chain(others).find(|text| !text.is_empty()).cloned().unwrap_or_default()
-    };
+    let [provider, model, operation] = asked(&attempts, stands);
     let (outcome, failure_reason) = ended(&attempts, stands);
     let mut spans: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
     spans.sort_unstable();
@@ -164,9 +161,9 @@ fn assemble(
         tenant: client.map(|client| client.tenant.clone()).unwrap_or_default(),
         service: client.map(|client| client.service.clone()).unwrap_or_default(),
         labels: client.map(|client| client.labels.clone()).unwrap_or_default(),
-        provider: text(|attempt| &attempt.provider),
-        model: text(|attempt| &attempt.model),
-        operation: text(|attempt| &attempt.operation),
+        provider,
+        model,
+        operation,
         outcome,
         failure_reason,
         spans,
@@ -177,17 +174,42 @@ fn assemble(
     }
 }
 
+/// Provider, model and operation of a job: those of the attempt that stands for it; of a voice session, those
+/// of its first leg. A leg says all three or leaves them open. Elsewhere what the attempt leaves open may be
+/// known of another one, of the same provider: nobody sells the model of a competitor.
+fn asked(attempts: &[Attempt], stands: &Attempt) -> [Arc<str>; 3] {
+    let of = |attempt: &Attempt| [&attempt.provider, &attempt.model, &attempt.operation].map(Arc::clone);
+    if stands.leg.is_some() {
+        let is_session = attempts.iter().any(|attempt| attempt.leg != stands.leg);
+        let first = attempts.iter().find(|attempt| is_session && attempt.leg.is_some());
+        return of(first.unwrap_or(stands));
+    }
+    let candidates = || std::iter::once(stands).chain(attempts);
+    let known = |text: &&Arc<str>| !text.is_empty();
+    let provider = candidates().map(|attempt| &attempt.provider).find(known).cloned().unwrap_or_default();
+    let text = |pick: fn(&Attempt) -> &Arc<str>| {
+        let same = candidates().filter(|attempt| attempt.provider == provider);
+        same.map(pick).find(known).cloned().unwrap_or_default()
+    };
+    let (model, operation) = (text(|attempt| &attempt.model), text(|attempt| &attempt.operation));
+    [provider, model, operation]
+}
+
 fn ended(attempts: &[Attempt], stands: &Attempt) -> (Outcome, Option<FailureReason>) {
     (stands.outcome, stands.failure_reason.filter(|_| !attempts.is_empty()))
 }
 
-/// The earliest submit of a job, else its earliest call.
-fn first_evidence<'a>(pool: &Pool<'a>, draft: &JobDraft<'_>) -> Option<&'a Evidence> {
+/// The earliest submit of a job, else its earliest call, else its earliest delivery.
+fn first_evidence<'a>(pool: &Pool<'a>, solution: &Solution, draft: &JobDraft<'_>) -> Option<&'a Evidence> {
     let shots = draft.attempts.iter().filter_map(|attempt| attempt.shot).min();
     let shot = shots.map(|shot| pool.shots[shot].evidence);
     let tasks = draft.attempts.iter().flat_map(|attempt| &attempt.tasks);
     let task = tasks.filter_map(|&task| pool.tasks[task].calls.first().copied());
-    shot.or_else(|| task.min_by_key(|evidence| (evidence.start, evidence.span)))
+    let earliest = |evidence: &&Evidence| (evidence.start, evidence.span);
+    let groups = draft.attempts.iter().flat_map(|attempt| &attempt.groups);
+    let hooks = groups.map(|&group| solution.groups[group].first(pool).evidence);
+    shot.or_else(|| task.min_by_key(earliest))
+        .or_else(|| hooks.min_by_key(earliest))
         .or_else(|| draft.frames.first().map(|&frame| pool.frames[frame]))
 }
 

@@ -153,6 +153,49 @@ fn a_delivery_of_another_provider_stays_apart() {
     assert_eq!(providers, ["clips", "songs"]);
 }
 
+/// A job may be a delivery and nothing else: it is that of who took it.
+#[test]
+fn a_lone_delivery_is_of_the_service_that_took_it() {
+    let mut process = Process::new();
+    process.observe(9, 0, 20_000, 5, call("clips", Role::Webhook, None));
+    let jobs = process.jobs_after(40);
+    assert_eq!(jobs.iter().map(|job| &*job.service).collect::<Vec<_>>(), ["studio"]);
+}
+
+/// One vendor's provider never stands beside another one's model.
+#[test]
+fn what_was_asked_of_whom_is_of_one_provider() {
+    let asked = |provider: &str, model: &str, operation: &str, leg: Option<&str>| {
+        let What::Call(mut known) = call(provider, Role::Sync, None) else { unreachable!() };
+        known.endpoint = Arc::new(Endpoint {
+            provider: provider.into(),
+            model: model.into(),
+            operation: operation.into(),
+            leg: leg.map(Arc::from),
+            ..Endpoint::default()
+        });
+        What::Call(known)
+    };
+    let mut process = Process::new();
+    let frame = Frame { kind: FrameKind::Session, verdict: None, rare: Rare::default() };
+    let session = process.observe(1, 0, 0, 9000, What::Frame(frame));
+    for (second, (provider, model, leg)) in [
+        ("hears", "", "speech_to_text"),
+        ("thinks", "small", "language_model"),
+        ("speaks", "", "text_to_speech"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let leg = asked(provider, model, leg, Some(leg));
+        process.observe(1, session, 1000 * second as u64 + 100, 800, leg);
+    }
+    let jobs = process.jobs_after(40);
+    assert_eq!((jobs.len(), jobs[0].attempts.len()), (1, 3), "{jobs:#?}");
+    let found = [&*jobs[0].provider, &*jobs[0].model, &*jobs[0].operation];
+    assert_eq!(found, ["hears", "", "speech_to_text"], "the first leg, whole");
+}
+
 /// However many calls a task has, each is known when it comes again; with another end it is another call.
 #[test]
 fn a_poll_that_comes_again_is_known_among_few_and_among_many() {
