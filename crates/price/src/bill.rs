@@ -59,6 +59,11 @@ impl Bound {
         self.min.is_zero() && self.expected.is_zero() && self.max.is_zero()
     }
 
+    /// Whether none of the three is further from zero than `most`.
+    pub(crate) fn is_within(&self, most: Decimal) -> bool {
+        [self.min, self.expected, self.max].iter().all(|value| value.abs() <= most)
+    }
+
     /// The same function of each of the three; none if it is none of any.
     pub(crate) fn try_map(self, mut f: impl FnMut(Decimal) -> Option<Decimal>) -> Option<Self> {
         Some(Self { min: f(self.min)?, expected: f(self.expected)?, max: f(self.max)? })
@@ -142,7 +147,8 @@ pub enum UnpricedReason {
     NoQuantity,
     /// No provider file of that name is loaded.
     NoProvider,
-    /// A quantity or a cost needs more digits than exact arithmetic has: a span carries nonsense.
+    /// A quantity or a cost is larger than any job's ([`crate::QUANTITY_MAX`], [`crate::COST_MAX`]), or needs
+    /// more digits than exact arithmetic has: a span carries nonsense.
     OutOfRange,
 }
 

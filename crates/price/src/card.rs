@@ -306,6 +306,9 @@ pub(crate) struct Words {
     pub(crate) per_call: Arc<str>,
     pub(crate) no_policy: Arc<str>,
     pub(crate) no_tariff: Arc<str>,
+    /// The rule of money that a span states without one of the card's own.
+    pub(crate) cost_stated: Arc<str>,
+    pub(crate) dollar: Arc<str>,
 }
 
 impl Default for Words {
@@ -322,6 +325,8 @@ impl Default for Words {
             per_call: decided_by::PER_CALL.into(),
             no_policy: decided_by::NO_POLICY.into(),
             no_tariff: decided_by::NO_TARIFF.into(),
+            cost_stated: "cost_stated".into(),
+            dollar: "USD".into(),
         }
     }
 }

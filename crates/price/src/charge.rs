@@ -7,6 +7,7 @@
 //! file in the flow is `posting.rs`.
 
 mod amount;
+mod reported;
 
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use rust_decimal::Decimal;
 use spantally_stitch::{Accepted, Attempt, Cause, Fact, FactSource, FactValue, Job, Outcome, Role};
 
 use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
-use crate::card::{Cards, Meter, RateCard, ReportedCost, Tariff};
+use crate::card::{Cards, Meter, RateCard, Tariff};
 use crate::condition::{SERVICE, TENANT};
+use crate::exact::{COST_MAX, QUANTITY_MAX};
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::prices::{self, Prices};
 use crate::quantity::{Quantity, Rounding};
@@ -23,6 +25,9 @@ use amount::{NOTHING, Scale, chance, either, terms, unheard};
 
 /// Name of the fact that says which model was really billed, where a provider falls back to another one.
 pub const BILLED_MODEL: &str = "billed_model";
+
+/// Name of the fact by which a span states the dollars that the provider billed.
+pub const COST_STATED: &str = "cost_usd";
 
 /// What a job cost. Never fails: what has no price is in [`Bill::unpriced`].
 pub fn bill(job: &Job, cards: &Cards) -> Bill {
@@ -106,16 +111,14 @@ impl<'a> Biller<'a> {
             Some(FactValue::Text(model)) => model,
             _ => &attempt.model,
         };
-        let Some(card) = self.cards.get(&attempt.provider) else {
+        let card = self.cards.get(&attempt.provider);
+        let tariff = card.and_then(|card| card.tariff(model, &attempt.operation));
+        if !self.shares_task && self.charge_reported(card, tariff) {
+            return;
+        }
+        let Some(card) = card else {
             return self.no_tariff(UnpricedReason::NoProvider);
         };
-        let tariff = card.tariff(model, &attempt.operation);
-        let own = tariff.map(|tariff| &*tariff.reported).unwrap_or_default();
-        for reported in own.iter().chain(card.reported()).filter(|_| !self.shares_task) {
-            if let Some(amount) = reported.amount.read_money(attempt) {
-                return self.reported_cost(card, reported, amount);
-            }
-        }
         let Some(tariff) = tariff else {
             let unseen = model.is_empty();
             return self.no_tariff(if unseen {
@@ -170,45 +173,6 @@ impl<'a> Biller<'a> {
         let rule = Arc::clone(&words.no_tariff);
         let units = Units { unit: &words.task, bound, cause: self.attempt.cause, rule: &rule, policy: &rule };
         self.unpriced(&units, reason);
-    }
-
-    /// Money or credits as the provider states them, whatever the meters say: one charge, or two where a part
-    /// was never heard.
-    fn reported_cost(&mut self, card: &RateCard, reported: &ReportedCost, amount: Quantity) {
-        let words = &self.cards.words;
-        let is_credit = card.is_credit(&reported.currency);
-        let (unit, bound) = if is_credit {
-            (&words.credit, amount.bound)
-        } else {
-            (&words.task, Bound::exactly(Decimal::ONE))
-        };
-        let (rule, policy) = (&reported.rule, &words.reported);
-        let unheard = unheard(&reported.interrupted, bound, self.attempt).filter(|_| is_credit);
-        let units = Units {
-            unit,
-            bound: bound - unheard.unwrap_or_default(),
-            cause: self.attempt.cause,
-            rule,
-            policy,
-        };
-        let parts = unheard.map(|bound| Units { bound, cause: Cause::Interrupted, ..units });
-        let at = self.attempt.started_at;
-        let priced = if is_credit {
-            card.credit(&reported.currency, self.attempt)
-        } else {
-            Ok((Prices::of(amount.bound.expected), &reported.currency))
-        };
-        match priced.and_then(|(prices, currency)| prices::exchanged(card, prices, currency, at)) {
-            Ok((prices, currency)) => {
-                let basis = if prices.is_sure { amount.basis } else { Basis::Assumed };
-                for units in std::iter::once(units).chain(parts) {
-                    self.priced(&units, prices, &currency, basis, None);
-                }
-            }
-            Err(reason) => {
-                std::iter::once(units).chain(parts).for_each(|units| self.unpriced(&units, reason));
-            }
-        }
     }
 
     fn meter(&mut self, item: Item<'_>, is_first: bool) {
@@ -267,6 +231,9 @@ impl<'a> Biller<'a> {
     fn price(&mut self, item: Item<'_>, share: Quantity, cause: Cause, policy: &Arc<str>) {
         let words = &self.cards.words;
         let Item { card, meter, .. } = item;
+        if !share.bound.is_within(QUANTITY_MAX) {
+            return self.note(UnpricedReason::OutOfRange);
+        }
         let units = Units { unit: &meter.unit, bound: share.bound, cause, rule: &meter.rule, policy };
         let at = self.attempt.started_at;
         let prices = match prices::of_meter(&meter.prices, &meter.multipliers, self.attempt) {
@@ -314,7 +281,7 @@ impl<'a> Biller<'a> {
         basis: Basis,
         consumed: Option<Consumed>,
     ) {
-        let Some(cost) = prices.cost(units.bound) else {
+        let Some(cost) = prices.cost(units.bound).filter(|cost| cost.is_within(COST_MAX)) else {
             return self.unpriced(units, UnpricedReason::OutOfRange);
         };
         self.bill.charges.push(Charge {
@@ -327,8 +294,12 @@ impl<'a> Biller<'a> {
         });
     }
 
-    /// Units without money. Where the quantity is surely zero, so is the cost, and nothing is missing.
+    /// Units without money. Where the quantity is surely zero, so is the cost, and nothing is missing. A
+    /// quantity out of range is no quantity.
     fn unpriced(&mut self, units: &Units<'_>, reason: UnpricedReason) {
+        if !units.bound.is_within(QUANTITY_MAX) {
+            return self.note(UnpricedReason::OutOfRange);
+        }
         let is_zero = units.bound.is_zero();
         let basis = if is_zero { Basis::Documented } else { Basis::Unpriced };
         self.bill.charges.push(Charge { basis, ..units.charge(self.index, &self.cards.words.none) });

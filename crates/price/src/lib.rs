@@ -9,6 +9,8 @@
 //! in this order: `bill` (the nouns), `exact`, `fact`, `formula`, `glob`, `condition`, `quantity`, `price`,
 //! `prices`, `policy`, `card`, `charge` (the verb), `posting`, `totals`.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 mod bill;
 mod card;
 mod charge;
@@ -28,9 +30,9 @@ mod totals;
 
 pub use bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 pub use card::{Cards, Meter, RateCard, ReportedCost, Tariff, decided_by};
-pub use charge::{BILLED_MODEL, bill};
+pub use charge::{BILLED_MODEL, COST_STATED, bill};
 pub use condition::{Condition, Is, MODEL, OPERATION, SERVICE, TENANT};
-pub use exact::{PRICE_PLACES, QUANTITY_PLACES, product};
+pub use exact::{COST_MAX, PRICE_PLACES, QUANTITY_MAX, QUANTITY_PLACES, add, product, sum};
 pub use formula::{Formula, FormulaError};
 pub use glob::Pattern;
 pub use policy::{HALF, PolicyRow, Stage, StatusRange, Terms, When};

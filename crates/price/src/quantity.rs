@@ -49,10 +49,13 @@ pub struct Quantity {
 }
 
 impl Source {
-    /// What an attempt shows by this source, if anything. Negative values count as not shown.
+    /// What an attempt shows by this source, if anything. Negative values count as not shown; one that is too
+    /// large for any job is shown as it is, and out of range when it is charged.
     pub fn read(&self, attempt: &Attempt) -> Option<Quantity> {
         let (value, basis) = match self {
-            Self::Fact { .. } => return self.read_fact(attempt, QUANTITY_PLACES),
+            Self::Fact { name, at_least, scale } => {
+                return stated(attempt, name, *at_least, *scale, QUANTITY_PLACES);
+            }
             Self::Constant(value) => (*value, Basis::Documented),
             Self::Count(role) => (Decimal::from(attempt.count(*role)), Basis::Documented),
             Self::Elapsed(role) => (attempt.seconds(*role)?, Basis::Documented),
@@ -67,23 +70,33 @@ impl Source {
     /// The same for an amount of money, which may be as fine as a price.
     pub(crate) fn read_money(&self, attempt: &Attempt) -> Option<Quantity> {
         match self {
-            Self::Fact { .. } => self.read_fact(attempt, PRICE_PLACES),
+            Self::Fact { name, at_least, scale } => stated(attempt, name, *at_least, *scale, PRICE_PLACES),
             _ => self.read(attempt),
         }
-    }
-
-    fn read_fact(&self, attempt: &Attempt, places: u32) -> Option<Quantity> {
-        let Self::Fact { name, at_least, scale } = self else { return None };
-        let fact = attempt.fact(name).filter(|fact| fact.source >= *at_least)?;
-        let value = exact::rounded(exact::product(number(fact)?, *scale)?, places);
-        let basis = basis_of(*at_least);
-        (value >= Decimal::ZERO).then_some(Quantity { bound: Bound::exactly(value), basis })
     }
 
     /// Whether it is what the provider says it bills.
     pub fn is_reported(&self) -> bool {
         matches!(self, Self::Fact { at_least: FactSource::Reported, .. })
     }
+}
+
+/// An amount of money that a fact of this name says the provider billed.
+pub(crate) fn reported_money(attempt: &Attempt, name: &str) -> Option<Quantity> {
+    stated(attempt, name, FactSource::Reported, Decimal::ONE, PRICE_PLACES)
+}
+
+fn stated(
+    attempt: &Attempt,
+    name: &str,
+    at_least: FactSource,
+    scale: Decimal,
+    places: u32,
+) -> Option<Quantity> {
+    let fact = attempt.fact(name).filter(|fact| fact.source >= at_least)?;
+    let value = exact::rounded(exact::nearest_product(number(fact)?, scale), places);
+    let basis = basis_of(at_least);
+    (value >= Decimal::ZERO).then_some(Quantity { bound: Bound::exactly(value), basis })
 }
 
 fn estimate(formulas: &[Formula; 3], attempt: &Attempt) -> Option<Quantity> {
@@ -117,12 +130,13 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    /// Applies it to each side of a bound; none out of range.
-    pub(crate) fn apply(&self, bound: Bound) -> Option<Bound> {
+    /// Applies it to each side of a bound. What has no next block stays out of range, at its end.
+    pub(crate) fn apply(&self, bound: Bound) -> Bound {
         if *self == Self::default() {
-            return Some(bound);
+            return bound;
         }
-        bound.try_map(|value| self.apply_to(value))
+        let each = |value| self.apply_to(value).unwrap_or(Decimal::MAX);
+        Bound { min: each(bound.min), expected: each(bound.expected), max: each(bound.max) }
     }
 
     fn apply_to(&self, mut value: Decimal) -> Option<Decimal> {

@@ -22,7 +22,7 @@ pub(super) struct Scale<'a> {
 
 impl Scale<'_> {
     pub(super) fn round(self, quantity: Quantity) -> Option<Quantity> {
-        self.convert(Quantity { bound: self.meter.rounding.apply(quantity.bound)?, ..quantity })
+        self.convert(Quantity { bound: self.meter.rounding.apply(quantity.bound), ..quantity })
     }
 
     /// Without rounding: the provider has done its own.
@@ -33,7 +33,7 @@ impl Scale<'_> {
 
     pub(super) fn convert(self, quantity: Quantity) -> Option<Quantity> {
         let Some(prices) = self.credits else { return Some(quantity) };
-        let bound = self.meter.credit_rounding.apply(prices.credits(quantity.bound)?)?;
+        let bound = self.meter.credit_rounding.apply(prices.credits(quantity.bound)?);
         Some(Quantity { bound, ..quantity })
     }
 }

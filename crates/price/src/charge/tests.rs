@@ -192,10 +192,20 @@ fn without_a_price_there_are_units_and_a_reason() {
         ..ends(Outcome::Succeeded)
     };
     let expensive = cards(vec![Meter { prices: vec![price("2.5")], ..seconds() }]);
+    let block = Rounding { block: Some(dec("60")), ..Rounding::default() };
+    let in_blocks = cards(vec![Meter { rounding: block, ..seconds() }]);
+    let scaled = Source::Fact { name: "seconds".into(), at_least: REQUEST, scale: dec("1000") };
+    let scaled = cards(vec![Meter { quantity: vec![scaled, Source::Constant(Decimal::ONE)], ..seconds() }]);
+    let much = attempt(&[("seconds", "1000000000000.000000001", REQUEST)]);
+    let dear = attempt(&[("seconds", "4000001", REQUEST)]);
     let table = [
         (&unpriced_meter, ends(Outcome::Succeeded), UnpricedReason::NoPrice, 1),
         (&no_quantity, ends(Outcome::Succeeded), UnpricedReason::NoQuantity, 0),
-        (&expensive, absurd, UnpricedReason::OutOfRange, 1),
+        (&expensive, absurd.clone(), UnpricedReason::OutOfRange, 0),
+        (&in_blocks, absurd.clone(), UnpricedReason::OutOfRange, 0),
+        (&scaled, absurd, UnpricedReason::OutOfRange, 0),
+        (&expensive, much, UnpricedReason::OutOfRange, 0),
+        (&expensive, dear, UnpricedReason::OutOfRange, 1),
         (&unpriced_meter, other("slow", "clips"), UnpricedReason::NoPrice, 1),
         (&unpriced_meter, other("", "clips"), UnpricedReason::UnknownModel, 1),
         (&unpriced_meter, other("fast", "elsewhere"), UnpricedReason::NoProvider, 1),
@@ -210,6 +220,25 @@ fn without_a_price_there_are_units_and_a_reason() {
         }
         assert!(bill.cost().is_empty());
     }
+}
+
+/// What is large and not absurd has its price, to the last place.
+#[test]
+fn the_most_of_a_charge_is_in_range() {
+    let expensive = cards(vec![Meter { prices: vec![price("2.5")], ..seconds() }]);
+    let dear = attempt(&[("seconds", "4000000", REQUEST)]);
+    check(&expensive, &dear, ["10000000"; 3], Basis::Documented, "clips/success");
+    let cheap = cards(vec![Meter { prices: vec![price("0.0000000001")], ..seconds() }]);
+    let much = attempt(&[("seconds", "999999999999.999999999", REQUEST)]);
+    check(&cheap, &much, ["99.9999999999999999999"; 3], Basis::Documented, "clips/success");
+}
+
+/// A free failure is free, whatever a span says of its length.
+#[test]
+fn nonsense_that_nobody_bills_costs_nothing() {
+    let absurd = attempt(&[("seconds", "79228162514264337593543950335", REQUEST)]);
+    let failed = Attempt { outcome: Outcome::Failed, ..absurd };
+    check(&cards(vec![seconds()]), &failed, ["0"; 3], Basis::Documented, "clips/failed");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A bill as ledger rows, and what a revision changes in them.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use spantally_price::{Basis, Bill, Bound, Charge};
+use spantally_price::{self as price, Basis, Bill, Bound, Charge};
 use spantally_stitch::Job;
 use spantally_store::ChargeRow;
 
@@ -109,7 +111,7 @@ fn add(sum: &mut ChargeRow, row: &ChargeRow, signed: impl Fn(Decimal) -> Decimal
         (&mut sum.cost_expected, row.cost_expected),
         (&mut sum.cost_max, row.cost_max),
     ] {
-        *to = to.saturating_add(signed(amount));
+        price::add(to, signed(amount));
     }
 }
 

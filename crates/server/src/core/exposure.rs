@@ -9,12 +9,15 @@
 //! Amounts are kept by the day on which their revision was made, so a decision takes back what its charge
 //! added, some hours apart at most.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
+use spantally_price::{add, sum};
 use spantally_stitch::UnixNanos;
 
 use crate::export::{MetricId, canonical};
@@ -61,7 +64,7 @@ impl Exposure {
         let Some(days) = self.days.get_mut(labels) else { return };
         let today = now.0 / DAY_NANOS;
         days.changed = true;
-        *days.amounts.entry(today).or_default() += amount;
+        add(days.amounts.entry(today).or_default(), amount);
         days.amounts.retain(|day, amount| day + OPEN_DAYS > today && !amount.is_zero());
     }
 
@@ -70,9 +73,8 @@ impl Exposure {
         let today = now.0 / DAY_NANOS;
         self.days.iter().map(move |(labels, days)| {
             let open = days.amounts.iter().filter(|(day, _)| *day + OPEN_DAYS > today);
-            let sum: Decimal =
-                open.filter(|(day, _)| !self.is_invoiced(labels, **day)).map(|(_, amount)| amount).sum();
-            (&**labels, sum.max(Decimal::ZERO))
+            let open = open.filter(|(day, _)| !self.is_invoiced(labels, **day));
+            (&**labels, sum(open.map(|(_, amount)| *amount)).max(Decimal::ZERO))
         })
     }
 
@@ -151,6 +153,15 @@ mod tests {
             Invoiced { provider: "fal".into(), from: day(0), until },
         ];
         assert_eq!(open(&exposure, 101), ["2"], "the first day is on an invoice");
+    }
+
+    #[test]
+    fn no_sum_leaves_the_range() {
+        let mut exposure = Exposure::default();
+        for at in [100, 100, 101] {
+            exposure.add(LABELS, Decimal::MAX, day(at));
+        }
+        assert_eq!(open(&exposure, 101), [Decimal::MAX.to_string()]);
     }
 
     #[test]

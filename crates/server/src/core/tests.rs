@@ -3,6 +3,7 @@
 mod accounting;
 mod budgets;
 mod exposure;
+mod extremes;
 mod fixture;
 mod forgetting;
 mod labels;

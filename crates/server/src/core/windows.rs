@@ -5,11 +5,14 @@
 //! made; what is older than an hour is kept in quarters of an hour. Money of two currencies is never added
 //! up.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use rust_decimal::{Decimal, RoundingStrategy};
+use spantally_price::add;
 use spantally_stitch::{Cause, UnixNanos};
 
 const MINUTE_NANOS: u64 = 60_000_000_000;
@@ -48,6 +51,14 @@ struct Bucket {
     waste: Decimal,
 }
 
+impl Bucket {
+    fn take_in(&mut self, other: &Self) {
+        add(&mut self.total, other.total);
+        add(&mut self.retry, other.retry);
+        add(&mut self.waste, other.waste);
+    }
+}
+
 /// Shares of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
@@ -77,12 +88,12 @@ impl CostWindows {
             coarsen(buckets, start);
         }
         if let Some(bucket) = buckets.back_mut() {
-            bucket.total += amount;
+            add(&mut bucket.total, amount);
             if cause.is_some_and(Cause::is_retry_driven) {
-                bucket.retry += amount;
+                add(&mut bucket.retry, amount);
             }
             if cause.is_some_and(Cause::is_waste) {
-                bucket.waste += amount;
+                add(&mut bucket.waste, amount);
             }
         }
     }
@@ -93,9 +104,7 @@ impl CostWindows {
         self.rings.iter().filter_map(move |(key, ring)| {
             let mut sum = Bucket::default();
             for bucket in ring.buckets.iter().rev().take_while(|bucket| bucket.start >= oldest) {
-                sum.total += bucket.total;
-                sum.retry += bucket.retry;
-                sum.waste += bucket.waste;
+                sum.take_in(bucket);
             }
             if sum.total <= Decimal::ZERO {
                 return None;
@@ -146,9 +155,7 @@ fn coarsen(ring: &mut VecDeque<Bucket>, now: u64) {
         let quarter = bucket.start / COARSE_MINUTES;
         match kept.back_mut() {
             Some(last) if bucket.start + FINE_MINUTES < now && last.start / COARSE_MINUTES == quarter => {
-                last.total += bucket.total;
-                last.retry += bucket.retry;
-                last.waste += bucket.waste;
+                last.take_in(&bucket);
             }
             _ => kept.push_back(bucket),
         }
@@ -214,6 +221,16 @@ mod tests {
         let (_, day) = again.shares(1440, minute(1439)).next().unwrap();
         assert_eq!((day.retry, day.waste), (dec("0"), dec("0.25")));
         assert!(!again.restore("fal\nflux\nUSD", "1 2 x 4"));
+    }
+
+    #[test]
+    fn no_sum_leaves_the_range() {
+        let mut windows = CostWindows::new(9);
+        for at in [0, 0, 1, 2, 700] {
+            windows.add(key(), Some(Cause::Retry), Decimal::MAX, minute(at));
+        }
+        let (_, day) = windows.shares(1440, minute(700)).next().unwrap();
+        assert_eq!((day.retry, day.waste), (Decimal::ONE, Decimal::ONE));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! Twice: series by series, against what each row says that it added; and by currency, unit and cause,
 //! against the charges. The first finds where, the second does not believe the first.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use rust_decimal::Decimal;
+use spantally_price::{add, sum};
 use spantally_store::{CounterRow, LedgerReader, StoreError};
 
 use super::Report;
@@ -72,16 +75,16 @@ fn check_series(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let mut booked = HashMap::<u64, Decimal>::new();
-    let mut add = |key, amount: Decimal| {
-        let sum = booked.entry(old_keys.get(&key).copied().unwrap_or(key)).or_default();
-        *sum = sum.saturating_add(amount);
+    let mut book = |key, amount: Decimal| {
+        let key = old_keys.get(&key).copied().unwrap_or(key);
+        add(booked.entry(key).or_default(), amount);
     };
     let mut unreadable = Vec::new();
     ledger.load_booked(|row, bytes| match read_entries(bytes) {
-        Some(entries) => entries.into_iter().for_each(|(key, amount)| add(key, amount)),
+        Some(entries) => entries.into_iter().for_each(|(key, amount)| book(key, amount)),
         None => unreadable.push(row),
     })?;
-    ledger.load_removed_entries(&mut add)?;
+    ledger.load_removed_entries(&mut book)?;
     for row in unreadable {
         report.differs("booked", format!("row {row}"), "not readable", "amounts by series");
     }
@@ -91,9 +94,10 @@ fn check_series(
         for (labels, &value) in series {
             let back = reversed.and_then(|twin| twin.get(labels)).copied().unwrap_or_default();
             let expected = booked.remove(&series_key(name, labels)).unwrap_or_default();
-            if value - back != expected {
+            let net = value.saturating_sub(back);
+            if net != expected {
                 let at = format!("{name}{{{labels}}}");
-                report.differs("counter", at, (value - back).normalize(), expected.normalize());
+                report.differs("counter", at, net.normalize(), expected.normalize());
             }
         }
     }
@@ -107,14 +111,13 @@ fn check_series(
 fn nets(counters: &Counters, metric: MetricId, own: &[&str]) -> BTreeMap<String, Decimal> {
     let mut sums = BTreeMap::<String, Decimal>::new();
     let twin = metric.metric().twin.map(|twin| twin.metric().name);
-    for (name, sign) in
-        std::iter::once((metric.metric().name, Decimal::ONE)).chain(twin.map(|name| (name, -Decimal::ONE)))
+    for (name, is_taken_back) in
+        std::iter::once((metric.metric().name, false)).chain(twin.map(|name| (name, true)))
     {
-        for (labels, value) in counters.get(name).into_iter().flatten() {
+        for (labels, &value) in counters.get(name).into_iter().flatten() {
             let words: Vec<_> =
                 own.iter().map(|label| format!("{label}={}", label_value(labels, label))).collect();
-            let sum = sums.entry(words.join(" ")).or_default();
-            *sum = sum.saturating_add(sign * value);
+            add(sums.entry(words.join(" ")).or_default(), if is_taken_back { -value } else { value });
         }
     }
     sums.retain(|_, sum| !sum.is_zero());
@@ -148,24 +151,19 @@ fn check_totals(
         for ((_, labels), &amount) in
             totals.counters.iter().chain(&removed.counters).filter(|((of, _), _)| *of == name)
         {
-            let sum = should.entry(labels.clone()).or_default();
-            *sum = sum.saturating_add(amount);
+            add(should.entry(labels.clone()).or_default(), amount);
         }
         should.retain(|_, sum| !sum.is_zero());
         compare(name, &nets(counters, metric, own), &should, report);
     }
     let mut jobs = BTreeMap::<String, Decimal>::new();
     for (outcome, &count) in totals.jobs.iter().chain(&removed.jobs) {
-        *jobs.entry(format!("outcome={outcome}")).or_default() += Decimal::from(count);
+        add(jobs.entry(format!("outcome={outcome}")).or_default(), Decimal::from(count));
     }
     compare(MetricId::Jobs.metric().name, &nets(counters, MetricId::Jobs, &["outcome"]), &jobs, report);
     if report.checked.removed_rows == 0 {
-        let counted: Decimal = counters
-            .get(MetricId::JobDuration.metric().name)
-            .into_iter()
-            .flatten()
-            .map(|(_, count)| *count)
-            .sum();
+        let durations = counters.get(MetricId::JobDuration.metric().name).into_iter().flatten();
+        let counted = sum(durations.map(|(_, count)| *count));
         if counted != Decimal::from(totals.first) {
             report.differs("histogram", MetricId::JobDuration.metric().name, counted, totals.first);
         }
@@ -196,10 +194,8 @@ fn check_spans(counters: &Counters, report: &mut Report) {
     for transport in Transport::ALL.map(Transport::as_str) {
         let of = |metric: MetricId| -> Decimal {
             let series = counters.get(metric.metric().name).into_iter().flatten();
-            series
-                .filter(|(labels, _)| label_value(labels, "transport") == transport)
-                .map(|(_, value)| *value)
-                .sum()
+            let series = series.filter(|(labels, _)| label_value(labels, "transport") == transport);
+            sum(series.map(|(_, value)| *value))
         };
         let parts = [
             MetricId::SpansAccepted,
@@ -209,7 +205,7 @@ fn check_spans(counters: &Counters, report: &mut Report) {
             MetricId::SpansIgnored,
             MetricId::SpansRejected,
         ];
-        let (received, accounted) = (of(MetricId::SpansReceived), parts.map(of).iter().sum::<Decimal>());
+        let (received, accounted) = (of(MetricId::SpansReceived), sum(parts.map(of)));
         if received != accounted {
             let at = format!("spans received by {transport}");
             report.differs("spans", at, received, format!("{accounted} accounted for"));
@@ -240,10 +236,10 @@ fn check_window((key, text): (&str, &str), removed_until: u64, totals: &Totals, 
     if names[1].is_empty() {
         return;
     }
-    let found: Decimal = buckets.iter().map(|(_, total)| *total).sum();
+    let found = sum(buckets.iter().map(|(_, total)| *total));
     let from = (names.clone(), first);
     let until = (names.clone(), u64::MAX);
-    let should: Decimal = totals.minutes.range(from..=until).map(|(_, cost)| *cost).sum();
+    let should = sum(totals.minutes.range(from..=until).map(|(_, cost)| *cost));
     if found != should {
         report.differs("window", at(), found.normalize(), format!("{} by the rows", should.normalize()));
     }

@@ -9,8 +9,8 @@ use spantally_price::{
     When,
 };
 use spantally_stitch::{
-    Accepted, Answer, Call, Client, Endpoint, Evidence, Outcome, Rare, Role, SpanId, SpanKey, TaskId,
-    TaskState, TraceId, UnixNanos, Verdict, What,
+    Accepted, Answer, Call, Client, Endpoint, Evidence, FactSource, Outcome, Rare, Role, SpanId, SpanKey,
+    TaskId, TaskState, TraceId, UnixNanos, Verdict, What,
 };
 use spantally_store::{ChargeRow, JobRow, Ledger, Seq};
 
@@ -24,13 +24,16 @@ pub(super) fn at(seconds: u64) -> UnixNanos {
     UnixNanos((1_795_168_800 + seconds) * 1_000_000_000)
 }
 
-/// An image costs 0.025; failures are free, what else happens is not documented.
+/// An image costs 0.025, as many as a span says are billed, else one; failures are free, what else happens is
+/// not documented.
 pub(super) fn cards() -> Arc<Cards> {
     let citation = Citation { source: "test".into(), as_of: at(0), third_party: false, note: "".into() };
+    let billed =
+        Source::Fact { name: "billable_units".into(), at_least: FactSource::Reported, scale: Decimal::ONE };
     let meter = Meter {
         rule: "fal/image".into(),
         unit: "image".into(),
-        quantity: vec![Source::Constant(Decimal::ONE)],
+        quantity: vec![billed, Source::Constant(Decimal::ONE)],
         rounding: Rounding::default(),
         credit_rounding: Rounding::default(),
         interrupted: Vec::new(),

@@ -1,11 +1,13 @@
 //! One pass over the jobs; then each table from its own map.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_price::{Bound, Charge};
+use spantally_price::{Bound, Charge, add};
 use spantally_stitch::{Accepted, Attempt, Cause, Confidence, FailureReason, Job, JoinRule, Outcome, Role};
 
 use super::{
@@ -89,7 +91,7 @@ pub(super) fn count(jobs: &[Settled]) -> Summary {
         jobs: jobs.len() as u64,
         outcomes,
         attempts: attempts().count() as u64,
-        calls: attempts().map(|attempt| attempt.calls.len() as u64).sum(),
+        calls: attempts().map(|attempt| attempt.calls.len() as u64).sum::<u64>(),
         ..counts.into_summary()
     }
 }
@@ -101,7 +103,7 @@ impl Counts {
         for charge in bill.charges.iter().filter(|charge| charge.unit_price.is_some()) {
             let key = (Arc::clone(&charge.currency), charge.cause);
             let (cost, jobs) = self.causes.entry(key).or_default();
-            *cost += charge.cost.expected;
+            add(cost, charge.cost.expected);
             jobs.insert(number);
         }
         for (index, attempt) in job.attempts.iter().enumerate() {
@@ -182,7 +184,7 @@ impl Counts {
         let charges = bill.charges.iter().filter(|charge| charge.unit_price.is_some());
         for charge in charges.filter(|charge| charge.cause.is_waste()) {
             let (waste, causes) = wasted.entry(&charge.currency).or_default();
-            *waste += charge.cost.expected;
+            add(waste, charge.cost.expected);
             causes.insert(charge.cause);
         }
         for (currency, (waste, causes)) in wasted {
@@ -244,7 +246,7 @@ impl Counts {
             let (mut cost, mut jobs) = (Decimal::ZERO, BTreeSet::<usize>::new());
             for ((_, cause), (part, of)) in self.causes.iter().filter(|((own, _), _)| own == currency) {
                 if is_in(*cause) {
-                    cost += *part;
+                    add(&mut cost, *part);
                     jobs.extend(of);
                 }
             }
