@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use rust_decimal::Decimal;
+use spantally_price::{add, sum};
 use spantally_stitch::UnixNanos;
 
 use super::definition::{AccountDefinition, TopUp};
@@ -21,7 +22,9 @@ const LONGEST_SECONDS: u64 = 10 * 365 * 86_400;
 #[derive(Clone, Debug)]
 pub(super) struct Account {
     as_of: UnixNanos,
-    /// Credits that are there; what expires first comes first, what never expires last.
+    /// Credits that are there, one of an expiry, none empty; what expires first comes first, what never
+    /// expires last. So there are never more than expiries in the configuration and one, however much is
+    /// spent and taken back.
     credits: Vec<Credit>,
     /// Credits that will come, the next one first.
     coming: VecDeque<TopUp>,
@@ -66,7 +69,7 @@ impl Account {
             self.credits.retain(|credit| credit.expires.is_none_or(|expires| expires > next));
             while let Some(top_up) = self.coming.pop_front_if(|top_up| top_up.at <= next) {
                 if top_up.expires.is_none_or(|expires| expires > next) {
-                    self.add(Credit { left: top_up.amount, expires: top_up.expires });
+                    self.gain(Credit { left: top_up.amount, expires: top_up.expires });
                 }
             }
         }
@@ -74,17 +77,24 @@ impl Account {
 
     /// The next moment at which credits come or expire.
     pub(super) fn next_change(&self) -> Option<UnixNanos> {
-        let expiries = self.credits.iter().filter_map(|credit| credit.expires);
-        expiries.chain(self.coming.front().map(|top_up| top_up.at)).min()
+        let expiry = self.credits.first().and_then(|credit| credit.expires);
+        expiry.into_iter().chain(self.coming.front().map(|top_up| top_up.at)).min()
     }
 
-    fn add(&mut self, mut credit: Credit) {
+    /// Credits come: they pay the debt, and what is left joins those that expire when they do.
+    fn gain(&mut self, mut credit: Credit) {
         let paid = credit.left.min(self.debt);
-        self.debt -= paid;
-        credit.left -= paid;
-        let order = |credit: &Credit| credit.expires.map_or(u64::MAX, |expires| expires.0);
-        let place = self.credits.partition_point(|other| order(other) <= order(&credit));
-        self.credits.insert(place, credit);
+        add(&mut self.debt, -paid);
+        add(&mut credit.left, -paid);
+        if credit.left.is_zero() {
+            return;
+        }
+        let order = |credit: &Credit| (credit.expires.is_none(), credit.expires);
+        let place = self.credits.partition_point(|other| order(other) < order(&credit));
+        match self.credits.get_mut(place) {
+            Some(alike) if alike.expires == credit.expires => add(&mut alike.left, credit.left),
+            _ => self.credits.insert(place, credit),
+        }
     }
 
     /// Books what was spent at a moment; a negative amount was taken back.
@@ -96,23 +106,28 @@ impl Account {
         self.note(amount, at);
         if amount.is_sign_negative() {
             // Whether a provider gives credits back with their old expiry is not known: they come last.
-            self.add(Credit { left: -amount, expires: None });
+            self.gain(Credit { left: -amount, expires: None });
             return;
         }
         let mut open = amount;
+        let mut used_up = 0;
         for credit in &mut self.credits {
             let used = credit.left.min(open);
-            credit.left -= used;
-            open -= used;
+            add(&mut credit.left, -used);
+            add(&mut open, -used);
+            if !credit.left.is_zero() {
+                break;
+            }
+            used_up += 1;
         }
-        self.credits.retain(|credit| !credit.left.is_zero());
-        self.debt += open;
+        self.credits.drain(..used_up);
+        add(&mut self.debt, open);
     }
 
     fn note(&mut self, amount: Decimal, at: UnixNanos) {
         let start = at.0 / PART_NANOS * PART_NANOS;
         match self.lately.back_mut() {
-            Some((last, sum)) if *last >= start => *sum += amount,
+            Some((last, sum)) if *last >= start => add(sum, amount),
             _ => self.lately.push_back((start, amount)),
         }
         while self.lately.pop_front_if(|(part, _)| *part + DAY_NANOS < at.0).is_some() {}
@@ -131,8 +146,8 @@ impl Account {
             return Some(Decimal::ZERO);
         }
         let since = now.0.saturating_sub(DAY_NANOS);
-        let spent: Decimal =
-            self.lately.iter().filter(|(part, _)| *part + PART_NANOS > since).map(|(_, amount)| amount).sum();
+        let lately = self.lately.iter().filter(|(part, _)| *part + PART_NANOS > since);
+        let spent = sum(lately.map(|(_, amount)| *amount));
         // An account that is watched since a minute ago has no pace yet: at least an hour is looked at.
         let watched = now.0.saturating_sub(self.as_of.0).clamp(HOUR_NANOS, DAY_NANOS);
         let pace = spent.checked_div(Decimal::from(watched / 1_000_000_000))?;
@@ -147,5 +162,51 @@ impl Account {
             lasts = until.map_or(used_up, |until| used_up.min(until.max(lasts)));
         }
         Some(lasts.min(Decimal::from(LONGEST_SECONDS)).round())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budgets::{Measure, Scope};
+
+    /// 100 without an expiry and 50 that expire.
+    fn account() -> Account {
+        let expires = Some(UnixNanos(DAY_NANOS));
+        let top_up = TopUp { amount: Decimal::from(50), at: UnixNanos(0), expires };
+        Account::new(&AccountDefinition {
+            name: "runway".to_owned(),
+            measure: Measure::Unit("credit".to_owned()),
+            balance: Decimal::ONE_HUNDRED,
+            as_of: UnixNanos(0),
+            expires: None,
+            top_ups: vec![top_up],
+            scope: Scope::default(),
+        })
+    }
+
+    /// A ledger has millions of rows, and a start books all of them.
+    #[test]
+    fn what_is_taken_back_joins_what_is_there() {
+        let mut account = account();
+        for at in 0..30_000 {
+            let amount = if at % 3 == 0 { Decimal::NEGATIVE_ONE } else { Decimal::new(5, 1) };
+            account.book(amount, UnixNanos(at));
+            assert!(account.credits.len() <= 2, "{} credits after {at} rows", account.credits.len());
+        }
+        assert_eq!(account.balance(), Decimal::from(150));
+        account.book(Decimal::from(151), UnixNanos(30_000));
+        assert_eq!((account.balance(), account.credits.len()), (Decimal::NEGATIVE_ONE, 0));
+        account.book(Decimal::from(-3), UnixNanos(30_001));
+        assert_eq!((account.balance(), account.debt), (Decimal::TWO, Decimal::ZERO));
+    }
+
+    #[test]
+    fn no_sum_leaves_the_range() {
+        let mut account = account();
+        for amount in [Decimal::MAX, Decimal::MAX, Decimal::MIN, Decimal::MIN, Decimal::MIN, Decimal::MAX] {
+            account.book(amount, UnixNanos(1));
+            assert!(account.runway_seconds(UnixNanos(2)).is_none_or(|seconds| seconds >= Decimal::ZERO));
+        }
     }
 }

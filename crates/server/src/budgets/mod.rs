@@ -14,6 +14,8 @@
 //! What was counted in the overflow set of the labels has no provider or service: a budget with a scope does
 //! not see it until the next start, when it is read from the ledger.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
+
 mod account;
 mod definition;
 mod meter;
