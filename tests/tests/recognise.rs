@@ -148,7 +148,7 @@ fn every_recorded_span_is_taken_for_what_it_is() {
             for resource in &request.resource_spans {
                 let attributes = &resource.resource.as_ref().unwrap().attributes;
                 let attributes = slots(recogniser.keys(), attributes);
-                let client = recogniser.client(&ResourceView { attributes }, "");
+                let client = recogniser.client(&ResourceView { attributes }, "", &mut cache);
                 for scope in &resource.scope_spans {
                     let name = scope.scope.as_ref().map(|scope| &*scope.name).unwrap_or_default();
                     for span in &scope.spans {

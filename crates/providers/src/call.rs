@@ -65,29 +65,25 @@ impl Recogniser {
         let provider = self.provider(rule.provider);
         let answer = answer::answer(span, &self.slots);
         let (accepted, told) = rule.judge(answer);
-        let captured = |at: Option<u8>| {
-            let text = captures.get(usize::from(at?))?;
-            Some(TaskId::new(&decode(text, false)))
-        };
-        let mut correlations = self.correlations(span);
+        let mut correlations = self.correlations(span, cache);
         if let Some(key) = span.text(self.slots.idempotency).filter(|key| !key.is_empty()) {
             let honoured = provider.honours_idempotency_key;
             let kind = if honoured { CorrelationKind::Idempotency } else { CorrelationKind::Job };
-            correlations.push(Correlation { kind, value: key.into() });
+            correlations.push(Correlation { kind, value: cache.cuts.id(key).into() });
         }
         let callback = rule.callback.as_deref().and_then(|name| target.parameter(name)).map(|url| {
             let url = decode(url, true);
             let url = Target::parse(&url);
-            webhook::correlations(url.query, &mut correlations);
+            webhook::correlations(url.query, &mut correlations, &mut cache.cuts);
             webhook::place(url.path, cache)
         });
         Call {
             role: rule.role,
             endpoint: self.endpoint(index, rule, captures, cache),
-            task: captured(rule.task)
-                .or_else(|| id_in(&rule.tasks, span, target))
-                .or_else(|| id_in(&provider.tasks, span, target))
-                .or_else(|| self.task_attribute(span)),
+            task: captured(captures, rule.task, cache)
+                .or_else(|| id_in(&rule.tasks, span, target, cache))
+                .or_else(|| id_in(&provider.tasks, span, target, cache))
+                .or_else(|| self.task_attribute(span, cache)),
             answer,
             accepted,
             verdict: words::better(self.worded(span, Some(rule.provider)), told),
@@ -95,8 +91,9 @@ impl Recogniser {
             agent: self.agent(span, rule.role, target, cache),
             rare: Rare::new(CallRare {
                 links: span.links.clone(),
-                alias: captured(rule.alias).or_else(|| id_in(&rule.aliases, span, target)),
-                parent_task: captured(rule.parent_task),
+                alias: captured(captures, rule.alias, cache)
+                    .or_else(|| id_in(&rule.aliases, span, target, cache)),
+                parent_task: captured(captures, rule.parent_task, cache),
                 correlations,
                 resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
                 callback,
@@ -156,6 +153,12 @@ impl Recogniser {
         }
         library >> 32 << 32 | shape >> 32
     }
+}
+
+/// The id that a path has at a place.
+fn captured(captures: &Captures<'_>, at: Option<u8>, cache: &mut EndpointCache) -> Option<TaskId> {
+    let text = captures.get(usize::from(at?))?;
+    Some(cache.task(&decode(text, false)))
 }
 
 /// The fingerprint of a query's parameters in the order of their names, without values that are ids.

@@ -7,8 +7,9 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::{HashSet, HashTable};
-use spantally_stitch::Endpoint;
+use spantally_stitch::{Endpoint, TaskId};
 
+use crate::lengths::{Cuts, LABEL_BYTES_MAX};
 use crate::recent::{RecentEndpoints, RecentFingerprints, RecentHosts};
 
 /// One thread's shared values.
@@ -26,6 +27,7 @@ pub struct EndpointCache {
     pub(crate) recent: RecentEndpoints,
     /// Where the text of a model and a family is put together; `model` first, `family` from `split`.
     pub(crate) scratch: String,
+    pub(crate) cuts: Cuts,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,13 @@ impl EndpointCache {
             shapes: RecentFingerprints::default(),
             recent: RecentEndpoints::default(),
             scratch: String::new(),
+            cuts: Cuts::default(),
         }
+    }
+
+    /// What was cut since this was last asked.
+    pub fn take_cuts(&mut self) -> Cuts {
+        std::mem::take(&mut self.cuts)
     }
 
     /// The endpoint of a rule with the model and family in `scratch`, made by `make` if it is new.
@@ -64,6 +72,7 @@ impl EndpointCache {
         split: usize,
         make: impl FnOnce(&str, &str) -> Endpoint,
     ) -> Arc<Endpoint> {
+        let split = if self.scratch.len() > LABEL_BYTES_MAX { self.cut_scratch(split) } else { split };
         let (model, family) = self.scratch.split_at(split);
         let hash = foldhash::fast::FixedState::default().hash_one((rule, model, family));
         let same = |cached: &Cached| {
@@ -81,7 +90,25 @@ impl EndpointCache {
         endpoint
     }
 
-    /// A shared copy of a short text; a long one is not worth keeping.
+    /// Cuts what is put together in `scratch`, and gives back the room that it took. The new place of the
+    /// split.
+    #[cold]
+    fn cut_scratch(&mut self, split: usize) -> usize {
+        let whole = std::mem::take(&mut self.scratch);
+        let (model, family) = whole.split_at(split);
+        let model = self.cuts.label(model);
+        self.scratch.push_str(&model);
+        self.scratch.push_str(&self.cuts.label(family));
+        model.len()
+    }
+
+    /// An id as it is kept.
+    #[inline]
+    pub(crate) fn task(&mut self, id: &str) -> TaskId {
+        TaskId::new(&self.cuts.id(id))
+    }
+
+    /// A shared copy of a text, cut if it is long; one that is past what is usual is not worth finding again.
     pub(crate) fn text(&mut self, text: &str) -> Arc<str> {
         const LONG: usize = 128;
         if text.is_empty() {
@@ -90,7 +117,7 @@ impl EndpointCache {
         if let Some(shared) = self.texts.get(text) {
             return shared.clone();
         }
-        let shared: Arc<str> = text.into();
+        let shared: Arc<str> = self.cuts.label(text).into();
         if text.len() <= LONG {
             if self.texts.len() >= self.capacity {
                 self.texts.clear();

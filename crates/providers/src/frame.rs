@@ -132,8 +132,8 @@ impl Recogniser {
         let mut rare = FrameRare {
             links: span.links.clone(),
             name: cache.text(known_name(span.name)),
-            task: self.task_attribute(span).filter(|_| !self.is_clock(span, operation)),
-            correlations: self.correlations(span),
+            task: self.task_attribute(span, cache).filter(|_| !self.is_clock(span, operation)),
+            correlations: self.correlations(span, cache),
             provider: provider.map_or_else(|| cache.text(written), |index| self.provider(index).name.clone()),
             model: cache.text(model.unwrap_or_default()),
             operation: cache.text(operation),

@@ -18,6 +18,7 @@ mod fingerprint;
 mod format;
 mod frame;
 mod keys;
+mod lengths;
 mod lint;
 mod load;
 mod masks;
@@ -41,5 +42,6 @@ pub use format::{
     AnswerRule, CallRule, FactOrigin, FactRule, IdempotencyKey, Leg, OperationRule, OutputHost, Place,
     ProviderFile, StatusPattern, Word, WordRule,
 };
+pub use lengths::{CALLBACK_IDS_MAX, Cuts, ID_BYTES_MAX, LABEL_BYTES_MAX};
 pub use load::{LoadedFile, load};
 pub use span::{ResourceView, SpanHead, SpanKind, SpanStatus, SpanView, Value};

@@ -12,6 +12,7 @@ use spantally_stitch::{Client, Correlation, CorrelationKind, Evidence, Fact, Tas
 use crate::attributes::AttributeKeys;
 use crate::compile::{Provider, Recogniser, Spot};
 use crate::endpoint::EndpointCache;
+use crate::lengths::LABEL_BYTES_MAX;
 use crate::span::{ResourceView, SpanKind, SpanView, Value};
 use crate::url::{Target, decode, host_of};
 use crate::words;
@@ -28,9 +29,14 @@ impl Recogniser {
     }
 
     /// The client that a resource stands for.
-    pub fn client(&self, resource: &ResourceView<'_>, tenant: &str) -> Arc<Client> {
+    pub fn client(
+        &self,
+        resource: &ResourceView<'_>,
+        tenant: &str,
+        cache: &mut EndpointCache,
+    ) -> Arc<Client> {
         let slots = &self.slots.resource;
-        let text = |slot| text_of(resource.get(slot));
+        let mut text = |slot| text_of(resource.get(slot)).map(|text| cache.cuts.label(&text).into_owned());
         let service = text(slots.service).unwrap_or_else(|| "unknown_service".into());
         let instance = text(slots.instance).unwrap_or_else(|| match (text(slots.host), text(slots.pid)) {
             (Some(host), Some(pid)) => format!("{host}:{pid}"),
@@ -106,6 +112,9 @@ impl Recogniser {
 
     /// The provider that a name or an alias stands for, in any case.
     pub(crate) fn provider_named(&self, name: &str, cache: &mut EndpointCache) -> Option<u16> {
+        if name.len() > LABEL_BYTES_MAX {
+            return None;
+        }
         cache.scratch.clear();
         cache.scratch.push_str(name);
         cache.scratch.make_ascii_lowercase();
@@ -117,13 +126,13 @@ impl Recogniser {
     }
 
     /// The ids that the client chose, in attributes.
-    pub(crate) fn correlations(&self, span: &SpanView<'_>) -> Vec<Correlation> {
+    pub(crate) fn correlations(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Vec<Correlation> {
         if !span.attributes.has_any(&self.masks.correlations) {
             return Vec::new();
         }
         let read = |(slot, kind): &(u16, CorrelationKind)| {
             let value = text_of(span.get(*slot)).filter(|value| !value.is_empty())?;
-            Some(Correlation { kind: *kind, value: value.into() })
+            Some(Correlation { kind: *kind, value: cache.cuts.id(&value).into() })
         };
         self.slots.correlations.iter().filter_map(read).collect()
     }
@@ -144,9 +153,9 @@ impl Recogniser {
     }
 
     /// The task id in one of our own or a GenAI attribute.
-    pub(crate) fn task_attribute(&self, span: &SpanView<'_>) -> Option<TaskId> {
+    pub(crate) fn task_attribute(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<TaskId> {
         let text = |slot: &u16| span.text(*slot).filter(|id| !id.is_empty());
-        self.slots.tasks.iter().find_map(text).map(TaskId::new)
+        self.slots.tasks.iter().find_map(text).map(|id| cache.task(id))
     }
 
     /// Every fact that the span shows.
@@ -166,12 +175,17 @@ impl Recogniser {
 }
 
 /// The id in the first of some places that has one.
-pub(crate) fn id_in(spots: &[Spot], span: &SpanView<'_>, target: Target<'_>) -> Option<TaskId> {
+pub(crate) fn id_in(
+    spots: &[Spot],
+    span: &SpanView<'_>,
+    target: Target<'_>,
+    cache: &mut EndpointCache,
+) -> Option<TaskId> {
     spots.iter().find_map(|spot| match spot {
         Spot::Query(name) => {
-            target.parameter(name).filter(|id| !id.is_empty()).map(|id| TaskId::new(&decode(id, true)))
+            target.parameter(name).filter(|id| !id.is_empty()).map(|id| cache.task(&decode(id, true)))
         }
-        Spot::Attribute(slot) => span.text(*slot).filter(|id| !id.is_empty()).map(TaskId::new),
+        Spot::Attribute(slot) => span.text(*slot).filter(|id| !id.is_empty()).map(|id| cache.task(id)),
     })
 }
 

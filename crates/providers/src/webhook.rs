@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use spantally_stitch::{Call, Correlation, CorrelationKind, Rare, TaskId};
+use spantally_stitch::{Call, Correlation, CorrelationKind, Rare};
 
 use crate::call::Request;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
+use crate::lengths::{CALLBACK_IDS_MAX, Cuts};
 use crate::route::{Captures, Method};
 use crate::span::SpanView;
 use crate::url::{Target, decode, parameters};
@@ -41,13 +42,17 @@ const CHOSEN: &[&str] = &[
 const TASK: &[&str] = &["request_id", "task_id", "prediction_id", "generation_id", "video_id"];
 
 /// Adds the ids in a callback URL's query. Parameters of other names are not kept: they may be secrets.
-pub(crate) fn correlations(query: &str, out: &mut Vec<Correlation>) {
+pub(crate) fn correlations(query: &str, out: &mut Vec<Correlation>, cuts: &mut Cuts) {
     let ids = parameters(query)
         .filter(|(name, value)| !value.is_empty() && (CHOSEN.contains(name) || TASK.contains(name)));
-    out.extend(ids.map(|(_, value)| Correlation {
-        kind: CorrelationKind::Callback,
-        value: decode(value, true).as_ref().into(),
-    }));
+    for (at, (_, value)) in ids.enumerate() {
+        if at >= CALLBACK_IDS_MAX {
+            cuts.callback_ids += 1;
+            continue;
+        }
+        let value = cuts.id(&decode(value, true)).as_ref().into();
+        out.push(Correlation { kind: CorrelationKind::Callback, value });
+    }
 }
 
 /// What tells one path of a callback URL from another. Not the path itself: who knows it may deliver, so
@@ -68,13 +73,13 @@ impl Recogniser {
         };
         let mut call = self.read(span, rule, Request::new(method, target), &captures, cache);
         let mut rare = call.rare.into_inner();
-        correlations(target.query, &mut rare.correlations);
+        correlations(target.query, &mut rare.correlations, &mut cache.cuts);
         rare.correlations.dedup();
         rare.callback = Some(place(target.path, cache));
         call.rare = Rare::new(rare);
         call.task = call.task.or_else(|| {
             let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !id.is_empty()))?;
-            Some(TaskId::new(&decode(id, true)))
+            Some(cache.task(&decode(id, true)))
         });
         Some(call)
     }

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use spantally_providers::Recogniser;
 
 pub use self::inflight::{Admission, Inflight, SenderBytes};
-pub use self::read::{ReadCache, read_batch};
+pub use self::read::{LeftOut, ReadCache, read_batch};
 pub use self::stats::{IntakeStats, RequestEnd};
 use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
 use crate::commit::CommitHandle;
@@ -122,6 +122,7 @@ impl Intake {
         let rules = self.rules.load_full();
         let mut cache = rules.caches.lock().pop().unwrap_or_else(|| ReadCache::new(self.spares.clone()));
         let batch = read_batch(&rules.recogniser, &mut cache, tenant, transport, body);
+        self.stats.left_out(cache.take_left_out());
         let mut caches = rules.caches.lock();
         if caches.len() < CACHES_MAX {
             caches.push(cache);

@@ -25,6 +25,14 @@ pub(crate) enum Limit {
     InflightBytes,
     /// Connections to a port.
     Connections,
+    /// Bytes of a text that becomes a label.
+    LabelBytes,
+    /// Bytes of an id.
+    IdBytes,
+    /// Ids in a callback URL.
+    CallbackIds,
+    /// Links of a span.
+    SpanLinks,
     /// Spans that wait to be made durable.
     CommitQueueSpans,
     /// Bytes of the journal.
@@ -32,7 +40,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Spans,
         Self::OpenJobs,
         Self::TraceTasks,
@@ -41,6 +49,10 @@ impl Limit {
         Self::LabelSets,
         Self::InflightBytes,
         Self::Connections,
+        Self::LabelBytes,
+        Self::IdBytes,
+        Self::CallbackIds,
+        Self::SpanLinks,
         Self::CommitQueueSpans,
         Self::JournalBytes,
     ];
@@ -56,6 +68,10 @@ impl Limit {
             Self::LabelSets => "label_sets",
             Self::InflightBytes => "inflight_bytes",
             Self::Connections => "connections",
+            Self::LabelBytes => "label_bytes",
+            Self::IdBytes => "id_bytes",
+            Self::CallbackIds => "callback_ids",
+            Self::SpanLinks => "span_links",
             Self::CommitQueueSpans => "commit_queue_spans",
             Self::JournalBytes => "journal_bytes",
         }

@@ -8,6 +8,7 @@ use crate::{CorrelationConfig, WebhookPath};
 
 mod calls;
 mod frames;
+mod lengths;
 mod webhooks;
 
 /// Attributes of a span in a table.
@@ -105,7 +106,8 @@ fn a_client_is_its_service_and_instance() {
         recogniser(&CorrelationConfig { labels: vec!["team".into()], ..CorrelationConfig::default() });
     let client = |attributes: &[(&str, Value<'static>)]| {
         let view = span(&recogniser, SpanKind::Internal, "", attributes);
-        recogniser.client(&ResourceView { attributes: view.attributes }, "acme")
+        let resource = ResourceView { attributes: view.attributes };
+        recogniser.client(&resource, "acme", &mut EndpointCache::default())
     };
     let named = client(&[
         ("service.name", Value::Text("clips")),

@@ -35,6 +35,7 @@ use spantally_providers::{AttributeKeys, Attributes, ResourceView, SpanHead, Spa
 use self::attribute::{Texts, read_attribute};
 pub use self::error::{DecodeError, WireProblem};
 use self::repeats::Repeats;
+pub(crate) use self::span::LINKS_MAX;
 use self::span::SpanReader;
 use self::wire::{Fault, LEN, Result, Shape, VARINT, fields, key};
 use crate::batch::RejectReason;
@@ -77,6 +78,8 @@ pub trait Visitor {
     fn again(&mut self, taken: Self::Taken, head: &SpanHead);
     /// A span that cannot be used.
     fn rejected(&mut self, reason: RejectReason);
+    /// So many links of the span that was told last are more than a span may have, and were left out.
+    fn links_over(&mut self, _count: u64) {}
 }
 
 /// Reads an encoded `ExportTraceServiceRequest`.
@@ -184,7 +187,10 @@ impl<'a, 'k, V: Visitor> Reader<'a, 'k, V> {
             Ok(_) if invalid => visitor.rejected(RejectReason::Encoding),
             Ok(span) => {
                 let taken = visitor.span(span);
-                if let Some(plain) = plain {
+                let links_over = self.spans.links_over();
+                if links_over > 0 {
+                    visitor.links_over(links_over);
+                } else if let Some(plain) = plain {
                     self.repeats.keep(&plain, self.spans.own_fields(), taken);
                 }
             }

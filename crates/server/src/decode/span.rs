@@ -74,11 +74,16 @@ const EVENT_ATTRIBUTES: u32 = key(3, LEN);
 /// nonsense. Such spans are kept, since their call was made all the same.
 const CLOCK_STEP_MAX_NS: u64 = 24 * 3600 * 1_000_000_000;
 
+/// Most links that are kept of a span: as many as OpenTelemetry's SDKs write unless told otherwise.
+pub(crate) const LINKS_MAX: usize = 128;
+
 /// Reads spans one after the other into the same [`SpanView`].
 pub(super) struct SpanReader<'a> {
     view: SpanView<'a>,
     /// How many fields of the last span have a number below that of attributes: ids, name, kind and times.
     own_fields: u32,
+    /// Links of the last span that were left out.
+    links_over: u64,
 }
 
 /// What is checked only when the whole span has been read, since a later field may replace an earlier one.
@@ -103,13 +108,19 @@ pub(super) struct RawIds<'a> {
 impl<'a> SpanReader<'a> {
     pub(super) fn new(keys: &AttributeKeys) -> Self {
         let view = SpanView { attributes: Attributes::new(keys), ..SpanView::default() };
-        Self { view, own_fields: 0 }
+        Self { view, own_fields: 0, links_over: 0 }
     }
 
     /// How many fields of the last span have a number below that of attributes: ids, name, kind and times.
     #[inline]
     pub(super) fn own_fields(&self) -> u32 {
         self.own_fields
+    }
+
+    /// How many links of the last span are past [`LINKS_MAX`], and were left out.
+    #[inline]
+    pub(super) fn links_over(&self) -> u64 {
+        self.links_over
     }
 
     /// Sets the scope of the spans that follow.
@@ -125,7 +136,7 @@ impl<'a> SpanReader<'a> {
     ) -> Result<std::result::Result<&SpanView<'a>, RejectReason>> {
         self.clear();
         let mut raw = Raw::default();
-        let (view, mut own) = (&mut self.view, 0);
+        let (view, mut own, mut links_over) = (&mut self.view, 0, 0);
         fields(encoded, &SPAN, |key, cursor| {
             own += u32::from(key < ATTRIBUTES);
             match key {
@@ -140,13 +151,13 @@ impl<'a> SpanReader<'a> {
                 START => raw.start = cursor.fixed64()?,
                 END => raw.end = cursor.fixed64()?,
                 EVENTS => read_event(cursor.bytes()?, view, &mut raw.texts)?,
-                LINKS => view.links.extend(read_link(cursor.bytes()?)?),
+                LINKS => links_over += keep_link(read_link(cursor.bytes()?)?, &mut view.links),
                 STATUS => read_status(cursor.bytes()?, view, &mut raw)?,
                 other => cursor.skip(other, &SPAN)?,
             }
             Ok(())
         })?;
-        self.own_fields = own;
+        (self.own_fields, self.links_over) = (own, links_over);
         Ok(self.finish(raw).map(|()| &self.view))
     }
 
@@ -232,6 +243,19 @@ fn read_link(encoded: &[u8]) -> Result<Option<SpanKey>> {
     })?;
     let link = id(trace_id).zip(id(span_id));
     Ok(link.map(|(trace, span)| SpanKey { trace: TraceId(trace), span: SpanId(span) }))
+}
+
+/// Keeps a link that is a good one and is not there yet. How many were left out for lack of room: past the
+/// bound an equal one is not looked for, since many would cost more than the span.
+fn keep_link(link: Option<SpanKey>, links: &mut Vec<SpanKey>) -> u64 {
+    let Some(link) = link else { return 0 };
+    if links.len() >= LINKS_MAX {
+        return 1;
+    }
+    if !links.contains(&link) {
+        links.push(link);
+    }
+    0
 }
 
 /// Keeps `exception.type` of an `exception` event; of several such events the last one counts.

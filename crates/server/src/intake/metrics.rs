@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
-use super::{Intake, RequestEnd};
+use super::{Intake, IntakeStats, RequestEnd};
 use crate::batch::Transport;
 use crate::export::{MetricId, Registry, SetId};
 use crate::limits::{Limit, Standing};
@@ -38,6 +38,9 @@ impl Intake {
         let (used, reached) = (Some(inflight.used_bytes()), inflight.refused());
         Standing { limit: Limit::InflightBytes, max: inflight.limit_bytes(), used, reached }
             .show(registry, created);
+        for ((limit, max), reached) in IntakeStats::KEPT.into_iter().zip(stats.bounds_met()) {
+            Standing { limit, max: max as u64, used: None, reached }.show(registry, created);
+        }
         let reached = stats.connections_full.load(Ordering::Relaxed);
         Standing { limit: Limit::Connections, max: self.max_connections, used: None, reached }
             .show(registry, created);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spantally_providers::{EndpointCache, Recogniser, ResourceView, SpanHead, SpanView};
+use spantally_providers::{Cuts, EndpointCache, Recogniser, ResourceView, SpanHead, SpanView};
 use spantally_stitch::{Client, Evidence};
 
 use super::clients::ClientCache;
@@ -22,12 +22,28 @@ pub struct ReadCache {
     capacity: usize,
     /// Where room for it may be waiting.
     spares: Spares,
+    /// Links that were left out since this was last asked.
+    links_over: u64,
+}
+
+/// What was not kept of the spans that were read, since it goes past a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Texts and ids.
+    pub texts: Cuts,
+    /// Links of spans with more than [`decode::LINKS_MAX`].
+    pub links: u64,
 }
 
 impl ReadCache {
     /// A cache that takes room for evidence from where the core gives it back.
     pub fn new(spares: Spares) -> Self {
         Self { spares, ..Self::default() }
+    }
+
+    /// What was not kept since this was last asked.
+    pub fn take_left_out(&mut self) -> LeftOut {
+        LeftOut { texts: self.endpoints.take_cuts(), links: std::mem::take(&mut self.links_over) }
     }
 }
 
@@ -68,8 +84,9 @@ impl Visitor for Reading<'_> {
     type Taken = Option<u32>;
 
     fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>) {
-        let make = || self.recogniser.client(resource, self.tenant);
-        self.client = self.cache.clients.get(self.tenant, encoded, make);
+        let ReadCache { clients, endpoints, .. } = &mut *self.cache;
+        let make = || self.recogniser.client(resource, self.tenant, endpoints);
+        self.client = clients.get(self.tenant, encoded, make);
     }
 
     fn span(&mut self, span: &SpanView<'_>) -> Self::Taken {
@@ -96,5 +113,9 @@ impl Visitor for Reading<'_> {
     fn rejected(&mut self, reason: RejectReason) {
         self.batch.tally.received += 1;
         self.batch.tally.rejected[reason as usize] += 1;
+    }
+
+    fn links_over(&mut self, count: u64) {
+        self.cache.links_over += count;
     }
 }

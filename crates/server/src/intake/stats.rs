@@ -3,7 +3,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use spantally_providers::{CALLBACK_IDS_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX};
+
+use super::read::LeftOut;
 use crate::batch::Transport;
+use crate::decode::LINKS_MAX;
+use crate::limits::Limit;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +102,8 @@ pub struct IntakeStats {
     pub connections_open: AtomicU64,
     /// Times that a port came to have as many connections as it may: the next one waits.
     pub connections_full: AtomicU64,
+    /// Texts that were cut, and links and ids that were left out, in the order of [`Self::KEPT`].
+    left_out: [AtomicU64; Self::KEPT.len()],
     /// Connections that ended in a protocol or socket error, or brought no request in time.
     pub connections_failed: AtomicU64,
 }
@@ -110,6 +117,29 @@ impl IntakeStats {
     /// Bytes of the bodies that came by a transport, inflated.
     pub fn body_bytes(&self, transport: Transport) -> u64 {
         self.body_bytes[transport as usize].load(Ordering::Relaxed)
+    }
+
+    /// What is bounded of a span, with its bound.
+    pub(crate) const KEPT: [(Limit, usize); 4] = [
+        (Limit::LabelBytes, LABEL_BYTES_MAX),
+        (Limit::IdBytes, ID_BYTES_MAX),
+        (Limit::CallbackIds, CALLBACK_IDS_MAX),
+        (Limit::SpanLinks, LINKS_MAX),
+    ];
+
+    /// How often each bound of [`Self::KEPT`] was met.
+    pub(crate) fn bounds_met(&self) -> [u64; Self::KEPT.len()] {
+        self.left_out.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn left_out(&self, left_out: LeftOut) {
+        if left_out == LeftOut::default() {
+            return;
+        }
+        let LeftOut { texts, links } = left_out;
+        for (count, more) in self.left_out.iter().zip([texts.labels, texts.ids, texts.callback_ids, links]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn ended(&self, transport: Transport, end: RequestEnd) {

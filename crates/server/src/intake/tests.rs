@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
@@ -47,6 +48,35 @@ fn spans_that_repeat_one_another_are_evidence_or_ignored_each() {
     assert_eq!((batch.tally.received, batch.tally.ignored), (5, 2));
     let each: Vec<_> = spans.iter().flat_map(|span| alone(span).evidence).collect();
     assert_eq!(batch.evidence, each);
+}
+
+#[test]
+fn links_are_kept_once_each_and_up_to_a_bound() {
+    let link = |number: u32| Link {
+        trace_id: vec![7; 16],
+        span_id: [&[1; 4][..], &number.to_be_bytes()].concat(),
+        ..Link::default()
+    };
+    let linked = |id: u8, count: u32| {
+        let links = (0..count).flat_map(|number| [link(number / 2), link(number)]).collect();
+        Span { links, ..call_span(id) }
+    };
+    let spans = vec![linked(1, 3), linked(2, 200), linked(3, 200)];
+    let (mut cache, body) = (ReadCache::default(), request("clips", spans).encode_to_vec());
+    let batch = read_batch(&recogniser(), &mut cache, "t", Transport::Grpc, &body).unwrap();
+    let kept: Vec<_> = batch.evidence.iter().map(|evidence| evidence.links().len()).collect();
+    assert_eq!(kept, [3, 128, 128]);
+    // Past the bound none is looked for among those that are kept.
+    assert_eq!(cache.take_left_out().links, 2 * 2 * (200 - 128));
+    assert_eq!(cache.take_left_out(), LeftOut::default());
+}
+
+#[test]
+fn texts_that_were_cut_are_counted() {
+    let (mut cache, body) = (ReadCache::default(), request(&"A".repeat(1_000_000), vec![call_span(1)]));
+    let batch = read_batch(&recogniser(), &mut cache, "t", Transport::Grpc, &body.encode_to_vec()).unwrap();
+    assert_eq!(batch.evidence[0].client.service.len(), 256);
+    assert_eq!(cache.take_left_out().texts.labels, 1);
 }
 
 #[test]

@@ -66,6 +66,10 @@ fn every_limit_is_shown() {
         ("label_sets", 2000),
         ("inflight_bytes", 256 << 20),
         ("connections", 1024),
+        ("label_bytes", 256),
+        ("id_bytes", 1024),
+        ("callback_ids", 32),
+        ("span_links", 128),
         ("commit_queue_spans", 262_144),
         ("journal_bytes", 8_u64 << 30),
     ] {
