@@ -6,10 +6,14 @@
 //! lists left out, ids as hex of either case. Enums are integers only and keys are lowerCamelCase only: OTLP
 //! forbids the rest.
 //!
+//! A character of which the writer kept half is replaced ([`surrogates`]), and an integer that does not fit
+//! its 64 bits is as if there were none: an attribute that no rule names must not cost its neighbours.
+//!
 //! There is no tree of values in between, so the memory needed is at most a small multiple of the body: `{}`
 //! is two bytes of text and six of protobuf.
 
 mod schema;
+mod surrogates;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +22,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use self::schema::{Field, Kind, Message};
+pub(crate) use self::surrogates::mended;
 use super::DecodeError;
 use super::wire::{FIXED64, LEN, VARINT, key};
 
@@ -29,6 +34,18 @@ const LENGTH_BYTES: usize = 5;
 /// # Errors
 /// The text is no JSON, or a field has a value of another type than OTLP gives it: [`DecodeError::Json`].
 pub fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    rewritten(body).or_else(|error| {
+        let halves = surrogates::halves(body);
+        if halves.is_empty() {
+            return Err(error);
+        }
+        let mut body = body.to_vec();
+        surrogates::mend(&mut body, &halves);
+        rewritten(&body)
+    })
+}
+
+fn rewritten(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::with_capacity(body.len());
     let mut text = serde_json::Deserializer::from_slice(body);
     let root = Fields { message: &schema::REQUEST, out: &mut out };
@@ -161,6 +178,7 @@ impl<'de> Visitor<'de> for Value<'_> {
                 self.put_fixed64(value.to_bits());
                 Ok(())
             }
+            None if self.is_signed() && is_past_64_bits(value) => Ok(()),
             None => Err(E::invalid_value(serde::de::Unexpected::Float(value), &self)),
         }
     }
@@ -179,6 +197,7 @@ impl<'de> Visitor<'de> for Value<'_> {
             },
             Some(Kind::Int64 | Kind::Fixed64) => match integer(text) {
                 Some(integer) => return self.number(integer, 0.0),
+                None if self.is_signed() && text.parse().is_ok_and(is_past_64_bits) => {}
                 None => return wrong(&self),
             },
             _ => return wrong(&self),
@@ -218,6 +237,11 @@ impl Value<'_> {
         (self.field.repeated == self.in_list).then_some(self.field.kind)
     }
 
+    /// Whether it is the integer value of an attribute.
+    fn is_signed(&self) -> bool {
+        matches!(self.scalar(), Some(Kind::Int64))
+    }
+
     /// Writes a number: `integer` into integer fields if it fits, `double` into double fields.
     fn number<E: Error>(self, integer: i128, double: f64) -> Result<(), E> {
         let wrong = |value: &Self| {
@@ -225,10 +249,12 @@ impl Value<'_> {
         };
         match self.scalar() {
             Some(Kind::Double) => self.put_fixed64(double.to_bits()),
-            Some(Kind::Int64) => match i64::try_from(integer) {
-                Ok(int) => self.put_varint(int.cast_unsigned()),
-                Err(_) => return wrong(&self),
-            },
+            // The value of an attribute: one that does not fit is none.
+            Some(Kind::Int64) => {
+                if let Ok(int) = i64::try_from(integer) {
+                    self.put_varint(int.cast_unsigned());
+                }
+            }
             Some(Kind::Enum) => match i32::try_from(integer) {
                 Ok(code) => self.put_varint(i64::from(code).cast_unsigned()),
                 Err(_) => return wrong(&self),
@@ -270,6 +296,11 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 /// An integer as text: digits, or a number with exponent or fraction that is whole (`"1.5e18"`).
 fn integer(text: &str) -> Option<i128> {
     text.parse().ok().or_else(|| whole(text.parse().ok()?))
+}
+
+/// A number, and not an infinite one, that no integer of 64 bits can hold.
+fn is_past_64_bits(double: f64) -> bool {
+    double.is_finite() && double.abs() > u64::MAX as f64
 }
 
 /// A double that is a whole number of at most 64 bits.

@@ -47,6 +47,7 @@ pub(crate) use self::tenant::{Tenant, Tenants};
 use crate::batch::{Batch, Refusal, Tally, Transport};
 pub use crate::connections::Connections;
 use crate::connections::Watch;
+use crate::decode::json;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
 use crate::telemetry::TARGET;
@@ -155,9 +156,11 @@ async fn take_traced(entry: &Arc<Entry>, received: Received) -> Result<Tally, Fa
 
 fn read(intake: &Intake, received: Received) -> Result<Taken, Failure> {
     let Received { transport, coding, body, limit, tenant, mut room } = received;
-    let body = coding.inflate(body, limit, &mut room)?;
+    let mut body = coding.inflate(body, limit, &mut room)?;
     tenant.spend(body.len())?;
     if transport == Transport::HttpJson {
+        // Here, so that it is forwarded as it was read.
+        body = json::mended(body);
         // JSON is rewritten as protobuf, which is about as large.
         room.grow(body.len())?;
     }

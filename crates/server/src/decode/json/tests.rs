@@ -41,6 +41,12 @@ fn values_are_taken_in_every_spelling_that_proto3_json_allows() {
         (r#"{"intValue":7}"#, Some(Any::IntValue(7))),
         (r#"{"intValue":7.0}"#, Some(Any::IntValue(7))),
         (r#"{"intValue":"9223372036854775807"}"#, Some(Any::IntValue(i64::MAX))),
+        (r#"{"intValue":9223372036854775808}"#, None),
+        (r#"{"intValue":"-9223372036854775809"}"#, None),
+        (r#"{"intValue":1e30}"#, None),
+        (r#"{"intValue":"100000000000000000000000000000000000000000"}"#, None),
+        (r#"{"stringValue":"a\ud83d"}"#, Some(Any::StringValue("a\u{fffd}".into()))),
+        (r#"{"stringValue":"\ud83d\ude00"}"#, Some(Any::StringValue("\u{1f600}".into()))),
         (r#"{"doubleValue":1.5}"#, Some(Any::DoubleValue(1.5))),
         (r#"{"doubleValue":2}"#, Some(Any::DoubleValue(2.0))),
         (r#"{"doubleValue":"1.5"}"#, Some(Any::DoubleValue(1.5))),
@@ -116,6 +122,9 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (r#""attributes":{}"#, "expected a list"),
         (r#""attributes":["x"]"#, "expected an object"),
         (r#""status":[]"#, "expected an object"),
+        (r#""startTimeUnixNano":1e30"#, "expected an unsigned integer of 64 bits"),
+        (r#""startTimeUnixNano":"1e30""#, "expected an unsigned integer of 64 bits"),
+        (r#""attributes":[{"value":{"intValue":"much"}}]"#, "expected an integer of 64 bits"),
     ];
     for (json, expected) in table {
         let error = span(json).unwrap_err();
