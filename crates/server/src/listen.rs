@@ -59,19 +59,22 @@ pub(crate) fn warn_if_open(addresses: &Addresses, settings: &Settings) {
     let grpc_tls = receivers.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref());
     let http_tls = receivers.http.as_ref().and_then(|http| http.tls.as_ref());
     let admin_tls = settings.admin.tls.as_ref();
-    for (name, address, tls, has_tokens, what) in [
-        ("OTLP/gRPC", addresses.grpc, grpc_tls, receivers.auth.has_tokens(), "send spans"),
-        ("OTLP/HTTP", addresses.http, http_tls, receivers.auth.has_tokens(), "send spans"),
+    let has_tokens = receivers.auth.has_tokens();
+    let sending = if has_tokens { "send spans as a tenant without a token" } else { "send spans" };
+    for (name, address, tls, takes_tokens, what) in [
+        ("OTLP/gRPC", addresses.grpc, grpc_tls, has_tokens, sending),
+        ("OTLP/HTTP", addresses.http, http_tls, has_tokens, sending),
         ("metrics and API", Some(addresses.admin), admin_tls, false, "read what is spent"),
     ] {
         let Some(address) = address.filter(|address| !address.ip().is_loopback()) else { continue };
-        if !has_tokens && !asks(tls) {
+        let asks_everyone = takes_tokens && receivers.auth.asks_everyone();
+        if !asks_everyone && !asks(tls) {
             tracing::warn!(
                 %address,
                 "{name}: everyone who can reach this address can {what}; docs/security.md shows tokens and mTLS"
             );
         }
-        if has_tokens && tls.is_none() {
+        if takes_tokens && tls.is_none() {
             tracing::warn!(%address, "{name}: tokens are sent in the clear here; give it a section `tls`");
         }
     }

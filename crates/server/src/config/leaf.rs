@@ -1,6 +1,7 @@
 //! Reading one leaf: what `--set` says, else the file; expanded, parsed, and its place remembered.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_saphyr::Location;
 
@@ -56,16 +57,27 @@ impl<'a> Resolver<'a> {
         most: usize,
         into: &mut Vec<String>,
     ) -> Result<(), ConfigError> {
+        self.read_list_of::<AttributeName>(key, list, most, into)
+    }
+
+    /// Reads a list of texts; by `--set` they are separated by commas.
+    pub(super) fn read_list_of<T: FromText + Into<String>>(
+        &mut self,
+        key: &'static str,
+        list: &List,
+        most: usize,
+        into: &mut Vec<String>,
+    ) -> Result<(), ConfigError> {
         self.known.push(key);
         if let Some(text) = self.set.get(key) {
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
             *into = names
-                .map(|name| self.parse_set_text::<AttributeName>(key, name).map(|name| name.0))
+                .map(|name| self.parse_set_text::<T>(key, name).map(Into::into))
                 .collect::<Result<_, _>>()?;
             self.places.insert(key, Place::CommandLine);
         } else if let Some(list) = list {
             for name in &list.value {
-                let AttributeName(name_text) = self.parse_leaf(key, &name.value, name.referenced)?;
+                let name_text = self.parse_leaf::<T>(key, &name.value, name.referenced)?.into();
                 if into.contains(&name_text) {
                     let message = format!("{key}: `{name_text}` is listed twice");
                     return Err(self.source.error(name.referenced, &message, "listed before", None));
@@ -96,6 +108,11 @@ impl<'a> Resolver<'a> {
         let text = expand(written, self.environment)
             .map_err(|problem| self.source.error(at, &format!("{key}: {problem}"), "this reference", None))?;
         T::from_text(&text).ok_or_else(|| {
+            if let Some(problem) = T::secret_problem(&text) {
+                let file = self.source.path.as_deref().unwrap_or(Path::new("configuration")).display();
+                let place = format!("{file}:{}:{}: {key}", at.line(), at.column());
+                return secret_error::<T>(&place, written, problem);
+            }
             let from = if text == written { String::new() } else { format!(" (from `{written}`)") };
             let message = format!("{key}: `{text}`{from} is not valid");
             self.source.error(at, &message, "not valid", Some(format!("expected {}", T::expected())))
@@ -106,8 +123,19 @@ impl<'a> Resolver<'a> {
         let text = expand(written, self.environment)
             .map_err(|problem| ConfigError::plain(format!("--set {key}: {problem}"), None))?;
         T::from_text(&text).ok_or_else(|| {
+            if let Some(problem) = T::secret_problem(&text) {
+                return secret_error::<T>(&format!("--set {key}"), written, problem);
+            }
             let message = format!("--set {key}: `{text}` is not valid");
             ConfigError::plain(message, Some(format!("expected {}", T::expected())))
         })
     }
+}
+
+/// A secret that cannot be used: neither it nor its line is shown, only the reference that brought it.
+fn secret_error<T: FromText>(place: &str, written: &str, problem: &str) -> ConfigError {
+    let reference = written.trim();
+    let is_reference = reference.starts_with("${") && reference.find('}') == Some(reference.len() - 1);
+    let what = if is_reference { format!("the value of `{reference}`") } else { "the value".to_owned() };
+    ConfigError::plain(format!("{place}: {what} {problem}"), Some(format!("expected {}", T::expected())))
 }

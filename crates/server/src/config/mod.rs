@@ -16,6 +16,7 @@ mod file;
 mod invoices;
 mod labels;
 mod leaf;
+mod origin;
 mod receivers;
 mod resolve;
 pub(crate) mod settings;

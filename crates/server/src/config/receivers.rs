@@ -7,6 +7,7 @@ use serde_saphyr::Location;
 use super::error::ConfigError;
 use super::file;
 use super::leaf::Resolver;
+use super::origin::Origin;
 use super::settings::{GrpcReceiver, HttpReceiver, Receivers, Settings};
 use super::text::{Endpoint, FilePath, HeaderText, Millis, TenantName, UrlPath, Whole};
 use super::wire::{Auth, Cors, Secret, ServerTlsFiles, Tenant, TenantLimits, TlsVersion};
@@ -164,12 +165,13 @@ impl Resolver<'_> {
     }
 
     fn cors(&mut self, written: &file::Cors, cors: &mut Cors) -> Result<(), ConfigError> {
+        self.read_list_of::<Origin>(
+            "receivers.otlp.protocols.http.cors.allowed_origins",
+            &written.allowed_origins,
+            MAX_CORS,
+            &mut cors.allowed_origins,
+        )?;
         for (key, list, names) in [
-            (
-                "receivers.otlp.protocols.http.cors.allowed_origins",
-                &written.allowed_origins,
-                &mut cors.allowed_origins,
-            ),
             (
                 "receivers.otlp.protocols.http.cors.allowed_headers",
                 &written.allowed_headers,
@@ -245,13 +247,38 @@ impl Resolver<'_> {
         }
         for written in &tenants.value {
             let tenant = self.tenant(written, auth.limits, tenants.referenced)?;
-            if auth.tenants.iter().any(|other| other.name == tenant.name) {
-                let message = format!("the tenant `{}` is listed twice", tenant.name);
-                return Err(self.tenant_error(tenants.referenced, &message));
-            }
+            let at = written.name.as_ref().map_or(tenants.referenced, |name| name.referenced);
+            self.check_tenant(&tenant, &auth, at, tenants.referenced)?;
             auth.tenants.push(tenant);
         }
         Ok(auth)
+    }
+
+    /// A tenant beside those before it.
+    fn check_tenant(
+        &self,
+        tenant: &Tenant,
+        auth: &Auth,
+        at: Location,
+        list: Location,
+    ) -> Result<(), ConfigError> {
+        if auth.tenants.iter().any(|other| other.name == tenant.name) {
+            let message = format!("the tenant `{}` is listed twice", tenant.name);
+            return Err(self.tenant_error(list, &message));
+        }
+        let same_token = |other: &&Tenant| tenant.token.is_some() && other.token == tenant.token;
+        if let Some(other) = auth.tenants.iter().find(same_token) {
+            let message = format!("the tenants `{}` and `{}` have the same token", other.name, tenant.name);
+            return Err(self.tenant_error(at, &message));
+        }
+        if !tenant.has_token() && auth.tenant_header.is_none() {
+            let message = format!(
+                "the tenant `{}` has no token, and there is no `tenant_header`: no request could be its own",
+                tenant.name
+            );
+            return Err(self.tenant_error(at, &message));
+        }
+        Ok(())
     }
 
     /// An element of the list of tenants; it has no form for `--set`.

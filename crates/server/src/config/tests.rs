@@ -12,7 +12,9 @@ use super::*;
 const SHIPPED: &str = include_str!("../../../../config/spantally.yaml");
 
 fn environment(name: &str) -> Option<String> {
-    (name == "SPANTALLY_TEST_WORD").then(|| "four".to_owned())
+    let variables =
+        [("SPANTALLY_TEST_WORD", "four"), ("SPANTALLY_TEST_SECRET", "hush-from-environment\u{e9}")];
+    variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
 }
 
 fn read(text: &str) -> Config {
@@ -77,7 +79,8 @@ fn every_field_can_be_changed() {
             | "rate_limit_bytes"
             | "burst_size_bytes"
             | "max_inflight_bytes" => "7777",
-            "allowed_origins" | "allowed_headers" | "exposed_headers" => "x-one,x-two",
+            "allowed_origins" => "https://one.example.com,*",
+            "allowed_headers" | "exposed_headers" => "x-one,x-two",
             "ambiguous_probability" => "0.25",
             "native_histograms" => "true",
             name if name.ends_with("attributes") || name == "labels" => "team,region",
@@ -216,6 +219,18 @@ fn tenants_have_their_token_and_their_limits() {
 }
 
 #[test]
+fn a_tenant_without_a_token_leaves_the_port_open() {
+    let auth = |tenants: &str| {
+        let text = format!("receivers: {{otlp: {{auth: {{tenant_header: X, tenants: [{tenants}]}}}}}}");
+        let auth = read(&text).settings.receivers.auth;
+        (auth.has_tokens(), auth.asks_everyone())
+    };
+    assert_eq!(auth("{name: a, token: one}, {name: b, token_file: two}"), (true, true));
+    assert_eq!(auth("{name: a, token: one}, {name: b}"), (true, false));
+    assert_eq!(auth("{name: b}"), (false, false));
+}
+
+#[test]
 fn destinations_are_named_by_their_key() {
     let text = "exporters:\n  otlp/tempo: {endpoint: 'tempo:4317', tls: {insecure: true}, compression: zstd, \
                 headers: {X-Key: k}, sending_queue: {queue_size: 2000000, batch: {max_size: 2048}}, \
@@ -267,6 +282,7 @@ fn each_mistake_has_its_message() {
         let text = std::fs::read_to_string(directory.join(&name)).unwrap();
         let source = Source::file(Path::new(&name), text);
         let error = resolve(&source, &[], &environment).expect_err(&name);
+        assert!(!shown(&error).contains("hush"), "a secret is never shown: {error}");
         insta::assert_snapshot!(name.trim_end_matches(".bad.yaml"), shown(&error));
     }
 }

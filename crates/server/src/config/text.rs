@@ -18,6 +18,10 @@ pub(super) trait FromText: Sized {
     fn expected() -> String;
     /// The value, or none when the text is not one.
     fn from_text(text: &str) -> Option<Self>;
+    /// What is wrong with a text, if it must not be shown itself.
+    fn secret_problem(_text: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Where to listen: a host name or address, and a port; port 0 lets the system choose.
@@ -175,11 +179,12 @@ pub(super) struct UrlPath(pub(super) String);
 
 impl FromText for UrlPath {
     fn expected() -> String {
-        "a URL path that starts with `/`, for example `/hooks/{task}`".to_owned()
+        "a URL path that starts with `/` and has no `?` and `#`, for example `/hooks/{task}`".to_owned()
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        (text.starts_with('/') && !text.contains(char::is_whitespace)).then(|| Self(text.to_owned()))
+        let is_no_path = |c: char| c.is_whitespace() || c == '?' || c == '#';
+        (text.starts_with('/') && !text.contains(is_no_path)).then(|| Self(text.to_owned()))
     }
 }
 
@@ -206,6 +211,17 @@ impl FromText for Secret {
         let text = text.trim();
         (!text.is_empty() && text.bytes().all(|byte| (b' '..0x7f).contains(&byte)))
             .then(|| Self(text.to_owned()))
+    }
+
+    fn secret_problem(text: &str) -> Option<&'static str> {
+        let is_empty = text.trim().is_empty();
+        Some(if is_empty { "is empty" } else { "has a character that is not visible ASCII" })
+    }
+}
+
+impl From<AttributeName> for String {
+    fn from(name: AttributeName) -> Self {
+        name.0
     }
 }
 
@@ -340,6 +356,20 @@ mod tests {
             ("99999999999h", None),
         ] {
             assert_eq!(Duration::from_text(text), expected_nanos.map(Duration::from_nanos), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn paths_have_neither_query_nor_fragment() {
+        for (text, is_one) in [
+            ("/v1/traces", true),
+            ("/hooks/{task}", true),
+            ("v1", false),
+            ("/a b", false),
+            ("/a?x=1", false),
+            ("/a#b", false),
+        ] {
+            assert_eq!(UrlPath::from_text(text).is_some(), is_one, "{text}");
         }
     }
 

@@ -105,7 +105,12 @@ impl Default for Auth {
 impl Auth {
     /// Whether a request needs a token.
     pub fn has_tokens(&self) -> bool {
-        self.tenants.iter().any(|tenant| tenant.token.is_some() || tenant.token_file.is_some())
+        self.tenants.iter().any(Tenant::has_token)
+    }
+
+    /// Whether nobody can send without a token.
+    pub fn asks_everyone(&self) -> bool {
+        self.has_tokens() && self.tenants.iter().all(Tenant::has_token)
     }
 }
 
@@ -120,6 +125,13 @@ pub struct Tenant {
     pub token_file: Option<PathBuf>,
     /// Its limits.
     pub limits: TenantLimits,
+}
+
+impl Tenant {
+    /// Whether it sends with a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some() || self.token_file.is_some()
+    }
 }
 
 /// What one tenant may use. Zero is no limit.

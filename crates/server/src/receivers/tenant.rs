@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 use super::answer::Failure;
 use crate::batch::Refusal;
 use crate::clock;
-use crate::config::{Auth, TenantLimits, is_tenant_name};
+use crate::config::{self, Auth, TenantLimits, is_tenant_name};
 use crate::intake::{Admission, Inflight, Intake, RequestEnd, SenderBytes};
 
 /// How long a tenant that has too many bytes in flight is told to wait.
@@ -34,6 +34,19 @@ pub struct TokenFileError {
     name: String,
     file: String,
     problem: String,
+}
+
+impl TokenFileError {
+    /// A tenant has the token of one before it, and one of them has it from a file.
+    fn same(tenant: &config::Tenant, tenants: &[config::Tenant], other: &str) -> Self {
+        let mut files = std::iter::once(tenant).chain(tenants.iter().filter(|one| one.name == other));
+        let file = files.find_map(|one| one.token_file.as_ref());
+        Self {
+            name: tenant.name.clone(),
+            file: file.map(|file| file.display().to_string()).unwrap_or_default(),
+            problem: format!("the tenants `{other}` and `{}` have the same token", tenant.name),
+        }
+    }
 }
 
 /// Every tenant, and how requests are told apart.
@@ -51,6 +64,7 @@ pub(crate) struct Tenants {
     nobody: Arc<Tenant>,
 }
 
+#[derive(PartialEq, Eq)]
 struct Token(Box<[u8]>);
 
 impl std::fmt::Debug for Token {
@@ -65,7 +79,7 @@ impl Tenants {
     /// # Errors
     /// One cannot be read, or holds no token.
     pub(crate) fn new(auth: &Auth) -> Result<Self, TokenFileError> {
-        let mut listed = Vec::with_capacity(auth.tenants.len());
+        let mut listed = Vec::<(Option<Token>, Arc<Tenant>)>::with_capacity(auth.tenants.len());
         for tenant in &auth.tenants {
             let token = match (&tenant.token, &tenant.token_file) {
                 (Some(token), _) => Some(token.0.clone()),
@@ -85,6 +99,12 @@ impl Tenants {
                 (None, None) => None,
             };
             let token = token.map(|token| Token(token.into_bytes().into()));
+            // Of those in the configuration itself it was checked there, with the line.
+            if let Some(token) = &token
+                && let Some((_, other)) = listed.iter().find(|(known, _)| known.as_ref() == Some(token))
+            {
+                return Err(TokenFileError::same(tenant, &auth.tenants, &other.name));
+            }
             listed.push((token, Arc::new(Tenant::new(&tenant.name, tenant.limits))));
         }
         Ok(Self {
@@ -101,7 +121,15 @@ impl Tenants {
     /// The tenant of a request, by its headers.
     pub(super) fn of(&self, headers: &HeaderMap) -> Result<Arc<Tenant>, Failure> {
         let named = match &self.header {
-            Some(header) => headers.get(header).map(|value| value.to_str().unwrap_or_default()),
+            Some(header) => {
+                let mut values = headers.get_all(header).iter();
+                let first = values.next().map(|value| value.to_str().unwrap_or_default());
+                if values.next().is_some() {
+                    let message = format!("the header {header} is given twice");
+                    return Err(Failure::new(RequestEnd::Unauthenticated, message));
+                }
+                first
+            }
             None => None,
         };
         if let Some(name) = named

@@ -6,7 +6,7 @@ use super::grpc::{EXPORT, Headers, call, connect, framed, whole};
 use super::raw::{Answer, PROTOBUF, good, post, send};
 use crate::config::{Auth, Secret, Tenant, TenantLimits};
 use crate::receivers::testing::Server;
-use crate::receivers::{GrpcSettings, HttpSettings};
+use crate::receivers::{GrpcSettings, HttpSettings, Tenants};
 
 fn tenant(name: &str, token: Option<&str>) -> Tenant {
     let token = token.map(|token| Secret(token.to_owned()));
@@ -50,6 +50,7 @@ async fn a_token_names_its_tenant_and_none_is_refused() {
         ("X-Scope-OrgID: clips\r\n", 401),
         ("Authorization: Bearer first\r\nX-Scope-OrgID: ads\r\n", 403),
         ("X-Scope-OrgID: other\r\n", 403),
+        ("Authorization: Bearer first\r\nX-Scope-OrgID: clips\r\nX-Scope-OrgID: clips\r\n", 401),
     ] {
         let answer = post_with(&server, headers).await;
         assert_eq!(answer.code, code, "{headers}");
@@ -70,11 +71,27 @@ async fn a_token_names_its_tenant_and_none_is_refused() {
             ("grpc", "unauthenticated", 1),
             ("grpc", "forbidden", 1),
             ("http_protobuf", "accepted", 2),
-            ("http_protobuf", "unauthenticated", 6),
+            ("http_protobuf", "unauthenticated", 7),
             ("http_protobuf", "forbidden", 2),
         ]
     );
     assert_eq!(server.tenants_committed(3), ["clips", "ads", "ads"]);
+}
+
+#[test]
+fn two_tenants_of_one_token_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ads");
+    std::fs::write(&file, "first\n").unwrap();
+    let ads = Tenant { token_file: Some(file.clone()), ..tenant("ads", None) };
+    for tenants in [[tenant("clips", Some("first")), ads.clone()], [ads, tenant("clips", Some("first"))]] {
+        let auth = Auth { tenants: tenants.to_vec(), ..Auth::default() };
+        let error = Tenants::new(&auth).unwrap_err().to_string();
+        for part in ["`ads`", "`clips`", file.to_str().unwrap()] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(!error.contains("first"), "a token is never told");
+    }
 }
 
 #[tokio::test]
