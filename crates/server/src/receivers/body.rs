@@ -1,7 +1,8 @@
 //! Reading a request body within its limits.
 //!
 //! A body that arrives in one frame is handed on as it is; one in several is put together once. Each byte is
-//! admitted before it is kept.
+//! admitted before it is kept, and hardly more than that: a length that is announced and never sent must not
+//! take the room of those who send.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -14,8 +15,30 @@ use crate::intake::RequestEnd;
 /// Bytes before a gRPC message: whether it is compressed, and its length.
 const GRPC_PREFIX_BYTES: usize = 5;
 
-/// Most room that is made on the word of a header alone.
-const CAPACITY_MAX: usize = 4 << 20;
+/// Room that is made on the word of a header alone: the default of connections, of two ports, come to half of
+/// what may be in flight.
+const AHEAD_BYTES_MIN: usize = 64 << 10;
+/// Most room that is made beyond what has come, as long as that is less.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// The room of a body that is being read.
+struct Admitted<'r> {
+    room: &'r mut Room,
+    bytes: usize,
+}
+
+impl Admitted<'_> {
+    /// Makes sure of room for what has come, and for a part of what is announced.
+    fn cover(&mut self, come: usize, announced: usize) -> Result<(), Failure> {
+        if come > self.bytes || self.bytes == 0 {
+            let ahead = come.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+            let wanted = announced.min(come + ahead).max(come);
+            self.room.grow(wanted - self.bytes)?;
+            self.bytes = wanted;
+        }
+        Ok(())
+    }
+}
 
 /// Reads an HTTP body of at most `limit` bytes.
 pub(super) async fn whole(body: &mut Incoming, limit: usize, room: &mut Room) -> Result<Bytes, Failure> {
@@ -23,19 +46,17 @@ pub(super) async fn whole(body: &mut Incoming, limit: usize, room: &mut Room) ->
     if announced > limit as u64 {
         return Err(Failure::too_large(limit, "request"));
     }
-    let mut admitted = announced as usize;
-    room.grow(admitted)?;
+    let announced = announced as usize;
+    let mut admitted = Admitted { room, bytes: 0 };
+    admitted.cover(0, announced)?;
     let mut whole = Joined::default();
     while let Some(chunk) = next(body).await? {
         let len = whole.len() + chunk.len();
         if len > limit {
             return Err(Failure::too_large(limit, "request"));
         }
-        if len > admitted {
-            room.grow(len - admitted)?;
-            admitted = len;
-        }
-        whole.push(chunk, admitted);
+        admitted.cover(len, announced)?;
+        whole.push(chunk, admitted.bytes);
     }
     Ok(whole.finish())
 }
@@ -48,8 +69,12 @@ pub(super) async fn message(
 ) -> Result<(bool, Bytes), Failure> {
     let mut whole = Joined::default();
     let mut expected = None;
+    let mut admitted = Admitted { room, bytes: 0 };
     while let Some(chunk) = next(body).await? {
-        whole.push(chunk, expected.unwrap_or(GRPC_PREFIX_BYTES));
+        if let Some(expected) = expected {
+            admitted.cover(whole.len() + chunk.len(), expected)?;
+        }
+        whole.push(chunk, admitted.bytes);
         if expected.is_none()
             && let Some(prefix) = whole.as_slice().first_chunk::<GRPC_PREFIX_BYTES>()
         {
@@ -58,8 +83,8 @@ pub(super) async fn message(
             if length > limit {
                 return Err(Failure::too_large(limit, "request"));
             }
-            room.grow(length)?;
             expected = Some(GRPC_PREFIX_BYTES + length);
+            admitted.cover(whole.len(), GRPC_PREFIX_BYTES + length)?;
         }
         if expected.is_some_and(|expected| whole.len() > expected) {
             return Err(bad("more than one message in a unary call"));
@@ -131,7 +156,7 @@ impl Joined {
             return;
         }
         if self.all.is_empty() {
-            self.all.reserve(expected.min(CAPACITY_MAX).max(self.first.len() + chunk.len()));
+            self.all.reserve(expected.max(self.first.len() + chunk.len()));
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&chunk);

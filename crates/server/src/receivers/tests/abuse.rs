@@ -158,6 +158,37 @@ async fn many_calls_at_once_on_one_connection_are_all_answered() {
     server.expect_committed((400, 400));
 }
 
+/// Room is for bytes that come.
+#[tokio::test]
+async fn lengths_that_are_announced_and_never_sent_keep_nobody_out() {
+    let server = Server::start_with(GrpcSettings::default(), HttpSettings::default(), 16 << 20).await;
+    let announced =
+        format!("POST /v1/traces HTTP/1.1\r\nHost: h\r\n{PROTOBUF}Content-Length: {}\r\n\r\n", 64 << 20);
+    let message = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
+    let call = [head(1), frame(DATA, 0, 1, &message)].concat();
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(TcpStream::connect(server.http).await.unwrap());
+        held.last_mut().unwrap().write_all(announced.as_bytes()).await.unwrap();
+        held.push(open(server.grpc).await);
+        held.last_mut().unwrap().write_all(&call).await.unwrap();
+    }
+    // The five bytes before each message have come.
+    let expected = 40 * (64 << 10) + 20 * 5;
+    while server.intake.inflight().used_bytes() < expected {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.intake.inflight().used_bytes(), expected);
+    export(&mut connect(&server).await, &good()).await.unwrap();
+    assert_eq!(send(server.http, &post(PROTOBUF, &good())).await.code, 200);
+    let large = post(PROTOBUF, &vec![0; 5 << 20]);
+    assert_eq!(send(server.http, &large).await.code, 400, "it is read to its end");
+    drop(held);
+    while server.intake.inflight().used_bytes() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn heads_without_end_are_refused() {
     let server = Server::start().await;
