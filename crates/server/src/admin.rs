@@ -48,12 +48,14 @@ use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 
 /// A few Prometheus servers, people, and tools.
-fn connections() -> Connections {
+pub(crate) fn connections() -> Connections {
     Connections {
         max_connections: 256,
         read_header_timeout: Duration::from_secs(10),
         max_connection_idle: Some(Duration::from_mins(10)),
         drain_timeout: Duration::from_secs(5),
+        // An answer that is not read waits in memory, whole, for as long as its connection lives.
+        max_concurrent_streams: 8,
         ..Connections::default()
     }
 }

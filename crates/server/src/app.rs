@@ -29,6 +29,7 @@ use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
 use crate::listen::{BindError, Bound, bind, warn_if_open};
+use crate::open_files;
 pub use crate::pipeline::new_core;
 use crate::pipeline::{After, Pipeline};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
@@ -164,6 +165,7 @@ impl App {
     /// Loads the provider files, binds every address, opens the data directory.
     pub async fn build(config: &Config) -> Result<Self, BuildError> {
         let settings = config.settings.clone();
+        open_files::raise(&settings);
         let directory = settings.providers.directory.as_deref();
         let providers = ProviderFiles::load(directory, &settings.correlation)?;
         let tenants = Tenants::new(&settings.receivers.auth)?;

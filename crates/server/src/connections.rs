@@ -6,6 +6,7 @@
 //! [`one`] is the life of a single connection, [`stream`] its bytes with and without TLS.
 
 mod one;
+mod refusals;
 mod stream;
 
 use std::future::Future;
@@ -23,6 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use self::one::Connection;
+use self::refusals::Refusals;
+use crate::clock;
 use crate::tls::ServerTls;
 
 /// How connections are served.
@@ -142,7 +145,7 @@ where
         tls,
         settings: Arc::new(settings),
     };
-    let mut connections = JoinSet::new();
+    let (mut connections, mut refusals) = (JoinSet::new(), Refusals::default());
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -161,7 +164,9 @@ where
             Err(error) => {
                 // The system gives no more of them.
                 connection.watched.full();
-                tracing::warn!(%address, %error, "no connection could be accepted");
+                if let Some(times) = refusals.count(clock::instant()) {
+                    tracing::warn!(%address, %error, times, "no connection could be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

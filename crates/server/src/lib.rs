@@ -24,6 +24,7 @@ pub mod job_json;
 mod limits;
 mod listen;
 pub mod memory;
+mod open_files;
 mod pipeline;
 pub mod provider_files;
 pub mod receivers;

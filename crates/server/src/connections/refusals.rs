@@ -1,0 +1,44 @@
+//! Connections that the system refuses, told once a minute.
+//!
+//! When there are no more open files each try fails, twenty times a second and for as long as connections are
+//! idle. A line for each would fill a disk with one fault.
+
+use std::time::{Duration, Instant};
+
+/// Time between two lines.
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// Tries that failed.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    told_at: Option<Instant>,
+    untold: u64,
+}
+
+impl Refusals {
+    /// Counts one, and says how many there were since it was last told, if it is to be told now.
+    pub(super) fn count(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told_at.is_some_and(|told_at| now.saturating_duration_since(told_at) < INTERVAL) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_told_and_then_one_a_minute_with_how_many_there_were() {
+        let (mut refusals, begin) = (Refusals::default(), crate::clock::instant());
+        let mut told = Vec::new();
+        for number in 0..2500 {
+            let now = begin + Duration::from_millis(50) * number;
+            told.extend(refusals.count(now).map(|times| (number, times)));
+        }
+        assert_eq!(told, [(0, 1), (1200, 1200), (2400, 1200)]);
+    }
+}
