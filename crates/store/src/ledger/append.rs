@@ -47,11 +47,6 @@ impl Rows {
         })
     }
 
-    /// The newest job row.
-    pub(super) fn last(&self) -> i64 {
-        self.last
-    }
-
     /// Appends the forms and the jobs of a checkpoint, in an open transaction.
     pub(super) fn append(
         &mut self,
@@ -203,7 +198,7 @@ fn charges_text(connection: &Connection, charges: &[ChargeRow], rows: &mut Rows)
 }
 
 fn charge_kind(connection: &Connection, charge: &ChargeRow, rows: &mut Rows) -> rusqlite::Result<i64> {
-    let unit_price = charge.unit_price.map(DecimalText::new);
+    let unit_price = charge.unit_price.map(DecimalText::new).transpose()?;
     let words = [
         &*charge.provider,
         &*charge.model,

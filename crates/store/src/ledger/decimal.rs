@@ -13,16 +13,13 @@ pub(super) struct DecimalText {
 }
 
 impl DecimalText {
-    pub(super) fn new(value: Decimal) -> Self {
+    /// 32 bytes hold every decimal; were one longer, it would be an error and not a shorter number.
+    pub(super) fn new(value: Decimal) -> rusqlite::Result<Self> {
         let mut text = Self { bytes: [0; 32], len: 0 };
-        // 32 bytes hold every decimal; were one longer, binding the cut text would fail below.
-        let written = write!(text, "{value}");
-        debug_assert!(written.is_ok(), "{value} is longer than 32 bytes");
-        text
+        write!(text, "{value}").map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        Ok(text)
     }
-}
 
-impl DecimalText {
     pub(super) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }

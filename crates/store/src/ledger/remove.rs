@@ -67,7 +67,7 @@ impl Ledger {
     /// Removes a slice of the oldest rows that the bound wants gone.
     ///
     /// # Errors
-    /// As [`Ledger::checkpoint`]; nothing is removed then.
+    /// When the file cannot be read or written, as in [`Ledger::open`]; nothing is removed then.
     pub fn remove_old(
         &mut self,
         bound: &RetentionBound,
@@ -79,8 +79,8 @@ impl Ledger {
         }
         let removed = removed.map_err(self.database.failed("remove old rows"))?;
         if removed.rows > 0 {
-            self.reload_rows()?;
-            self.copy_log()?;
+            self.rows_have_changed();
+            self.copy_log();
         }
         Ok(removed)
     }
@@ -234,7 +234,7 @@ fn add_charge(connection: &Connection, key: &ChargeKey, sums: &Sums) -> rusqlite
         .unwrap_or_default();
     let mut amounts = before.into_iter().zip(sums.amounts).map(|(one, other)| one.saturating_add(other));
     let mut next = || DecimalText::new(amounts.next().unwrap_or_default());
-    let [quantity, least, expected, most] = [next(), next(), next(), next()];
+    let [quantity, least, expected, most] = [next()?, next()?, next()?, next()?];
     connection
         .prepare_cached(
             "INSERT INTO removed_charge(day, tenant, service, kind, rows, quantity, cost_min, cost_expected,
@@ -282,7 +282,7 @@ fn keep_entries(connection: &Connection, rows: (i64, i64), entries: ReadEntries<
     for (key, amount) in sums {
         let known: Option<String> = before.query_row([key.cast_signed()], |row| row.get(0)).optional()?;
         let known = known.map(|text| parse_decimal(0, &text)).transpose()?.unwrap_or_default();
-        let sum = DecimalText::new(known.saturating_add(amount));
+        let sum = DecimalText::new(known.saturating_add(amount))?;
         upsert.execute(params![key.cast_signed(), sum.as_str()])?;
     }
     Ok(())

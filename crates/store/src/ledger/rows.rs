@@ -118,7 +118,8 @@ impl Default for Detail {
 }
 
 impl Detail {
-    /// The document, where it is whole: a reader gives no other out.
+    /// The document, where it is whole: a reader gives no other out. Parts of a form are no document, and
+    /// neither is what is not UTF-8: both are empty text here, which no reader takes for JSON.
     pub fn into_text(self) -> String {
         match self {
             Self::Whole(bytes) => String::from_utf8(bytes).unwrap_or_default(),

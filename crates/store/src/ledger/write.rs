@@ -25,7 +25,11 @@ pub struct Ledger {
     applied: Seq,
     done: Seq,
     rows: Rows,
+    /// Whether the file may have other rows than `rows` says.
+    rows_are_stale: bool,
     place: Place,
+    /// Why the log was not copied last time.
+    copy_failure: Option<StoreError>,
 }
 
 impl Ledger {
@@ -51,7 +55,16 @@ impl Ledger {
         let last = newest_row(&database.connection).map_err(database.failed("read the newest row"))?;
         let rows = Rows::new(&database.connection, last).map_err(database.failed("read the newest rows"))?;
         let place = Place::of(&database.path)?;
-        Ok(Self { database, _dir: dir.clone(), applied, done, rows, place })
+        Ok(Self {
+            database,
+            _dir: dir.clone(),
+            applied,
+            done,
+            rows,
+            rows_are_stale: false,
+            place,
+            copy_failure: None,
+        })
     }
 
     /// The file.
@@ -70,11 +83,13 @@ impl Ledger {
     }
 
     /// Writes a checkpoint: all of it, durably, or nothing. The journal may be dropped afterwards, up to what
-    /// the checkpoint says is done.
+    /// the checkpoint says is done. That its log is then copied into the file is no part of it: see
+    /// [`Ledger::take_copy_failure`].
     ///
     /// # Errors
-    /// As [`Ledger::open`]; [`StoreError::Backwards`] when it is older than the last one. A revision that
-    /// is already there is refused by the file itself.
+    /// As [`Ledger::open`], and then nothing of it is there. [`StoreError::Backwards`] when it is older than
+    /// the last one; [`StoreError::Revision`] when a revision does not follow the newest one of its job;
+    /// [`StoreError::Gone`] when the file is not in its place any more.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         if checkpoint.applied < self.applied {
             return Err(StoreError::Backwards {
@@ -84,18 +99,21 @@ impl Ledger {
             });
         }
         self.place.check()?;
-        let last = self.rows.last();
+        self.read_rows()?;
         if let Err(error) = write(&self.database.connection, checkpoint, &mut self.rows) {
             self.database.roll_back();
-            // What the file has after a transaction that did not come about. If even that cannot be read,
-            // the next checkpoint fails as well, and comes here again.
-            if let Ok(rows) = Rows::new(&self.database.connection, last) {
-                self.rows = rows;
-            }
+            self.rows_are_stale = true;
             return Err(self.place.explain(error.describe(&self.database)));
         }
         (self.applied, self.done) = (checkpoint.applied, checkpoint.done);
-        self.copy_log()
+        self.copy_log();
+        Ok(())
+    }
+
+    /// Why the log could not be copied into the file by the last checkpoint or removal, if so. What was
+    /// written stands all the same, in the log, which grows until a later checkpoint can copy it.
+    pub fn take_copy_failure(&mut self) -> Option<StoreError> {
+        self.copy_failure.take()
     }
 
     /// Reads the live state, in the order of creation.
@@ -136,20 +154,31 @@ impl Ledger {
         LedgerReader::open_file(&self.database.path)
     }
 
-    /// What the file has, after rows were removed.
-    pub(super) fn reload_rows(&mut self) -> Result<(), StoreError> {
-        self.rows = Rows::new(&self.database.connection, self.rows.last())
-            .map_err(self.database.failed("read the newest rows"))?;
+    /// The file may have other rows than are known: they are read before the next are written.
+    pub(super) fn rows_have_changed(&mut self) {
+        self.rows_are_stale = true;
+    }
+
+    /// What the file has, after rows were removed or a transaction did not come about.
+    fn read_rows(&mut self) -> Result<(), StoreError> {
+        if self.rows_are_stale {
+            let connection = &self.database.connection;
+            self.rows = newest_row(connection)
+                .and_then(|last| Rows::new(connection, last))
+                .map_err(self.database.failed("read the newest rows"))?;
+            self.rows_are_stale = false;
+        }
         Ok(())
     }
 
     /// Copies the log into the file; shortens it when a reader has made it grow. A reader in the way is no
-    /// error.
-    pub(super) fn copy_log(&self) -> Result<(), StoreError> {
-        if self.database.checkpoint("PASSIVE")? > LOG_BYTES {
-            self.database.checkpoint("TRUNCATE")?;
-        }
-        Ok(())
+    /// failure. Nor is a file that cannot grow one of what was written before, which is durable in the log.
+    pub(super) fn copy_log(&mut self) {
+        let copied = self.database.checkpoint("PASSIVE").and_then(|bytes| match bytes {
+            0..=LOG_BYTES => Ok(bytes),
+            _ => self.database.checkpoint("TRUNCATE"),
+        });
+        self.copy_failure = copied.err();
     }
 }
 
@@ -197,11 +226,12 @@ pub(super) fn read_position(connection: &Connection, name: &str) -> rusqlite::Re
     read_number(connection, name).map(Seq)
 }
 
-/// A single value that is a number; 0 when there is none.
+/// The single value of a name.
 pub(super) fn read_meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
 }
 
+/// A single value that is a number; 0 when there is none.
 pub(super) fn read_number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let value: Option<i64> = connection
         .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name], |row| row.get(0))
