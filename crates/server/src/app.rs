@@ -24,7 +24,7 @@ use crate::clock;
 use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{Clock, CoreHandle, RecoverError};
+use crate::core::{Clock, CoreEndError, CoreHandle, RecoverError};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
@@ -74,12 +74,15 @@ pub enum BuildError {
     Forward(#[from] ForwardError),
 }
 
-/// Why a server stopped by itself.
+/// Why a server stopped by itself, or did not stop as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The state of the last process cannot be taken back.
     #[error(transparent)]
     Recover(Box<RecoverError>),
+    /// It was told to stop, and what it had last is not in the ledger.
+    #[error(transparent)]
+    Core(#[from] CoreEndError),
     /// No signal handler, no thread, or a thread that panicked.
     #[error("{what}: {source}")]
     System {
@@ -333,6 +336,10 @@ impl Running {
     }
 
     /// Stops in the order of the data: everything that was acknowledged is in the ledger when this returns.
+    ///
+    /// # Errors
+    /// A thread had panicked; or the ledger could not be written: then what was acknowledged is in the
+    /// journal alone, from which the next start takes it.
     pub async fn stop(mut self) -> Result<(), RunError> {
         self.readiness.send_replace(Readiness::Draining);
         self.stop_receivers.send_replace(true);

@@ -75,10 +75,12 @@ impl Pipeline {
         Ok(Self { committer, core })
     }
 
-    /// Commits what waits, applies it, writes the last checkpoint.
+    /// Commits what waits, applies it, writes the last checkpoint; an error when that cannot be written.
     pub(crate) fn stop(self) -> Result<(), RunError> {
         self.committer.stop().map_err(|_| RunError::panicked("the commit"))?;
-        self.core.join().map_err(|_| RunError::panicked("the core"))?;
+        self.core
+            .join()
+            .inspect_err(|error| tracing::error!(%error, "the server did not end as it should"))?;
         Ok(())
     }
 }

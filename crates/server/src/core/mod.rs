@@ -30,7 +30,7 @@
 //! booked commutes.
 //!
 //! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`,
-//! `restore`, `recover`, `removal`, then [`thread`].
+//! `restore`, `recover`, `removal`, `handle`, then [`thread`].
 
 mod books;
 mod charges;
@@ -40,6 +40,7 @@ mod exposure;
 pub(crate) mod forgotten;
 mod forms;
 mod label_history;
+mod handle;
 mod limits;
 mod open;
 mod options;
@@ -76,12 +77,13 @@ use crate::export::{LabelSets, MetricId, Registry, SetId};
 pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
 pub(crate) use label_history::LabelHistory;
+pub use handle::{CoreHandle, CoreStatus};
 pub use open::OpenJob;
 pub use options::{Clock, CoreOptions, TurnOptions};
 pub use recover::{RecoverError, recover};
 pub use removal::LedgerRetention;
 pub use restore::CoreRestoreError;
-pub use thread::{CoreHandle, CoreStatus, CoreThread, Listener};
+pub use thread::{CoreEndError, CoreThread, Listener};
 
 /// A job as it now stands in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +105,8 @@ pub struct Core {
     /// The first of the open jobs, and how many there are.
     open: Vec<OpenJob>,
     open_count: usize,
+    /// Both as they were before the last look, until what it saw is durable.
+    open_before: Option<(Vec<OpenJob>, usize)>,
     budgets: Budgets,
     applied: Seq,
     now: UnixNanos,
@@ -140,6 +144,7 @@ impl Core {
             spans,
             open: Vec::new(),
             open_count: 0,
+            open_before: None,
             budgets: Budgets::default(),
             applied: Seq::default(),
             now: UnixNanos::default(),

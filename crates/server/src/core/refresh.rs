@@ -23,6 +23,19 @@ impl Core {
     /// Computes every gauge anew. It looks at each open job, so it is not for every turn of a busy server.
     pub fn refresh(&mut self) {
         self.refresh_some(&mut Refresh::default(), usize::MAX);
+        self.keep_look();
+    }
+
+    /// What the last look saw is durable.
+    pub(super) fn keep_look(&mut self) {
+        self.open_before = None;
+    }
+
+    /// What the last look saw cannot be made durable yet: the open jobs are those of the look before.
+    pub(super) fn take_look_back(&mut self) {
+        if let Some((open, count)) = self.open_before.take() {
+            (self.open, self.open_count) = (open, count);
+        }
     }
 
     /// The same in parts of about `limit` jobs; says whether there is more to do.
@@ -36,8 +49,9 @@ impl Core {
             *shard += 1;
         }
         let tally = std::mem::take(tally);
-        self.open_count = tally.count;
-        self.open = books.show_open(tally, now);
+        let count = std::mem::replace(&mut self.open_count, tally.count);
+        let open = std::mem::replace(&mut self.open, books.show_open(tally, now));
+        self.open_before = Some((open, count));
         self.books.show_time(self.now);
         self.budgets.show(&mut self.books.registry, self.now);
         self.count_label_sets();

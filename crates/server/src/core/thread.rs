@@ -8,160 +8,69 @@
 //! the journal. When many jobs are due a turn has parts, each with a checkpoint of its own, and groups are
 //! applied between them: else the channel would fill, and senders would wait for jobs that are not theirs.
 //!
-//! # Questions
-//! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
-//! changed since the last one is copied ([`Pages`]). An async caller should ask from a blocking thread.
+//! Questions are answered beside it: [`super::handle`].
 //!
 //! # When the ledger cannot be written
 //! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
 //! goes on to apply groups. Nothing is lost, because the journal is only dropped behind a checkpoint that is
-//! durable. [`CoreStatus::failure`] says what is wrong. (Only then does the page show what is not in the
-//! ledger.)
+//! durable. Pages and jobs stand still as well: what this checkpoint has is shown when it is written. That
+//! the ledger's log cannot be copied into its file is another matter: what was written is durable, so that
+//! is counted and told, and tried again by the next checkpoint.
 //!
 //! # Start and end
 //! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. What
 //! became due since, and all that is open, is looked at in the first turns, while spans are taken already;
 //! who asks waits for that ([`CoreHandle::first_look`]). The thread ends when the commit has ended and
-//! everything is applied, with a last turn.
+//! everything is applied, with a last turn; if that cannot be written, [`CoreThread::join`] says so.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use spantally_price::Cards;
-use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
+use spantally_stitch::UnixNanos;
+use spantally_store::{Checkpoint, JournalSync, Ledger};
 use tokio::sync::watch;
 
+use super::handle::{CoreHandle, Locked, Shared, Unwritten};
 use super::options::TurnOptions;
 use super::refresh::{Pace, Refresh};
 use super::removal::Removal;
 use super::server_metrics::ServerMetrics;
 use super::spacing::Spacing;
-use super::{Core, JobView, OpenJob, Settled};
+use super::{Core, Settled};
 use crate::commit::{CommitHandle, CommitMessage};
-use crate::export::process::process_metrics;
-use crate::export::{Format, Page, Pages, Registry};
+use crate::export::Pages;
 
 /// Who is told which jobs were published. After a crash jobs may be told again.
 pub type Listener = Box<dyn FnMut(&[Settled]) + Send>;
 
-/// How far the core is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CoreStatus {
-    /// The last group that was applied.
-    pub applied: Seq,
-    /// The last group that the ledger includes.
-    pub checkpointed: Seq,
-    /// Why the ledger cannot be written, while it cannot.
-    pub failure: Option<String>,
-    /// Jobs that are open, as of the last time they were counted.
-    pub open_jobs: usize,
-}
+/// What is durable is copied for pages no more often than this, since it costs what a scrape costs.
+const COPY_EVERY: Duration = Duration::from_secs(2);
 
-#[derive(Debug)]
-struct Shared {
-    core: Mutex<Locked>,
-    /// Locked before the core, so that no page shows less than one before it.
-    pages: Mutex<Pages>,
-    commit: CommitHandle,
-    /// Whether the first turns are over.
-    looked: watch::Sender<bool>,
-}
-
-#[derive(Debug)]
-struct Locked {
-    core: Core,
-    metrics: ServerMetrics,
-    checkpointed: Seq,
-    failure: Option<String>,
-}
-
-/// Asks the core; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct CoreHandle {
-    shared: Arc<Shared>,
-}
-
-impl CoreHandle {
-    /// The page of metrics.
-    pub fn metrics_page(&self, format: Format) -> Page {
-        self.metrics_page_with(format, |_, _| ())
-    }
-
-    /// The page of metrics, with the series of another part of the server: `show` is told when the process
-    /// started.
-    pub(crate) fn metrics_page_with(
-        &self,
-        format: Format,
-        show: impl FnOnce(&mut Registry, UnixNanos),
-    ) -> Page {
-        let process = process_metrics();
-        let mut pages = self.shared.pages.lock();
-        let mut locked = self.shared.core.lock();
-        let Locked { core, metrics, checkpointed, failure } = &mut *locked;
-        let applied = core.applied();
-        metrics.positions(core.registry_mut(), applied, *checkpointed, failure.is_some());
-        metrics.commit(core.registry_mut(), self.shared.commit.stats());
-        core.show_limits(metrics.created(), &self.shared.commit);
-        show(core.registry_mut(), metrics.created());
-        pages.look(core.registry_mut());
-        drop(locked);
-        pages.write(format, &process)
-    }
-
-    /// Waits until what the last process left was looked at. Before that no gauge of what is open is known,
-    /// and what settled while no process ran is not told.
-    pub async fn first_look(&self) {
-        // An error says that the thread has ended: there is nothing to wait for.
-        drop(self.shared.looked.subscribe().wait_for(|looked| *looked).await);
-    }
-
-    /// The jobs that were open at the last look, with what they would cost.
-    pub fn open_jobs(&self, wanted: impl Fn(&OpenJob) -> bool) -> Vec<OpenJob> {
-        self.shared.core.lock().core.open_jobs().iter().filter(|open| wanted(open)).cloned().collect()
-    }
-
-    /// A job that is still in memory, open or settled; of older ones the ledger knows.
-    pub fn job(&self, id: JobId) -> Option<JobView> {
-        self.shared.core.lock().core.job(id)
-    }
-
-    /// Prices from now on by other cards: what settles next, and what is revised.
-    pub fn set_cards(&self, cards: Arc<Cards>) {
-        self.shared.core.lock().core.set_cards(cards);
-    }
-
-    /// Whether spans can be made durable.
-    pub fn takes_spans(&self) -> bool {
-        !self.shared.commit.stats().storage_failing.load(Ordering::Relaxed)
-    }
-
-    /// How far the core is, and whether it is well.
-    pub fn status(&self) -> CoreStatus {
-        let locked = self.shared.core.lock();
-        CoreStatus {
-            applied: locked.core.applied(),
-            checkpointed: locked.checkpointed,
-            failure: locked.failure.clone(),
-            open_jobs: locked.core.open_count(),
-        }
-    }
-
-    /// Reads the core, for what the other questions do not cover (a live summary reads the registry).
-    pub fn read<R>(&self, read: impl FnOnce(&Core) -> R) -> R {
-        read(&self.shared.core.lock().core)
-    }
+/// Why the thread did not end well.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CoreEndError {
+    /// It panicked.
+    #[error("the core: its thread panicked; the log says where")]
+    Panicked,
+    /// The last checkpoint could not be written.
+    #[error(
+        "stopped without the last checkpoint: {reason}; nothing is lost: what was acknowledged is in the \
+             journal, and the next start takes it from there"
+    )]
+    Unwritten {
+        /// What the ledger said.
+        reason: String,
+    },
 }
 
 /// The thread, for the one who ends it.
 #[derive(Debug)]
 pub struct CoreThread {
     handle: CoreHandle,
-    thread: JoinHandle<Ledger>,
+    thread: JoinHandle<(Ledger, Option<Unwritten>)>,
 }
 
 impl CoreThread {
@@ -181,9 +90,13 @@ impl CoreThread {
         let removal = Removal::new(options.retention, &mut core, &ledger);
         let metrics = ServerMetrics::new(core.registry_mut(), (options.clock.now)());
         let checkpointed = ledger.applied();
-        let locked = Locked { core, metrics, checkpointed, failure: None };
-        let pace = Pace::new((options.clock.instant)(), options.refresh_share, locked.core.applied_spans());
-        let (core, pages) = (Mutex::new(locked), Mutex::new(Pages::new()));
+        // What was taken back is durable.
+        let mut pages = Pages::new();
+        pages.look(core.registry_mut());
+        let locked = Locked { core, metrics, checkpointed, unwritten: None };
+        let copied = (options.clock.instant)();
+        let pace = Pace::new(copied, options.refresh_share, locked.core.applied_spans());
+        let (core, pages) = (Mutex::new(locked), Mutex::new(pages));
         let shared = Arc::new(Shared { core, pages, commit, looked: watch::Sender::new(false) });
         let handle = CoreHandle { shared: Arc::clone(&shared) };
         let driver = Driver {
@@ -197,6 +110,8 @@ impl CoreThread {
             pending: None,
             refreshing: None,
             removal,
+            copied,
+            copy_fails: false,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
         Ok(Self { handle, thread })
@@ -211,9 +126,13 @@ impl CoreThread {
     /// back.
     ///
     /// # Errors
-    /// When the thread has panicked.
-    pub fn join(self) -> std::thread::Result<Ledger> {
-        self.thread.join()
+    /// When the thread has panicked, or its last turn could not be written.
+    pub fn join(self) -> Result<Ledger, CoreEndError> {
+        match self.thread.join() {
+            Ok((ledger, None)) => Ok(ledger),
+            Ok((_, Some(Unwritten { reason, .. }))) => Err(CoreEndError::Unwritten { reason }),
+            Err(_) => Err(CoreEndError::Panicked),
+        }
     }
 }
 
@@ -230,10 +149,15 @@ struct Driver {
     /// A look at all open jobs that is under way, and how long it took so far.
     refreshing: Option<(Refresh, Duration)>,
     removal: Removal,
+    /// When the registry was last copied for pages.
+    copied: Instant,
+    /// Whether the ledger's log could not be copied into its file last time.
+    copy_fails: bool,
 }
 
 impl Driver {
-    fn run(mut self) -> Ledger {
+    /// The ledger, and what could not be written to it in the end.
+    fn run(mut self) -> (Ledger, Option<Unwritten>) {
         let instant = self.options.clock.instant;
         // Two, so that what settles and is past the retention goes, however often the process begins anew.
         self.turn();
@@ -247,7 +171,7 @@ impl Driver {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.turn();
-                    return self.ledger;
+                    return (self.ledger, self.shared.core.lock().unwritten.take());
                 }
             }
             let began = instant();
@@ -301,6 +225,7 @@ impl Driver {
             {
                 return false;
             }
+            self.copy_for_pages(&mut locked.core);
             locked.core.heed_limits(&self.shared.commit, now);
             locked.core.resume(now);
         }
@@ -316,6 +241,18 @@ impl Driver {
         }
         let checkpoint = locked.core.checkpoint();
         self.write(&mut locked, checkpoint) && more
+    }
+
+    /// All that a page could now show is durable, or in the journal; what follows is not before it is
+    /// written. Who writes a page just now has this copy already.
+    fn copy_for_pages(&mut self, core: &mut Core) {
+        let now = (self.options.clock.instant)();
+        if now.saturating_duration_since(self.copied) >= COPY_EVERY
+            && let Some(mut pages) = self.shared.pages.try_lock()
+        {
+            pages.look(core.registry_mut());
+            self.copied = now;
+        }
     }
 
     /// A further part of a look at all open jobs.
@@ -355,22 +292,42 @@ impl Driver {
         locked.metrics.checkpoint(locked.core.registry_mut(), took, written.is_ok());
         match written {
             Ok(()) => {
-                if locked.failure.take().is_some() {
+                if locked.unwritten.take().is_some() {
                     tracing::info!(applied = %checkpoint.applied, "the ledger can be written again");
                 }
                 locked.checkpointed = checkpoint.applied;
+                locked.core.keep_look();
+                self.heed_copy(locked);
                 self.shared.commit.applied(checkpoint.done);
                 true
             }
             Err(error) => {
-                if locked.failure.is_none() {
+                if locked.unwritten.is_none() {
                     tracing::error!(%error, "the ledger cannot be written; it is tried again every turn");
+                    locked.core.take_look_back();
                 }
                 locked.metrics.ledger_failed(locked.core.registry_mut(), error.fault());
-                locked.failure = Some(error.to_string());
+                let jobs = checkpoint.jobs.iter().map(|job| job.job_id).collect();
+                locked.unwritten = Some(Unwritten { reason: error.to_string(), jobs });
                 self.pending = Some(checkpoint);
                 false
             }
+        }
+    }
+
+    /// Counts and tells that the log of what was just written could not be copied into the ledger's file.
+    fn heed_copy(&mut self, locked: &mut Locked) {
+        let Some(error) = self.ledger.take_copy_failure() else {
+            self.copy_fails = false;
+            return;
+        };
+        locked.metrics.ledger_failed(locked.core.registry_mut(), error.fault());
+        if !std::mem::replace(&mut self.copy_fails, true) {
+            tracing::error!(
+                %error,
+                "the ledger is written, but its log cannot be copied into the file and grows; it is tried \
+                 again with every checkpoint"
+            );
         }
     }
 }

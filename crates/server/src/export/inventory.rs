@@ -339,6 +339,13 @@ impl MetricId {
         )
     }
 
+    /// Whether it follows from the jobs and spans of the ledger and the journal, and not from the server
+    /// around them or from files: those of the table up to the label sets, but for invoices.
+    pub fn is_of_core(self) -> bool {
+        let is_of_invoices = matches!(self, Self::Invoiced | Self::Booked | Self::Reconciled);
+        self <= Self::LabelSetsOverflowed && !is_of_invoices
+    }
+
     /// The metric that this one takes back from, when it is a twin.
     pub fn twin_of(self) -> Option<Self> {
         INVENTORY.iter().find(|metric| metric.twin == Some(self)).map(|metric| metric.id)

@@ -56,14 +56,16 @@ impl Page {
 pub struct Pages {
     shown: Vec<Shown>,
     look: u32,
+    /// Pages that were written.
+    written: u32,
     shows_native: bool,
     text: Option<LastPage>,
     openmetrics: Option<LastPage>,
     protobuf: Option<LastPage>,
 }
 
-/// A format that was not asked for during so many looks is not kept.
-const KEPT_LOOKS: u32 = 20;
+/// A format that was not asked for while so many pages were written is not kept.
+const KEPT_PAGES: u32 = 20;
 
 /// Series in a piece: counters and gauges of some 200 bytes, histograms of some 5000.
 const NUMBERS_A_PIECE: usize = 128;
@@ -76,6 +78,8 @@ struct LastPage {
     /// Memory of a piece that was replaced.
     spare: Vec<u8>,
     look: u32,
+    /// Pages that were written before it.
+    written: u32,
 }
 
 /// What the page has of a metric.
@@ -123,21 +127,32 @@ impl Pages {
         }
     }
 
+    /// Copies only what the server tells of itself; all else stays as it was at the last look.
+    pub fn look_at_server(&mut self, registry: &mut Registry) {
+        self.look += 1;
+        let pairs = self.shown.iter_mut().zip(registry.families_mut());
+        for (shown, family) in pairs.filter(|(shown, _)| !shown.metric.id.is_of_core()) {
+            shown.look(family, self.look);
+        }
+    }
+
     /// The whole page as of the last look, then what is known of the process.
     pub fn write(&mut self, format: Format, process: &[ProcessMetric]) -> Page {
-        let Self { shown, look, .. } = self;
-        let is_kept = |last: &LastPage| *look - last.look < KEPT_LOOKS;
+        self.written += 1;
+        let Self { shown, look, written, .. } = self;
+        let is_kept = |last: &LastPage| *written - last.written < KEPT_PAGES;
         for last in [&mut self.text, &mut self.openmetrics, &mut self.protobuf] {
             *last = last.take().filter(is_kept);
         }
+        let now = (*look, *written);
         match format {
-            Format::Text => write(&mut self.text, shown, *look, &mut Lines::new(false), process),
+            Format::Text => write(&mut self.text, shown, now, &mut Lines::new(false), process),
             Format::OpenMetrics(_) => {
-                write(&mut self.openmetrics, shown, *look, &mut Lines::new(true), process)
+                write(&mut self.openmetrics, shown, now, &mut Lines::new(true), process)
             }
             Format::Protobuf(_) => {
                 let writer = &mut Messages::new(self.shows_native);
-                write(&mut self.protobuf, shown, *look, writer, process)
+                write(&mut self.protobuf, shown, now, writer, process)
             }
         }
     }
@@ -146,11 +161,11 @@ impl Pages {
 fn write(
     last: &mut Option<LastPage>,
     shown: &[Shown],
-    look: u32,
+    (look, written): (u32, u32),
     writer: &mut impl Writer,
     process: &[ProcessMetric],
 ) -> Page {
-    let LastPage { blocks, spare, look: last_look } = last.get_or_insert_default();
+    let LastPage { blocks, spare, look: last_look, written: last_written } = last.get_or_insert_default();
     blocks.resize_with(shown.len(), Block::default);
     let mut page = Vec::new();
     for (shown, block) in shown.iter().zip(blocks) {
@@ -162,7 +177,7 @@ fn write(
         page.push(block.head.clone());
         page.extend(block.pieces.iter().map(|piece| piece.text.clone()));
     }
-    *last_look = look;
+    (*last_look, *last_written) = (look, written);
     let mut tail = Vec::new();
     for metric in process {
         writer.process(&mut tail, metric);

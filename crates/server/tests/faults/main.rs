@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod ledger;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,7 +1,8 @@
 /* Makes writes to the files of a data directory fail, for the test `faults`.
  *
  * Preloaded into a real server. The file named by FAULT_FILE says what fails: a word and a part of a path, as in
- * "full journal.db". Without that file, or when it is empty, nothing does. */
+ * "full journal.db", or a whole name, as in "full =ledger.db", which leaves its log alone. Without that file, or when
+ * it is empty, nothing does. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -24,7 +25,10 @@ static int wanted_path(const char *path, const char *word) {
     if (!part) return 0;
     *part++ = 0;
     part[strcspn(part, "\n")] = 0;
-    return strcmp(fault, word) == 0 && strstr(path, part) != NULL;
+    if (strcmp(fault, word) != 0) return 0;
+    if (*part != '=') return strstr(path, part) != NULL;
+    const char *name = strrchr(path, '/');
+    return strcmp(name ? name + 1 : path, part + 1) == 0;
 }
 
 static int wanted(int fd, const char *word) {

@@ -131,6 +131,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// SIGTERM, and how it ended.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
     /// Body of a page.
     #[track_caller]
     pub fn page(&self, path: &str) -> String {

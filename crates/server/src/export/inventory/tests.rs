@@ -40,3 +40,15 @@ fn bucket_bounds_ascend() {
         assert!(values.is_sorted_by(|a, b| a < b), "{}", metric.name);
     }
 }
+
+#[test]
+fn what_the_ledger_counts_is_of_the_core_and_what_the_process_counts_is_not() {
+    // What is forwarded and removed is counted elsewhere, and shown as it is.
+    let elsewhere = |name: &str| name.starts_with("spantally_forward_") || name.contains("_removed_");
+    for metric in INVENTORY.iter().filter(|metric| metric.kind != Gauge && !elsewhere(metric.name)) {
+        assert_ne!(metric.id.is_of_core(), metric.id.is_of_process(), "{}", metric.name);
+    }
+    for metric in INVENTORY.iter().filter(|metric| metric.common) {
+        assert!(metric.id.is_of_core(), "{}", metric.name);
+    }
+}

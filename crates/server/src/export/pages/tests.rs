@@ -145,11 +145,33 @@ fn a_format_that_nobody_asks_for_is_not_kept() {
     pages.look(&mut registry);
     pages.write(FORMATS[1], &[]);
     assert!(pages.openmetrics.is_some());
-    for _ in 0..KEPT_LOOKS {
+    for _ in 0..KEPT_PAGES {
         pages.look(&mut registry);
         pages.write(Format::Text, &[]);
     }
     assert!(pages.openmetrics.is_none() && pages.text.is_some());
+}
+
+/// While the ledger cannot be written the server goes on to tell of itself, and of nothing else.
+#[test]
+fn what_is_not_of_the_core_can_be_shown_alone() {
+    let mut registry = Registry::new(LabelSets::new(9, &[]));
+    let mut pages = Pages::new();
+    apply(&mut registry, &Step::Add { model: 1, amount: 5 });
+    pages.look(&mut registry);
+    let first = pages.write(Format::Text, &[]).to_vec();
+    apply(&mut registry, &Step::Add { model: 1, amount: 5 });
+    let failing = registry.series(MetricId::LedgerFailing, SetId::NONE, &[], START);
+    registry.set(failing, Decimal::ONE);
+    pages.look_at_server(&mut registry);
+    let mut shown = String::from_utf8(pages.write(Format::Text, &[]).to_vec()).unwrap();
+    assert!(shown.contains("spantally_ledger_failing 1\n"), "{shown}");
+    let begin = shown.find("# HELP spantally_ledger_failing").unwrap();
+    shown.replace_range(begin..shown.find("spantally_ledger_failing 1\n").unwrap() + 27, "");
+    assert_eq!(shown.as_bytes(), first);
+    pages.look(&mut registry);
+    let caught_up = pages.write(Format::Text, &[]).to_vec();
+    assert_eq!(caught_up, Pages::of(&registry).write(Format::Text, &[]).to_vec());
 }
 
 /// A piece is written over the one that was replaced before it, and one of which nothing changed is the same.

@@ -1,0 +1,154 @@
+//! Questions to the core, asked beside its thread.
+//!
+//! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
+//! changed since the last one is copied ([`Pages`]). An async caller should ask from a blocking thread.
+//!
+//! **Nothing is shown that is not durable.** While a checkpoint cannot be written the core is ahead of the
+//! ledger, and a process that began anew would be behind what it shows. So pages then have of jobs, money and
+//! spans what they had before, and only what the server tells of itself goes on; jobs are shown as they were
+//! at the last look at all open ones, and as the ledger has them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use spantally_price::Cards;
+use spantally_stitch::{JobId, UnixNanos};
+use spantally_store::Seq;
+use tokio::sync::watch;
+
+use super::server_metrics::ServerMetrics;
+use super::{Core, JobView, OpenJob};
+use crate::commit::CommitHandle;
+use crate::export::process::process_metrics;
+use crate::export::{Format, Page, Pages, Registry};
+
+/// How far the core is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// The last group that was applied.
+    pub applied: Seq,
+    /// The last group that the ledger includes.
+    pub checkpointed: Seq,
+    /// Why the ledger cannot be written, while it cannot.
+    pub failure: Option<String>,
+    /// Jobs that are open, as of the last time they were counted.
+    pub open_jobs: usize,
+}
+
+/// What the thread and those who ask share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) core: Mutex<Locked>,
+    /// Locked before the core, so that no page shows less than one before it.
+    pub(super) pages: Mutex<Pages>,
+    pub(super) commit: CommitHandle,
+    /// Whether the first turns are over.
+    pub(super) looked: watch::Sender<bool>,
+}
+
+/// The core and how it stands to the ledger.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub(super) core: Core,
+    pub(super) metrics: ServerMetrics,
+    pub(super) checkpointed: Seq,
+    /// Set while a checkpoint cannot be written.
+    pub(super) unwritten: Option<Unwritten>,
+}
+
+/// A checkpoint that waits for the ledger.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    /// Why it cannot be written.
+    pub(super) reason: String,
+    /// The jobs of which it has a revision.
+    pub(super) jobs: HashSet<[u8; 16]>,
+}
+
+/// Asks the core; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CoreHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl CoreHandle {
+    /// The page of metrics.
+    pub fn metrics_page(&self, format: Format) -> Page {
+        self.metrics_page_with(format, |_, _| ())
+    }
+
+    /// The page of metrics, with the series of another part of the server: `show` is told when the process
+    /// started.
+    pub(crate) fn metrics_page_with(
+        &self,
+        format: Format,
+        show: impl FnOnce(&mut Registry, UnixNanos),
+    ) -> Page {
+        let process = process_metrics();
+        let mut pages = self.shared.pages.lock();
+        let mut locked = self.shared.core.lock();
+        let Locked { core, metrics, checkpointed, unwritten } = &mut *locked;
+        let applied = core.applied();
+        metrics.positions(core.registry_mut(), applied, *checkpointed, unwritten.is_some());
+        metrics.commit(core.registry_mut(), self.shared.commit.stats());
+        core.show_limits(metrics.created(), &self.shared.commit);
+        show(core.registry_mut(), metrics.created());
+        match unwritten {
+            None => pages.look(core.registry_mut()),
+            Some(_) => pages.look_at_server(core.registry_mut()),
+        }
+        drop(locked);
+        pages.write(format, &process)
+    }
+
+    /// Waits until what the last process left was looked at. Before that no gauge of what is open is known,
+    /// and what settled while no process ran is not told.
+    pub async fn first_look(&self) {
+        // An error says that the thread has ended: there is nothing to wait for.
+        drop(self.shared.looked.subscribe().wait_for(|looked| *looked).await);
+    }
+
+    /// The jobs that were open at the last look, with what they would cost.
+    pub fn open_jobs(&self, wanted: impl Fn(&OpenJob) -> bool) -> Vec<OpenJob> {
+        self.shared.core.lock().core.open_jobs().iter().filter(|open| wanted(open)).cloned().collect()
+    }
+
+    /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose newest
+    /// revision it could not be given yet.
+    pub fn job(&self, id: JobId) -> Option<JobView> {
+        let Locked { core, unwritten, .. } = &mut *self.shared.core.lock();
+        if unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0)) {
+            let open = core.open_jobs().iter().find(|open| open.job.id == id)?.clone();
+            return Some(JobView { job: open.job, bill: open.bill, revision: 0 });
+        }
+        core.job(id)
+    }
+
+    /// Prices from now on by other cards: what settles next, and what is revised.
+    pub fn set_cards(&self, cards: Arc<Cards>) {
+        self.shared.core.lock().core.set_cards(cards);
+    }
+
+    /// Whether spans can be made durable.
+    pub fn takes_spans(&self) -> bool {
+        !self.shared.commit.stats().storage_failing.load(Ordering::Relaxed)
+    }
+
+    /// How far the core is, and whether it is well.
+    pub fn status(&self) -> CoreStatus {
+        let locked = self.shared.core.lock();
+        CoreStatus {
+            applied: locked.core.applied(),
+            checkpointed: locked.checkpointed,
+            failure: locked.unwritten.as_ref().map(|unwritten| unwritten.reason.clone()),
+            open_jobs: locked.core.open_count(),
+        }
+    }
+
+    /// Reads the core, for what the other questions do not cover (a live summary reads the registry).
+    pub fn read<R>(&self, read: impl FnOnce(&Core) -> R) -> R {
+        read(&self.shared.core.lock().core)
+    }
+}
