@@ -115,8 +115,8 @@ impl CoreHandle {
         self.shared.core.lock().core.open_jobs().iter().filter(|open| wanted(open)).cloned().collect()
     }
 
-    /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose newest
-    /// revision it could not be given yet.
+    /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose
+    /// newest revision it could not be given yet.
     pub fn job(&self, id: JobId) -> Option<JobView> {
         let Locked { core, unwritten, .. } = &mut *self.shared.core.lock();
         if unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0)) {
