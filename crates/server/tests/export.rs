@@ -12,7 +12,9 @@ use std::process::{Command, Output};
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use spantally_store::{ChargeRow, Checkpoint, DataDir, Detail, JobRow, Ledger, LedgerReader, Seq};
+use spantally_store::{
+    ChargeRow, Checkpoint, DataDir, Detail, JobRow, Ledger, LedgerReader, RetentionBound, Seq,
+};
 use support::{Server, send_with_python};
 
 const DAY: u64 = 86_400_000_000_000;
@@ -238,6 +240,53 @@ fn a_second_run_writes_what_is_missing_and_what_has_grown() {
     assert!(!said.contains("more may come"), "the third day is over: {said}");
     assert_sums(&read(out.path(), "charges", "csv"), &sums(data.path()));
     assert!(run().contains("0 of 3 files written"));
+}
+
+/// The retention removes the beginning of a day that was written while it ran: the file is all there is of
+/// it.
+#[test]
+fn what_was_written_stays_when_the_ledger_has_it_no_more() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut ledger = ledger(data.path());
+    let at = |hour: u64| (FIRST + 2) * DAY + hour * 3_600_000_000_000;
+    let arguments = ["--table", "charges", "--format", "jsonl"];
+    let run = || exported(data.path(), out.path(), &arguments);
+    let spent = || -> String {
+        let files = std::fs::read_dir(out.path().join("charges/day=2026-11-22")).unwrap();
+        let lines =
+            files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect::<String>();
+        let cost = |line: &str| {
+            decimal(serde_json::from_str::<Value>(line).unwrap()["cost_expected"].as_str().unwrap())
+        };
+        lines.lines().map(cost).sum::<Decimal>().normalize().to_string()
+    };
+    write(&mut ledger, vec![job(5, 1, at(6), vec![charge("failed", "1")])], at(7));
+    run();
+    assert_eq!(spent(), "1.5");
+    let bound = RetentionBound { before: Some(at(5)), max_bytes: None, hold_from: u64::MAX, max_rows: 100 };
+    assert_eq!(ledger.remove_old(&bound, &|_| Some(Vec::new())).unwrap().rows, 5);
+    write(&mut ledger, vec![job(6, 1, at(8), vec![charge("failed", "2")])], at(9));
+    let part = "charges/day=2026-11-22/charges-2.jsonl";
+    let said = run();
+    assert!(said.contains(&format!("appended {part}: 1 rows")) && said.contains("more may come"), "{said}");
+    assert_eq!(spent(), "3.5");
+    assert!(run().contains("0 of 1 files written"));
+
+    // The day ends; a part that was lost is written anew, with what came behind it.
+    write(&mut ledger, vec![job(7, 1, at(20), vec![charge("failed", "4")])], at(25));
+    std::fs::remove_file(out.path().join(part)).unwrap();
+    let said = run();
+    assert!(said.contains(&format!("appended {part}: 2 rows")) && !said.contains("more may come"), "{said}");
+    assert_eq!(spent(), "7.5");
+
+    // Another ledger replaces all of it, and says so.
+    let other = tempfile::tempdir().unwrap();
+    let mut another = Ledger::open(&DataDir::open(other.path()).unwrap()).unwrap();
+    write(&mut another, vec![job(9, 1, at(1), vec![charge("failed", "3")])], at(25));
+    let output = export(other.path(), out.path(), &arguments);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!out.path().join(part).exists());
+    assert_eq!(spent(), "3");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::full::no_room;
 use crate::journal::Seq;
 
 /// Why the store refused.
@@ -106,9 +107,10 @@ pub enum StoreError {
         detail: String,
     },
     /// Rows that the ledger needs are not in the journal.
-    #[error("{path}: the journal has {rows}, but the ledger needs those from {needed} on: the two files do \
-             not belong together; restore both from one copy, or move both away",
-            path = path.display(), rows = rows_between(*first, *last), needed = done.0 + 1)]
+    #[error("{path}: the journal has {rows}, and of those that the ledger needs {missing} are missing: the \
+             two files do not belong together; restore both from one copy, or move both away",
+            path = path.display(), rows = rows_between(*first, *last),
+            missing = missing(first.zip(*last), *applied, *done))]
     Gap {
         /// The journal's file.
         path: PathBuf,
@@ -163,6 +165,9 @@ impl StoreError {
     pub(crate) fn from_sqlite(path: &Path, action: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         let detail = format!("to {action}: {source}");
+        if let Some(reason) = no_room(&path, &source) {
+            return Self::Full { path, detail: format!("{detail}: {reason}") };
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path, detail },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
@@ -178,4 +183,41 @@ impl StoreError {
 /// Which rows a journal has, in words.
 fn rows_between(first: Option<Seq>, last: Option<Seq>) -> String {
     first.zip(last).map_or("no rows".to_owned(), |(first, last)| format!("rows {first} to {last}"))
+}
+
+/// Which rows are not there of those after `done`, in words.
+fn missing(rows: Option<(Seq, Seq)>, applied: Seq, done: Seq) -> String {
+    let (from, until) = (done.0 + 1, applied.0);
+    let parts = match rows {
+        None => vec![(from, until)],
+        Some((first, last)) => vec![(from, first.0.saturating_sub(1)), (from.max(last.0 + 1), until)],
+    };
+    let parts = parts.into_iter().filter(|(from, until)| from <= until);
+    parts.map(|(from, until)| format!("{from} to {until}")).collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_says_which_rows_are_missing() {
+        for (rows, applied, done, expected) in [
+            (
+                Some((1, 4)),
+                9,
+                0,
+                "the journal has rows 1 to 4, and of those that the ledger needs 5 to 9 are",
+            ),
+            (Some((10, 12)), 3, 3, "rows 10 to 12, and of those that the ledger needs 4 to 9 are missing"),
+            (Some((5, 6)), 8, 2, "rows 5 to 6, and of those that the ledger needs 3 to 4 and 7 to 8 are"),
+            (None, 8, 2, "no rows, and of those that the ledger needs 3 to 8 are missing"),
+        ] {
+            let (first, last) = (rows.map(|(first, _)| Seq(first)), rows.map(|(_, last)| Seq(last)));
+            let path = PathBuf::from("journal.db");
+            let said =
+                StoreError::Gap { path, first, last, applied: Seq(applied), done: Seq(done) }.to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
 }

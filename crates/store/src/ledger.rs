@@ -38,7 +38,7 @@ mod tombstones;
 mod write;
 
 use crate::sqlite::Schema;
-pub use booked::BookedRow;
+pub use booked::{BookedRow, CLOCK_SKEW_NANOS};
 pub use check::{Difference, LedgerCounts};
 pub use days::{DAY_NANOS, DayRows};
 pub use list::{JobFilter, ListedJob};

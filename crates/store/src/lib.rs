@@ -20,6 +20,7 @@
 mod dir;
 mod error;
 mod fault;
+mod full;
 pub mod journal;
 pub mod ledger;
 mod place;
@@ -32,7 +33,7 @@ pub use journal::{
     Dropped, Durability, Journal, JournalCopy, JournalOptions, JournalSync, Seq, SqliteJournal,
 };
 pub use ledger::{
-    BookedRow, ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference, FormRow, JobFilter,
-    JobRow, Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published, ReadEntries, Removed,
-    RetentionBound, SettledRow, SpendRow, TurnRow,
+    BookedRow, CLOCK_SKEW_NANOS, ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference,
+    FormRow, JobFilter, JobRow, Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published,
+    ReadEntries, Removed, RetentionBound, SettledRow, SpendRow, TurnRow,
 };

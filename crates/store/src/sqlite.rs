@@ -25,10 +25,30 @@ pub(crate) struct Schema {
 
 impl Database {
     pub(crate) fn open(path: &Path, kind: &'static str, flags: OpenFlags) -> Result<Self, StoreError> {
+        Self::connect(path, flags)?.checked(kind)
+    }
+
+    /// The same for this process alone: nothing is shared with others, so there is no file for it. It is said
+    /// before anything is read, because reading would make that file.
+    pub(crate) fn open_exclusive(
+        path: &Path,
+        kind: &'static str,
+        flags: OpenFlags,
+    ) -> Result<Self, StoreError> {
+        let database = Self::connect(path, flags)?;
+        database.execute("set the file up", "PRAGMA locking_mode = EXCLUSIVE")?;
+        database.checked(kind)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, StoreError> {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|error| StoreError::from_sqlite(path, "open the file", error))?;
         connection.set_prepared_statement_cache_capacity(32);
-        let database = Self { connection, path: path.to_owned() };
+        Ok(Self { connection, path: path.to_owned() })
+    }
+
+    fn checked(self, kind: &'static str) -> Result<Self, StoreError> {
+        let database = self;
         match database.pragma("schema_version") {
             Err(StoreError::Corrupt { path, detail }) if !is_sqlite(&path) => {
                 Err(StoreError::Foreign { path, expected: kind, found: detail })

@@ -4,7 +4,8 @@
 //! stays short. Counters are not touched; the ledger keeps the sums of what went.
 //!
 //! **What stays whatever the bound says**: rows of jobs that may still be revised, and rows that a budget's
-//! running period or a prepaid account counts from when the server starts.
+//! running period or a prepaid account counts from when the server starts. Not what an invoice is compared
+//! with: an old one would hold everything since; its verdict says that rows are removed.
 //!
 //! **What comes too late**: evidence of a time whose rows are gone could be of a job that was counted. It is
 //! taken to be: its job is counted as late (`spantally_late_jobs_total`) and changes no sum.

@@ -36,6 +36,25 @@ pub(super) struct Entry {
     /// First and last row of the ledger, and their jobs: what tells whether the ledger still has the same.
     pub(super) ledger_rows: [u64; 2],
     pub(super) ledger_jobs: [String; 2],
+    /// Whether no row of the day before its last one is missing.
+    #[serde(default)]
+    pub(super) has_all_before: bool,
+    /// Files beside it with what came when the ledger did not have all that is in it any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<Part>,
+}
+
+/// A further file of a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Relative to the manifest.
+    pub(super) path: String,
+    /// Rows in the file.
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// The last row of the ledger that it is of, and its job.
+    pub(super) last_row: u64,
+    pub(super) last_job: String,
 }
 
 impl Entry {
@@ -44,19 +63,54 @@ impl Entry {
     pub(super) fn is_of(&self, day: &DayRows) -> bool {
         let [first, last] = job_ids(day);
         let begins = self.ledger_rows[0] == day.rows.0 && self.ledger_jobs[0] == first;
-        let is_cut = day.is_cut && self.ledger_rows[0] < day.rows.0;
-        (begins || is_cut) && self.ledger_rows[1] == day.rows.1 && self.ledger_jobs[1] == last
+        (begins || self.has_what_is_gone(day)) && self.end() == (day.rows.1, last.as_str())
     }
 
-    /// Whether it is of this ledger and of the beginning of this day, of which more rows came since.
+    /// Whether it is of this ledger and of the beginning of this day, of which more rows came since. That it
+    /// has rows which are gone is asked first.
     pub(super) fn is_beginning_of(&self, day: &DayRows) -> bool {
-        self.ledger_rows[1] <= day.rows.1 && (day.is_cut || self.ledger_jobs[0] == job_ids(day)[0])
+        self.end().0 <= day.rows.1 && self.ledger_jobs[0] == job_ids(day)[0]
+    }
+
+    /// Whether it has rows that the ledger's retention has removed from this day.
+    pub(super) fn has_what_is_gone(&self, day: &DayRows) -> bool {
+        day.is_cut && self.ledger_rows[0] < day.rows.0
+    }
+
+    /// The last row of the ledger that it has, and its job.
+    pub(super) fn end(&self) -> (u64, &str) {
+        let own = (self.ledger_rows[1], self.ledger_jobs[1].as_str());
+        self.parts.last().map_or(own, |part| (part.last_row, part.last_job.as_str()))
+    }
+
+    /// It as far as its files are there and as long as they were; none when the first is not.
+    pub(super) fn that_is_there(&self, directory: &Path) -> Option<Self> {
+        let is_there = |path: &str, bytes: u64| {
+            fs::metadata(directory.join(path)).is_ok_and(|found| found.len() == bytes)
+        };
+        let parts = self.parts.iter().take_while(|part| is_there(&part.path, part.bytes));
+        is_there(&self.path, self.bytes).then(|| {
+            let parts: Vec<_> = parts.cloned().collect();
+            let is_complete = self.is_complete && parts.len() == self.parts.len();
+            Self { is_complete, parts, ..self.clone() }
+        })
+    }
+
+    /// The file that was written last: its path, rows and bytes.
+    pub(super) fn newest(&self) -> (&str, u64, u64) {
+        let own = (self.path.as_str(), self.rows, self.bytes);
+        self.parts.last().map_or(own, |part| (part.path.as_str(), part.rows, part.bytes))
     }
 }
 
 /// The jobs of a day's first and last row, as text.
 pub(super) fn job_ids(day: &DayRows) -> [String; 2] {
-    [day.jobs.0, day.jobs.1].map(|id| format!("{:032x}", u128::from_be_bytes(id)))
+    [day.jobs.0, day.jobs.1].map(job_text)
+}
+
+/// A job's id as text.
+pub(super) fn job_text(id: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(id))
 }
 
 impl Manifest {

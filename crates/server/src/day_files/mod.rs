@@ -8,7 +8,11 @@
 //! **Restartable.** Each file is written beside its place and then put there; the manifest ([`manifest`])
 //! says from which rows of the ledger. A run writes what is missing, what was not over when it was written
 //! and has grown, and what does not agree with the ledger, which it tells as a finding; nothing else. The
-//! ledger is only read, a day at a time, while the server may write it.
+//! ledger is only read, a day at a time and each as it was at one moment, while the server may write it.
+//!
+//! **Nothing that was written is given up.** Where the ledger's retention has removed rows of a day that was
+//! written before it was over, the file stays, and what came since is a further file beside it
+//! (`charges-2.parquet`).
 //!
 //! Files: [`table`] (what is in them), [`text`] and [`columnar`] (how).
 
@@ -21,6 +25,7 @@ mod text;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rust_decimal::Decimal;
@@ -28,7 +33,7 @@ use spantally_stitch::UnixNanos;
 use spantally_store::{DAY_NANOS, DayRows, LedgerReader, StoreError};
 
 use self::columnar::ParquetFile;
-use self::manifest::{Entry, Manifest, job_ids, replace};
+use self::manifest::{Entry, Manifest, Part, job_ids, job_text, replace};
 pub use self::table::Table;
 use self::table::{Cell, Column};
 use crate::job_json::Rfc3339;
@@ -98,6 +103,16 @@ pub enum ExportError {
         /// The cell.
         cell: String,
     },
+    /// Rows are missing between others.
+    #[error("rows {first} to {last} of the ledger: {found} are there; run `spantally verify`")]
+    Rows {
+        /// The first one.
+        first: u64,
+        /// The last one.
+        last: u64,
+        /// How many there are.
+        found: u64,
+    },
     /// A job's document is damaged.
     #[error("the document of job {job:032x} is not as expected: {source}; run `spantally verify`")]
     Document {
@@ -130,6 +145,8 @@ pub enum Action {
     Written,
     /// It was there, of a day that was not over, and more rows had come.
     Extended,
+    /// Others of its day were there, with rows that the ledger has not any more: it has what came since.
+    Appended,
     /// It was there, and the ledger does not have what it was written from.
     Replaced,
 }
@@ -141,6 +158,7 @@ impl Action {
             Self::Kept => "kept",
             Self::Written => "written",
             Self::Extended => "extended",
+            Self::Appended => "appended",
             Self::Replaced => "replaced",
         }
     }
@@ -179,22 +197,19 @@ pub fn export(
     fs::create_dir_all(directory).map_err(failed)?;
     let _lock = lock(directory)?;
     let mut manifest = Manifest::read(directory).map_err(failed)?;
-    let told_until = ledger.number(crate::core::checkpoint::TURN_META)?;
-    for day in ledger.days(told_until)? {
+    for day in ledger.days(0)? {
         if !(options.days.0..=options.days.1).contains(&day.day) {
             continue;
         }
+        // Since it was listed rows may have come or gone: all that is said and written of it is of now.
+        let _moment = ledger.hold()?;
+        let told_until = ledger.number(crate::core::checkpoint::TURN_META)?;
+        let Some(day) = ledger.day(day.day, told_until)? else { continue };
         for &table in &options.tables {
             let (entry, action) = one(ledger, options, &manifest, &day, table)?;
-            tell(Exported {
-                day: entry.day.clone(),
-                table,
-                path: entry.path.clone(),
-                rows: entry.rows,
-                bytes: entry.bytes,
-                is_complete: entry.is_complete,
-                action,
-            });
+            let (path, rows, bytes) = entry.newest();
+            let (day, path, is_complete) = (entry.day.clone(), path.to_owned(), entry.is_complete);
+            tell(Exported { day, table, path, rows, bytes, is_complete, action });
             if manifest.find((&entry.table, &entry.day, &entry.format)) != Some(&entry) {
                 manifest.set(entry);
                 manifest.write(directory).map_err(failed)?;
@@ -230,25 +245,25 @@ fn one(
 ) -> Result<(Entry, Action), ExportError> {
     let (text, format) = (day_text(day.day), options.format.as_str());
     let known = manifest.find((table.as_str(), &text, format));
-    let action = match known {
+    let there = known.and_then(|entry| entry.that_is_there(&options.directory));
+    let action = match there {
         None => Action::Written,
-        Some(entry) if !is_there(&options.directory, entry) => Action::Written,
         Some(entry) if entry.is_of(day) => {
-            let entry = Entry { is_complete: entry.is_complete || is_whole(day), ..entry.clone() };
-            return Ok((entry, Action::Kept));
+            let has_all = entry.has_all_before || !day.is_cut;
+            let is_complete = entry.is_complete || (day.is_over && has_all);
+            return Ok((Entry { is_complete, has_all_before: has_all, ..entry }, Action::Kept));
+        }
+        Some(entry) if !entry.is_complete && is_continued(ledger, &entry, day)? => {
+            let entry = append(ledger, options, day, table, entry)?;
+            remove_parts(options, known, &entry)?;
+            return Ok((entry, Action::Appended));
         }
         Some(entry) if !entry.is_complete && entry.is_beginning_of(day) => Action::Extended,
         Some(_) => Action::Replaced,
     };
     let name = table.as_str();
     let path = format!("{name}/day={text}/{name}.{format}");
-    let to = options.directory.join(&path);
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(|source| ExportError::File { path: parent.into(), source })?;
-    }
-    let mut rows = 0;
-    replace(&options.directory, &to, |file| write(ledger, (day, table, options.format), file, &mut rows))?;
-    let bytes = fs::metadata(&to).map_err(|source| ExportError::File { path: to, source })?.len();
+    let (rows, bytes) = place(ledger, options, &path, (day.rows, table))?;
     let entry = Entry {
         table: name.to_owned(),
         day: text,
@@ -256,25 +271,82 @@ fn one(
         path,
         rows,
         bytes,
-        is_complete: is_whole(day),
+        is_complete: day.is_over && !day.is_cut,
         ledger_rows: [day.rows.0, day.rows.1],
         ledger_jobs: job_ids(day),
+        has_all_before: !day.is_cut,
+        parts: Vec::new(),
     };
+    remove_parts(options, known, &entry)?;
     Ok((entry, action))
 }
 
-/// Whether a file of the day has all there ever will be.
-fn is_whole(day: &DayRows) -> bool {
-    day.is_over && !day.is_cut
+/// Whether a file has rows that the ledger has not any more, and the ledger goes on where it ends. Where
+/// even that row is gone nothing tells one ledger from another: it is kept.
+fn is_continued(ledger: &LedgerReader, entry: &Entry, day: &DayRows) -> Result<bool, StoreError> {
+    let (row, job) = entry.end();
+    if !entry.has_what_is_gone(day) || row >= day.rows.1 {
+        return Ok(false);
+    }
+    let mut is_same = row < day.rows.0;
+    ledger.visit_jobs((row, row), false, |_, found| {
+        is_same = job == job_text(found.job_id);
+        ControlFlow::Break(())
+    })?;
+    Ok(is_same)
 }
 
-fn is_there(directory: &Path, entry: &Entry) -> bool {
-    fs::metadata(directory.join(&entry.path)).is_ok_and(|found| found.len() == entry.bytes)
+/// Writes what came since into a further file.
+fn append(
+    ledger: &LedgerReader,
+    options: &ExportOptions,
+    day: &DayRows,
+    table: Table,
+    mut entry: Entry,
+) -> Result<Entry, ExportError> {
+    let next = entry.end().0 + 1;
+    let from = next.max(day.rows.0);
+    let (name, number, format) = (table.as_str(), entry.parts.len() + 2, options.format.as_str());
+    let path = format!("{name}/day={}/{name}-{number}.{format}", entry.day);
+    let (rows, bytes) = place(ledger, options, &path, ((from, day.rows.1), table))?;
+    entry.has_all_before &= from == next;
+    entry.is_complete = day.is_over && entry.has_all_before;
+    entry.parts.push(Part { path, rows, bytes, last_row: day.rows.1, last_job: job_text(day.jobs.1) });
+    Ok(entry)
+}
+
+/// Removes the further files that an entry had and has not any more: what they had is in the others.
+fn remove_parts(options: &ExportOptions, before: Option<&Entry>, now: &Entry) -> Result<(), ExportError> {
+    for part in before.into_iter().flat_map(|entry| &entry.parts) {
+        let path = options.directory.join(&part.path);
+        if now.parts.iter().any(|kept| kept.path == part.path) || !path.exists() {
+            continue;
+        }
+        fs::remove_file(&path).map_err(|source| ExportError::File { path, source })?;
+    }
+    Ok(())
+}
+
+/// Writes a file and puts it in its place: its rows and bytes.
+fn place(
+    ledger: &LedgerReader,
+    options: &ExportOptions,
+    path: &str,
+    (range, table): ((u64, u64), Table),
+) -> Result<(u64, u64), ExportError> {
+    let to = options.directory.join(path);
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(|source| ExportError::File { path: parent.into(), source })?;
+    }
+    let mut rows = 0;
+    replace(&options.directory, &to, |file| write(ledger, (range, table, options.format), file, &mut rows))?;
+    let bytes = fs::metadata(&to).map_err(|source| ExportError::File { path: to, source })?.len();
+    Ok((rows, bytes))
 }
 
 fn write(
     ledger: &LedgerReader,
-    (day, table, format): (&DayRows, Table, FileFormat),
+    (range, table, format): ((u64, u64), Table, FileFormat),
     file: File,
     rows: &mut u64,
 ) -> Result<File, ExportError> {
@@ -283,15 +355,15 @@ fn write(
     match format {
         FileFormat::Parquet => {
             let mut parquet = ParquetFile::new(out, columns)?;
-            each(ledger, day, table, rows, |cells| parquet.row(cells))?;
+            each(ledger, range, table, rows, |cells| parquet.row(cells))?;
             out = parquet.finish()?;
         }
         FileFormat::Csv => {
             text::csv_header(&mut out, columns)?;
-            each(ledger, day, table, rows, |cells| Ok(text::csv_row(&mut out, cells)?))?;
+            each(ledger, range, table, rows, |cells| Ok(text::csv_row(&mut out, cells)?))?;
         }
         FileFormat::Jsonl => {
-            each(ledger, day, table, rows, |cells| Ok(text::json_row(&mut out, columns, cells)?))?;
+            each(ledger, range, table, rows, |cells| Ok(text::json_row(&mut out, columns, cells)?))?;
         }
     }
     out.flush()?;
@@ -300,15 +372,16 @@ fn write(
 
 fn each(
     ledger: &LedgerReader,
-    day: &DayRows,
+    (first, last): (u64, u64),
     table: Table,
     rows: &mut u64,
     mut take: impl FnMut(&[Cell]) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {
-    table.read(ledger, day.rows, &mut |cells| {
+    let found = table.read(ledger, (first, last), &mut |cells| {
         *rows += 1;
         take(cells)
-    })
+    })?;
+    if found == last + 1 - first { Ok(()) } else { Err(ExportError::Rows { first, last, found }) }
 }
 
 /// Names of a table's columns, for the documentation and its test.

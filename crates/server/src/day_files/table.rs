@@ -187,13 +187,13 @@ impl Table {
         }
     }
 
-    /// Gives every row of some rows of the ledger to `take`.
+    /// Gives every row of some rows of the ledger to `take`; how many of the ledger there were.
     pub(super) fn read(
         self,
         ledger: &LedgerReader,
         rows: (u64, u64),
         take: &mut dyn FnMut(&[Cell]) -> Result<(), ExportError>,
-    ) -> Result<(), ExportError> {
+    ) -> Result<u64, ExportError> {
         let mut failed = None;
         let mut go_on = |done: Result<(), ExportError>| match done {
             Ok(()) => ControlFlow::Continue(()),
@@ -202,13 +202,20 @@ impl Table {
                 ControlFlow::Break(())
             }
         };
-        let read: Result<(), StoreError> = match self {
-            Self::Jobs => ledger.visit_jobs(rows, true, |_, job| go_on(take(&job_cells(job)))),
-            Self::Charges => return read_charges(ledger, rows, take),
-            Self::Attempts => ledger.visit_jobs(rows, true, |_, mut job| go_on(attempt_rows(&mut job, take))),
-            Self::Calls => ledger.visit_jobs(rows, true, |_, mut job| go_on(call_rows(&mut job, take))),
+        let mut seen = 0;
+        let mut visit = |row: &mut dyn FnMut(JobRow) -> Result<(), ExportError>| -> Result<(), StoreError> {
+            ledger.visit_jobs(rows, true, |_, job| {
+                seen += 1;
+                go_on(row(job))
+            })
         };
-        failed.map_or(Ok(read?), Err)
+        match self {
+            Self::Jobs => visit(&mut |job| take(&job_cells(job)))?,
+            Self::Charges => seen = read_charges(ledger, rows, take)?,
+            Self::Attempts => visit(&mut |mut job| attempt_rows(&mut job, take))?,
+            Self::Calls => visit(&mut |mut job| call_rows(&mut job, take))?,
+        }
+        failed.map_or(Ok(seen), Err)
     }
 }
 
@@ -245,8 +252,8 @@ fn read_charges(
     ledger: &LedgerReader,
     (first, last): (u64, u64),
     take: &mut dyn FnMut(&[Cell]) -> Result<(), ExportError>,
-) -> Result<(), ExportError> {
-    let mut from = first;
+) -> Result<u64, ExportError> {
+    let (mut from, mut seen) = (first, 0);
     while from <= last {
         let slice = (from, last.min(from + SLICE - 1));
         let mut jobs = Vec::new();
@@ -254,6 +261,7 @@ fn read_charges(
             jobs.push((row, job));
             ControlFlow::Continue(())
         })?;
+        seen += jobs.len() as u64;
         let mut written = Ok(());
         ledger.visit_charges(slice, |row, charge| {
             if let Ok(at) = jobs.binary_search_by_key(&row, |(row, _)| *row) {
@@ -264,7 +272,7 @@ fn read_charges(
         written?;
         from = slice.1 + 1;
     }
-    Ok(())
+    Ok(seen)
 }
 
 fn charge_cells(job: &JobRow, charge: ChargeRow) -> [Cell; CHARGES.len()] {

@@ -3,7 +3,8 @@
 //! Amounts come from the configuration ([`Invoice`]), one a provider, currency and period. The ledger's side
 //! is the sum of the charges of jobs that *began* in the period, since that is when providers book them, at
 //! least, expected and at most. An invoice within the bounds agrees with what the spans tell; one above shows
-//! spend that no span told of, one below shows a price or a policy that is not what we believe.
+//! spend that no span told of, one below shows a price or a policy that is not what we believe. Where the
+//! ledger's retention may have removed rows of the period, its side is not known, and nothing is compared.
 //!
 //! The sums are read from the ledger file every [`REFRESH`], beside the core and not through it: a month of
 //! charges takes a second to add up. The gauges show the last reading. What an invoice covers also leaves the
@@ -21,7 +22,7 @@ use parking_lot::Mutex;
 use rust_decimal::Decimal;
 use spantally_price::Bound;
 use spantally_stitch::UnixNanos;
-use spantally_store::{LedgerReader, StoreError};
+use spantally_store::{CLOCK_SKEW_NANOS, LedgerReader, StoreError};
 use tokio::sync::watch;
 
 use crate::core::Invoiced;
@@ -58,11 +59,25 @@ pub enum Verdict {
     Below,
     /// The ledger has nothing with a price for it.
     NothingBooked,
+    /// The ledger had rows that may have been of it, and its retention has removed them.
+    RowsRemoved,
+}
+
+/// What the ledger has for an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Booked {
+    /// Nothing with a price.
+    Nothing,
+    /// The sum of its charges.
+    Sum(Bound),
+    /// Not known: rows are removed.
+    Removed,
 }
 
 impl Verdict {
     /// Every value.
-    pub const ALL: [Self; 4] = [Self::WithinBounds, Self::Above, Self::Below, Self::NothingBooked];
+    pub const ALL: [Self; 5] =
+        [Self::WithinBounds, Self::Above, Self::Below, Self::NothingBooked, Self::RowsRemoved];
 
     /// The word in the label.
     pub fn as_str(self) -> &'static str {
@@ -71,17 +86,19 @@ impl Verdict {
             Self::Above => "above",
             Self::Below => "below",
             Self::NothingBooked => "nothing_booked",
+            Self::RowsRemoved => "rows_removed",
         }
     }
 
     /// An invoice is rounded to cents, line by line or as a whole.
-    fn of(amount: Decimal, booked: Option<Bound>) -> Self {
+    fn of(amount: Decimal, booked: Booked) -> Self {
         const CENT: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
         match booked {
-            None => Self::NothingBooked,
-            Some(booked) if amount > booked.max + CENT => Self::Above,
-            Some(booked) if amount < booked.min - CENT => Self::Below,
-            Some(_) => Self::WithinBounds,
+            Booked::Removed => Self::RowsRemoved,
+            Booked::Nothing => Self::NothingBooked,
+            Booked::Sum(booked) if amount > booked.max + CENT => Self::Above,
+            Booked::Sum(booked) if amount < booked.min - CENT => Self::Below,
+            Booked::Sum(_) => Self::WithinBounds,
         }
     }
 }
@@ -92,7 +109,7 @@ pub struct Reconciliation {
     invoices: Vec<Invoice>,
     directory: PathBuf,
     /// One an invoice, once the ledger was read.
-    booked: Mutex<Option<Vec<Option<Bound>>>>,
+    booked: Mutex<Option<Vec<Booked>>>,
 }
 
 impl Reconciliation {
@@ -138,7 +155,9 @@ impl Reconciliation {
         for (index, invoice) in self.invoices.iter().enumerate() {
             by_key.entry((&invoice.provider, &invoice.currency)).or_default().push(index);
         }
-        LedgerReader::open(&self.directory)?.load_charges_between(from.0, until.0, |row| {
+        let ledger = LedgerReader::open(&self.directory)?;
+        let _moment = ledger.hold()?;
+        ledger.load_charges_between(from.0, until.0, |row| {
             let indexes = by_key.get(&(&*row.provider, &*row.currency)).into_iter().flatten();
             for &index in indexes {
                 let Invoice { from, until, .. } = &self.invoices[index];
@@ -148,7 +167,14 @@ impl Reconciliation {
                 }
             }
         })?;
-        *self.booked.lock() = Some(sums);
+        let removed_until = ledger.removed_until()?;
+        let booked = |(invoice, sum): (&Invoice, Option<Bound>)| match sum {
+            // A job of the period settled no earlier than this.
+            _ if removed_until > 0 && removed_until + CLOCK_SKEW_NANOS >= invoice.from.0 => Booked::Removed,
+            None => Booked::Nothing,
+            Some(sum) => Booked::Sum(sum),
+        };
+        *self.booked.lock() = Some(self.invoices.iter().zip(sums).map(booked).collect());
         Ok(())
     }
 
@@ -156,6 +182,10 @@ impl Reconciliation {
     pub(crate) fn show(&self, registry: &mut Registry, created: UnixNanos) {
         let booked = self.booked.lock();
         let Some(booked) = booked.as_ref() else { return };
+        if booked.contains(&Booked::Removed) {
+            // What is not known is not shown, also where it was known before.
+            registry.clear(MetricId::Booked);
+        }
         for (invoice, booked) in self.invoices.iter().zip(booked) {
             let own = [&*invoice.provider, &*invoice.currency, &*invoice.period];
             let mut set = |metric, last: &[&str], value: Decimal| {
@@ -163,9 +193,15 @@ impl Reconciliation {
                 registry.set(series, value);
             };
             set(MetricId::Invoiced, &[], invoice.amount);
-            let Bound { min, expected, max } = booked.unwrap_or_default();
-            for (bound, amount) in [("min", min), ("expected", expected), ("max", max)] {
-                set(MetricId::Booked, &[bound], amount);
+            let sum = match booked {
+                Booked::Removed => None,
+                Booked::Nothing => Some(Bound::default()),
+                Booked::Sum(sum) => Some(*sum),
+            };
+            if let Some(Bound { min, expected, max }) = sum {
+                for (bound, amount) in [("min", min), ("expected", expected), ("max", max)] {
+                    set(MetricId::Booked, &[bound], amount);
+                }
             }
             let found = Verdict::of(invoice.amount, *booked);
             for verdict in Verdict::ALL {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use spantally_store::{ChargeRow, Checkpoint, DataDir, JobRow, Ledger};
+use spantally_store::{ChargeRow, Checkpoint, DataDir, JobRow, Ledger, RetentionBound};
 
 use super::*;
 use crate::export::LabelSets;
@@ -97,4 +97,55 @@ fn an_invoice_is_laid_beside_what_began_in_its_period() {
             "provider=runway,period=1000/2000,verdict=below",
         ]
     );
+}
+
+/// A verdict and the least that is booked, by the first second of the period.
+fn told(registry: &Registry) -> Vec<(String, Option<String>)> {
+    let period =
+        |labels: &str| labels.split("period=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let booked = |wanted: &str| {
+        let mut booked = registry.values(MetricId::Booked);
+        let least = booked.find(|(labels, _)| period(labels) == wanted && labels.contains("bound=\"min\""));
+        least.map(|(_, amount)| amount.normalize().to_string())
+    };
+    let verdicts = registry.values(MetricId::Reconciled).filter(|(_, holds)| *holds == Decimal::ONE);
+    verdicts
+        .map(|(labels, _)| {
+            let verdict = labels.split("verdict=\"").nth(1).unwrap().trim_end_matches('"').to_owned();
+            (verdict, booked(&period(labels)))
+        })
+        .collect()
+}
+
+/// What is removed is not nothing. A client whose clock is ahead has jobs that settle before they begin.
+#[test]
+fn an_invoice_whose_rows_may_be_removed_is_not_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(directory.path()).unwrap()).unwrap();
+    let ahead = JobRow { settled_at: 8_500_000_000_000, ..job(3, 1, 9000, "fal", ["2", "2", "2"]) };
+    let jobs = vec![
+        job(1, 1, 1000, "fal", ["1", "1", "1"]),
+        job(2, 1, 1100, "fal", ["1", "1", "1"]),
+        ahead,
+        job(4, 1, 9100, "fal", ["3", "3", "3"]),
+    ];
+    ledger.checkpoint(&Checkpoint { jobs, ..Checkpoint::default() }).unwrap();
+    let invoices = vec![invoice("fal", [1000, 2000], "2"), invoice("fal", [9000, 9999], "5")];
+    let reconciliation = Reconciliation::new(invoices, directory.path());
+    let mut registry = Registry::new(LabelSets::new(9, &[]));
+    let mut read = || {
+        reconciliation.read().unwrap();
+        reconciliation.show(&mut registry, UnixNanos(1));
+        told(&registry)
+    };
+    let within = |least: &str| ("within_bounds".to_owned(), Some(least.to_owned()));
+    assert_eq!(read(), [within("2"), within("5")]);
+    let bound = RetentionBound {
+        before: Some(1_100_000_000_000),
+        max_bytes: None,
+        hold_from: u64::MAX,
+        max_rows: 100,
+    };
+    assert_eq!(ledger.remove_old(&bound, &|_| Some(Vec::new())).unwrap().rows, 1);
+    assert_eq!(read(), [("rows_removed".to_owned(), None), within("5")]);
 }

@@ -67,7 +67,7 @@ impl SqliteJournal {
         options: JournalOptions,
     ) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let database = Database::open(&dir.journal_path(), SCHEMA.kind, flags)?;
+        let database = Database::open_exclusive(&dir.journal_path(), SCHEMA.kind, flags)?;
         // Before anything is written: a file of others is left as it is.
         database.version(&SCHEMA)?;
         let pages = options.max_bytes.max(options.primed_bytes).div_ceil(PAGE_BYTES) + 64;
@@ -78,7 +78,7 @@ impl SqliteJournal {
         database.execute(
             "set the file up",
             &format!(
-                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;
+                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0;
                  PRAGMA cache_size = -65536; PRAGMA busy_timeout = 0; PRAGMA max_page_count = {pages};"
             ),

@@ -8,6 +8,10 @@ use super::read::LedgerReader;
 use super::spend::first_since;
 use crate::error::StoreError;
 
+/// A job begins before it settles, unless its client's clock is ahead of ours: by no more than this, in
+/// nanoseconds.
+pub const CLOCK_SKEW_NANOS: u64 = 600_000_000_000;
+
 /// Priced charge rows of one revision's attempt, or what a revision changed in them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BookedRow {
@@ -40,10 +44,19 @@ impl LedgerReader {
         self.load(from, until, visit).map_err(self.database.failed("read what was booked"))
     }
 
+    /// The latest settlement of all rows that the retention ever removed, in nanoseconds since 1970; 0 when
+    /// it removed none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn removed_until(&self) -> Result<u64, StoreError> {
+        self.number("removed_until")
+    }
+
     fn load(&self, from: u64, until: u64, mut visit: impl FnMut(BookedRow)) -> rusqlite::Result<()> {
         let connection = &self.database.connection;
-        // Nothing settles before it begins, and rows lie in the order in which they settled.
-        let first = first_since(connection, from)?;
+        // Rows lie in the order in which they settled, which is after they began, by one clock or the other.
+        let first = first_since(connection, from.saturating_sub(CLOCK_SKEW_NANOS))?;
         let mut select = connection.prepare(
             "SELECT job.started_at, kind.provider, kind.currency, charge.value ->> 3,
                 ifnull(charge.value ->> 4, charge.value ->> 3), ifnull(charge.value ->> 5, charge.value ->> 3)

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use rusqlite::Connection;
 
-use super::read::{CHARGES_OF, LedgerReader, SELECT_JOB, read_charge, read_job};
+use super::read::{CHARGES_OF, LedgerReader, SELECT_JOB, SELECT_JOB_WITHOUT_DETAIL, read_charge, read_job};
 use super::rows::{ChargeRow, JobRow};
 use super::spend::first_since;
 use super::write::read_number;
@@ -32,18 +32,6 @@ pub struct DayRows {
     pub is_over: bool,
 }
 
-impl DayRows {
-    /// How many rows there are.
-    pub fn len(&self) -> u64 {
-        self.rows.1 + 1 - self.rows.0
-    }
-
-    /// Never: a day without rows is not told of.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-}
-
 impl LedgerReader {
     /// Every day that has rows, the oldest first. `told_until` is the moment up to which the server has
     /// settled what there was to settle, in nanoseconds since 1970.
@@ -58,6 +46,25 @@ impl LedgerReader {
         .map_err(self.database.failed("find the days of the ledger"))
     }
 
+    /// One day as it now is; none when it has no rows (any more). `told_until` as in [`Self::days`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn day(&self, day: u64, told_until: u64) -> Result<Option<DayRows>, StoreError> {
+        (|| {
+            let _moment = self.moment()?;
+            let connection = &self.database.connection;
+            let Some((oldest, last)) = bounds(connection)? else { return Ok(None) };
+            let first = first_since(connection, day.saturating_mul(DAY_NANOS))?.max(oldest);
+            if first > last {
+                return Ok(None);
+            }
+            let found = day_from(connection, first, told_until)?;
+            Ok((found.day == day).then_some(found))
+        })()
+        .map_err(self.database.failed("find a day of the ledger"))
+    }
+
     /// Every revision of some rows, in their order, without charges. Documents are put together only if they
     /// are wanted; without, they are empty.
     ///
@@ -69,7 +76,7 @@ impl LedgerReader {
         with_detail: bool,
         mut visit: impl FnMut(u64, JobRow) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let columns = if with_detail { SELECT_JOB.to_owned() } else { SELECT_JOB.replace("detail,", "'',") };
+        let columns = if with_detail { SELECT_JOB } else { SELECT_JOB_WITHOUT_DETAIL };
         (|| {
             let mut select = self
                 .database
@@ -123,27 +130,33 @@ pub(super) fn bounds(connection: &Connection) -> rusqlite::Result<Option<(i64, i
 
 fn days(connection: &Connection, told_until: u64) -> rusqlite::Result<Vec<DayRows>> {
     let Some((mut first, last)) = bounds(connection)? else { return Ok(Vec::new()) };
-    let removed_to = read_number(connection, "removed_to")?;
-    let removed_day = read_number(connection, "removed_until")? / DAY_NANOS;
-    let mut row =
-        connection.prepare("SELECT job_id, settled_at FROM job_row WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+    let mut days = Vec::new();
+    while first <= last {
+        let day = day_from(connection, first, told_until)?;
+        first = day.rows.1.cast_signed() + 1;
+        days.push(day);
+    }
+    Ok(days)
+}
+
+/// The day that begins with a row.
+fn day_from(connection: &Connection, first: i64, told_until: u64) -> rusqlite::Result<DayRows> {
+    let mut row = connection
+        .prepare_cached("SELECT job_id, settled_at FROM job_row WHERE id >= ?1 ORDER BY id LIMIT 1")?;
     let mut row = |id: i64| {
         row.query_row([id], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?.cast_unsigned())))
     };
-    let mut days = Vec::new();
-    while first <= last {
-        let (first_job, settled_at) = row(first)?;
-        let day = settled_at / DAY_NANOS;
-        let next = first_since(connection, (day + 1) * DAY_NANOS)?.max(first + 1);
-        let (last_job, _) = row(next - 1)?;
-        days.push(DayRows {
-            day,
-            rows: (first.cast_unsigned(), (next - 1).cast_unsigned()),
-            jobs: (first_job, last_job),
-            is_cut: removed_to > 0 && removed_to + 1 == first.cast_unsigned() && removed_day == day,
-            is_over: told_until >= (day + 1) * DAY_NANOS,
-        });
-        first = next;
-    }
-    Ok(days)
+    let (first_job, settled_at) = row(first)?;
+    let day = settled_at / DAY_NANOS;
+    let next = first_since(connection, (day + 1) * DAY_NANOS)?.max(first + 1);
+    let (last_job, _) = row(next - 1)?;
+    let removed_to = read_number(connection, "removed_to")?;
+    let removed_day = read_number(connection, "removed_until")? / DAY_NANOS;
+    Ok(DayRows {
+        day,
+        rows: (first.cast_unsigned(), (next - 1).cast_unsigned()),
+        jobs: (first_job, last_job),
+        is_cut: removed_to > 0 && removed_to + 1 == first.cast_unsigned() && removed_day == day,
+        is_over: told_until >= (day + 1) * DAY_NANOS,
+    })
 }

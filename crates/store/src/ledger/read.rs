@@ -188,11 +188,21 @@ pub struct SettledRow {
     pub tenant: String,
 }
 
+macro_rules! select_job {
+    ($detail:literal) => {
+        concat!(
+            "SELECT job_id, revision, state, tenant, service, provider, model, operation, outcome,
+            failure_reason, attempts, started_at, ended_at, settled_at, digest, ",
+            $detail,
+            ", job.id, booked FROM job_revision AS job"
+        )
+    };
+}
+
 /// What [`read_job`] reads, with the row's number.
-pub(super) const SELECT_JOB: &str =
-    "SELECT job_id, revision, state, tenant, service, provider, model, operation, outcome,
-    failure_reason, attempts, started_at, ended_at, settled_at, digest, detail, job.id, booked
-    FROM job_revision AS job";
+pub(super) const SELECT_JOB: &str = select_job!("detail");
+/// The same with an empty document, which costs nothing to put together.
+pub(super) const SELECT_JOB_WITHOUT_DETAIL: &str = select_job!("''");
 
 /// What [`read_charge`] reads, with the row's number.
 pub(super) const CHARGES_OF: &str =

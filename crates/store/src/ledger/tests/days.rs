@@ -82,8 +82,14 @@ fn a_day_is_a_range_of_rows() {
         days_of(&ledger, over),
         [(0, (1, 2), false, true), (1, (3, 3), false, true), (2, (4, 5), false, false)]
     );
+    let reader = ledger.reader().unwrap();
+    for day in reader.days(over).unwrap() {
+        assert_eq!(reader.day(day.day, over).unwrap(), Some(day));
+    }
+    assert_eq!([FIRST_DAY - 1, FIRST_DAY + 3].map(|day| reader.day(day, over).unwrap()), [None, None]);
     let (_dir, empty) = open();
     assert_eq!(days_of(&empty, 0), []);
+    assert_eq!(empty.reader().unwrap().day(FIRST_DAY, 0).unwrap(), None);
 }
 
 #[test]
@@ -102,6 +108,8 @@ fn old_rows_go_and_their_sums_stay() {
     // The second job counts by its newest revision, which is still there.
     assert_eq!(removed_entry(&ledger), decimal("0.1"));
     assert_eq!(days_of(&ledger, 0), [(1, (3, 3), false, false), (2, (4, 5), false, false)]);
+    assert_eq!(ledger.reader().unwrap().day(FIRST_DAY, 0).unwrap(), None, "it is gone");
+    assert_eq!(ledger.reader().unwrap().removed_until().unwrap(), removed.until_unix_nanos);
     let size = ledger.size().unwrap();
     assert_eq!((size.removed_rows, size.oldest_unix_nanos), (2, Some(settled(3, 1, (1, 5), "").settled_at)));
 
