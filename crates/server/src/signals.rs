@@ -1,5 +1,5 @@
 //! The signals of a server: the first ctrl-c or SIGTERM stops it gently, the second one at once; SIGHUP has
-//! it read its provider files again.
+//! it read its provider files again. SIGXFSZ is taken away from the kernel, which ends the process with it.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,6 +12,10 @@ pub struct Signals {
     terminate: Signal,
 }
 
+/// A file is as large as this process may make one (`ulimit -f`): the number has no name in the standard
+/// library, and is the same on x86 and ARM.
+const SIGXFSZ: i32 = 25;
+
 /// Catches SIGHUP, which else ends the process, from now on.
 pub fn hangups() -> Result<Signal, RunError> {
     signal(SignalKind::hangup()).map_err(RunError::system("cannot catch SIGHUP"))
@@ -21,6 +25,8 @@ impl Signals {
     /// Catches the signals from now on.
     pub fn catch() -> Result<Self, RunError> {
         let failed = || RunError::system("cannot catch signals");
+        // Once caught it stays caught: the write then fails, is told and tried again as on a full disk.
+        drop(signal(SignalKind::from_raw(SIGXFSZ)).map_err(failed())?);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed())?,
             terminate: signal(SignalKind::terminate()).map_err(failed())?,

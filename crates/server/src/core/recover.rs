@@ -4,6 +4,7 @@
 //! when spans are taken already, in parts ([`super::thread`]).
 
 use std::ops::Not as _;
+use std::path::{Path, PathBuf};
 
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::{Journal, Ledger, LedgerReader, Published};
@@ -14,17 +15,37 @@ use crate::commit::{self, ReplayError};
 /// Why the state of the last process cannot be taken back.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    /// The ledger.
+    /// The ledger cannot be read, or was written with other settings.
     #[error("the ledger cannot be taken back: {0}")]
-    Ledger(#[from] CoreRestoreError),
+    Ledger(CoreRestoreError),
+    /// Something in the ledger is not what any version writes.
+    #[error("{path}: damaged: {source}; restore the data directory from a copy, or move it away and \
+             start empty",
+            path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<CoreRestoreError>,
+    },
     /// The journal.
     #[error("the journal cannot be replayed: {0}")]
     Journal(#[from] ReplayError),
 }
 
+impl RecoverError {
+    /// What the file's own errors say names it already; what is damaged in it does not.
+    fn of(source: CoreRestoreError, path: &Path) -> Self {
+        match source {
+            CoreRestoreError::Store(_) | CoreRestoreError::Shard { .. } => Self::Ledger(source),
+            _ => Self::Damaged { path: path.to_owned(), source: Box::new(source) },
+        }
+    }
+}
+
 /// Brings a new core to where the last process was: ledger, then the journal.
 pub fn recover(core: &mut Core, ledger: &Ledger, journal: &mut dyn Journal) -> Result<(), RecoverError> {
-    core.restore(ledger)?;
+    core.restore(ledger).map_err(|error| RecoverError::of(error, ledger.path()))?;
     let mut old = true;
     let labels = core.labels.clone();
     commit::replay(journal, ledger.done(), &labels, |message| {

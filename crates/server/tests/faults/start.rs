@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::shim;
-use crate::support::Server;
+use crate::support::{Server, free_address};
 
 /// What a server says that must not start.
 fn refused(directory: &Path) -> String {
@@ -14,7 +14,12 @@ fn refused(directory: &Path) -> String {
 }
 
 fn refused_with(directory: &Path, environment: &[(&str, &str)]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_spantally"))
+    refused_by(Command::new(env!("CARGO_BIN_EXE_spantally")), directory, (environment, 64))
+}
+
+/// The same by a command that begins so, with an exit code.
+fn refused_by(mut command: Command, directory: &Path, (environment, code): (&[(&str, &str)], i32)) -> String {
+    let output = command
         .arg("serve")
         .args(["--set", &format!("storage.directory={}", directory.join("data").display())])
         .args(["--set", "receivers.otlp.protocols.grpc.endpoint=127.0.0.1:0"])
@@ -26,8 +31,9 @@ fn refused_with(directory: &Path, environment: &[(&str, &str)]) -> String {
         .unwrap();
     assert_eq!(
         output.status.code(),
-        Some(64),
-        "what a person must put right, not a failure to be tried again"
+        Some(code),
+        "64 is what a person must put right, 1 a failure: {}",
+        String::from_utf8_lossy(&output.stderr)
     );
     let said = String::from_utf8_lossy(&output.stderr);
     // Lines are broken to the width of a terminal.
@@ -109,7 +115,8 @@ fn a_damaged_file() {
     }
 }
 
-/// It is not made for ever, and starts as soon as there is space.
+/// It is not made for ever, and starts as soon as there is space. The journal has no index in a file of its
+/// own, so that nothing can be wrong with that.
 #[test]
 fn a_full_disk_at_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -117,7 +124,7 @@ fn a_full_disk_at_start() {
     let environment = [("LD_PRELOAD", library.to_str().unwrap()), ("FAULT_FILE", words.to_str().unwrap())];
     for (fault, advice) in [
         ("full journal.db", "no space left"),
-        ("full ledger.db", "check the disk"),
+        ("full ledger.db", "no space left"),
         ("sync journal.db", "check the disk"),
         ("read_only data/", "write access"),
     ] {
@@ -125,7 +132,38 @@ fn a_full_disk_at_start() {
         let said = refused_with(directory.path(), &environment);
         assert!(said.contains(advice), "{fault}: {said}");
     }
+    fs::write(&words, "full journal.db-shm").unwrap();
+    Server::start_with(directory.path(), free_address(), None, &environment).kill();
     fs::remove_file(&words).unwrap();
+    Server::start(directory.path()).kill();
+}
+
+/// The kernel would end the process with a signal; a full disk is what it is told as.
+#[test]
+fn a_limit_on_the_size_of_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg("--fsize=20480000:unlimited").arg(env!("CARGO_BIN_EXE_spantally"));
+    let said = refused_by(command, directory.path(), (&[], 64));
+    assert!(said.contains("no space left") && said.contains("20480000 bytes (ulimit -f)"), "{said}");
+    Server::start(directory.path()).kill();
+}
+
+#[test]
+fn a_damaged_counter() {
+    let directory = tempfile::tempdir().unwrap();
+    // To the last checkpoint, which has the counters.
+    assert!(Server::start(directory.path()).terminate().success());
+    let file = directory.path().join("data/ledger.db");
+    let saved = "CREATE TABLE saved AS SELECT * FROM counter";
+    sql(
+        &file,
+        &format!("{saved}; UPDATE counter SET value = 'many' WHERE name = 'spantally_spans_received'"),
+    );
+    let said = refused_by(Command::new(env!("CARGO_BIN_EXE_spantally")), directory.path(), (&[], 1));
+    assert!(said.contains("ledger.db: damaged: counter spantally_spans_received"), "{said}");
+    assert!(said.contains("restore the data directory from a copy"), "{said}");
+    sql(&file, "DELETE FROM counter; INSERT INTO counter SELECT * FROM saved; DROP TABLE saved");
     Server::start(directory.path()).kill();
 }
 
