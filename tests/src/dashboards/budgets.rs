@@ -184,7 +184,8 @@ fn budgets() -> Vec<Panel> {
 fn credits() -> Vec<Panel> {
     let balance = own("spantally_prepaid_balance", "");
     let runway = own("spantally_prepaid_runway_seconds", "");
-    let by_name = |query: &str| format!("max by (account, currency) ({query})");
+    // Each instance keeps its own account: the one that is worst off counts, as in the number above.
+    let by_name = |query: &str| format!("min by (account, currency) ({query})");
     vec![
         Panel::time_series(
             "Prepaid balance",

@@ -30,7 +30,7 @@ fn numbers() -> Vec<Panel> {
     let all = in_range(JOBS, "", &[]);
     let open = selector("spantally_open_jobs", "");
     let age = selector("spantally_open_job_age_seconds", "");
-    let at = |q: &str| quantile(q, DURATION, "$__range", "");
+    let at = |q: &str| quantile(q, DURATION, "", "$__range", "");
     let stat =
         |title, description, query: &str| Panel::stat(title, description).instant(query, "").size(3, 4);
     vec![
@@ -92,8 +92,8 @@ fn lengths() -> Vec<Panel> {
             (12, 9),
             false,
         )
-        .range(&quantile("0.5", DURATION, WINDOW, ""), "half of the jobs")
-        .range(&quantile("0.95", DURATION, WINDOW, ""), "95 %")
+        .range(&quantile("0.5", DURATION, "", WINDOW, ""), "half of the jobs")
+        .range(&quantile("0.95", DURATION, "", WINDOW, ""), "95 %")
         .exemplars()
         .unit("s", 0)
         .axis(0.0, 10.0)
@@ -111,7 +111,7 @@ fn lengths() -> Vec<Panel> {
             (16, 8),
             false,
         )
-        .range(&quantile("0.95", DURATION, WINDOW, "provider"), "{{provider}}")
+        .range(&quantile("0.95", DURATION, "", WINDOW, "provider"), "{{provider}}")
         .unit("s", 0)
         .axis(0.0, 10.0)
         .legend("list", "bottom"),
@@ -167,8 +167,8 @@ fn models() -> Panel {
     let columns = [
         column("Jobs", &top, Look::Count),
         column("Failed", &ratio(&failed, &top), Look::Share(0.02, 0.1)),
-        column("Median", &and(&quantile("0.5", DURATION, "$__range", by)), Look::Seconds),
-        column("95 %", &and(&quantile("0.95", DURATION, "$__range", by)), Look::Seconds),
+        column("Median", &and(&quantile("0.5", DURATION, "", "$__range", by)), Look::Seconds),
+        column("95 %", &and(&quantile("0.95", DURATION, "", "$__range", by)), Look::Seconds),
         column("Polls per job", &and(&mean("spantally_job_polls", "$__range", by)), Look::Number),
         column("Spend", &and(&spend), Look::Money(2)),
         column("Mean cost", &and(&ratio(&cost("sum"), &format!("{} > 0", cost("count")))), Look::Money(4)),

@@ -3,13 +3,20 @@
 //! From large to small: the numbers of the time range, when and why money went, who takes it, what changed,
 //! and where to look next.
 
-use super::palette::{CAUSES, CURRENCY, DELIVERED, RETRY, UNKNOWN, WASTE};
+use super::palette::{CAUSES, CURRENCY, DELIVERED_FOR, RETRY, UNKNOWN, WASTE};
 use super::panel::Panel;
 use super::query::{Growth, Net, in_range, lately, own, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, TO_WASTE, column, table};
 use super::{Dashboard, variables};
 
 const COST: &str = "spantally_cost";
+
+/// Jobs within the time range that delivered something for money of the chosen currency. Others, paid in
+/// another one or without a price, would make the cost of one look lower than it is.
+fn delivered(by: &str) -> String {
+    let jobs = selector("spantally_job_cost_count", DELIVERED_FOR);
+    format!("sum{by} (increase({jobs}[$__range]))")
+}
 
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
@@ -28,7 +35,7 @@ pub fn dashboard() -> Dashboard {
 fn numbers() -> Vec<Panel> {
     let spend = in_range(COST, CURRENCY, &[]);
     let waste = in_range(COST, WASTE, &[]);
-    let per_delivered = ratio(&spend, &in_range("spantally_jobs", DELIVERED, &[]));
+    let per_delivered = ratio(&spend, &format!("{} > 0", delivered("")));
     let exposure = selector("spantally_exposure", "currency=\"$currency\",bound=\"max\"");
     let used = ratio(
         &own("spantally_budget_spent", CURRENCY),
@@ -62,7 +69,7 @@ fn numbers() -> Vec<Panel> {
         .link("Waste", to_waste),
         Panel::stat(
             "Cost per delivered job, $currency",
-            "All spend of the time range, waste included, by job that delivered something.",
+            "Spend of the time range, waste included, by job that delivered and has a price in the currency.",
         )
         .instant(&per_delivered, "")
         .unit("none", 4),
@@ -149,7 +156,7 @@ fn top_spenders() -> Panel {
     let waste = in_range(COST, WASTE, BY);
     let top = format!("topk(20, {spend} > 0)");
     let jobs = in_range("spantally_jobs", "", BY);
-    let delivered = in_range("spantally_jobs", DELIVERED, BY);
+    let delivered = delivered(&format!(" by ({})", BY.join(", ")));
     let columns = [
         column("Spend", &top, Look::Money(2)),
         column("Waste", &format!("{waste} and {top}"), Look::Money(2)),

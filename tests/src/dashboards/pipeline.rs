@@ -62,9 +62,13 @@ fn numbers() -> Vec<Panel> {
         format!("max({}) + max({})", gauge("spantally_journal_failing"), gauge("spantally_ledger_failing"));
     let used = ratio(&gauge("spantally_label_sets"), &gauge("spantally_label_sets_limit"));
     vec![
-        stat("Up", "Instances that answer Prometheus.", &format!("sum({})", gauge("up")))
+        Panel::stat("Up", "Instances that answer Prometheus, and those that do not.")
+            .instant(&format!("sum({})", gauge("up")), "up")
+            .instant(&format!("sum({} == bool 0)", gauge("up")), "down")
             .unit("locale", 0)
-            .thresholds(&[(None, "red"), (Some(1.0), "green")]),
+            .thresholds(&[(None, "red"), (Some(1.0), "green")])
+            .field("down", &none_is_well())
+            .size(3, 4),
         Panel::stat("Version", "The build that is running.")
             .instant(&format!("max by (version) ({})", gauge("spantally_build_info")), "{{version}}")
             .option("textMode", "name".into())
@@ -148,6 +152,12 @@ fn spans() -> Vec<Panel> {
         .thresholds(&[(None, "red"), (Some(-5.0), "green"), (Some(5.0), "red")])
         .size(4, 9),
     ]
+}
+
+/// The colour of a number that should be 0.
+fn none_is_well() -> serde_json::Value {
+    let steps = serde_json::json!([{"color": "text", "value": null}, {"color": "red", "value": 1}]);
+    serde_json::json!([{"id": "thresholds", "value": {"mode": "absolute", "steps": steps}}])
 }
 
 /// An axis of its own, with its unit.
@@ -270,7 +280,7 @@ fn forwarding() -> Vec<Panel> {
                 "{{destination}}",
             )
             .range(
-                &format!("max by (destination) ({})", gauge("spantally_forward_queue_limit_bytes")),
+                &format!("min by (destination) ({})", gauge("spantally_forward_queue_limit_bytes")),
                 "limit, {{destination}}",
             )
             .unit("bytes", 1)
@@ -278,12 +288,12 @@ fn forwarding() -> Vec<Panel> {
             .legend("list", "bottom"),
         Panel::time_series(
             "Forwarding destinations",
-            "Does a backend take its spans (1), how late are they, and how do requests end?",
+            "Does a backend take spans from each instance (1), how late are they, how do requests end?",
             (8, 8),
             false,
         )
         .range(
-            &format!("max by (destination) ({})", gauge("spantally_forward_up")),
+            &format!("min by (destination) ({})", gauge("spantally_forward_up")),
             "{{destination}} takes spans",
         )
         .range(
@@ -314,12 +324,12 @@ fn series() -> Vec<Panel> {
         ),
         Panel::time_series(
             "Label sets",
-            "Is the limit near? Past it new label sets are counted in one series that overflows.",
+            "Is the limit near, at the fullest instance? Past it new sets are counted in one that overflows.",
             (6, 10),
             false,
         )
-        .range(&format!("sum({})", gauge("spantally_label_sets")), "in use")
-        .range(&format!("sum({})", gauge("spantally_label_sets_limit")), "limit")
+        .range(&format!("max({})", gauge("spantally_label_sets")), "in use")
+        .range(&format!("min({})", gauge("spantally_label_sets_limit")), "limit")
         .range(&format!("{} * 60", rate("spantally_label_sets_overflowed_total", "")), "overflowed, a minute")
         .unit("locale", 0)
         .axis(0.0, 1.0)

@@ -49,6 +49,8 @@ pub enum Growth {
     PerSecond,
     /// Per second, over three hours: ratios of what is rare are a comb over less.
     Lately,
+    /// Per second, over the quarter of an hour that the alert on retry storms looks at.
+    AsInStorms,
     /// Per hour, over the panel's resolution.
     PerHour,
 }
@@ -73,7 +75,11 @@ impl Net {
         let sides = format!("{} - {}", self.side(self.metric), self.side(&reversed));
         match self.growth {
             Growth::PerHour => format!("({sides}) * 3600"),
-            Growth::InRange | Growth::InRangeBefore | Growth::PerSecond | Growth::Lately => sides,
+            Growth::InRange
+            | Growth::InRangeBefore
+            | Growth::PerSecond
+            | Growth::Lately
+            | Growth::AsInStorms => sides,
         }
     }
 
@@ -84,6 +90,7 @@ impl Net {
             Growth::InRangeBefore => ("increase", "[$__range] offset $compare"),
             Growth::PerSecond | Growth::PerHour => ("rate", "[$__rate_interval]"),
             Growth::Lately => ("rate", "[3h]"),
+            Growth::AsInStorms => ("rate", "[15m]"),
         };
         let counter = selector(&format!("{metric}_total"), self.matchers);
         format!("sum{by} ({function}({counter}{range}))")
@@ -110,9 +117,15 @@ pub fn lately(metric: &'static str, matchers: &'static str, by: &'static [&'stat
     Net { metric, matchers, growth: Growth::Lately, by }.query()
 }
 
-/// A quantile of a histogram over time, by the labels that are given.
-pub fn quantile(q: &str, histogram: &str, window: &str, by: &str) -> String {
-    let buckets = selector(&format!("{histogram}_bucket"), "");
+/// Growth of a counter over a quarter of an hour, less its reversals, in a second: what the alert on retry
+/// storms counts.
+pub fn as_in_storms(metric: &'static str, matchers: &'static str, by: &'static [&'static str]) -> String {
+    Net { metric, matchers, growth: Growth::AsInStorms, by }.query()
+}
+
+/// A quantile of a histogram over time, of the series that further matchers leave, by the labels given.
+pub fn quantile(q: &str, histogram: &str, matchers: &str, window: &str, by: &str) -> String {
+    let buckets = selector(&format!("{histogram}_bucket"), matchers);
     let by = if by.is_empty() { "le".to_owned() } else { format!("{by}, le") };
     format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}])))")
 }

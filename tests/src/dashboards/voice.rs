@@ -1,12 +1,13 @@
 //! Voice: what does a minute of a session cost, which leg costs it, what did interruptions waste?
 //!
-//! A voice session is one job whose legs are its attempts; its counters carry the operation of the leg. A
-//! service that transcribes speech is taken for one with voice sessions.
+//! A voice session is one job whose legs are its attempts; its counters carry the operation of the leg, and
+//! those of the job that of its first leg. A service that transcribes speech is taken for one with voice
+//! sessions, and of its jobs those that begin with a leg for the sessions: it may make images as well.
 
-use super::palette::{CAUSES, OUTCOMES, VOICE};
+use super::palette::{CAUSES, LEG, OUTCOMES, VOICE};
 use super::panel::Panel;
 use super::query::{in_range, per_hour, per_second, quantile, ratio, selector};
-use super::table::{Look, TO_JOB_LIST, TO_JOBS, column, table};
+use super::table::{Look, column, table};
 use super::{Dashboard, variables};
 
 const COST: &str = "spantally_cost";
@@ -22,6 +23,16 @@ const LEGS: [(&str, &str); 5] = [
     ("speech_to_speech", "#FF9830"),
     ("realtime", "#5794F2"),
 ];
+
+/// The jobs dashboard for a row's service: a session is at several providers, and counted at its first leg.
+const TO_ITS_JOBS: (&str, &str) = (
+    "How its jobs go",
+    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}\
+     &var-service=${__data.fields.Service}&${__url_time_range}",
+);
+/// The jobs themselves, as [`super::table::TO_JOB_LIST`].
+const TO_ITS_JOB_LIST: (&str, &str) =
+    ("The jobs, with their traces", "${spantally}/api/v1/jobs?service=${__data.fields.Service}");
 
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
@@ -51,7 +62,7 @@ pub fn dashboard() -> Dashboard {
 
 /// Minutes of sessions, by service or all together.
 fn minutes(growth: &str, window: &str, by: &str) -> String {
-    let sum = selector(&format!("{DURATION}_sum"), "");
+    let sum = selector(&format!("{DURATION}_sum"), LEG);
     let by = if by.is_empty() { String::new() } else { format!(" by ({by})") };
     format!("sum{by} ({growth}({sum}[{window}])) / 60")
 }
@@ -59,20 +70,37 @@ fn minutes(growth: &str, window: &str, by: &str) -> String {
 fn numbers() -> Vec<Panel> {
     let spend = in_range(COST, VOICE, &[]);
     let interrupted = in_range(COST, INTERRUPTED, &[]);
-    let sessions = in_range(JOBS, "", &[]);
+    let sessions = in_range(JOBS, LEG, &[]);
+    let unpriced = in_range("spantally_unpriced_jobs", LEG, &[]);
     let stat =
-        |title, description, query: &str| Panel::stat(title, description).instant(query, "").size(4, 4);
+        |title, description, query: &str| Panel::stat(title, description).instant(query, "").size(3, 4);
     vec![
-        stat("Voice spend, $currency", "Cost of all legs in the time range.", &spend).unit("none", 2),
+        stat("Voice spend, $currency", "Cost of all legs in the time range.", &spend)
+            .unit("none", 2)
+            .size(4, 4),
         stat(
             "Cost per minute, $currency",
-            "All legs, by minute from the first call of a session to its last.",
+            "All legs that have a price, by minute from the first call of a session to its last.",
             &ratio(&spend, &minutes("increase", "$__range", "")),
         )
-        .unit("none", 4),
-        stat("Cost per session, $currency", "All legs, by session.", &ratio(&spend, &sessions))
-            .unit("none", 4),
-        stat("Sessions", "Sessions that settled in the time range.", &sessions).unit("locale", 0),
+        .unit("none", 4)
+        .size(4, 4),
+        stat(
+            "Cost per session, $currency",
+            "All legs that have a price, by session.",
+            &ratio(&spend, &sessions),
+        )
+        .unit("none", 4)
+        .size(4, 4),
+        stat("Sessions", "Jobs that settled in the time range and began with a leg.", &sessions)
+            .unit("locale", 0),
+        stat(
+            "Unpriced legs",
+            "Sessions with a leg that has no price: it is missing from every cost here.",
+            &unpriced,
+        )
+        .unit("locale", 0)
+        .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
         stat(
             "Interrupted, $currency",
             "Audio that was generated and never played because the user spoke.",
@@ -111,11 +139,11 @@ fn over_time() -> Vec<Panel> {
 
 fn sessions() -> Vec<Panel> {
     let by_cause = per_hour(COST, VOICE, &["cause"]);
-    let outcomes = per_hour(JOBS, "", &["outcome"]);
+    let outcomes = per_hour(JOBS, LEG, &["outcome"]);
     vec![
         Panel::time_series("Session length", "How long do people talk?", (8, 8), false)
-            .range(&quantile("0.5", DURATION, "1h", ""), "half of the sessions")
-            .range(&quantile("0.95", DURATION, "1h", ""), "95 %")
+            .range(&quantile("0.5", DURATION, LEG, "1h", ""), "half of the sessions")
+            .range(&quantile("0.95", DURATION, LEG, "1h", ""), "95 %")
             .exemplars()
             .unit("s", 0)
             .axis(0.0, 10.0)
@@ -140,7 +168,6 @@ fn sessions() -> Vec<Panel> {
 
 fn legs() -> Panel {
     const BY: &[&str] = &["operation", "provider", "model"];
-    const LEG: &str = "operation=~\"speech_to_text|chat|text_to_speech|speech_to_speech|realtime\"";
     let spend = in_range(COST, VOICE, BY);
     let calls = in_range("spantally_calls", LEG, BY);
     let failures = in_range("spantally_failures", LEG, BY);
@@ -165,7 +192,6 @@ fn legs() -> Panel {
 
 fn services() -> Panel {
     const BY: &[&str] = &["service", "operation", "unit"];
-    const LEG: &str = "operation=~\"speech_to_text|chat|text_to_speech|speech_to_speech|realtime\"";
     let billed = in_range("spantally_billed_units", LEG, BY);
     table(
         "Billed units by leg",
@@ -175,5 +201,5 @@ fn services() -> Panel {
         &[column("Billed", &format!("{billed} > 0"), Look::Count)],
         "Billed",
     )
-    .cell_links("Service", &[TO_JOBS, TO_JOB_LIST])
+    .cell_links("Service", &[TO_ITS_JOBS, TO_ITS_JOB_LIST])
 }

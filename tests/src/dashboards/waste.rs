@@ -2,7 +2,7 @@
 
 use super::palette::{CAUSES, CURRENCY, FAILED, REASONS, RETRY, STATUSES, WASTE};
 use super::panel::Panel;
-use super::query::{buckets, in_range, lately, mean, per_hour, ratio, selector};
+use super::query::{as_in_storms, buckets, in_range, lately, mean, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, column, table};
 use super::{Dashboard, variables};
 
@@ -12,6 +12,10 @@ const DUPLICATE: &str = "currency=\"$currency\",cause=\"duplicate\"";
 const TIMEOUT: &str = "currency=\"$currency\",cause=\"timeout_resubmit\"";
 const RETRIED: &str = "currency=\"$currency\",cause=\"retry\"";
 const ABANDONED: &str = "currency=\"$currency\",cause=\"abandoned\"";
+/// Attempts that stand for their job.
+const NEEDED: &str = "cause!~\"retry|timeout_resubmit|duplicate\"";
+/// The same of those that were accepted, or may have been.
+const NEEDED_ACCEPTED: &str = "cause!~\"retry|timeout_resubmit|duplicate\",accepted!=\"no\"";
 const ACCEPTED: &str = "accepted!=\"no\"";
 
 /// The dashboard.
@@ -35,8 +39,14 @@ type Ask = fn(&'static str, &'static str, &'static [&'static str]) -> String;
 /// Attempts that were accepted, or may have been, by attempt that stands for its job. The legs of a voice
 /// session each stand for themselves.
 fn amplification(growth: Ask, by: &'static [&'static str]) -> String {
-    let needed = growth(ATTEMPTS, "cause!~\"retry|timeout_resubmit|duplicate\",accepted!=\"no\"", by);
+    let needed = growth(ATTEMPTS, NEEDED_ACCEPTED, by);
     ratio(&growth(ATTEMPTS, ACCEPTED, by), &format!("{needed} > 0"))
+}
+
+/// All attempts by attempt that stands for its job: what the alert on retry storms compares with its limit.
+fn made(by: &'static [&'static str]) -> String {
+    let needed = as_in_storms(ATTEMPTS, NEEDED, by);
+    ratio(&as_in_storms(ATTEMPTS, "", by), &format!("{needed} > 0"))
 }
 
 fn numbers() -> Vec<Panel> {
@@ -118,15 +128,18 @@ fn multiplication() -> Vec<Panel> {
     vec![
         Panel::time_series(
             "Attempts by attempt needed",
-            "How many attempts are made for one that is needed? Rising lines are a retry storm.",
+            "How many are made in 15 minutes for one that is needed, refused ones too? Above the red line is a \
+             retry storm. Dashed: how many the provider takes, in three hours; those are billed.",
             (8, 8),
             false,
         )
-        .range(&amplification(lately, &["provider"]), "{{provider}}")
+        .range(&made(&["provider"]), "{{provider}}")
+        .range(&amplification(lately, &["provider"]), "{{provider}}, taken")
         .unit("none", 2)
         .legend("list", "bottom")
-        .axis(1.0, 2.0)
-        .threshold_line(2.0),
+        .dashed(", taken$")
+        .axis(1.0, 3.5)
+        .threshold_line(3.0),
         Panel::bars(
             "Jobs by attempts",
             "How often is a job tried again? Up to so many. In a voice session each leg is an attempt.",
