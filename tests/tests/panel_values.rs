@@ -11,30 +11,45 @@ use serde_json::{Value, json};
 use spantally_tests::dashboards;
 use spantally_tests::promql::substituted;
 
-/// A panel, which of its queries, series, and what the query must give.
+/// A panel, which of its queries, the variables that are chosen, series, and what the query must give.
 struct Case {
     panel: &'static str,
     target: usize,
+    chosen: &'static [(&'static str, &'static str)],
     /// Name and labels; what it has at first and each minute more.
     series: &'static [(&'static str, &'static str)],
     /// Labels and value.
     shown: &'static [(&'static str, f64)],
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 15] = [
     // A service with voice sessions may make images as well, and those are no sessions.
-    Case { panel: "Sessions", target: 0, series: SESSIONS, shown: &[("{}", 60.0)] },
-    Case { panel: "Cost per session, $currency", target: 0, series: SESSIONS, shown: &[("{}", 0.5)] },
-    Case { panel: "Cost per minute, $currency", target: 0, series: SESSIONS, shown: &[("{}", 0.25)] },
+    Case { panel: "Sessions", target: 0, chosen: &[], series: SESSIONS, shown: &[("{}", 60.0)] },
+    Case {
+        panel: "Cost per session, $currency",
+        target: 0,
+        chosen: &[],
+        series: SESSIONS,
+        shown: &[("{}", 0.5)],
+    },
+    Case {
+        panel: "Cost per minute, $currency",
+        target: 0,
+        chosen: &[],
+        series: SESSIONS,
+        shown: &[("{}", 0.25)],
+    },
     Case {
         panel: "Sessions by outcome, per hour",
         target: 0,
+        chosen: &[],
         series: SESSIONS,
         shown: &[("{outcome=\"succeeded\"}", 60.0)],
     },
     Case {
         panel: "Unpriced legs",
         target: 0,
+        chosen: &[],
         series: &[
             ("spantally_unpriced_jobs_total{operation=\"speech_to_text\",reason=\"no_price\"}", "0+2x60"),
             ("spantally_unpriced_jobs_total{operation=\"text_to_image\",reason=\"no_price\"}", "0+9x60"),
@@ -42,10 +57,17 @@ const CASES: [Case; 12] = [
         shown: &[("{}", 120.0)],
     },
     // Jobs that were paid in another currency, failed or have no price are not what the money bought.
-    Case { panel: "Cost per delivered job, $currency", target: 0, series: CURRENCIES, shown: &[("{}", 3.0)] },
+    Case {
+        panel: "Cost per delivered job, $currency",
+        target: 0,
+        chosen: &[],
+        series: CURRENCIES,
+        shown: &[("{}", 3.0)],
+    },
     Case {
         panel: "Top spenders, $currency",
         target: 4,
+        chosen: &[],
         series: CURRENCIES,
         shown: &[("{provider=\"fal\"}", 3.0)],
     },
@@ -53,6 +75,7 @@ const CASES: [Case; 12] = [
     Case {
         panel: "Attempts by attempt needed",
         target: 0,
+        chosen: &[],
         series: &[
             ("spantally_attempts_total{provider=\"fal\",cause=\"delivered\",accepted=\"yes\"}", "0+1x60"),
             ("spantally_attempts_total{provider=\"fal\",cause=\"retry\",accepted=\"no\"}", "0+4x60"),
@@ -63,6 +86,7 @@ const CASES: [Case; 12] = [
     Case {
         panel: "Limits in use",
         target: 0,
+        chosen: &[],
         series: &[
             ("spantally_limit_used{instance=\"a\",limit=\"open_jobs\"}", "90x60"),
             ("spantally_limit{instance=\"a\",limit=\"open_jobs\"}", "100x60"),
@@ -74,6 +98,7 @@ const CASES: [Case; 12] = [
     Case {
         panel: "Runway",
         target: 0,
+        chosen: &[],
         series: &[
             ("spantally_prepaid_runway_seconds{instance=\"a\",account=\"r\",currency=\"USD\"}", "1000x60"),
             ("spantally_prepaid_runway_seconds{instance=\"b\",account=\"r\",currency=\"USD\"}", "9000x60"),
@@ -83,6 +108,7 @@ const CASES: [Case; 12] = [
     Case {
         panel: "Forwarding destinations",
         target: 0,
+        chosen: &[],
         series: &[
             ("spantally_forward_up{instance=\"a\",destination=\"tempo\"}", "1x60"),
             ("spantally_forward_up{instance=\"b\",destination=\"tempo\"}", "0x60"),
@@ -92,8 +118,31 @@ const CASES: [Case; 12] = [
     Case {
         panel: "Up",
         target: 1,
+        chosen: &[],
         series: &[("up{instance=\"a\"}", "1x60"), ("up{instance=\"b\"}", "0x60")],
         shown: &[("{}", 1.0)],
+    },
+    // Who and what for.
+    Case {
+        panel: "Spend by tenant, $currency",
+        target: 0,
+        chosen: &[],
+        series: TENANTS,
+        shown: &[("{tenant=\"acme\"}", 60.0), ("{tenant=\"no tenant\"}", 120.0)],
+    },
+    Case {
+        panel: "Spend by operation, $currency",
+        target: 0,
+        chosen: &[("tenant", "acme")],
+        series: TENANTS,
+        shown: &[("{operation=\"text_to_image\"}", 60.0)],
+    },
+    Case {
+        panel: "Spend, $currency",
+        target: 0,
+        chosen: &[("operation", "chat")],
+        series: TENANTS,
+        shown: &[("{}", 120.0)],
     },
 ];
 
@@ -118,9 +167,15 @@ const CURRENCIES: &[(&str, &str)] = &[
     ("spantally_job_cost_count{provider=\"fal\",currency=\"EUR\",outcome=\"succeeded\"}", "0+4x60"),
 ];
 
+const TENANTS: &[(&str, &str)] = &[
+    ("spantally_cost_total{tenant=\"acme\",operation=\"text_to_image\",currency=\"USD\"}", "0+1x60"),
+    ("spantally_cost_total{operation=\"chat\",currency=\"USD\"}", "0+2x60"),
+];
+
 /// A query of a panel; `$__range` is the hour.
 fn query(case: &Case) -> String {
     let values = [("__range", "1h"), ("__rate_interval", "1h"), ("currency", "USD")];
+    let values = [&values[..], case.chosen].concat();
     let named = |panel: &&Value| panel["title"] == case.panel;
     let boards: Vec<Value> = dashboards::all()
         .iter()

@@ -3,7 +3,7 @@
 //! From large to small: the numbers of the time range, when and why money went, who takes it, what changed,
 //! and where to look next.
 
-use super::palette::{CAUSES, CURRENCY, DELIVERED_FOR, RETRY, UNKNOWN, WASTE};
+use super::palette::{CAUSES, CURRENCY, DELIVERED_FOR, NO_TENANT, RETRY, UNKNOWN, WASTE};
 use super::panel::Panel;
 use super::query::{Growth, Net, in_range, lately, own, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, TO_WASTE, column, table};
@@ -42,7 +42,8 @@ fn numbers() -> Vec<Panel> {
         &format!("{} > 0", own("spantally_budget_limit", CURRENCY)),
     );
     let to_waste = "/d/spantally-waste?${datasource:queryparam}&${currency:queryparam}&${provider:queryparam}\
-                    &${model:queryparam}&${service:queryparam}&${__url_time_range}";
+                    &${model:queryparam}&${operation:queryparam}&${service:queryparam}\
+                    &${tenant:queryparam}&${__url_time_range}";
     let to_budgets =
         "/d/spantally-budgets?${datasource:queryparam}&${currency:queryparam}&${__url_time_range}";
     vec![
@@ -123,28 +124,63 @@ fn over_time() -> Vec<Panel> {
     ]
 }
 
-/// The largest of a label's values. Where the spans do not tell the value, the bar says so.
-fn top_of(label: &'static str, by: &'static [&'static str]) -> String {
-    let spend = in_range(COST, CURRENCY, by);
-    format!("label_replace(topk(8, {spend} > 0), \"{label}\", \"{UNKNOWN}\", \"{label}\", \"\")")
-}
+/// Bars by a label: title, question, width, the label, its legend, and the word where it has no value.
+type Taker = (&'static str, &'static str, u32, &'static [&'static str; 1], &'static str, &'static str);
 
+const TAKERS: [Taker; 5] = [
+    (
+        "Spend by provider, $currency",
+        "Which provider takes the money of the time range?",
+        8,
+        &["provider"],
+        "{{provider}}",
+        UNKNOWN,
+    ),
+    (
+        "Spend by model, $currency",
+        "Which models take it? The eight dearest.",
+        8,
+        &["model"],
+        "{{model}}",
+        UNKNOWN,
+    ),
+    (
+        "Spend by service, $currency",
+        "Which services cause it? The eight dearest.",
+        8,
+        &["service"],
+        "{{service}}",
+        UNKNOWN,
+    ),
+    (
+        "Spend by operation, $currency",
+        "What is it spent on: images, video, speech? The eight dearest.",
+        12,
+        &["operation"],
+        "{{operation}}",
+        UNKNOWN,
+    ),
+    (
+        "Spend by tenant, $currency",
+        "Which teams or customers cause it? The eight dearest.",
+        12,
+        &["tenant"],
+        "{{tenant}}",
+        NO_TENANT,
+    ),
+];
+
+/// The largest of each label's values. Where a label has no value, the bar says so.
 fn takers() -> Vec<Panel> {
-    vec![
-        Panel::bars(
-            "Spend by provider, $currency",
-            "Which provider takes the money of the time range?",
-            (8, 7),
-        )
-        .instant(&top_of("provider", &["provider"]), "{{provider}}")
-        .unit("none", 2),
-        Panel::bars("Spend by model, $currency", "Which models take it? The eight dearest.", (8, 7))
-            .instant(&top_of("model", &["model"]), "{{model}}")
-            .unit("none", 2),
-        Panel::bars("Spend by service, $currency", "Which services cause it? The eight dearest.", (8, 7))
-            .instant(&top_of("service", &["service"]), "{{service}}")
-            .unit("none", 2),
-    ]
+    TAKERS
+        .iter()
+        .map(|&(title, description, width, by, legend, none)| {
+            let [label] = *by;
+            let top = format!("topk(8, {} > 0)", in_range(COST, CURRENCY, by));
+            let named = format!("label_replace({top}, \"{label}\", \"{none}\", \"{label}\", \"\")");
+            Panel::bars(title, description, (width, 7)).instant(&named, legend).unit("none", 2)
+        })
+        .collect()
 }
 
 const BY: &[&str] = &["provider", "model", "service"];

@@ -66,6 +66,8 @@ pub const FATES: [(&str, &str); 6] = [
 
 /// What a label without a value is called.
 pub const UNKNOWN: &str = "not in the spans";
+/// What spend without a tenant is called.
+pub const NO_TENANT: &str = "no tenant";
 
 /// The chosen currency.
 pub const CURRENCY: &str = "currency=\"$currency\"";

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 /// Labels by which every query follows the variables.
-pub const FOLLOWED: [&str; 5] = ["job", "instance", "provider", "model", "service"];
+pub const FOLLOWED: [&str; 7] = ["job", "instance", "provider", "model", "operation", "service", "tenant"];
 
 /// A selector that follows the variables and has further matchers.
 pub fn selector(metric: &str, matchers: &str) -> String {

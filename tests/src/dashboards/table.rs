@@ -105,14 +105,16 @@ impl Panel {
 /// The waste dashboard for a row's provider, model and service.
 pub const TO_WASTE: (&str, &str) = (
     "What of it is waste",
-    "/d/spantally-waste?${datasource:queryparam}&${currency:queryparam}\
+    "/d/spantally-waste?${datasource:queryparam}&${currency:queryparam}&${operation:queryparam}\
+     &${tenant:queryparam}\
      &var-provider=${__data.fields.Provider}\
      &var-model=${__data.fields.Model}&var-service=${__data.fields.Service}&${__url_time_range}",
 );
 /// The jobs dashboard for a row's provider, model and service.
 pub const TO_JOBS: (&str, &str) = (
     "How its jobs go",
-    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}\
+    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}&${operation:queryparam}\
+     &${tenant:queryparam}\
      &var-provider=${__data.fields.Provider}\
      &var-model=${__data.fields.Model}&var-service=${__data.fields.Service}&${__url_time_range}",
 );

@@ -16,14 +16,16 @@ pub fn scrape() -> Vec<Value> {
     ]
 }
 
-/// [`scrape`], then provider, model and service of the jobs that a selector finds, and one currency.
+/// [`scrape`], then the common labels of the jobs that a selector finds, and one currency.
 pub fn money(jobs: &str) -> Vec<Value> {
     let cost = "spantally_cost_total{job=~\"$job\"}";
     let mut variables = scrape();
     variables.extend([
         label("provider", "Provider", jobs),
         label("model", "Model", jobs),
+        label("operation", "Operation", jobs),
         label("service", "Service", jobs),
+        label("tenant", "Tenant", jobs),
         single_label("currency", "Currency", cost, "USD"),
     ]);
     variables

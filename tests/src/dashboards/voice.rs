@@ -27,7 +27,7 @@ const LEGS: [(&str, &str); 5] = [
 /// The jobs dashboard for a row's service: a session is at several providers, and counted at its first leg.
 const TO_ITS_JOBS: (&str, &str) = (
     "How its jobs go",
-    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}\
+    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}&${tenant:queryparam}\
      &var-service=${__data.fields.Service}&${__url_time_range}",
 );
 /// The jobs themselves, as [`super::table::TO_JOB_LIST`].
@@ -45,7 +45,7 @@ pub fn dashboard() -> Dashboard {
             variable["allValue"] = serde_json::Value::Null;
         }
         // A session has legs at several providers; the service is what sets it apart.
-        if variable["name"] == "provider" || variable["name"] == "model" {
+        if ["provider", "model", "operation"].iter().any(|name| variable["name"] == *name) {
             *variable = variables::everything(&variable["name"]);
         }
     }
