@@ -99,7 +99,8 @@ fn attempt(number: u64, cause: &str, reason: &str, more: &str) -> String {
 fn odd_ones() -> Vec<JobRow> {
     let timed_out = attempt(100, "timeout_resubmit", "\"client_timeout\"", "");
     let again = attempt(102, "duplicate", "null", "");
-    let leg = |number, leg: &str| attempt(number, "delivered", "null", &format!(r#","leg":"{leg}""#));
+    let facts = r#""facts":[{"name":"audio_seconds","value":"7","source":"request"}]"#;
+    let leg = |number, leg: &str| attempt(number, "delivered", "null", &format!(r#","leg":"{leg}",{facts}"#));
     let voice = |provider: &str, operation: &str, cause| ChargeRow {
         provider: provider.into(),
         operation: operation.into(),
