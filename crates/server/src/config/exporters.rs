@@ -1,13 +1,16 @@
 //! The sections under `exporters` that forward spans. Their names are the user's, so they have no `--set`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use hyper::Uri;
 use serde_saphyr::{Location, Spanned};
 
 use super::error::ConfigError;
 use super::file;
 use super::leaf::Resolver;
-use super::text::{DestinationUrl, FilePath, FromText, HeaderText, Millis, Whole};
+use super::settings::Receivers;
+use super::text::{DestinationUrl, Endpoint, FilePath, FromText, HeaderText, Millis, Whole};
 use super::wire::{ClientTls, Compression, Destination, HoldSpans, Protocol, Queue, Retry, Secret};
 
 /// Most destinations: each has a queue, a thread and a connection.
@@ -15,10 +18,32 @@ const MAX_DESTINATIONS: usize = 16;
 /// Where OTLP/HTTP takes traces, under the endpoint's path.
 const TRACES_PATH: &str = "/v1/traces";
 
+/// Whether a URL leads to a port of these receivers: what is sent there comes back.
+pub(crate) fn leads_back(url: &Uri, receivers: &Receivers) -> bool {
+    let grpc = receivers.grpc.iter().map(|grpc| &grpc.endpoint);
+    let mut ours = grpc.chain(receivers.http.iter().map(|http| &http.endpoint));
+    ours.any(|endpoint| is_same(url, endpoint))
+}
+
+/// The same port, on this machine.
+fn is_same(url: &Uri, endpoint: &Endpoint) -> bool {
+    let default = if url.scheme_str() == Some("http") { 80 } else { 443 };
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    url.port_u16().unwrap_or(default) == endpoint.port
+        && (host.eq_ignore_ascii_case(&endpoint.host) || is_here(host) && is_here(&endpoint.host))
+}
+
+/// Whether a name or address is this machine whichever it is.
+fn is_here(host: &str) -> bool {
+    let is_ours = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_ours)
+}
+
 impl Resolver<'_> {
     pub(super) fn destinations(
         &self,
         written: &[(String, file::OtlpExporter)],
+        receivers: &Receivers,
     ) -> Result<Vec<Destination>, ConfigError> {
         if written.len() > MAX_DESTINATIONS {
             return Err(ConfigError::plain(
@@ -26,7 +51,7 @@ impl Resolver<'_> {
                 Some("send to a Collector that fans out".to_owned()),
             ));
         }
-        written.iter().map(|(name, exporter)| self.destination(name, exporter)).collect()
+        written.iter().map(|(name, exporter)| self.destination(name, exporter, receivers)).collect()
     }
 
     /// A leaf of a destination, if it is given.
@@ -37,25 +62,16 @@ impl Resolver<'_> {
         leaf.as_ref().map(read).transpose()
     }
 
-    fn destination(&self, name: &str, written: &file::OtlpExporter) -> Result<Destination, ConfigError> {
+    fn destination(
+        &self,
+        name: &str,
+        written: &file::OtlpExporter,
+        receivers: &Receivers,
+    ) -> Result<Destination, ConfigError> {
         let kind = name.split('/').next().unwrap_or(name);
         let protocol = if kind.contains("http") { Protocol::Http } else { Protocol::Grpc };
         let tls = self.client_tls(name, written.tls.as_ref())?;
-        let given = |leaf: &file::Leaf| leaf.as_ref().map(|leaf| leaf.referenced);
-        let (key, leaf) = match (protocol, &written.traces_endpoint) {
-            (Protocol::Http, Some(_)) => ("traces_endpoint", &written.traces_endpoint),
-            _ => ("endpoint", &written.endpoint),
-        };
-        let Some(endpoint) = self.leaf::<DestinationUrl>(name, key, leaf)? else {
-            let message = format!("exporters.{name}.endpoint is missing");
-            let help = "for example `endpoint: tempo.example.com:4317`, or a URL".to_owned();
-            return Err(ConfigError::plain(message, Some(help)));
-        };
-        let suffix = if protocol == Protocol::Http && key == "endpoint" { TRACES_PATH } else { "" };
-        let Some(url) = endpoint.url(tls.insecure, suffix) else {
-            let at = given(leaf).unwrap_or(Location::UNKNOWN);
-            return Err(self.source.error(at, &format!("exporters.{name}.{key}: no URL"), "this", None));
-        };
+        let url = self.url(name, written, (protocol, tls.insecure), receivers)?;
         let spans = self.leaf(name, "spans", &written.spans)?.unwrap_or(true);
         let job_spans = self.leaf(name, "job_spans", &written.job_spans)?.unwrap_or(false);
         if !spans && !job_spans {
@@ -100,6 +116,38 @@ impl Resolver<'_> {
             queue: self.queue(name, written.sending_queue.as_ref())?,
             retry: self.retry(name, written.retry_on_failure.as_ref())?,
         })
+    }
+
+    /// Where it sends to, which is not to us.
+    fn url(
+        &self,
+        name: &str,
+        written: &file::OtlpExporter,
+        (protocol, insecure): (Protocol, bool),
+        receivers: &Receivers,
+    ) -> Result<Uri, ConfigError> {
+        let (key, leaf) = match (protocol, &written.traces_endpoint) {
+            (Protocol::Http, Some(_)) => ("traces_endpoint", &written.traces_endpoint),
+            _ => ("endpoint", &written.endpoint),
+        };
+        let Some(endpoint) = self.leaf::<DestinationUrl>(name, key, leaf)? else {
+            let message = format!("exporters.{name}.endpoint is missing");
+            let help = "for example `endpoint: tempo.example.com:4317`, or a URL".to_owned();
+            return Err(ConfigError::plain(message, Some(help)));
+        };
+        let suffix = if protocol == Protocol::Http && key == "endpoint" { TRACES_PATH } else { "" };
+        let wrong = |what: &str, help: Option<&str>| {
+            let at = leaf.as_ref().map_or(Location::UNKNOWN, |leaf| leaf.referenced);
+            let message = format!("exporters.{name}.{key}: {what}");
+            Err(self.source.error(at, &message, "this", help.map(ToOwned::to_owned)))
+        };
+        let Some(url) = endpoint.url(insecure, suffix) else { return wrong("no URL", None) };
+        if leads_back(&url, receivers) {
+            let help =
+                "what is forwarded would come back and be forwarded again, for ever: name another server";
+            return wrong("a port that Spantally itself listens on", Some(help));
+        }
+        Ok(url)
     }
 
     fn client_tls(&self, name: &str, written: Option<&file::ClientTls>) -> Result<ClientTls, ConfigError> {
@@ -179,5 +227,37 @@ impl Resolver<'_> {
             retry.max_elapsed_time = (!time.is_zero()).then_some(time);
         }
         Ok(retry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_leads_back_if_host_and_port_are_ours() {
+        let receivers = Receivers::default();
+        for (url, leads) in [
+            ("http://localhost:4317", true),
+            ("https://127.0.0.1:4318/v1/traces", true),
+            ("http://[::1]:4318", true),
+            ("http://0.0.0.0:4317", true),
+            ("http://localhost:14317", false),
+            ("http://localhost", false),
+            ("http://tempo:4317", false),
+            ("http://10.0.0.7:4317", false),
+        ] {
+            assert_eq!(leads_back(&url.parse().unwrap(), &receivers), leads, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_one_address_is_not_that_of_another() {
+        let at = |host: &str, url: &str| {
+            let endpoint = Endpoint { host: host.to_owned(), port: 80 };
+            is_same(&url.parse().unwrap(), &endpoint)
+        };
+        assert!(at("spantally", "http://Spantally/v1/traces"));
+        assert!(!at("10.0.0.7", "http://127.0.0.1:80"), "we do not listen there");
     }
 }

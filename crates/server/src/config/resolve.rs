@@ -76,7 +76,7 @@ impl Resolver<'_> {
         self.processor(processor.unwrap_or_default(), &mut settings)?;
         let exporters = file.exporters.unwrap_or_default();
         self.exporter(&exporters.prometheus.unwrap_or_default(), &mut settings)?;
-        settings.forward = self.destinations(&exporters.otlp)?;
+        settings.forward = self.destinations(&exporters.otlp, &settings.receivers)?;
         self.directories(
             &file.storage.unwrap_or_default(),
             &file.providers.unwrap_or_default(),
