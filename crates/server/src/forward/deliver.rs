@@ -42,7 +42,7 @@ impl Delivery {
                     continue;
                 }
             };
-            if loaded.items.is_empty() {
+            if loaded.is_empty() {
                 self.counts.sending_from(None);
                 if self.wait().await.is_err() {
                     return;
@@ -52,6 +52,7 @@ impl Delivery {
             if self.send(&loaded).await.is_err() {
                 return;
             }
+            self.counts.left_out(loaded.left_out);
             self.queue.sent(&loaded).await;
         }
     }
@@ -115,7 +116,8 @@ impl Delivery {
                 Err(_) => Refused::again(format!("no answer within {:?}", self.settings.timeout)),
             };
             let destination = self.settings.name.as_str();
-            let is_over = self.settings.retry.max_elapsed_time.is_some_and(|max| began.elapsed() >= max);
+            let took = clock::instant().saturating_duration_since(began);
+            let is_over = self.settings.retry.max_elapsed_time.is_some_and(|max| took >= max);
             match refused.verdict {
                 Verdict::TooLarge => return Ok(Some(outgoing)),
                 Verdict::Again if self.settings.retry.enabled && !is_over => {}

@@ -27,21 +27,12 @@ use tokio::sync::oneshot;
 
 use super::attributes::{self, Told};
 use super::held::{Held, HeldSpan};
-use super::item::Item;
+use super::item::{Item, REQUEST_BYTES};
 use super::metrics::{Counts, JobAttributes};
-use super::queue::{Disk, Queue};
+use super::queue::{ASKS_MAX, Disk, Queue, ROW_BYTES_MAX};
 use super::split::{Envelope, put_spans, visit_spans};
 use crate::clock;
 use crate::config::HoldSpans;
-
-/// Requests that wait for the thread: more than receivers have under way in practice.
-const ASKS_MAX: usize = 4096;
-
-/// Most bytes of one row of the log.
-const ROW_BYTES_MAX: usize = 8 << 20;
-
-/// Requests that are let go hold about this much.
-const REQUEST_BYTES: usize = 1 << 20;
 
 /// How often it is looked for what has waited too long.
 const TICK: Duration = Duration::from_secs(1);

@@ -17,6 +17,9 @@ pub(super) struct Item<'a> {
     pub(super) body: Bytes,
 }
 
+/// Requests that we make ourselves hold about this much, so that every destination takes one.
+pub(super) const REQUEST_BYTES: usize = 1 << 20;
+
 /// Version of the form on disk, the first byte of an item.
 const VERSION: u8 = 1;
 
@@ -70,14 +73,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Puts items together by tenant, in their order, up to `max_bytes` each.
+    /// Puts items together by tenant, up to `max_bytes` each. Those of a tenant stay in their order, so only
+    /// its newest request is still open.
     pub(super) fn gather(items: Vec<Item<'static>>, max_bytes: usize) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for item in items {
-            let fits = |open: &&mut Self| {
-                *open.tenant == *item.tenant && open.bytes() + item.body.len() <= max_bytes
-            };
-            match all.iter_mut().rev().find(fits) {
+            let newest = all.iter_mut().rev().find(|open| *open.tenant == *item.tenant);
+            match newest.filter(|open| open.bytes() + item.body.len() <= max_bytes) {
                 Some(open) => open.items.push(item),
                 None => all.push(Self { tenant: (&*item.tenant).into(), items: vec![item] }),
             }
@@ -147,5 +149,13 @@ mod tests {
         let [first, second] = outgoing[0].clone().split().unwrap();
         assert_eq!((first.spans(), second.spans()), (5, 5));
         first.split().unwrap_err();
+    }
+
+    #[test]
+    fn requests_of_a_tenant_stay_in_their_order() {
+        let items = [&b"1111"[..], b"22222222", b"333333", b"44"].map(|body| item("a", body));
+        let outgoing = Outgoing::gather(items.into(), 10);
+        let bodies: Vec<Bytes> = outgoing.iter().map(Outgoing::message).collect();
+        assert_eq!(bodies, ["1111", "22222222", "33333344"]);
     }
 }

@@ -23,28 +23,58 @@ use rust_decimal::prelude::ToPrimitive;
 use spantally_price::Bound;
 use spantally_stitch::{Attempt, Job, Outcome, Role, SpanKey, State};
 
+use super::item::REQUEST_BYTES;
 use crate::core::Settled;
 
 /// Most links of a span, as in the SDKs: a job may have been polled two thousand times. Polls are left out
 /// first, and counted as dropped.
 const MAX_LINKS: usize = 128;
 
-/// The spans of jobs that were told, as one request a tenant, with the number of spans in it. A job that was
-/// superseded has none: its calls are in another job.
+/// Most events of a span, for the same reason. Polls that failed are left out first.
+const MAX_EVENTS: usize = 128;
+
+/// The spans of jobs that were told, as requests of about [`REQUEST_BYTES`], each of one tenant and with the
+/// number of spans in it. A job that was superseded has none: its calls are in another job.
 pub(super) fn requests(settled: &[Settled]) -> Vec<(Arc<str>, Bytes, u64)> {
-    let mut tenants: BTreeMap<&Arc<str>, BTreeMap<&Arc<str>, Vec<Span>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&Arc<str>, &Arc<str>), Vec<Span>> = BTreeMap::new();
     for told in settled.iter().filter(|told| told.job.state != State::Superseded) {
-        let services = tenants.entry(&told.job.tenant).or_default();
-        services.entry(&told.job.service).or_default().push(span(told));
+        groups.entry((&told.job.tenant, &told.job.service)).or_default().push(span(told));
     }
-    let encode = |(tenant, services): (&Arc<str>, BTreeMap<&Arc<str>, Vec<Span>>)| {
-        let count = services.values().map(|spans| spans.len() as u64).sum();
-        let resource_spans =
-            services.into_iter().map(|(service, spans)| of_service(service, spans)).collect();
-        let request = ExportTraceServiceRequest { resource_spans };
-        (tenant.clone(), request.encode_to_vec().into(), count)
-    };
-    tenants.into_iter().map(encode).collect()
+    let mut requests: Vec<(&Arc<str>, Vec<u8>, u64)> = Vec::new();
+    for ((tenant, service), spans) in groups {
+        for some in cut(spans) {
+            let count = some.len() as u64;
+            let request = ExportTraceServiceRequest { resource_spans: vec![of_service(service, some)] };
+            let bytes = request.encode_to_vec();
+            let open =
+                requests.pop_if(|open| open.0 == tenant && open.1.len() + bytes.len() <= REQUEST_BYTES);
+            // A repeated field of protobuf may be written in pieces.
+            let (_, mut body, before) = open.unwrap_or((tenant, Vec::new(), 0));
+            body.extend_from_slice(&bytes);
+            requests.push((tenant, body, before + count));
+        }
+    }
+    requests.into_iter().map(|(tenant, body, count)| (tenant.clone(), body.into(), count)).collect()
+}
+
+/// Spans in parts of about [`REQUEST_BYTES`].
+fn cut(spans: Vec<Span>) -> Vec<Vec<Span>> {
+    let mut parts: Vec<Vec<Span>> = Vec::new();
+    let mut open_bytes = 0;
+    for span in spans {
+        let bytes = span.encoded_len();
+        match parts.last_mut() {
+            Some(open) if open_bytes + bytes <= REQUEST_BYTES => {
+                open.push(span);
+                open_bytes += bytes;
+            }
+            _ => {
+                parts.push(vec![span]);
+                open_bytes = bytes;
+            }
+        }
+    }
+    parts
 }
 
 fn of_service(service: &str, spans: Vec<Span>) -> ResourceSpans {
@@ -64,7 +94,8 @@ fn of_service(service: &str, spans: Vec<Span>) -> ResourceSpans {
 fn span(told: &Settled) -> Span {
     let job = &*told.job;
     let what = if job.operation.is_empty() { "job" } else { &*job.operation };
-    let (links, dropped) = links(job);
+    let (links, dropped_links_count) = links(job);
+    let (events, dropped_events_count) = events(job);
     let mut span = Span {
         trace_id: job.id.0.to_vec(),
         span_id: job.id.0[..8].to_vec(),
@@ -73,9 +104,10 @@ fn span(told: &Settled) -> Span {
         start_time_unix_nano: job.started_at.0,
         end_time_unix_nano: job.ended_at.0,
         attributes: attributes(told),
-        events: events(job),
+        events,
+        dropped_events_count,
         links,
-        dropped_links_count: dropped,
+        dropped_links_count,
         status: Some(status(job)),
         ..Span::default()
     };
@@ -150,11 +182,12 @@ fn links(job: &Job) -> (Vec<Link>, u32) {
     (links.collect(), dropped)
 }
 
-fn events(job: &Job) -> Vec<Event> {
+/// What happened to a job, in the order of time, and how much there was no room for.
+fn events(job: &Job) -> (Vec<Event>, u32) {
     let mut events = Vec::new();
     for (number, attempt) in job.attempts.iter().enumerate() {
         if number > 0 {
-            events.push(resubmitted(attempt, &job.attempts[number - 1]));
+            events.push((false, resubmitted(attempt, &job.attempts[number - 1])));
         }
         for call in &attempt.calls {
             let (name, role) = match (call.role, call.failure) {
@@ -166,11 +199,14 @@ fn events(job: &Job) -> Vec<Event> {
             let failure = call.failure.map(|reason| text("error.type", reason.as_str()));
             let status = call.status.map(|code| self::number("http.response.status_code", code.into()));
             let attributes = role.into_iter().chain(failure).chain(status).collect();
-            events.push(event(name, call.start.0, attributes));
+            events.push((call.role == Role::Poll, event(name, call.start.0, attributes)));
         }
     }
-    events.sort_by_key(|event| event.time_unix_nano);
-    events
+    let dropped = events.len().saturating_sub(MAX_EVENTS) as u32;
+    events.sort_by_key(|(is_poll, event)| (*is_poll, event.time_unix_nano));
+    events.truncate(MAX_EVENTS);
+    events.sort_by_key(|(_, event)| event.time_unix_nano);
+    (events.into_iter().map(|(_, event)| event).collect(), dropped)
 }
 
 /// An attempt that was not the first: why there was another before it, which is what that one's money is
@@ -199,4 +235,113 @@ pub(super) fn count(count: usize) -> i64 {
 
 fn keyed(key: String, value: Value) -> KeyValue {
     KeyValue { key, value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use spantally_price::Bill;
+    use spantally_stitch::{Accepted, CallRef, Cause, FailureReason, JobId, SpanId, TraceId, UnixNanos};
+
+    use super::*;
+
+    fn call(number: u64, role: Role, failure: Option<FailureReason>) -> CallRef {
+        let span = SpanKey { trace: TraceId([1; 16]), span: SpanId(number.to_be_bytes()) };
+        CallRef { span, role, start: UnixNanos(number), end: UnixNanos(number), status: Some(500), failure }
+    }
+
+    fn attempt(calls: Vec<CallRef>) -> Attempt {
+        Attempt {
+            task_id: None,
+            provider: "fal".into(),
+            model: "m".into(),
+            operation: "text_to_image".into(),
+            rule: "submit".into(),
+            leg: None,
+            accepted: Accepted::Yes,
+            outcome: Outcome::Failed,
+            failure_reason: None,
+            canceled_before_start: false,
+            cause: Cause::Retry,
+            started_at: UnixNanos(1),
+            ended_at: UnixNanos(9),
+            calls,
+            joins: Vec::new(),
+            facts: Vec::new(),
+        }
+    }
+
+    fn settled(tenant: &str, service: &str, number: u64, attempts: Vec<Attempt>) -> Settled {
+        let mut id = [7; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let job = Job {
+            id: JobId(id),
+            state: State::Settled,
+            tenant: tenant.into(),
+            service: service.into(),
+            labels: Vec::new(),
+            provider: "fal".into(),
+            model: "m".into(),
+            operation: "text_to_image".into(),
+            outcome: Outcome::Failed,
+            failure_reason: None,
+            spans: Vec::new(),
+            started_at: UnixNanos(1),
+            ended_at: UnixNanos(9),
+            attempts,
+            parent_task: None,
+        };
+        Settled { job: Box::new(job), bill: Bill::default(), revision: 1 }
+    }
+
+    fn decoded(body: &[u8]) -> Vec<Span> {
+        let request = ExportTraceServiceRequest::decode(body).unwrap();
+        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        scopes.flat_map(|scope| scope.spans).collect()
+    }
+
+    #[test]
+    fn spans_of_a_turn_are_requests_that_a_destination_takes() {
+        let polls: Vec<CallRef> = (1..=200).map(|number| call(number, Role::Poll, None)).collect();
+        let told: Vec<Settled> = (0..800)
+            .map(|number| {
+                let (tenant, service) = (["a", "b"][number % 2], ["x", "y", "z"][number % 3]);
+                settled(tenant, service, number as u64, vec![attempt(polls.clone())])
+            })
+            .collect();
+        let requests = requests(&told);
+        assert!(requests.len() > 4, "{} requests", requests.len());
+        let mut seen = Vec::new();
+        for (_, body, count) in &requests {
+            assert!(body.len() <= REQUEST_BYTES + (64 << 10), "{} bytes", body.len());
+            let spans = decoded(body);
+            assert_eq!(spans.len() as u64, *count);
+            seen.extend(spans.into_iter().map(|span| span.trace_id));
+        }
+        seen.sort_unstable();
+        let mut wanted: Vec<Vec<u8>> = told.iter().map(|told| told.job.id.0.to_vec()).collect();
+        wanted.sort_unstable();
+        assert_eq!(seen, wanted);
+        assert!(requests.is_sorted_by_key(|(tenant, ..)| tenant.clone()));
+    }
+
+    #[test]
+    fn small_requests_of_a_tenant_are_one() {
+        let told = [("b", "x"), ("a", "y"), ("a", "x")]
+            .map(|(tenant, service)| settled(tenant, service, 1, Vec::new()));
+        let found: Vec<_> = requests(&told).into_iter().map(|(tenant, _, count)| (tenant, count)).collect();
+        assert_eq!(found, [("a".into(), 2), ("b".into(), 1)]);
+    }
+
+    #[test]
+    fn events_are_bounded_and_polls_go_first() {
+        let failed = Some(FailureReason::ClientTimeout);
+        let mut calls: Vec<CallRef> = (1..=300).map(|number| call(number, Role::Poll, failed)).collect();
+        calls.push(call(400, Role::Webhook, None));
+        let told = settled("a", "x", 1, vec![attempt(calls), attempt(Vec::new())]);
+        let span = span(&told);
+        assert_eq!((span.events.len(), span.dropped_events_count), (MAX_EVENTS, 174));
+        let named = |name: &str| span.events.iter().filter(|event| event.name == name).count();
+        assert_eq!((named("webhook"), named("resubmitted"), named("call failed")), (1, 1, 126));
+        assert!(span.events.is_sorted_by_key(|event| event.time_unix_nano));
+    }
 }

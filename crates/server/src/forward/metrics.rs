@@ -43,8 +43,8 @@ pub(super) struct Counts {
     job_attributes: [AtomicU64; JOB_ATTRIBUTES.len()],
     held_spans: AtomicU64,
     held_bytes: AtomicU64,
-    /// Whether the last request was answered well.
-    is_up: AtomicBool,
+    /// Whether the last request was not taken. Before the first one nothing is known against it.
+    is_down: AtomicBool,
     /// When the oldest span that is being sent was received, in nanoseconds; 0 if none is.
     oldest: AtomicU64,
 }
@@ -55,22 +55,29 @@ impl Counts {
         self.requests[0].fetch_add(1, Ordering::Relaxed);
         self.sent.fetch_add(spans.saturating_sub(rejected), Ordering::Relaxed);
         self.rejected.fetch_add(rejected.min(spans), Ordering::Relaxed);
-        self.is_up.store(true, Ordering::Relaxed);
+        self.is_down.store(false, Ordering::Relaxed);
     }
 
     /// Not taken, and sent again later.
     pub(super) fn retried(&self) {
         self.requests[1].fetch_add(1, Ordering::Relaxed);
-        self.is_up.store(false, Ordering::Relaxed);
+        self.is_down.store(true, Ordering::Relaxed);
     }
 
     /// Not taken, and given up.
     pub(super) fn failed(&self, spans: u64) {
         self.requests[2].fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(spans, Ordering::Relaxed);
+        self.is_down.store(true, Ordering::Relaxed);
     }
 
-    /// Never in the queue: it was full, or could not be written.
+    /// Rows of the queue that cannot be read, and so are given up without a request. How many spans they held
+    /// is not known: at least one each.
+    pub(super) fn left_out(&self, rows: u64) {
+        self.failed.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Never in the queue: it was full, or could not be written, or JSON could not be written as protobuf.
     pub(super) fn not_queued(&self, spans: u64) {
         self.not_queued.fetch_add(spans, Ordering::Relaxed);
     }
@@ -89,6 +96,11 @@ impl Counts {
     /// From when the oldest span is that is being sent.
     pub(super) fn sending_from(&self, oldest: Option<UnixNanos>) {
         self.oldest.store(oldest.map_or(0, |oldest| oldest.0), Ordering::Relaxed);
+    }
+
+    /// Whether the last request was taken, or none was sent yet.
+    fn is_up(&self) -> bool {
+        !self.is_down.load(Ordering::Relaxed)
     }
 
     fn delay(&self) -> Duration {
@@ -128,9 +140,29 @@ impl Forwarder {
             }
             set(MetricId::ForwardQueue, &[name], route.queue.bytes().into());
             set(MetricId::ForwardQueueLimit, &[name], route.queue.max_bytes().into());
-            set(MetricId::ForwardUp, &[name], u64::from(counts.is_up.load(Ordering::Relaxed)).into());
+            set(MetricId::ForwardUp, &[name], u64::from(counts.is_up()).into());
             let millis = i64::try_from(counts.delay().as_millis()).unwrap_or(i64::MAX);
             set(MetricId::ForwardDelay, &[name], Decimal::new(millis, 3));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_up_until_a_request_is_not_taken() {
+        let counts = Counts::default();
+        assert!(counts.is_up(), "nothing was sent yet");
+        for not_taken in [Counts::retried, |counts: &Counts| counts.failed(1)] {
+            not_taken(&counts);
+            assert!(!counts.is_up());
+            counts.delivered(1, 0);
+            assert!(counts.is_up());
+        }
+        counts.left_out(2);
+        assert!(counts.is_up(), "a row that we cannot read says nothing of the destination");
+        assert_eq!((counts.failed.into_inner(), counts.requests[2].load(Ordering::Relaxed)), (3, 1));
     }
 }

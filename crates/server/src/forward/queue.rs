@@ -16,10 +16,10 @@ use tokio::sync::{Notify, oneshot};
 use super::item::Item;
 
 /// Appends that wait for the thread: more than receivers have under way in practice.
-const ASKS_MAX: usize = 4096;
+pub(super) const ASKS_MAX: usize = 4096;
 
 /// Most bytes of one row.
-const ROW_BYTES_MAX: usize = 8 << 20;
+pub(crate) const ROW_BYTES_MAX: usize = 8 << 20;
 
 /// Room of the file beyond the queue's own limit: rows that were sent and are not dropped yet.
 const SLACK_BYTES: u64 = 256 << 20;
@@ -28,8 +28,17 @@ const SLACK_BYTES: u64 = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) items: Vec<Item<'static>>,
+    /// Rows that cannot be read.
+    pub(super) left_out: u64,
     to: Seq,
     bytes: u64,
+}
+
+impl Loaded {
+    /// Whether nothing waited, not even what cannot be read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.left_out == 0
+    }
 }
 
 enum Ask {
@@ -226,7 +235,7 @@ impl Disk {
     }
 
     fn load(&mut self, max_bytes: usize) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded { items: Vec::new(), to: self.sent, bytes: 0 };
+        let mut loaded = Loaded { items: Vec::new(), left_out: 0, to: self.sent, bytes: 0 };
         self.replay(&mut |seq, row| {
             if loaded.bytes > 0 && loaded.bytes + row.len() as u64 > max_bytes as u64 {
                 return ControlFlow::Break(());
@@ -236,6 +245,7 @@ impl Disk {
             if let Some(items) = Item::decode_all(row) {
                 loaded.items.extend(items);
             } else {
+                loaded.left_out += 1;
                 tracing::warn!(%seq, "a row of the queue is of another version and is left out");
             }
             ControlFlow::Continue(())
