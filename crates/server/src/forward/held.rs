@@ -22,7 +22,7 @@ const SPAN_OVERHEAD_BYTES: u64 = 250;
 const LOG_FACTOR: u64 = 4;
 
 /// Most spans that are remembered as told although they were not held, in one generation.
-const MISSED_MAX: usize = 1 << 16;
+pub(crate) const MISSED_MAX: usize = 1 << 16;
 
 /// A span that waits.
 #[derive(Clone, Debug)]

@@ -1,17 +1,32 @@
 //! OTLP/JSON as protobuf, whole: what is forwarded must hold all that was sent, not only what our rules read.
 //!
-//! The receiver has taken the request, so its shape is right wherever a rule looks. A value elsewhere that is
-//! not of its field's type is left out, as an unknown field would be.
+//! The receiver has taken the request, so it is JSON, and its shape is right wherever a rule looks. A value
+//! elsewhere that is not of its field's type, half a surrogate pair or a number that is none of the field's,
+//! is left out, as an unknown field would be.
+//!
+//! The text is walked once, without a tree of values: what is written is no larger than the text, so
+//! forwarding JSON takes that much memory and no more. [`Walk`] trusts the text to be well-formed, so that it
+//! need not refuse what the receiver has skipped and taken.
+
+use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use prost::encoding::{WireType, encode_key, encode_varint};
-use serde_json::{Map, Value};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+
+use self::walk::Walk;
+
+mod walk;
+
+/// Messages in messages; what is deeper is left out. prost reads as many, and so do most destinations.
+const MAX_DEPTH: usize = 100;
 
 /// What a field holds.
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
+    /// A list of texts.
+    Texts,
     /// Base64.
     Bytes,
     /// Hexadecimal digits.
@@ -27,7 +42,7 @@ enum Kind {
     Message(&'static &'static [Field]),
 }
 
-/// A field: its name in JSON, its number, what it holds. In JSON a list stands for a repeated one.
+/// A field: its name in JSON, its number, what it holds. A list of messages stands for a repeated one.
 type Field = (&'static str, u32, Kind);
 
 static REQUEST: &[Field] = &[("resourceSpans", 1, Kind::Message(&RESOURCE_SPANS))];
@@ -44,8 +59,8 @@ static RESOURCE: &[Field] = &[
 static ENTITY_REF: &[Field] = &[
     ("schemaUrl", 1, Kind::Text),
     ("type", 2, Kind::Text),
-    ("idKeys", 3, Kind::Text),
-    ("descriptionKeys", 4, Kind::Text),
+    ("idKeys", 3, Kind::Texts),
+    ("descriptionKeys", 4, Kind::Texts),
 ];
 static SCOPE_SPANS: &[Field] =
     &[("scope", 1, Kind::Message(&SCOPE)), ("spans", 2, Kind::Message(&SPAN)), ("schemaUrl", 3, Kind::Text)];
@@ -103,28 +118,71 @@ static KEY_VALUE_LIST: &[Field] = &[("values", 1, Kind::Message(&KEY_VALUE))];
 
 /// The request as protobuf; none if it is no JSON object.
 pub(super) fn to_protobuf(body: &[u8]) -> Option<Vec<u8>> {
-    let request = serde_json::from_slice::<Map<String, Value>>(body).ok()?;
     let mut out = Vec::with_capacity(body.len());
-    write_fields(&request, REQUEST, &mut out);
+    write_object(&mut Walk::new(body), REQUEST, MAX_DEPTH, &mut out)?;
     Some(out)
 }
 
-fn write_fields(object: &Map<String, Value>, fields: &[Field], out: &mut Vec<u8>) {
-    for (name, value) in object {
-        let Some(&(_, number, kind)) = fields.iter().find(|(known, ..)| known == name) else { continue };
-        match value {
-            Value::Array(list) => list.iter().for_each(|value| write(number, kind, value, out)),
-            value => write(number, kind, value, out),
+/// Writes the fields of the object that comes next; none where the text is not well-formed.
+fn write_object(walk: &mut Walk<'_>, fields: &[Field], depth: usize, out: &mut Vec<u8>) -> Option<()> {
+    walk.take(b'{')?;
+    while walk.take(b'}').is_none() {
+        let key = walk.value()?;
+        walk.take(b':')?;
+        let name = text(key);
+        match fields.iter().find(|(known, ..)| name.as_deref() == Some(*known)) {
+            Some(field) => write_field(walk, field, depth, out)?,
+            None => drop(walk.value()?),
+        }
+        let _: Option<()> = walk.take(b',');
+    }
+    Some(())
+}
+
+fn write_field(walk: &mut Walk<'_>, field: &Field, depth: usize, out: &mut Vec<u8>) -> Option<()> {
+    let &(_, number, kind) = field;
+    let kind = match (walk.peek()?, kind) {
+        (b'[', Kind::Message(_)) => kind,
+        (b'[', Kind::Texts) => Kind::Text,
+        (_, Kind::Texts) => return walk.value().map(drop),
+        _ => return write(walk, number, kind, depth, out),
+    };
+    walk.take(b'[')?;
+    while walk.take(b']').is_none() {
+        write(walk, number, kind, depth, out)?;
+        let _: Option<()> = walk.take(b',');
+    }
+    Some(())
+}
+
+fn write(walk: &mut Walk<'_>, number: u32, kind: Kind, depth: usize, out: &mut Vec<u8>) -> Option<()> {
+    match (walk.peek()?, kind) {
+        (b'{', Kind::Message(fields)) if depth > 0 => {
+            encode_key(number, WireType::LengthDelimited, out);
+            let start = out.len();
+            write_object(walk, fields, depth - 1, out)?;
+            put_length(start, out);
+        }
+        _ => {
+            let value = walk.value()?;
+            // What cannot be read writes nothing.
+            let _: Option<()> = write_leaf(number, kind, value, out);
         }
     }
+    Some(())
 }
 
-fn write(number: u32, kind: Kind, value: &Value, out: &mut Vec<u8>) {
-    // What cannot be read writes nothing.
-    let _: Option<()> = try_write(number, kind, value, out);
+/// Puts the length of a message before it, which is known only now.
+fn put_length(start: usize, out: &mut Vec<u8>) {
+    let len = out.len() - start;
+    let room = encoded_len_varint(len as u64);
+    out.resize(start + room + len, 0);
+    out.copy_within(start..start + len, start + room);
+    encode_varint(len as u64, &mut &mut out[start..start + room]);
 }
 
-fn try_write(number: u32, kind: Kind, value: &Value, out: &mut Vec<u8>) -> Option<()> {
+/// Writes a value that is no message; none, and nothing, if it is not of its kind.
+fn write_leaf(number: u32, kind: Kind, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let varint = |out: &mut Vec<u8>, value: u64| {
         encode_key(number, WireType::Varint, out);
         encode_varint(value, out);
@@ -135,13 +193,16 @@ fn try_write(number: u32, kind: Kind, value: &Value, out: &mut Vec<u8>) -> Optio
         out.extend_from_slice(value);
     };
     match kind {
-        Kind::Text => bytes(out, value.as_str()?.as_bytes()),
+        Kind::Text => bytes(out, text(value)?.as_bytes()),
         Kind::Bytes => {
-            let text = value.as_str()?.replace('-', "+").replace('_', "/");
-            bytes(out, &STANDARD.decode(&text).or_else(|_| STANDARD_NO_PAD.decode(&text)).ok()?);
+            let text = text(value)?;
+            let is_for_urls = text.contains(['-', '_']);
+            let text = if is_for_urls { text.replace('-', "+").replace('_', "/").into() } else { text };
+            let decoded = STANDARD.decode(&*text).or_else(|_| STANDARD_NO_PAD.decode(&*text));
+            bytes(out, &decoded.ok()?);
         }
-        Kind::Id => bytes(out, &unhex(value.as_str()?)?),
-        Kind::Bool => varint(out, value.as_bool()?.into()),
+        Kind::Id => bytes(out, &unhex(&text(value)?)?),
+        Kind::Bool => varint(out, serde_json::from_slice::<bool>(value).ok()?.into()),
         Kind::Int64 => varint(out, i64::try_from(integer(value)?).ok()?.cast_unsigned()),
         Kind::Uint32 => varint(out, u32::try_from(integer(value)?).ok()?.into()),
         Kind::Enum => varint(out, i64::from(i32::try_from(integer(value)?).ok()?).cast_unsigned()),
@@ -156,31 +217,43 @@ fn try_write(number: u32, kind: Kind, value: &Value, out: &mut Vec<u8>) -> Optio
             out.extend_from_slice(&value.to_le_bytes());
         }
         Kind::Double => {
-            let value = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+            let value = double(value)?;
             encode_key(number, WireType::SixtyFourBit, out);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Kind::Message(fields) => {
-            let mut inner = Vec::new();
-            write_fields(value.as_object()?, fields, &mut inner);
-            bytes(out, &inner);
-        }
+        Kind::Message(_) | Kind::Texts => return None,
     }
     Some(())
 }
 
-/// A whole number, as number or as string.
-fn integer(value: &Value) -> Option<i128> {
-    match value {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(integer), ..) => Some(integer.into()),
-            (_, Some(integer), _) => Some(integer.into()),
-            (.., Some(double)) if double.fract() == 0.0 && double.abs() < 1e19 => Some(double as i128),
-            _ => None,
-        },
-        _ => None,
+/// What a string says; none if it is none, or no Unicode.
+fn text(value: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr::memchr(b'\\', inner).is_none() {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
+    serde_json::from_slice::<String>(value).ok().map(Cow::Owned)
+}
+
+/// A number, or a string that is one.
+fn number_text(value: &[u8]) -> Option<Cow<'_, str>> {
+    match value.first()? {
+        b'"' => text(value),
+        _ => std::str::from_utf8(value).ok().map(Cow::Borrowed),
+    }
+}
+
+/// A double. Only a string may be infinite or no number.
+fn double(value: &[u8]) -> Option<f64> {
+    let double: f64 = number_text(value)?.parse().ok()?;
+    (double.is_finite() || value.starts_with(b"\"")).then_some(double)
+}
+
+/// A whole number, also with fraction or exponent.
+fn integer(value: &[u8]) -> Option<i128> {
+    let text = number_text(value)?;
+    let whole = |double: f64| (double.fract() == 0.0 && double.abs() < 1e19).then_some(double as i128);
+    text.parse().ok().or_else(|| whole(text.parse().ok()?))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -240,5 +313,52 @@ mod tests {
         );
         assert_eq!((span.flags, span.parent_span_id.len()), (0, 0));
         assert!(to_protobuf(b"[]").is_none());
+    }
+
+    #[test]
+    fn what_the_receiver_passes_over_costs_no_more_than_itself() {
+        let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(5000), close.repeat(5000));
+        let kvlist = deep(r#"{"kvlistValue":{"values":[{"key":"k","value":"#, "}]}}");
+        for unread in [
+            r#""traceState":"\ud800","#.to_owned(),
+            r#""flags":1e999,"droppedLinksCount":[1,2],"#.to_owned(),
+            format!(r#""new":{},"#, deep("[", "]")),
+            format!(r#""attributes":[{{"key":"k","value":{kvlist}}}],"#),
+            r#""attributes":[{"key":"k","value":{"kvlistValue":{"values":[{"key":"\ud800"}]}}}],"#.to_owned(),
+            r#""links":[{"attributes":[{"key":"k","value":{"doubleValue":1e999}}]}],"#.to_owned(),
+        ] {
+            let span = format!(r#"{{{unread}"name":"GET"}}"#);
+            let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#);
+            crate::decode::json::to_protobuf(body.as_bytes()).expect("the receiver takes it");
+            let found = to_protobuf(body.as_bytes()).expect("so it is forwarded");
+            assert!(found.len() <= body.len());
+            let found = ExportTraceServiceRequest::decode(&*found).expect("a destination reads it");
+            assert_eq!(found.resource_spans[0].scope_spans[0].spans[0].name, "GET", "{unread:.60}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_no_larger_than_the_text() {
+        for body in [
+            r#"{"resourceSpans":[{},{},{},{},{},{},{},{}]}"#,
+            r#"{"resourceSpans":[{"resource":{"entityRefs":[{"idKeys":["","","",""]}]}}]}"#,
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"flags":1,"flags":1,"flags":[1,1,1,1]}]}]}]}"#,
+        ] {
+            assert!(to_protobuf(body.as_bytes()).unwrap().len() <= body.len(), "{body}");
+        }
+        let long = "x".repeat(300);
+        let scope = format!(r#"{{"schemaUrl":"{long}"}}"#);
+        let body = format!(r#"{{"resourceSpans":[{{"schemaUrl":"{long}","scopeSpans":[{scope}]}}]}}"#);
+        let found = ExportTraceServiceRequest::decode(&*to_protobuf(body.as_bytes()).unwrap()).unwrap();
+        assert_eq!(found.resource_spans[0].schema_url, long);
+        assert_eq!(found.resource_spans[0].scope_spans[0].schema_url, long);
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_not_written() {
+        for end in 0..WHOLE.len() {
+            // It ends, and without a panic.
+            assert!(to_protobuf(&WHOLE.as_bytes()[..end]).is_none(), "{end}");
+        }
     }
 }

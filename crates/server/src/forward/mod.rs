@@ -18,13 +18,13 @@ mod backoff;
 mod client;
 mod deliver;
 pub(crate) mod fuzzing;
-mod held;
+pub(crate) mod held;
 mod hold;
 mod item;
 mod job_span;
 mod json;
 mod metrics;
-mod queue;
+pub(crate) mod queue;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -54,6 +54,9 @@ use crate::clock;
 use crate::config::Destination;
 use crate::core::{Listener, Settled};
 use crate::tls::TlsError;
+
+/// JSON up to this is written as protobuf at once; a thread that may work on something longer takes more.
+const INLINE_JSON_BYTES_MAX: usize = 64 << 10;
 
 /// How long a stopping server goes on sending. What is left stays in the queue.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -215,12 +218,15 @@ impl Forwarder {
         spans: u64,
         to_hold: &[SpanKey],
     ) {
-        let body = match transport {
-            Transport::HttpJson => match json::to_protobuf(&body) {
-                Some(body) => body.into(),
-                None => return,
-            },
-            _ => body,
+        let takers = || self.routes.iter().filter(|route| route.settings.spans);
+        if takers().next().is_none() {
+            return;
+        }
+        let body = if transport == Transport::HttpJson { as_protobuf(body).await } else { Some(body) };
+        let Some(body) = body else {
+            tracing::warn!(spans, "a request in JSON cannot be written as protobuf and is not forwarded");
+            takers().for_each(|route| route.counts.not_queued(spans));
+            return;
         };
         let Asked { mut waiting, holding, held } = self.ask(tenant, body, spans, to_hold);
         for (route, holding) in holding {
@@ -319,6 +325,15 @@ impl Forwarder {
         }
         Sending { tasks }
     }
+}
+
+/// JSON as protobuf, if it can be written so.
+async fn as_protobuf(body: Bytes) -> Option<Bytes> {
+    if body.len() <= INLINE_JSON_BYTES_MAX {
+        return json::to_protobuf(&body).map(Bytes::from);
+    }
+    let written = tokio::task::spawn_blocking(move || json::to_protobuf(&body)).await;
+    written.ok().flatten().map(Bytes::from)
 }
 
 /// The tasks that send.

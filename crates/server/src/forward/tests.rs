@@ -233,6 +233,44 @@ async fn json_is_forwarded_as_protobuf() {
 }
 
 #[tokio::test]
+async fn json_that_cannot_be_written_as_protobuf_is_counted() {
+    let destination = Destination::start(|_| 200).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&destination, Protocol::Grpc, Compression::Gzip);
+    let broken = || Bytes::from_static(b"[]");
+    let forwarder = open(&settings, directory.path()).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, broken(), 3, &[]).await;
+    assert!(counted(&forwarder).contains("not_queued: 3"), "{}", counted(&forwarder));
+    drop(forwarder);
+    (settings.spans, settings.job_spans) = (false, true);
+    let forwarder = open(&settings, directory.path()).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, broken(), 3, &[]).await;
+    assert!(counted(&forwarder).contains("not_queued: 0"), "it wants no spans");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_does_not_stop_the_queue() {
+    let destination = Destination::start(|_| 200).await;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&destination, Protocol::Http, Compression::None);
+    let forwarder = open(&settings, directory.path()).await;
+    let queue = &forwarder.routes[0].queue;
+    assert!(queue.append([9; 60].into()).unwrap().await.unwrap());
+    let (_stop, stops) = watch::channel(false);
+    let _sending = forwarder.start(&stops);
+    for _ in 0..500 {
+        if queue.bytes() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(queue.bytes(), 0, "it waits behind a row of which nothing is sent");
+    assert!(counted(&forwarder).contains("failed: 1"), "{}", counted(&forwarder));
+    put(&forwarder, "", b"next").await;
+    assert_eq!(&*destination.wait_for(1).await[0].body, b"next");
+}
+
+#[tokio::test]
 async fn a_destination_is_reached_by_tls_with_our_certificate() {
     let authority = Authority::new();
     authority.issue("server");
