@@ -31,6 +31,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
+pub(crate) use exporters::leads_back;
 pub use settings::{
     AdminServer, GrpcReceiver, HttpReceiver, LogEncoding, LogLevel, Logs, Pricing, PrometheusExporter,
     ProviderFiles, Receivers, Settings, Storage,

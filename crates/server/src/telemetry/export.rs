@@ -29,7 +29,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use super::metrics;
 use super::transport::Transport;
-use crate::config::{Endpoint, Settings};
+use crate::config::{Receivers, Settings, leads_back};
 
 /// How long a stopping server waits for its last exports.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ impl Signal {
     ///
     /// # Errors
     /// What is wrong with the variables, for the log.
-    fn target(self, environment: Environment<'_>, ours: &[Endpoint]) -> Result<Option<Target>, String> {
+    fn target(self, environment: Environment<'_>, ours: &Receivers) -> Result<Option<Target>, String> {
         let Self { name, path } = self;
         let own = |rest: &str| environment(&format!("OTEL_EXPORTER_OTLP_{name}_{rest}"));
         let exporter = environment(&format!("OTEL_{name}_EXPORTER"));
@@ -95,7 +95,7 @@ impl Signal {
         let Ok(parsed) = url.parse::<Uri>() else {
             return Err(format!("{url} is no URL; {name} are not exported"));
         };
-        if ours.iter().any(|endpoint| is_same(&parsed, endpoint)) {
+        if leads_back(&parsed, ours) {
             let why = "is a port of this server, and each export would make spans for the next";
             return Err(format!("{url} {why}; {name} are not exported"));
         }
@@ -103,21 +103,27 @@ impl Signal {
     }
 }
 
-/// Whether a URL leads to a port that we listen on: the same port, on this machine.
-fn is_same(url: &Uri, endpoint: &Endpoint) -> bool {
-    let is_here =
-        |host: &str| ["localhost", "127.0.0.1", "[::1]", "::1", "0.0.0.0", "[::]", "::"].contains(&host);
-    let host = url.host().unwrap_or_default();
-    url.port_u16() == Some(endpoint.port) && (host == endpoint.host || is_here(host))
+/// How long one export may take where nothing is said, as specified.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Signal {
+    /// How long one export may take: `OTEL_EXPORTER_OTLP_[SIGNAL_]TIMEOUT`, in milliseconds.
+    fn timeout(self, environment: Environment<'_>) -> Duration {
+        let given = environment(&format!("OTEL_EXPORTER_OTLP_{}_TIMEOUT", self.name))
+            .or_else(|| environment("OTEL_EXPORTER_OTLP_TIMEOUT"));
+        let millis = given.and_then(|text| text.trim().parse().ok());
+        millis.map_or(DEFAULT_TIMEOUT, Duration::from_millis)
+    }
 }
 
 /// Builds an exporter of a signal; returns the error of what cannot be built.
 macro_rules! exporter {
-    ($signal:ident, $target:expr, $environment:expr) => {
+    ($exporter:ident, $signal:expr, $target:expr, $environment:expr) => {
         match $target.protocol {
-            Protocol::Grpc => $signal::builder().with_tonic().with_endpoint($target.url).build()?,
+            Protocol::Grpc => $exporter::builder().with_tonic().with_endpoint($target.url).build()?,
             _ => {
-                let http = $signal::builder().with_http().with_http_client(Transport::new($environment)?);
+                let transport = Transport::new($environment, $signal.timeout($environment))?;
+                let http = $exporter::builder().with_http().with_http_client(transport);
                 http.with_endpoint($target.url).build()?
             }
         }
@@ -129,7 +135,8 @@ macro_rules! exporter {
 pub struct Exporters {
     spans: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
-    metrics: Option<(MetricExporter, Resource)>,
+    /// With the most label sets that there may be.
+    metrics: Option<(MetricExporter, Resource, usize)>,
     meters: Option<SdkMeterProvider>,
 }
 
@@ -139,12 +146,9 @@ impl Exporters {
         if environment("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return (Self::default(), Vec::new());
         }
-        let receivers = &settings.receivers;
-        let grpc = receivers.grpc.iter().map(|grpc| grpc.endpoint.clone());
-        let ours: Vec<_> = grpc.chain(receivers.http.iter().map(|http| http.endpoint.clone())).collect();
         let mut problems = Vec::new();
         let mut target = |signal: Signal| {
-            signal.target(environment, &ours).unwrap_or_else(|problem| {
+            signal.target(environment, &settings.receivers).unwrap_or_else(|problem| {
                 problems.push(problem);
                 None
             })
@@ -156,6 +160,7 @@ impl Exporters {
             if let Some(target) = spans {
                 let provider = SdkTracerProvider::builder().with_batch_exporter(exporter!(
                     SpanExporter,
+                    TRACES,
                     target,
                     environment
                 ));
@@ -164,13 +169,16 @@ impl Exporters {
             if let Some(target) = logs {
                 let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter!(
                     LogExporter,
+                    LOGS,
                     target,
                     environment
                 ));
                 exporters.logs = Some(provider.with_resource(resource.clone()).build());
             }
             if let Some(target) = metrics {
-                exporters.metrics = Some((exporter!(MetricExporter, target, environment), resource.clone()));
+                let exporter = exporter!(MetricExporter, METRICS, target, environment);
+                let sets = settings.prometheus.max_label_sets;
+                exporters.metrics = Some((exporter, resource.clone(), sets));
             }
             Ok(())
         };
@@ -191,8 +199,8 @@ impl Exporters {
     /// Begins to export the metrics of a server, if they are to be.
     /// `page` writes them as Prometheus text.
     pub fn export_metrics(&mut self, page: impl Fn() -> Bytes + Send + Sync + 'static) {
-        if let Some((exporter, resource)) = self.metrics.take() {
-            self.meters = Some(metrics::provider(exporter, resource, Box::new(page)));
+        if let Some((exporter, resource, sets)) = self.metrics.take() {
+            self.meters = Some(metrics::provider(exporter, resource, sets, Box::new(page)));
         }
     }
 
@@ -211,12 +219,17 @@ impl Exporters {
     }
 }
 
-/// Who we are. What the environment says wins.
+/// Who we are. What the environment says wins, and there `OTEL_SERVICE_NAME`, which the SDK alone would let
+/// a `service.name` of `OTEL_RESOURCE_ATTRIBUTES` replace.
 fn resource(environment: Environment<'_>) -> Resource {
-    let names = environment("OTEL_SERVICE_NAME").is_some()
-        || environment("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| text.contains("service.name="));
-    let builder =
-        if names { Resource::builder() } else { Resource::builder().with_service_name("spantally") };
+    let is_name = |pair: &str| pair.split('=').next().is_some_and(|key| key.trim() == "service.name");
+    let is_attribute =
+        environment("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| text.split(',').any(is_name));
+    let default = (!is_attribute).then(|| "spantally".to_owned());
+    let builder = match environment("OTEL_SERVICE_NAME").or(default) {
+        Some(name) => Resource::builder().with_service_name(name),
+        None => Resource::builder(),
+    };
     builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
 
@@ -228,7 +241,7 @@ mod tests {
         let environment = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        signal.target(&environment, &[Endpoint::loopback(4317), Endpoint::loopback(4318)])
+        signal.target(&environment, &Receivers::default())
     }
 
     #[test]
@@ -265,5 +278,35 @@ mod tests {
         );
         let elsewhere = target(TRACES, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:14318")]);
         assert!(elsewhere.unwrap().is_some());
+    }
+
+    #[test]
+    fn the_name_of_the_service_wins_over_an_attribute_of_that_name() {
+        let named = |variables: &[(&str, &str)]| {
+            let environment = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            };
+            resource(&environment).get(&"service.name".into()).unwrap().to_string()
+        };
+        let attribute = ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=attribute");
+        assert_eq!(named(&[]), "spantally");
+        assert_eq!(named(&[("OTEL_RESOURCE_ATTRIBUTES", "my.service.name=x")]), "spantally");
+        assert_eq!(named(&[("OTEL_SERVICE_NAME", "name"), attribute]), "name");
+        assert_ne!(named(&[attribute]), "spantally", "left to the SDK, which reads the attribute itself");
+    }
+
+    #[test]
+    fn an_export_may_take_as_long_as_the_variables_say() {
+        let timeout = |variables: &[(&str, &str)]| {
+            let environment = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            };
+            METRICS.timeout(&environment).as_millis()
+        };
+        let all = ("OTEL_EXPORTER_OTLP_TIMEOUT", "250");
+        assert_eq!(timeout(&[]), 10_000);
+        assert_eq!(timeout(&[all]), 250);
+        assert_eq!(timeout(&[all, ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "70")]), 70);
+        assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")]), 10_000);
     }
 }
