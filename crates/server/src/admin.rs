@@ -6,7 +6,8 @@
 //! last process left, a question waits for that.
 //!
 //! Questions lock the core or read a file, so they are asked from blocking threads, at most
-//! [`MAX_QUESTIONS`] at a time. Errors are JSON everywhere ([`error`]). Next: [`jobs`], then [`crate::core`].
+//! [`MAX_QUESTIONS`] at a time; pages of metrics have places of their own, for what people ask of the ledger
+//! may take long. Errors are JSON everywhere ([`error`]). Next: [`jobs`], then [`crate::core`].
 
 mod error;
 mod jobs;
@@ -47,10 +48,13 @@ use crate::receivers::Entry;
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 
+/// Most connections at a time.
+pub(crate) const MAX_CONNECTIONS: usize = 256;
+
 /// A few Prometheus servers, people, and tools.
 pub(crate) fn connections() -> Connections {
     Connections {
-        max_connections: 256,
+        max_connections: MAX_CONNECTIONS,
         read_header_timeout: Duration::from_secs(10),
         max_connection_idle: Some(Duration::from_mins(10)),
         drain_timeout: Duration::from_secs(5),
@@ -68,8 +72,11 @@ impl Watch for Uncounted {}
 /// How long a question waits for the first look. Prometheus asks anew sooner.
 const FIRST_LOOK_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Questions answered at once. Each may hold a page of metrics; a further one waits.
+/// Questions of the API that are answered at once; a further one waits.
 const MAX_QUESTIONS: usize = 8;
+
+/// Pages of metrics that are written at once, each held until it is sent; a further one waits.
+const MAX_SCRAPES: usize = 4;
 
 /// Whether the server takes spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +131,7 @@ pub(crate) struct Admin {
     data_directory: PathBuf,
     addresses: Vec<(&'static str, SocketAddr)>,
     questions: Semaphore,
+    scrapes: Semaphore,
 }
 
 impl Admin {
@@ -133,8 +141,8 @@ impl Admin {
         data_directory: PathBuf,
         addresses: Vec<(&'static str, SocketAddr)>,
     ) -> Arc<Self> {
-        let questions = Semaphore::new(MAX_QUESTIONS);
-        Arc::new(Self { readiness, sources: OnceLock::new(), data_directory, addresses, questions })
+        let (questions, scrapes) = (Semaphore::new(MAX_QUESTIONS), Semaphore::new(MAX_SCRAPES));
+        Arc::new(Self { readiness, sources: OnceLock::new(), data_directory, addresses, questions, scrapes })
     }
 
     /// From now on there are numbers to show.
@@ -174,10 +182,19 @@ impl Admin {
         &self,
         question: impl FnOnce(&Sources) -> Result<R, ApiError> + Send + 'static,
     ) -> Result<R, ApiError> {
+        self.ask_in(&self.questions, question).await
+    }
+
+    /// The same in one of these places.
+    async fn ask_in<R: Send + 'static>(
+        &self,
+        places: &Semaphore,
+        question: impl FnOnce(&Sources) -> Result<R, ApiError> + Send + 'static,
+    ) -> Result<R, ApiError> {
         let sources = self.sources.get().cloned().ok_or_else(ApiError::starting)?;
         let looked = tokio::time::timeout(FIRST_LOOK_PATIENCE, sources.core.first_look());
         looked.await.map_err(|_| ApiError::starting())?;
-        let _slot = self.questions.acquire().await.map_err(ApiError::internal)?;
+        let _place = places.acquire().await.map_err(ApiError::internal)?;
         tokio::task::spawn_blocking(move || question(&sources)).await.map_err(ApiError::internal)?
     }
 }
@@ -201,7 +218,7 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<
     let format = Format::negotiate(accept);
     let encoding = headers.get(header::ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let is_zipped = takes_gzip(encoding);
-    let pieces = admin.ask(move |sources| {
+    let pieces = admin.ask_in(&admin.scrapes, move |sources| {
         let page = sources.metrics_page(format);
         if is_zipped { gzip(page).map_err(ApiError::internal) } else { Ok(page.into_pieces()) }
     });

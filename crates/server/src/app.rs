@@ -310,7 +310,7 @@ pub struct Running {
     pub addresses: Addresses,
     /// Asks the core.
     pub core: CoreHandle,
-    sources: Sources,
+    pub(crate) sources: Sources,
     readiness: watch::Sender<Readiness>,
     stop_receivers: watch::Sender<bool>,
     receivers: JoinSet<std::io::Result<()>>,

@@ -101,6 +101,34 @@ async fn a_server_without_jobs_answers() {
 }
 
 #[tokio::test]
+async fn questions_that_take_long_do_not_keep_the_metrics_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    let (_readiness, seen) = watch::channel(Readiness::Ready);
+    let (stop, stops) = watch::channel(false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin::new(seen, directory.path().into(), Vec::new());
+    admin.answer_from(running.sources.clone());
+    let port = Port { listener, tls: None, versions: Versions::Both };
+    let served = tokio::spawn(Arc::clone(&admin).serve(port, stops));
+
+    let under_way = admin.questions.acquire_many(MAX_QUESTIONS as u32).await.unwrap();
+    let soon = Duration::from_secs(20);
+    let page = tokio::time::timeout(soon, get(address, "/metrics")).await.expect("it waits for them");
+    assert_eq!(page.status, 200);
+    let list = get(address, "/api/v1/jobs");
+    let mut list = std::pin::pin!(list);
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut list).await;
+    assert!(waited.is_err(), "there is no place for one more question");
+    drop(under_way);
+    assert_eq!(list.await.status, 200);
+    stop.send_replace(true);
+    served.await.unwrap();
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn wrong_requests_are_told_so_in_json() {
     let directory = tempfile::tempdir().unwrap();
     let running = running(directory.path()).await;
