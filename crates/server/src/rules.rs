@@ -78,11 +78,7 @@ impl Reloader {
         intake: Arc<Intake>,
         core: CoreHandle,
     ) -> Arc<Self> {
-        let own = files
-            .files
-            .iter()
-            .filter_map(|file| file.path.as_ref().map(|path| (path.clone(), file.loaded.text().to_owned())));
-        let known = Known { look: Ok(own.collect()), in_force: in_force(files) };
+        let known = Known { look: Ok(texts(files)), in_force: in_force(files) };
         Arc::new(Self {
             directory: settings.providers.directory.clone(),
             interval: settings.providers.reload_interval,
@@ -202,6 +198,14 @@ fn told(error: &ProviderFilesError) -> Vec<String> {
     }
 }
 
+/// The texts of the directory that files were read from, by path as a look has them.
+fn texts(files: &ProviderFiles) -> Texts {
+    let own = files.files.iter().filter_map(|file| Some((file.path.clone()?, file.loaded.text().to_owned())));
+    let mut own: Texts = own.collect();
+    own.sort();
+    own
+}
+
 /// The text in force of each provider.
 fn in_force(files: &ProviderFiles) -> BTreeMap<String, String> {
     files.files.iter().map(|file| (file.name().to_owned(), file.loaded.text().to_owned())).collect()
@@ -213,4 +217,21 @@ fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
     names.sort_unstable();
     names.dedup();
     names.into_iter().filter(|&name| before.get(name) != after.get(name)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_did_not_change_are_the_same_whatever_their_providers_are_called() {
+        let directory = tempfile::tempdir().unwrap();
+        let built_in = ProviderFiles::load(None, &CorrelationConfig::default()).unwrap();
+        for (file, provider) in [("z.yaml", "fal"), ("a.yaml", "runway")] {
+            let source = built_in.files.iter().find(|source| source.name() == provider).unwrap();
+            std::fs::write(directory.path().join(file), source.loaded.text()).unwrap();
+        }
+        let files = ProviderFiles::load(Some(directory.path()), &CorrelationConfig::default()).unwrap();
+        assert_eq!(texts(&files), read_directory(directory.path()).unwrap());
+    }
 }
