@@ -27,9 +27,9 @@ pub struct Batch {
 pub struct Spares(Arc<Mutex<Vec<Vec<Evidence>>>>);
 
 /// Most vectors that wait to be used again.
-const SPARES_MAX: usize = 64;
+pub(crate) const SPARES_MAX: usize = 64;
 /// Evidence for which a vector that waits has room, at most.
-const SPARE_EVIDENCE_MAX: usize = 4096;
+pub(crate) const SPARE_EVIDENCE_MAX: usize = 4096;
 
 impl Spares {
     /// An empty vector, with room if there is one.

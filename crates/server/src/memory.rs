@@ -10,10 +10,19 @@
 
 use spantally_stitch::Evidence;
 
+use crate::admin;
+use crate::app::CLOCK;
+use crate::batch::{SPARE_EVIDENCE_MAX, SPARES_MAX};
 use crate::commit::CommitOptions;
-use crate::config::Settings;
+use crate::config::{Destination, Settings};
+use crate::core::TurnOptions;
 use crate::core::forgotten::{REMEMBERED, REMEMBERED_BYTES};
+use crate::core::forms::FORMS_MAX;
+use crate::core::open::MAX_SHOWN;
+use crate::forward::held::MISSED_MAX;
+use crate::forward::queue::ROW_BYTES_MAX;
 use crate::intake::CACHES_MAX;
+use crate::pipeline::CORE_QUEUE;
 
 /// The program, its rules, its threads.
 const BASE_BYTES: u64 = 48 << 20;
@@ -21,24 +30,26 @@ const BASE_BYTES: u64 = 48 << 20;
 const CACHE_BYTES: u64 = 6 << 20;
 /// Buffers of one connection, its task and what HTTP/2 remembers of its headers.
 const CONNECTION_BYTES: u64 = 160 << 10;
-/// Connections of the metrics port.
-const ADMIN_CONNECTIONS: u64 = 256;
 /// Series of one label set, with all causes, units and outcomes, and their text on two pages.
 const LABEL_SET_BYTES: u64 = 96 << 10;
 /// Page caches of journal and ledger, and of two readers.
 const SQLITE_BYTES: u64 = 2 * (64 << 20) + 2 * (8 << 20);
-/// Jobs that are shown as open, and rows of a checkpoint on their way to the ledger.
-const JOBS_ON_THE_WAY: u64 = 10_000 + 4000;
-/// One of them, with its document.
+/// What one label set costs by time: a provider and a model with a day of buckets.
+const WINDOW_BYTES: u64 = 10 << 10;
+/// A form of jobs with its account.
+const FORM_BYTES: u64 = 3 << 10;
+/// A job that is shown as open, or a row on its way to the ledger, with its document.
 const JOB_BYTES: u64 = 8 << 10;
 /// A span as it is written when it is carried over into the ledger.
 const ENCODED_SPAN_BYTES: u64 = 160;
 /// Of one open job while it is matched with others.
 const MATCHING_BYTES: u64 = 512;
-/// Groups on their way from the journal to the core, in spans of a full group.
-const GROUPS_ON_THE_WAY: u64 = 64 + 2;
-/// Vectors that wait to be used again, in spans.
-const SPARE_SPANS: u64 = 64 * 4096;
+/// Groups that the commit and the core have in hand, beside those that wait between them.
+const GROUPS_IN_HAND: usize = 2;
+/// The client of a destination, its connection and its threads.
+const DESTINATION_BYTES: u64 = 1 << 20;
+/// A span that was told of and is not held, with what it is to have.
+const MISSED_BYTES: u64 = 1 << 10;
 
 /// A part of the server and the most that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +75,13 @@ impl WorstCase {
         let stitching = settings.stitching.most_bytes();
         let commit = CommitOptions::of(&settings.storage);
         let evidence = size_of::<Evidence>() as u64;
-        let on_the_way = commit.queue_spans + GROUPS_ON_THE_WAY * commit.group_spans as u64 + SPARE_SPANS;
-        let connections = 2 * settings.receivers.max_connections() as u64 + ADMIN_CONNECTIONS;
-        let forwarding: u64 =
-            settings.forward.iter().map(|to| 3 * to.queue.batch_max_bytes as u64 + (1 << 20)).sum();
+        let groups = ((CORE_QUEUE + GROUPS_IN_HAND) * commit.group_spans) as u64;
+        let on_the_way = commit.queue_spans + groups + (SPARES_MAX * SPARE_EVIDENCE_MAX) as u64;
+        let connections = (2 * settings.receivers.max_connections() + admin::MAX_CONNECTIONS) as u64;
+        let jobs_on_the_way = (MAX_SHOWN + TurnOptions::new(CLOCK).jobs_per_part) as u64;
+        let label_sets = settings.prometheus.max_label_sets as u64;
         let (max_spans, max_open) =
             (settings.stitching.max_spans as u64, settings.stitching.max_open_jobs as u64);
-        let part = |what, setting, bytes| Part { what, setting, bytes };
         let mut parts = vec![
             part(
                 "spans, each the only one of its job and trace",
@@ -103,14 +114,16 @@ impl WorstCase {
             part(
                 "series and pages of metrics",
                 Some("exporters.prometheus.max_label_sets"),
-                settings.prometheus.max_label_sets as u64 * LABEL_SET_BYTES,
+                label_sets * LABEL_SET_BYTES,
             ),
+            part("cost by time", Some("exporters.prometheus.max_label_sets"), label_sets * WINDOW_BYTES),
+            part("forms of jobs", None, FORMS_MAX as u64 * FORM_BYTES),
             part("caches of SQLite", None, SQLITE_BYTES),
-            part("jobs shown as open, rows on their way to the ledger", None, JOBS_ON_THE_WAY * JOB_BYTES),
-            part("forwarding", Some("exporters.otlp.sending_queue.batch.max_size"), forwarding),
+            part("jobs shown as open, rows on their way to the ledger", None, jobs_on_the_way * JOB_BYTES),
             part("caches of decoding", None, CACHES_MAX as u64 * CACHE_BYTES),
             part("the program and its rules", None, BASE_BYTES),
         ];
+        parts.extend(of_destinations(settings));
         parts.retain(|part| part.bytes > 0);
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
         Self { parts }
@@ -120,6 +133,41 @@ impl WorstCase {
     pub fn total(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
     }
+}
+
+fn part(what: &'static str, setting: Option<&'static str>, bytes: u64) -> Part {
+    Part { what, setting, bytes }
+}
+
+/// What forwarding holds.
+fn of_destinations(settings: &Settings) -> [Part; 3] {
+    let sum = |of: fn(&Destination) -> u64| settings.forward.iter().map(of).sum();
+    // On their way to queues requests are copied once, for all destinations.
+    let copied = if settings.forward.is_empty() { 0 } else { settings.receivers.max_inflight_bytes };
+    [
+        part("forwarding", Some("exporters.otlp.sending_queue.batch.max_size"), sum(sent_bytes)),
+        part(
+            "spans that wait for their job",
+            Some("exporters.otlp.job_attributes.max_size"),
+            sum(held_bytes),
+        ),
+        part(
+            "requests on their way to destinations",
+            Some("receivers.otlp.limits.max_inflight_bytes"),
+            copied,
+        ),
+    ]
+}
+
+/// What is read from the queue of a destination, put together and compressed, and what is written to it.
+fn sent_bytes(to: &Destination) -> u64 {
+    3 * to.queue.batch_max_bytes as u64 + ROW_BYTES_MAX as u64 + DESTINATION_BYTES
+}
+
+/// What a destination holds back, what is written of it, and what is known of spans that are not held.
+fn held_bytes(to: &Destination) -> u64 {
+    let most = to.hold.max_bytes + ROW_BYTES_MAX as u64 + 2 * MISSED_MAX as u64 * MISSED_BYTES;
+    if to.hold.enabled { most } else { 0 }
 }
 
 /// Bytes in words.
@@ -137,4 +185,27 @@ pub(crate) fn tell(settings: &Settings) {
         parts = parts.join(", "),
         "memory if every limit is used up at once; `spantally check` names the settings"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_destinations_hold_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let total = |max_size: &str| {
+            let text = format!(
+                "exporters: {{otlp/a: {{endpoint: 'tempo:4317', \
+                 job_attributes: {{enabled: true, max_size: {max_size}}}}}}}"
+            );
+            let file = directory.path().join("spantally.yaml");
+            std::fs::write(&file, text).unwrap();
+            WorstCase::of(&Config::load(Some(&file), &[]).unwrap().settings).total()
+        };
+        let (mebibytes, gibibytes) = (64 << 20, 8 << 30);
+        assert_eq!(total(&gibibytes.to_string()) - total(&mebibytes.to_string()), gibibytes - mebibytes);
+        assert!(total("1048576") > WorstCase::of(&Settings::default()).total() + (1 << 20));
+    }
 }

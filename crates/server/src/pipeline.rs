@@ -15,7 +15,7 @@ use crate::core::{Core, CoreOptions, CoreThread, LedgerRetention, Listener, Turn
 use crate::provider_files::ProviderFiles;
 
 /// Groups that are durable and wait for the core: in the journal already, so a short queue loses nothing.
-const CORE_QUEUE: usize = 64;
+pub(crate) const CORE_QUEUE: usize = 64;
 
 /// A core as the configuration wants it, that has seen nothing.
 pub fn new_core(settings: &Settings, providers: &ProviderFiles, now: UnixNanos) -> Core {
@@ -64,7 +64,7 @@ impl Pipeline {
     ) -> Result<Self, RunError> {
         let started = clock::instant();
         recover(&mut core, &ledger, journal.as_mut())?;
-        let took_ms = started.elapsed().as_millis() as u64;
+        let took_ms = (clock::instant() - started).as_millis() as u64;
         tracing::info!(applied = %core.applied(), took_ms, "the state of the last run is taken back");
         let (messages, committed): (SyncSender<CommitMessage>, Receiver<_>) = sync_channel(CORE_QUEUE);
         let committer = Committer::start_with(journal, syncer.clone(), core.labels(), options, messages)

@@ -24,7 +24,7 @@ use crate::job_json::JobDocument;
 use crate::job_json::form::{content, pieces};
 
 /// Most forms in a ledger: about 3 KB each.
-const FORMS_MAX: usize = 65_536;
+pub(crate) const FORMS_MAX: usize = 65_536;
 /// Most contents of which one job was seen.
 const SEEN_MAX: usize = 65_536;
 

@@ -54,7 +54,7 @@ impl OpenJob {
 }
 
 /// Most open jobs that are kept to be shown; the rest is in the sums alone.
-const MAX_SHOWN: usize = 10_000;
+pub(crate) const MAX_SHOWN: usize = 10_000;
 
 /// Open jobs as they are gone through.
 #[derive(Debug, Default)]
