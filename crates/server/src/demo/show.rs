@@ -146,7 +146,7 @@ struct Rate {
 impl Show {
     async fn export(&mut self) -> Result<(), SendError> {
         if self.phase == Phase::Sending
-            && self.plan.duration.is_some_and(|limit| self.begun.elapsed() >= limit)
+            && self.plan.duration.is_some_and(|limit| clock::instant() - self.begun >= limit)
         {
             self.traffic.stop();
             self.phase = Phase::Finishing;
@@ -174,14 +174,16 @@ impl Show {
 
     fn is_over(&self, finding: &Finding) -> bool {
         match self.phase {
-            Phase::Settling(since) => finding.open_jobs == 0 || since.elapsed() >= self.plan.settle_limit,
+            Phase::Settling(since) => {
+                finding.open_jobs == 0 || clock::instant() - since >= self.plan.settle_limit
+            }
             Phase::Sending | Phase::Finishing => false,
         }
     }
 
     fn moment(&self, finding: &Finding) -> Moment {
         Moment {
-            elapsed: self.begun.elapsed(),
+            elapsed: clock::instant() - self.begun,
             phase: self.phase.as_str(),
             spans_per_second: self.rate.per_second,
             finding: finding.clone(),
