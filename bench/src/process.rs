@@ -169,12 +169,7 @@ impl Server {
 
     /// CPU time used so far, user and system, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64, ServerError> {
-        let stat = self.proc("stat")?;
-        // The second field is the program's name in parentheses and may hold spaces: count from its end.
-        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks = |nth: usize| rest.split_whitespace().nth(nth).and_then(|text| text.parse::<f64>().ok());
-        // Fields 14 and 15 of the line; the third is the first after the name.
-        Ok((ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / TICKS_PER_SECOND)
+        cpu_seconds(&self.proc("stat")?).ok_or_else(|| unreadable("the server's CPU time in /proc"))
     }
 
     /// Largest resident set so far, in bytes.
@@ -188,11 +183,8 @@ impl Server {
     }
 
     fn status_bytes(&self, field: &str) -> Result<u64, ServerError> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let kib =
-            line.and_then(|line| line.split_whitespace().next()).and_then(|text| text.parse::<u64>().ok());
-        Ok(kib.unwrap_or(0) * 1024)
+        let bytes = status_bytes(&self.proc("status")?, field);
+        bytes.ok_or_else(|| unreadable("the server's memory in /proc"))
     }
 
     /// Waits until the server has done what it put off, at most `limit`. Whether it became quiet.
@@ -218,7 +210,45 @@ impl Server {
     }
 }
 
+/// User and system time of a `/proc/PID/stat`.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    // The second field is the program's name in parentheses and may hold spaces: count from its end.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let ticks = |nth: usize| rest.split_whitespace().nth(nth)?.parse::<f64>().ok();
+    // Fields 14 and 15 of the line; the third is the first after the name.
+    Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+}
+
+/// A field of `/proc/PID/status`, which is in KiB.
+fn status_bytes(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+/// What cannot be read is no zero.
+fn unreadable(what: &'static str) -> ServerError {
+    ServerError::System { what, source: std::io::ErrorKind::InvalidData.into() }
+}
+
 /// A port that is free now. Another process may take it before the server does; then the run says so.
 fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proc_does_not_say_is_no_zero() {
+        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 9 0 1 1 1";
+        assert_eq!(cpu_seconds(stat), Some(3.0));
+        for stat in ["", "7 (a) S 1 7", "7 (a) S 1 7 7 0 -1 4194560 1 0 0 0 x 50 0"] {
+            assert_eq!(cpu_seconds(stat), None, "{stat}");
+        }
+        let status = "Name:\ta\nVmHWM:\t    64 kB\nVmRSS:\tmany kB\n";
+        assert_eq!(status_bytes(status, "VmHWM:"), Some(65_536));
+        assert_eq!(status_bytes(status, "VmRSS:"), None);
+        assert_eq!(status_bytes("Name:\ta\nState:\tZ (zombie)\n", "VmHWM:"), None);
+    }
 }

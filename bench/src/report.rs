@@ -165,29 +165,57 @@ pub fn text(runs: &[Run]) -> String {
 fn notes(runs: &[Run]) -> String {
     let mut out = String::new();
     for run in runs {
-        let name = format!("{} run {} of {}", run.mix.as_str(), run.repeat + 1, run.subject.as_str());
         if run.refusals > 0 {
-            let _ = writeln!(out, "note: {name}: {} refusals, sent again", run.refusals);
+            let _ = writeln!(out, "note: {}: {} refusals, sent again", name(run), run.refusals);
         }
-        if !run.quiet {
-            let _ = writeln!(out, "note: {name}: still busy at the end; its CPU is a lower bound");
-        }
-        if run.subject == Subject::Spantally && run.counted.is_none() {
-            let _ = writeln!(out, "note: {name}: /metrics did not answer within 30 s");
-        }
-        if let Some(counted) = run.counted
-            && (counted.received != run.spans || counted.duplicate + counted.rejected > 0)
-        {
-            let Counted { received, duplicate, rejected, .. } = counted;
-            let _ = writeln!(
-                out,
-                "note: {name}: {} spans acknowledged, {received} counted, {duplicate} as duplicates, \
-                 {rejected} rejected",
-                run.spans
-            );
+        for fault in faults(run) {
+            let _ = writeln!(out, "note: {fault}");
         }
     }
     out
+}
+
+fn name(run: &Run) -> String {
+    format!("{} run {} of {}", run.mix.as_str(), run.repeat + 1, run.subject.as_str())
+}
+
+/// Why the figures of a run say less than they seem to.
+fn faults(run: &Run) -> Vec<String> {
+    let (name, mut faults) = (name(run), Vec::new());
+    if !run.quiet {
+        faults.push(format!("{name}: still busy at the end; its CPU is a lower bound"));
+    }
+    if run.subject == Subject::Spantally && run.counted.is_none() {
+        faults.push(format!("{name}: /metrics did not answer within 30 s"));
+    }
+    if let Some(Counted { received, duplicate, rejected, .. }) = run.counted
+        && (received != run.spans || duplicate + rejected > 0)
+    {
+        faults.push(format!(
+            "{name}: {} spans acknowledged, {received} counted, {duplicate} as duplicates, \
+             {rejected} rejected",
+            run.spans
+        ));
+    }
+    faults
+}
+
+/// Why runs with these loads do not show that the bounds are held: a ratio that is above its bound or was not
+/// measured, and runs whose figures cannot be trusted. None if they are held.
+pub fn problems(runs: &[Run], loads: &[Mix]) -> Vec<String> {
+    let ratios = ratios(runs);
+    let mut problems: Vec<String> = runs.iter().flat_map(faults).collect();
+    for &mix in loads {
+        for (to, must, _) in BOUNDS {
+            let what = format!("{} load, CPU relative to {}", mix.as_str(), to.as_str());
+            match ratios.iter().find(|ratio| ratio.mix == mix && ratio.to == to) {
+                Some(ratio) if ratio.median <= must => {}
+                Some(ratio) => problems.push(format!("{what}: {:.2}, at most {must}", ratio.median)),
+                None => problems.push(format!("{what}: not measured")),
+            }
+        }
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -236,6 +264,27 @@ mod tests {
         let text = text(&[Run { counted, refusals: 7, quiet: false, ..run(0, Subject::Spantally, 9.0) }]);
         for said in ["999999 counted, 3 as duplicates", "7 refusals", "a lower bound"] {
             assert!(text.contains(said), "{said} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_check_without_data_finds_fault() {
+        let counted = Some(Counted { received: 1_000_000, ..Counted::default() });
+        let product = Run { counted, ..run(0, Subject::Spantally, 0.2) };
+        let good = [run(0, Subject::Discard, 0.1), run(0, Subject::Prost, 1.0), product.clone()];
+        assert_eq!(problems(&good, &[Mix::Media]), Vec::<String>::new());
+        let found = |runs: &[Run], loads: &[Mix]| problems(runs, loads).join("\n");
+        assert_eq!(problems(&[], &[Mix::Media]).len(), BOUNDS.len());
+        assert!(found(&good, &[Mix::Media, Mix::Mixed]).contains("mixed load"), "a load was not measured");
+        assert!(found(&good[1..], &[Mix::Media]).contains("tonic discard: not measured"));
+        for (wrong, said) in [
+            (Run { quiet: false, ..product.clone() }, "a lower bound"),
+            (Run { counted: None, ..product.clone() }, "/metrics did not answer"),
+            (Run { spans: 1_000_001, ..product.clone() }, "1000001 spans acknowledged"),
+            (Run { cpu_seconds_per_million: 0.9, ..product }, "tonic discard: 9.00, at most 8"),
+        ] {
+            let found = found(&[good[0].clone(), good[1].clone(), wrong], &[Mix::Media]);
+            assert!(found.contains(said), "{said} in {found}");
         }
     }
 }
