@@ -80,16 +80,6 @@ impl Format {
             None => media_type.to_owned(),
         }
     }
-
-    /// Whether this is OpenMetrics.
-    pub fn is_openmetrics(self) -> bool {
-        matches!(self, Self::OpenMetrics(_))
-    }
-
-    /// Whether this is protobuf.
-    pub fn is_protobuf(self) -> bool {
-        matches!(self, Self::Protobuf(_))
-    }
 }
 
 /// One media range: its weight in thousandths and our format for it, when we have one.
