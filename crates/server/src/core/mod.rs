@@ -76,8 +76,8 @@ use crate::export::{LabelSets, MetricId, Registry, SetId};
 
 pub use books::{Archive, Settled};
 pub use exposure::Invoiced;
-pub(crate) use label_history::LabelHistory;
 pub use handle::{CoreHandle, CoreStatus};
+pub(crate) use label_history::LabelHistory;
 pub use open::OpenJob;
 pub use options::{Clock, CoreOptions, TurnOptions};
 pub use recover::{RecoverError, recover};
