@@ -111,12 +111,12 @@ fn a_price_that_is_gone_is_not_a_saving() {
     let directory = folders(&PROVIDER.replace("models: [clip]", "models: [other]"));
     let json = reprice(directory.path(), &["--format", "json"]);
     let report: Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(report["price_lost"]["no_price"]["jobs"], 2, "{report}");
+    assert_eq!(report["price_lost"]["no_price"]["jobs"], 3, "one of them was free: {report}");
     assert_eq!(report["price_lost"]["no_price"]["cost"]["USD"]["expected"], "0.50", "{report}");
     assert_eq!((&report["changed"], &report["models"]), (&0.into(), &serde_json::json!([])), "{report}");
     let human = String::from_utf8(reprice(directory.path(), &[]).stdout).unwrap();
     for words in [
-        "2 jobs would have no price (no_price): 0.5000 USD before; in no sum",
+        "3 jobs would have no price (no_price): 0.5000 USD before; in no sum",
         "0.2500 -> no price (no_price) USD\n",
     ] {
         assert!(human.contains(words), "{words}:\n{human}");
@@ -133,6 +133,6 @@ fn a_price_that_is_gone_is_not_a_saving() {
     std::fs::create_dir(path("now")).unwrap();
     std::fs::write(path("now/clips.yaml"), PROVIDER.replace("models: [clip]", "models: [other]")).unwrap();
     let human = String::from_utf8(reprice(directory.path(), &[]).stdout).unwrap();
-    assert!(human.contains("2 jobs without a price (no_price) would have one: 0.5000 USD after;"), "{human}");
+    assert!(human.contains("3 jobs without a price (no_price) would have one: 0.5000 USD after;"), "{human}");
     assert!(human.contains("no price (no_price) -> 0.2500 USD\n"), "{human}");
 }

@@ -58,7 +58,7 @@ impl Hasher for KeptHasher {
     }
 
     fn write_isize(&mut self, number: isize) {
-        self.word(number as u64);
+        self.word(number.cast_unsigned() as u64);
     }
 
     fn finish(&self) -> u64 {

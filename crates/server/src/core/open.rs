@@ -180,10 +180,47 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
-    use spantally_price::Charge;
-    use spantally_stitch::Attempt;
+    use spantally_price::{Basis, Charge};
+    use spantally_stitch::{Accepted, Attempt};
 
     use super::*;
+
+    fn attempt(outcome: Outcome, cause: Cause) -> Attempt {
+        Attempt {
+            task_id: None,
+            provider: "fal".into(),
+            model: "".into(),
+            operation: "".into(),
+            rule: "".into(),
+            leg: None,
+            accepted: Accepted::Yes,
+            outcome,
+            failure_reason: None,
+            canceled_before_start: false,
+            cause,
+            started_at: UnixNanos(1),
+            ended_at: UnixNanos(2),
+            calls: Vec::new(),
+            joins: Vec::new(),
+            facts: Vec::new(),
+        }
+    }
+
+    fn charge(cause: Cause) -> Charge {
+        Charge {
+            attempt: 0,
+            unit: "image".into(),
+            quantity: Bound::default(),
+            unit_price: None,
+            cost: Bound::default(),
+            currency: "USD".into(),
+            cause,
+            basis: Basis::Assumed,
+            rule: "fal/image".into(),
+            policy: "fal/made".into(),
+            consumed: None,
+        }
+    }
 
     #[test]
     fn an_end_that_is_not_decided_is_not_shown_as_abandoned() {
@@ -192,9 +229,8 @@ mod tests {
             (Outcome::Abandoned, Cause::Duplicate, (Outcome::Unknown, Cause::Duplicate)),
             (Outcome::Failed, Cause::Failed, (Outcome::Failed, Cause::Failed)),
         ] {
-            let attempts = vec![Attempt { outcome, cause, ..Attempt::default() }];
-            let job = Job { outcome, attempts, ..Job::default() };
-            let bill = Bill { charges: vec![Charge { cause, ..Charge::default() }], ..Bill::default() };
+            let job = Job { outcome, attempts: vec![attempt(outcome, cause)], ..Job::default() };
+            let bill = Bill { charges: vec![charge(cause)], ..Bill::default() };
             let open = OpenJob::shown(job, bill);
             assert_eq!((open.job.outcome, open.bill.charges[0].cause), shown);
             assert_eq!((open.job.attempts[0].outcome, open.job.attempts[0].cause), shown);
