@@ -114,7 +114,7 @@ impl Exposure {
         let is_old = matches!(written, Cow::Owned(_)) && !amounts.is_empty();
         let days = self.days.entry(written.into()).or_default();
         for (day, amount) in amounts {
-            *days.amounts.entry(day).or_default() += amount;
+            add(days.amounts.entry(day).or_default(), amount);
         }
         days.changed |= is_old;
         if is_old {

@@ -35,7 +35,8 @@ codes! {
     Transport: Grpc, HttpProtobuf, HttpJson, File;
     Role: Poll, Submit, Result, Cancel, Webhook, Download, Sync, Session;
     Accepted: Yes, No, Ambiguous;
-    TaskState: NotReady, Running, Ended, Errored, CanceledQueued, Canceled, Failed, Rejected, Partial, Succeeded;
+    TaskState: NotReady, Running, Ended, Errored, CanceledQueued, Canceled, Failed, Rejected, Partial,
+        Succeeded;
     FailureReason: ClientTimeout, ProviderTimeout, RateLimit, InvalidInput, InvalidMedia, ModerationInput,
         ModerationOutput, Quality, Capacity, WebhookDelivery, EmptyResponse, NotReady, Canceled,
         ProviderError, Unknown;

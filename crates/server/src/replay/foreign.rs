@@ -73,7 +73,7 @@ mod tests {
             match expected {
                 None => assert_eq!(found, None),
                 Some(words) => {
-                    assert!(found.as_deref().is_some_and(|text| text.ends_with(words)), "{found:?}")
+                    assert!(found.as_deref().is_some_and(|text| text.ends_with(words)), "{found:?}");
                 }
             }
         }
