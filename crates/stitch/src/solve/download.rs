@@ -60,9 +60,13 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
                 best = Some((index, gap, near));
             }
         }
-        let Some((index, gap, (kin, _))) = best else {
-            left.push(at);
-            continue;
+        let (index, gap, kin) = match best {
+            Some((index, gap, (kin, near))) if kin || near => (index, gap, kin),
+            // Another service may have fetched it, if none of its own attempts was interrupted.
+            other => {
+                left.push((at, other.map(|(index, gap, _)| (places[index].root, gap))));
+                continue;
+            }
         };
         if let Some(draft) = drafts.get_mut(&places[index].root) {
             give(pool, draft, at, (kin, gap));
@@ -92,9 +96,12 @@ fn give<'a>(pool: &Pool<'a>, draft: &mut AttemptDraft<'a>, at: usize, (kin, gap)
     draft.joins.push(Join { rule: JoinRule::DownloadTime, confidence, margin: None, span, instead: None });
 }
 
-/// Gives what follows no last call to the attempt without a download whose calls it stands between: the
-/// nearest that asked before it, one in the same trace first.
-fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>, left: Vec<usize>) {
+/// A download, and the attempt of another service that it may follow, by so many seconds.
+type Left = (usize, Option<(usize, f64)>);
+
+/// Gives what follows no last call of its service to the attempt without a download whose calls it stands
+/// between: the nearest that asked before it, one in the same trace first.
+fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>, left: Vec<Left>) {
     if left.is_empty() {
         return;
     }
@@ -106,7 +113,7 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
     }
     told.sort_unstable_by_key(|(end, root, part)| (*end, *root, part.span));
     let traces: BTreeSet<TraceId> = told.iter().map(|(_, _, part)| part.span.trace).collect();
-    for at in left {
+    for (at, other) in left {
         let download = pool.downloads[at].evidence;
         let Some(provider) = call_of(download).map(|call| &call.endpoint.provider) else { continue };
         let limit = told.partition_point(|(end, ..)| *end <= download.start.plus_ms(1));
@@ -120,12 +127,13 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
             let kin = part.span.trace == download.span.trace;
             let fits = call_of(part).is_some_and(|call| call.endpoint.provider == *provider)
                 && part.client.tenant == download.client.tenant
-                && (kin || gap <= BARE_SECONDS)
+                && (kin || gap <= BARE_SECONDS && part.client.service == download.client.service)
                 && !pool.lineage.apart(download, part);
             if fits && (best.is_none() || kin) {
                 best = Some((kin, gap, *root));
             }
         }
+        let best = best.or(other.map(|(root, gap)| (false, gap, root)));
         if let Some((kin, gap, root)) = best
             && let Some(draft) = drafts.get_mut(&root)
         {
