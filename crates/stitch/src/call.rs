@@ -130,6 +130,13 @@ pub struct Endpoint {
     pub leg: Option<Arc<str>>,
 }
 
+impl Endpoint {
+    /// Whether a call here may ask for what a submit there made, as far as families tell.
+    pub(crate) fn fits_family(&self, other: &Self) -> bool {
+        self.family == other.family || self.family.is_empty() || other.family.is_empty()
+    }
+}
+
 /// How a request ended on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {

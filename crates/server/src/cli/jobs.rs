@@ -16,7 +16,7 @@ const ID_SHOWN: usize = 12;
 /// List jobs of a server, a ledger or a recording: open ones, then those that settled last.
 ///
 /// Open jobs, which a server alone has, come first, the latest start first; then settled ones, the latest
-/// settlement first. Of a recording they settle as they would in a server.
+/// settlement first. What a recording leaves open settles at its end, all at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

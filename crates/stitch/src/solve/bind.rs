@@ -267,10 +267,8 @@ impl<'p, 'a> Binder<'p, 'a> {
 
     fn possible(&self, place: usize, entity: &Entity, call: &crate::Call) -> bool {
         let shot = &self.pool.shots[self.shots[place]];
-        let family = &shot.call.endpoint.family;
-        let other = &call.endpoint.family;
         let gap = entity.first.seconds_since(shot.evidence.end);
-        (family == other || family.is_empty() || other.is_empty())
+        call.endpoint.fits_family(&shot.call.endpoint)
             && (shot.task.is_none() || entity.task.is_none())
             && gap <= WINDOW_SECONDS
             && (gap >= -0.001 || shot.seconds() > BLOCKING_SECONDS)

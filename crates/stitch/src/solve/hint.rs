@@ -106,7 +106,7 @@ pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bou
     let (first, call) = pool.tasks[task].followups().next()?;
     let (asked, polled) = (&submit.call.endpoint, &call.endpoint);
     let fits = asked.provider == polled.provider
-        && (asked.family == polled.family || asked.family.is_empty() || polled.family.is_empty())
+        && polled.fits_family(asked)
         && submit.evidence.span.trace == first.span.trace
         && submit.evidence.end <= first.start
         && submit.call.accepted == Accepted::Yes

@@ -4,8 +4,8 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Call, CorrelationKind, Endpoint, Evidence, What};
-use crate::id::{TaskId, TraceId};
+use crate::call::{Accepted, Call, CorrelationKind, Evidence, What};
+use crate::id::{SpanKey, TaskId, TraceId};
 use crate::job::{Confidence, JoinRule};
 use crate::solve::hooks::callback_value;
 use crate::solve::pool::{Pool, call_of, order};
@@ -93,45 +93,47 @@ fn named_above<'a>(
     None
 }
 
-/// A task whose first call, or a span above it, links to a submit: by its span, or by its trace if that holds
-/// no other submit to that provider. However long ago it was: a queue may lie between the two. A span that
-/// takes many messages at once links to the submits of all of them; then which one it is has to be found.
+/// A task whose first call, or else the nearest span above it with such a link, links to a submit: by its
+/// span, or by its trace if that holds no other submit to that provider. However long ago it was: a queue may
+/// lie between the two. A span that takes many messages at once links to the submits of all of them; then
+/// which one it is has to be found.
 fn by_link(pool: &Pool<'_>, solution: &mut Solution) {
     let mut submits: BTreeMap<(TraceId, &Arc<str>), Vec<usize>> = BTreeMap::new();
+    let mut taken: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
     let mut linked: Vec<(usize, usize)> = Vec::new();
     for (at, task) in pool.tasks.iter().enumerate() {
         let Some((first, call)) = task.followups().next() else { continue };
-        let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
-        let mut links = above.flat_map(Evidence::links).peekable();
-        if task.named || solution.task_shot[at].is_some() || links.peek().is_none() {
+        let linking = || {
+            let above = std::iter::once(first).chain(pool.lineage.ancestors(first));
+            above.filter(|evidence| !evidence.links().is_empty())
+        };
+        if task.named || solution.task_shot[at].is_some() || linking().next().is_none() {
             continue;
         }
         if submits.is_empty() {
             submits = submits_by_trace(pool);
         }
-        let mut meant: BTreeSet<usize> = BTreeSet::new();
-        for link in links {
-            let Some(shots) = submits.get(&(link.trace, &call.endpoint.provider)) else { continue };
-            let by_span = shots.iter().find(|&&shot| pool.shots[shot].evidence.span == *link);
-            meant.extend(by_span.or(shots.first().filter(|_| shots.len() == 1)));
-        }
-        let fits = |shot: &&usize| fits_family(&pool.shots[**shot].call.endpoint, &call.endpoint);
-        let mut fitting = meant.iter().filter(fits);
-        if let (Some(&shot), None) = (fitting.next(), fitting.next()) {
-            linked.push((at, shot));
+        let meant = |evidence: &Evidence| -> BTreeSet<usize> {
+            let of_link = |link: &SpanKey| {
+                let shots = submits.get(&(link.trace, &call.endpoint.provider))?;
+                let by_span = shots.iter().find(|&&shot| pool.shots[shot].evidence.span == *link);
+                by_span.or(shots.first().filter(|_| shots.len() == 1)).copied()
+            };
+            let fits = |&shot: &usize| {
+                !taken.contains(&shot) && call.endpoint.fits_family(&pool.shots[shot].call.endpoint)
+            };
+            evidence.links().iter().filter_map(of_link).filter(fits).collect()
+        };
+        let nearest = linking().map(meant).find(|meant| !meant.is_empty()).unwrap_or_default();
+        if nearest.len() == 1 {
+            linked.extend(nearest.into_iter().map(|shot| (at, shot)));
         }
     }
-    let mut taken: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
     for (task, shot) in linked {
         if taken.insert(shot) {
             solution.task_shot[task] = Some(exact(shot, JoinRule::SpanLink));
         }
     }
-}
-
-/// Whether a call may ask for what a submit made: families are equal where both show one.
-fn fits_family(submit: &Endpoint, asked: &Endpoint) -> bool {
-    submit.family == asked.family || submit.family.is_empty() || asked.family.is_empty()
 }
 
 /// Tasks and submits without a partner under one job id of the application: one of each are partners. Of
