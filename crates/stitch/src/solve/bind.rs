@@ -4,27 +4,28 @@
 //! fetch or a delivery. What ties the two is lineage (the same parent or trace), a span link, the request's
 //! family, and the client's rhythm: the gap from the submit's end to the first call is nearly constant per
 //! client library. Gaps are scored by a mixture whose weights and densities are learned from the pool itself
-//! (expectation-maximisation over a few rounds, each pair judged without its own gap), starting from the poll
-//! intervals, which need no join. All candidates are then solved as a whole: nearest-first would lock a wrong
-//! pair and pass the error on.
+//! (expectation-maximisation over a few rounds, each pair judged without its own gap), starting from what
+//! needs no join: the poll intervals, and the waits that stand out among all gaps. All candidates are then
+//! solved as a whole: nearest-first would lock a wrong pair and pass the error on.
+
+mod candidates;
+mod peak;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::call::{Accepted, Client};
 use crate::frame::FrameKind;
 use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
-use crate::solve::habit::{Cadence, Habits, Sample, WINDOW_SECONDS};
+use crate::solve::bind::candidates::Lanes;
+use crate::solve::habit::{Cadence, Habits, Sample};
 use crate::solve::hint::{self, Kinship};
-use crate::solve::hooks::{HookGroup, callback_value};
+use crate::solve::hooks::HookGroup;
 use crate::solve::pool::{Pool, Shot, call_of};
 
 const ROUNDS: usize = 4;
-/// Most submits looked at for one task.
-const MAX_CANDIDATES: usize = 64;
-/// Most submits gone through to find them.
-const MAX_LOOKED_AT: usize = 4096;
 /// Most tasks and deliveries from which habits are learned: more of them teach nothing new.
 const MAX_LESSON: usize = 2048;
 /// A request that takes longer than this waits for its result (`Prefer: wait`).
@@ -73,7 +74,10 @@ pub(crate) struct Binder<'p, 'a> {
     groups: &'p [HookGroup],
     pub(crate) entities: Vec<Entity>,
     habits: Habits,
+    /// By class: how long it usually waits, if that can be seen.
+    waits: Vec<Option<RangeInclusive<f64>>>,
     shots: Vec<usize>,
+    lanes: Lanes<'a>,
     /// Per open shot: it is one of two equal accepted submits within a second.
     doubled: Vec<bool>,
     /// Services that submit to a provider themselves.
@@ -112,7 +116,9 @@ impl<'p, 'a> Binder<'p, 'a> {
             groups,
             entities: Vec::new(),
             habits: Habits::default(),
+            waits: Vec::new(),
             shots: open.shots.clone(),
+            lanes: Lanes::new(pool, &open.shots),
             doubled: Vec::new(),
             submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
             callers: shows.map(|shot| &*shot.call.endpoint.provider).collect(),
@@ -205,7 +211,9 @@ impl<'p, 'a> Binder<'p, 'a> {
         for entity in &self.entities {
             intervals[entity.class].extend(entity.cadence.usual);
         }
-        self.habits = Habits::new(intervals, &providers);
+        let usual = self.usual_gaps(keys.len());
+        self.waits = usual.iter().map(|gaps| candidates::wait(gaps)).collect();
+        self.habits = Habits::new(intervals, usual, &providers);
     }
 
     /// Solves, learning as it goes.
@@ -228,32 +236,6 @@ impl<'p, 'a> Binder<'p, 'a> {
             .collect()
     }
 
-    fn candidates(&self) -> Vec<(usize, usize)> {
-        let mut by_provider: BTreeMap<(&Arc<str>, &Arc<str>), Vec<usize>> = BTreeMap::new();
-        for (place, &shot) in self.shots.iter().enumerate() {
-            let shot = &self.pool.shots[shot];
-            let key = (&shot.evidence.client.tenant, &shot.call.endpoint.provider);
-            by_provider.entry(key).or_default().push(place);
-        }
-        let mut found = Vec::new();
-        for (at, entity) in self.entities.iter().enumerate() {
-            let Some(first) = self.first_call(entity) else { continue };
-            let Some(call) = call_of(first) else { continue };
-            let Some(lane) = by_provider.get(&(&first.client.tenant, &call.endpoint.provider)) else {
-                continue;
-            };
-            let end = lane
-                .partition_point(|&place| self.pool.shots[self.shots[place]].evidence.start <= entity.first);
-            let near = lane[..end]
-                .iter()
-                .rev()
-                .take(MAX_LOOKED_AT)
-                .filter(|&&place| self.possible(place, entity, call));
-            found.extend(near.take(MAX_CANDIDATES).map(|&place| (place, at)));
-        }
-        found
-    }
-
     fn first_call(&self, entity: &Entity) -> Option<&'a crate::Evidence> {
         match (entity.task, entity.group) {
             (Some(task), _) => {
@@ -262,28 +244,6 @@ impl<'p, 'a> Binder<'p, 'a> {
             }
             (None, Some(group)) => Some(self.groups[group].first(self.pool).evidence),
             (None, None) => None,
-        }
-    }
-
-    fn possible(&self, place: usize, entity: &Entity, call: &crate::Call) -> bool {
-        let shot = &self.pool.shots[self.shots[place]];
-        let gap = entity.first.seconds_since(shot.evidence.end);
-        call.endpoint.fits_family(&shot.call.endpoint)
-            && (shot.task.is_none() || entity.task.is_none())
-            && gap <= WINDOW_SECONDS
-            && (gap >= -0.001 || shot.seconds() > BLOCKING_SECONDS)
-            && entity.group.is_none_or(|group| self.callback_fits(shot, group))
-    }
-
-    /// Where submits show their callback URL, a delivery must have come by that very URL.
-    fn callback_fits(&self, shot: &Shot<'_>, group: usize) -> bool {
-        let hook = self.groups[group].first(self.pool);
-        match (&shot.call.rare.callback, &hook.call.rare.callback) {
-            (Some(asked), Some(came)) => {
-                asked == came && callback_value(shot.call) == callback_value(hook.call)
-            }
-            (None, Some(_)) => !self.callers.contains(&*shot.call.endpoint.provider),
-            _ => true,
         }
     }
 
@@ -300,12 +260,16 @@ impl<'p, 'a> Binder<'p, 'a> {
     }
 
     fn gap(&self, place: usize, entity: usize) -> f64 {
-        self.entities[entity].first.seconds_since(self.pool.shots[self.shots[place]].evidence.end)
+        self.entities[entity].first.seconds_since(self.shot(place).evidence.end)
+    }
+
+    fn shot(&self, place: usize) -> &'p Shot<'a> {
+        &self.pool.shots[self.shots[place]]
     }
 
     /// Gain over leaving both alone.
     fn gain(&self, place: usize, at: usize, own: Option<f64>) -> f64 {
-        let shot = &self.pool.shots[self.shots[place]];
+        let shot = self.shot(place);
         let entity = &self.entities[at];
         let gap = self.gap(place, at);
         let density = self.density(entity, gap, own);

@@ -62,18 +62,25 @@ pub(crate) struct Habits {
 }
 
 impl Habits {
-    /// Densities start from the usual poll interval of each task: that needs no join. `providers[class]` is
-    /// the provider of a class, counted from 0.
-    pub(crate) fn new(intervals: Vec<Vec<f64>>, providers: &[usize]) -> Self {
-        let pooled = pool(&intervals, providers);
+    /// Densities start from what needs no join: the usual poll interval of each task, and the gaps that stand
+    /// out as a usual wait, both by class. `providers[class]` is the provider of a class, counted from 0.
+    pub(crate) fn new(intervals: Vec<Vec<f64>>, waits: Vec<Vec<f64>>, providers: &[usize]) -> Self {
+        let mut gaps = intervals;
+        let typical: Vec<Option<f64>> =
+            gaps.iter().zip(&waits).map(|(gaps, waits)| median(gaps).or_else(|| median(waits))).collect();
+        for (gaps, waits) in gaps.iter_mut().zip(waits) {
+            gaps.extend(waits);
+        }
+        let pooled = pool(&gaps, providers);
         let total: f64 = PRIOR.iter().sum();
-        let classes = intervals.into_iter().zip(providers).map(|(gaps, &provider)| Class {
-            provider,
-            weights: PRIOR.map(|weight| weight / total),
-            typical: median(&gaps).or_else(|| median(&pooled[provider])).unwrap_or(2.0),
-            own: Kernels::new(gaps),
-            pooled: Kernels::new(pooled[provider].clone()),
-        });
+        let classes =
+            gaps.into_iter().zip(typical).zip(providers).map(|((gaps, typical), &provider)| Class {
+                provider,
+                weights: PRIOR.map(|weight| weight / total),
+                typical: typical.or_else(|| median(&pooled[provider])).unwrap_or(2.0),
+                own: Kernels::new(gaps),
+                pooled: Kernels::new(pooled[provider].clone()),
+            });
         Self { classes: classes.collect(), latency: LATENCY }
     }
 
@@ -185,15 +192,15 @@ mod tests {
 
     #[test]
     fn a_loop_that_sleeps_first_is_known_by_its_own_interval() {
-        let habits = Habits::new(vec![vec![0.7]], &[0]);
+        let habits = Habits::new(vec![vec![0.7]], vec![vec![]], &[0]);
         let density = |gap| habits.density(0, Cadence::new(&[0.7, 0.7]), gap, None);
         assert!(density(0.7005) > 50.0 * density(0.75), "{} {}", density(0.7005), density(0.75));
     }
 
     #[test]
     fn a_small_class_leans_on_its_provider() {
-        let habits = Habits::new(vec![vec![6.0, 6.2, 5.8, 6.1], vec![]], &[0, 0]);
-        let strange = Habits::new(vec![vec![6.0, 6.2, 5.8, 6.1], vec![]], &[0, 1]);
+        let habits = Habits::new(vec![vec![6.0, 6.2, 5.8, 6.1], vec![]], vec![vec![], vec![]], &[0, 0]);
+        let strange = Habits::new(vec![vec![6.0, 6.2, 5.8, 6.1], vec![]], vec![vec![], vec![]], &[0, 1]);
         assert!(
             habits.density(1, Cadence::default(), 6.05, None)
                 > 5.0 * strange.density(1, Cadence::default(), 6.05, None)
@@ -202,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_gap_does_not_speak_for_itself() {
-        let mut habits = Habits::new(vec![vec![]], &[0]);
+        let mut habits = Habits::new(vec![vec![]], vec![vec![]], &[0]);
         habits.learn(&[Sample { class: 0, cadence: Cadence::default(), gap: 33.0, hooked: false }]);
         assert!(
             habits.density(0, Cadence::default(), 33.0, None)

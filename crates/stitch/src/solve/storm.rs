@@ -251,6 +251,36 @@ fn a_crowd_that_is_cut_leaves_no_task_without_a_submit() {
 }
 
 #[test]
+fn a_wait_is_known_however_many_submits_lie_between_a_submit_and_its_poll() {
+    // Eight submits a second, each asked for after ten seconds, once or with two more polls.
+    for polls in [1, 3] {
+        let mut storm = Storm::new();
+        let (mut gap, mut late) = (drawn(250), drawn(3));
+        let mut at = 0;
+        let mut begun = Vec::new();
+        for submit in 0..300 {
+            at += gap();
+            begun.push(BEGIN.plus_ms(at));
+            storm.call(at, Role::Submit, 200);
+            let first = at + 10_000 + late();
+            for poll in 0..polls {
+                ask_for(storm.call(first + poll * 2000 + late(), Role::Poll, 200), submit);
+            }
+        }
+        let pool = storm.pool();
+        let Solution { task_shot, .. } = solve(&pool, &Settings::default(), &[]);
+        let right = (0..300).filter(|&submit| {
+            let id = TaskId::new(&format!("task-{submit}"));
+            let task = pool.tasks.iter().position(|task| task.id == Some(&id)).unwrap();
+            let start = |shot: usize| pool.shots[shot].evidence.start;
+            task_shot[task].as_ref().is_some_and(|bound| start(bound.shot) == begun[submit as usize])
+        });
+        let right = right.count();
+        assert!(right >= 280, "{polls} polls: {right} of 300");
+    }
+}
+
+#[test]
 fn what_a_stretch_leaves_alone_is_free_for_the_next() {
     // Each left item fits its own right item best, and those of the next twenty nearly as well.
     let near = |left: usize| (left..left + 20).map(move |right| (left, right));

@@ -1,0 +1,124 @@
+//! Which submits are looked at for one task, and the usual waits that they show.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::{BLOCKING_SECONDS, Binder, Entity, peak};
+use crate::Call;
+use crate::solve::habit::WINDOW_SECONDS;
+use crate::solve::hooks::callback_value;
+use crate::solve::pool::{Pool, Shot, call_of};
+
+/// Most submits looked at for one task: the nearest, and as many of those that lie a usual wait before it.
+const MAX_CANDIDATES: usize = 64;
+/// Most submits gone through to find them.
+const MAX_LOOKED_AT: usize = 4096;
+/// Most first questions of a class whose gaps are looked at for its usual wait, and most gaps.
+const MAX_QUESTIONS: usize = 64;
+const MAX_GAPS: usize = 1 << 15;
+
+/// Places of open submits of each tenant and provider, by start.
+#[derive(Default)]
+pub(super) struct Lanes<'a>(BTreeMap<(&'a Arc<str>, &'a Arc<str>), Vec<usize>>);
+
+impl<'a> Lanes<'a> {
+    pub(super) fn new(pool: &Pool<'a>, shots: &[usize]) -> Self {
+        let mut lanes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (place, &shot) in shots.iter().enumerate() {
+            let shot = &pool.shots[shot];
+            lanes
+                .entry((&shot.evidence.client.tenant, &shot.call.endpoint.provider))
+                .or_default()
+                .push(place);
+        }
+        Self(lanes)
+    }
+}
+
+impl Binder<'_, '_> {
+    /// Pairs of the place of a submit and an entity that it may have made, by entity.
+    pub(super) fn candidates(&self) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for (at, entity) in self.entities.iter().enumerate() {
+            let mut near = self.near(entity);
+            found.extend(near.by_ref().take(MAX_CANDIDATES).map(|place| (place, at)));
+            let wait = self.waits.get(entity.class).cloned().flatten().filter(|_| !entity.hooked);
+            if let Some(wait) = wait {
+                let slack = BLOCKING_SECONDS;
+                let far = near.take_while(|&place| self.gap(place, at) <= wait.end() + slack);
+                let far = far.filter(|&place| wait.contains(&self.gap(place, at)));
+                found.extend(far.take(MAX_CANDIDATES).map(|place| (place, at)));
+            }
+        }
+        found
+    }
+
+    /// The gaps of each class that stand out as its usual wait.
+    pub(super) fn usual_gaps(&self, classes: usize) -> Vec<Vec<f64>> {
+        let mut asked: Vec<Vec<usize>> = vec![Vec::new(); classes];
+        for (at, entity) in self.entities.iter().enumerate().filter(|(_, entity)| !entity.hooked) {
+            asked[entity.class].push(at);
+        }
+        asked.iter().map(|asked| self.usual_gaps_of(asked)).collect()
+    }
+
+    fn usual_gaps_of(&self, asked: &[usize]) -> Vec<f64> {
+        if asked.len() < peak::MIN_GAPS {
+            return Vec::new();
+        }
+        let from = asked.len().saturating_sub(MAX_QUESTIONS) / 2;
+        let asked = &asked[from..asked.len().min(from + MAX_QUESTIONS)];
+        let each = MAX_GAPS / asked.len();
+        let gaps = |&at: &usize| {
+            let near = self.near(&self.entities[at]).take(each);
+            near.map(move |place| self.gap(place, at)).filter(|&gap| gap >= 0.0)
+        };
+        let mut gaps: Vec<f64> = asked.iter().flat_map(gaps).collect();
+        gaps.sort_unstable_by(f64::total_cmp);
+        peak::usual(&gaps, asked.len()).to_vec()
+    }
+
+    /// Places of the submits that may have made an entity, the nearest first.
+    fn near(&self, entity: &Entity) -> impl Iterator<Item = usize> {
+        let call = self.first_call(entity).and_then(|first| Some((first, call_of(first)?)));
+        let lane = call.and_then(|(first, call)| {
+            Some((call, self.lanes.0.get(&(&first.client.tenant, &call.endpoint.provider))?))
+        });
+        lane.into_iter().flat_map(move |(call, lane)| {
+            let started = |&place: &usize| self.shot(place).evidence.start <= entity.first;
+            let before = &lane[..lane.partition_point(started)];
+            let looked_at = before.iter().rev().take(MAX_LOOKED_AT).copied();
+            looked_at.filter(move |&place| self.possible(place, entity, call))
+        })
+    }
+
+    fn possible(&self, place: usize, entity: &Entity, call: &Call) -> bool {
+        let shot = self.shot(place);
+        let gap = entity.first.seconds_since(shot.evidence.end);
+        call.endpoint.fits_family(&shot.call.endpoint)
+            && (shot.task.is_none() || entity.task.is_none())
+            && gap <= WINDOW_SECONDS
+            && (gap >= -0.001 || shot.seconds() > BLOCKING_SECONDS)
+            && entity.group.is_none_or(|group| self.callback_fits(shot, group))
+    }
+
+    /// Where submits show their callback URL, a delivery must have come by that very URL.
+    fn callback_fits(&self, shot: &Shot<'_>, group: usize) -> bool {
+        let hook = self.groups[group].first(self.pool);
+        match (&shot.call.rare.callback, &hook.call.rare.callback) {
+            (Some(asked), Some(came)) => {
+                asked == came && callback_value(shot.call) == callback_value(hook.call)
+            }
+            (None, Some(_)) => !self.callers.contains(&*shot.call.endpoint.provider),
+            _ => true,
+        }
+    }
+}
+
+/// From the shortest to the longest of such gaps (sorted), and as much again on both sides.
+pub(super) fn wait(gaps: &[f64]) -> Option<RangeInclusive<f64>> {
+    let (first, last) = (gaps.first()?, gaps.last()?);
+    let length = last - first;
+    Some(first - length..=last + length)
+}
