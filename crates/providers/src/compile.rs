@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use smallvec::SmallVec;
-use spantally_stitch::{Accepted, Answer, Role, Verdict};
+use smallvec::{SmallVec, smallvec};
+use spantally_stitch::{Accepted, Answer, Role, TaskState, Verdict};
 
 use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::error::{LoadError, Source};
 use crate::facts::{self, FactSlot};
-use crate::format::{CallRule, IdempotencyKey, OperationRule, Place, ProviderFile, StatusPattern, WordRule};
+use crate::format::{
+    CallRule, IdempotencyKey, OperationRule, Place, ProviderFile, StatusPattern, Webhooks, WordRule,
+};
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
 use crate::masks::Masks;
@@ -51,6 +53,7 @@ pub(crate) struct Provider {
     pub(crate) tasks: Vec<Spot>,
     pub(crate) facts: Vec<FactSlot>,
     pub(crate) honours_idempotency_key: bool,
+    pub(crate) webhooks: Webhooks,
     /// The rule of deliveries at a path that names the provider.
     pub(crate) webhook: u32,
 }
@@ -152,7 +155,7 @@ impl Compiler {
     fn file(&mut self, loaded: &LoadedFile) {
         let file = &loaded.file;
         let provider = self.recogniser.providers.len() as u16;
-        let webhook = self.rule(Rule::plain(provider, "webhook", Role::Webhook));
+        let webhook = self.rule(Rule::webhook(provider, file.webhooks));
         let keys = &mut self.recogniser.keys;
         let compiled = Provider {
             name: file.provider.value.as_str().into(),
@@ -161,6 +164,7 @@ impl Compiler {
             tasks: spots(&file.task_from, keys),
             facts: provider_facts(file, keys),
             honours_idempotency_key: file.idempotency_key == IdempotencyKey::Honoured,
+            webhooks: file.webhooks,
             webhook,
         };
         self.recogniser.providers.push(compiled);
@@ -236,7 +240,8 @@ impl Compiler {
             };
             match Template::parse(&webhook.path) {
                 Ok(template) => {
-                    let mut rule = Rule::plain(provider, "webhook", Role::Webhook);
+                    let webhooks = self.recogniser.provider(provider).webhooks;
+                    let mut rule = Rule::webhook(provider, webhooks);
                     rule.bind_ids(&template);
                     let rule = self.rule(rule);
                     if let Err(earlier) = self.recogniser.webhooks.insert(&template, Method::Post, rule) {
@@ -293,6 +298,18 @@ impl Rule {
             aliases: Vec::new(),
             callback: None,
             answers: Vec::new(),
+        }
+    }
+
+    fn webhook(provider: u16, webhooks: Webhooks) -> Self {
+        let under_way = || Meaning {
+            status: smallvec![StatusPattern::Class(2)],
+            accepted: None,
+            verdict: Some(Verdict { state: TaskState::Running, reason: None }),
+        };
+        Self {
+            answers: (webhooks == Webhooks::EveryState).then(under_way).into_iter().collect(),
+            ..Self::plain(provider, "webhook", Role::Webhook)
         }
     }
 

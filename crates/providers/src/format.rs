@@ -44,6 +44,9 @@ pub struct ProviderFile {
     /// Whether the provider makes one task of two submits with equal `Idempotency-Key`.
     #[serde(default)]
     pub idempotency_key: IdempotencyKey,
+    /// When the provider delivers to a callback URL.
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// The provider's own status and error words, first match wins.
     #[serde(default)]
     pub words: Vec<WordRule>,
@@ -136,6 +139,17 @@ pub enum IdempotencyKey {
     Ignored,
     /// Equal keys are one task.
     Honoured,
+}
+
+/// When a provider delivers to a callback URL: what a delivery tells that shows no word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Webhooks {
+    /// When the task has ended.
+    #[default]
+    AtEnd,
+    /// At every change of its state, so a delivery alone does not tell that it has ended.
+    EveryState,
 }
 
 /// A place in a span that holds a value.

@@ -113,7 +113,9 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -
     if let Some(shot) = shot.filter(|_| !followed) {
         return alone(shot);
     }
-    let taken = calls.iter().any(|call| call.role == Role::Webhook && call.answer.is_success());
+    let taken =
+        |call: &Call| call.role == Role::Webhook && call.answer.is_success() && call.verdict.is_none();
+    let taken = calls.iter().any(|call| taken(call));
     let fetched = calls.iter().any(|call| call.role == Role::Result && call.answer.is_success());
     let needs_result = calls.iter().any(|call| call.endpoint.needs_result);
     match (needs_result && !fetched, taken) {

@@ -5,22 +5,44 @@
 use crate::call::{Evidence, Fact, FactSource, FactValue, What};
 use crate::solve::pool::call_of;
 
+/// Facts of what was made that say what was asked for as well: who asks again asks for the same.
+const ASKED: [&str; 20] = [
+    "audio",
+    "audio_seconds",
+    "channels",
+    "characters",
+    "dynamic_range",
+    "fps",
+    "height",
+    "images",
+    "input_images",
+    "input_seconds",
+    "mode",
+    "outputs",
+    "quality",
+    "reference_images",
+    "resolution",
+    "seconds",
+    "size",
+    "tier",
+    "voice",
+    "width",
+];
+
 /// `frames` are above this attempt alone; of `shared` ones, above others too, only what was asked for holds
-/// for each: what was made and billed was so once, see [`add_made`].
+/// for each: what was made and billed was so once, see [`add_made`]. An attempt that says something else
+/// itself knows better.
 pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidence]) -> Vec<Fact> {
     let mut found: Vec<Fact> = Vec::new();
     for part in parts {
         call_of(part).into_iter().flat_map(|call| &call.rare.facts).for_each(|fact| keep(&mut found, fact));
     }
-    for frame in frames {
-        if let What::Frame(frame) = &frame.what {
-            frame.rare.facts.iter().for_each(|fact| keep(&mut found, fact));
-        }
-    }
-    for frame in shared {
-        if let What::Frame(frame) = &frame.what {
-            let asked = frame.rare.facts.iter().filter(|fact| fact.source == FactSource::Request);
-            asked.for_each(|fact| keep(&mut found, fact));
+    frames.iter().flat_map(|frame| facts_of(frame)).for_each(|fact| keep(&mut found, fact));
+    let above: Vec<&Fact> = shared.iter().flat_map(|frame| facts_of(frame)).collect();
+    above.iter().filter(|fact| fact.source == FactSource::Request).for_each(|fact| keep(&mut found, fact));
+    for fact in above.into_iter().filter(|fact| ASKED.contains(&&*fact.name)) {
+        if !found.iter().any(|held| held.name == fact.name) {
+            found.push(Fact { source: FactSource::Request, ..fact.clone() });
         }
     }
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -29,10 +51,16 @@ pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidenc
 
 /// Adds what a span above several attempts says was made or billed, to the one of them that made it.
 pub(super) fn add_made(facts: &mut Vec<Fact>, frame: &Evidence) {
-    let What::Frame(frame) = &frame.what else { return };
-    let made = frame.rare.facts.iter().filter(|fact| fact.source != FactSource::Request);
+    let made = facts_of(frame).iter().filter(|fact| fact.source != FactSource::Request);
     made.for_each(|fact| keep(facts, fact));
     facts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+}
+
+fn facts_of(frame: &Evidence) -> &[Fact] {
+    match &frame.what {
+        What::Frame(frame) => &frame.rare.facts,
+        What::Call(_) => &[],
+    }
 }
 
 fn keep(found: &mut Vec<Fact>, fact: &Fact) {

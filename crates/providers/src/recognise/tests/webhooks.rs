@@ -27,6 +27,7 @@ fn a_path_that_says_webhook_and_a_provider() {
         ("/api/Replicate/callback", "", "webhook replicate/webhook"),
         ("/replicate-webhook", "", "webhook replicate/webhook"),
         ("/webhooks", "provider=luma", "webhook luma/webhook"),
+        ("/webhooks", "provider=kling", "webhook kling/webhook state=Running"),
         ("/webhooks/fal", "request_id=r-1", "webhook fal/webhook task=r-1"),
         ("/webhooks/stripe", "", ""),
         ("/api/fal/generate", "", ""),
