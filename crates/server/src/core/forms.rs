@@ -19,12 +19,15 @@ use spantally_stitch::Job;
 use spantally_store::{ChargeRow, FormRow};
 
 use super::entries::Entry;
+use super::published::read_entries;
 use crate::export::SeriesId;
 use crate::job_json::JobDocument;
 use crate::job_json::form::{content, pieces};
 
 /// Most forms in a ledger: about 3 KB each.
 pub(crate) const FORMS_MAX: usize = 65_536;
+/// Most charges and counters of a form: an ordinary job has some fifteen. A larger one is written out each time.
+const PARTS_MAX: usize = 64;
 /// Most contents of which one job was seen.
 const SEEN_MAX: usize = 65_536;
 
@@ -55,8 +58,9 @@ pub(super) struct Observations {
 #[derive(Debug, Default)]
 pub(super) struct Forms {
     ready: HashMap<FormKey, (Account, u64), foldhash::fast::FixedState>,
-    /// In the ledger since an earlier process; made ready when the first job comes.
-    saved: HashMap<FormKey, u64, foldhash::fast::FixedState>,
+    /// In the ledger since an earlier process, with the fingerprint of what a job of it adds; made ready when
+    /// the first job comes.
+    saved: HashMap<FormKey, (u64, u64), foldhash::fast::FixedState>,
     seen: HashSet<FormKey, foldhash::fast::FixedState>,
     last: u64,
     /// Names of the extra labels, as bytes: equal values of other labels are another content.
@@ -96,13 +100,21 @@ impl Forms {
         account: &Account,
         booked: impl FnOnce() -> Vec<u8>,
     ) -> Option<u64> {
-        let id = match self.saved.remove(&key) {
-            Some(id) => id,
-            None if self.is_new(&key) || self.ready.len() + self.saved.len() >= FORMS_MAX => return None,
-            None => {
+        let saved = self.saved.remove(&key);
+        let is_full = || self.ready.len() + self.saved.len() >= FORMS_MAX;
+        if account.charges.len() + account.entries.len() > PARTS_MAX
+            || saved.is_none() && (is_full() || self.is_new(&key))
+        {
+            return None;
+        }
+        let booked = booked();
+        let id = match saved {
+            // With another bound on label sets the same job counts in other series than it did then.
+            Some((id, held)) if held == fingerprint(&booked) => id,
+            _ => {
                 let pieces = pieces(JobDocument { job, bill, revision: 1 })?;
                 self.last += 1;
-                let (id, charges, booked) = (self.last, Arc::clone(&account.charges), booked());
+                let (id, charges) = (self.last, Arc::clone(&account.charges));
                 self.new.push(FormRow { id, key, pieces, charges, booked });
                 id
             }
@@ -120,13 +132,20 @@ impl Forms {
     }
 
     /// Takes back a form of the ledger.
-    pub(super) fn restore(&mut self, id: u64, key: FormKey) {
+    pub(super) fn restore(&mut self, id: u64, key: FormKey, booked: &[u8]) {
         self.last = self.last.max(id);
-        self.saved.insert(key, id);
+        self.saved.insert(key, (id, fingerprint(booked)));
     }
 
     /// Forms made since the last call, to be written.
     pub(super) fn take_new(&mut self) -> Vec<FormRow> {
         std::mem::take(&mut self.new)
     }
+}
+
+/// Of which amounts on which series, in any order.
+fn fingerprint(booked: &[u8]) -> u64 {
+    let mut entries = read_entries(booked).unwrap_or_default();
+    entries.sort_unstable();
+    FixedState::with_seed(0x464f_524d).hash_one(entries)
 }

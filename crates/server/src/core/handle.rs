@@ -110,9 +110,16 @@ impl CoreHandle {
         drop(self.shared.looked.subscribe().wait_for(|looked| *looked).await);
     }
 
-    /// The jobs that were open at the last look, with what they would cost.
+    /// The jobs that were open at the last look, with what they would cost. One that has settled since is
+    /// left out as soon as the ledger has it: it would be listed twice.
     pub fn open_jobs(&self, wanted: impl Fn(&OpenJob) -> bool) -> Vec<OpenJob> {
-        self.shared.core.lock().core.open_jobs().iter().filter(|open| wanted(open)).cloned().collect()
+        let Locked { core, unwritten, .. } = &*self.shared.core.lock();
+        let is_open = |open: &&OpenJob| {
+            let id = open.job.id;
+            core.books.revision(id) == 0
+                || unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0))
+        };
+        core.open_jobs().iter().filter(is_open).filter(|open| wanted(open)).cloned().collect()
     }
 
     /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_price::{Bill, Bound, Cards, bill};
-use spantally_stitch::{Cause, Job, Outcome, UnixNanos};
+use spantally_price::{Bill, Bound, Cards, Charge, bill};
+use spantally_stitch::{Attempt, Cause, Job, Outcome, UnixNanos};
 
 use super::Core;
 use super::books::Books;
@@ -33,17 +33,16 @@ impl OpenJob {
     /// The job as it is shown. An attempt of which nothing has told the end is *abandoned* once nothing came
     /// within the limit; until then that is not decided. What it may cost stays as it is.
     pub(super) fn shown(mut job: Job, mut bill: Bill) -> Self {
-        for (index, attempt) in job.attempts.iter_mut().enumerate() {
-            if attempt.outcome != Outcome::Abandoned {
-                continue;
-            }
+        let abandoned = |attempt: &Attempt| attempt.outcome == Outcome::Abandoned;
+        let undecided = |charge: &&mut Charge| job.attempts.get(charge.attempt).is_some_and(abandoned);
+        let charges = bill.charges.iter_mut().filter(undecided);
+        for charge in charges.filter(|charge| charge.cause == Cause::Abandoned) {
+            charge.cause = Cause::Unverified;
+        }
+        for attempt in job.attempts.iter_mut().filter(|attempt| abandoned(attempt)) {
             attempt.outcome = Outcome::Unknown;
             if attempt.cause == Cause::Abandoned {
                 attempt.cause = Cause::Unverified;
-            }
-            let charges = bill.charges.iter_mut().filter(|charge| charge.attempt == index);
-            for charge in charges.filter(|charge| charge.cause == Cause::Abandoned) {
-                charge.cause = Cause::Unverified;
             }
         }
         if job.outcome == Outcome::Abandoned {
@@ -180,8 +179,8 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
-    use spantally_price::{Basis, Charge};
-    use spantally_stitch::{Accepted, Attempt};
+    use spantally_price::Basis;
+    use spantally_stitch::Accepted;
 
     use super::*;
 

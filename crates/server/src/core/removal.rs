@@ -116,6 +116,6 @@ fn hold_from(core: &Core) -> UnixNanos {
     let settings = &core.stitching;
     let revisable = settings.retention_ms.max(settings.idle_timeout_ms);
     let longest = revisable.saturating_add(settings.absolute_timeout_ms).saturating_add(MARGIN_MS);
-    let held = core.now().minus_ms(longest);
+    let held = core.outages.before(core.now(), longest);
     core.budgets.counts_from().map_or(held, |from| from.min(held))
 }

@@ -76,7 +76,7 @@ impl Core {
         let mut rows = Vec::new();
         ledger.load_counters(|row| rows.push(row))?;
         self.restore_counters(&rows)?;
-        ledger.load_forms(|id, key| self.books.forms.restore(id, key))?;
+        ledger.load_forms(|id, key, booked| self.books.forms.restore(id, key, booked))?;
         self.now = load_moment(ledger, TURN_META)?;
         if !self.turns.restore(ledger.done(), &ledger.load_turns()?, self.now) {
             return Err(CoreRestoreError::Moment { name: "turn" });

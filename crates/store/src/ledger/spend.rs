@@ -1,6 +1,6 @@
 //! Reading back what was charged since a moment: what budgets and prepaid accounts begin with.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use rust_decimal::Decimal;
 
 use super::decimal::read_decimal;
@@ -72,16 +72,11 @@ fn load(
     with_labels: bool,
     mut visit: impl FnMut(SpendRow),
 ) -> rusqlite::Result<()> {
-    let labels = if with_labels {
-        format!(
-            "(SELECT shown.detail ->> '$.labels' FROM job_revision AS shown WHERE shown.id = {LABELS_ROW})"
-        )
-    } else {
-        "NULL".to_owned()
-    };
+    let mut labels = connection.prepare("SELECT detail ->> '$.labels' FROM job_revision WHERE id = ?1")?;
+    let mut labels_of = |row: u64| labels.query_row([row.cast_signed()], |row| row.get(0)).optional();
     let mut select = connection.prepare(&format!(
         "SELECT job.settled_at, owner.tenant, owner.service, kind.provider, kind.model, kind.operation,
-            {labels}, kind.unit, charge.value ->> 2, kind.currency, charge.value ->> 3,
+            kind.unit, charge.value ->> 2, kind.currency, charge.value ->> 3,
             ifnull({LABELS_ROW}, 0)
          FROM job_row AS job
          LEFT JOIN form ON form.id = job.form
@@ -91,8 +86,15 @@ fn load(
          WHERE job.id >= ?1 ORDER BY job.id, charge.key"
     ))?;
     let mut rows = select.query([first_since(connection, since)?])?;
+    // The charges of a job follow one another, and its document is long.
+    let mut last: (u64, Option<String>) = (0, None);
     while let Some(row) = rows.next()? {
-        visit(read(row)?);
+        let mut spend = read(row)?;
+        if with_labels && spend.labels_row != last.0 {
+            last = (spend.labels_row, labels_of(spend.labels_row)?.flatten());
+        }
+        spend.labels.clone_from(&last.1);
+        visit(spend);
     }
     Ok(())
 }
@@ -127,11 +129,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SpendRow> {
         provider: row.get(3)?,
         model: row.get(4)?,
         operation: row.get(5)?,
-        labels: row.get(6)?,
-        labels_row: row.get::<_, i64>(11)?.cast_unsigned(),
-        unit: row.get(7)?,
-        quantity: read_decimal(row, 8)?,
-        currency: row.get(9)?,
-        cost: read_decimal(row, 10)?,
+        labels: None,
+        labels_row: row.get::<_, i64>(10)?.cast_unsigned(),
+        unit: row.get(6)?,
+        quantity: read_decimal(row, 7)?,
+        currency: row.get(8)?,
+        cost: read_decimal(row, 9)?,
     })
 }

@@ -131,13 +131,15 @@ impl Ledger {
         load_turns(&self.database.connection).map_err(self.database.failed("read the turns"))
     }
 
-    /// Reads the number and the key of every form.
-    pub fn load_forms(&self, mut visit: impl FnMut(u64, [u8; 16])) -> Result<(), StoreError> {
+    /// Reads the number, the key and the booked amounts of every form, the oldest first.
+    pub fn load_forms(&self, mut visit: impl FnMut(u64, [u8; 16], &[u8])) -> Result<(), StoreError> {
         (|| {
-            let mut select = self.database.connection.prepare("SELECT id, key FROM form ORDER BY id")?;
+            let mut select =
+                self.database.connection.prepare("SELECT id, key, booked FROM form ORDER BY id")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
-                visit(row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?);
+                let booked = row.get_ref(2)?.as_blob()?;
+                visit(row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?, booked);
             }
             Ok(())
         })()

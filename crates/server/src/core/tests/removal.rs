@@ -125,6 +125,22 @@ fn what_may_still_be_revised_stays_whatever_the_bound() {
 }
 
 #[test]
+fn an_outage_is_no_waiting_for_those_that_are_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = open(&dir);
+    let mut core = ten_days(&mut ledger);
+    // One more begins, and the server is away for a week.
+    core.apply(message(11, unfinished("task-010", 9 * DAY + 200)));
+    turn(&mut core, &mut ledger, 9 * DAY + 300);
+    core.resume(at(16 * DAY));
+    Removal::new(retention(1), &mut core, &ledger).turn(&mut core, &mut ledger);
+    core.apply(message(12, vec![result("task-010", 9 * DAY + 200, TaskState::Succeeded)]));
+    turn(&mut core, &mut ledger, 16 * DAY + 600);
+    assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::from(11));
+    assert_agrees(&mut core, &mut ledger);
+}
+
+#[test]
 fn what_a_budget_counts_from_stays() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = open(&dir);

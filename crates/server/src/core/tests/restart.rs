@@ -6,7 +6,7 @@ use spantally_stitch::{Evidence, Role, State, TaskState};
 use spantally_store::{DataDir, Ledger, Seq};
 
 use super::fixture::*;
-use crate::core::{Core, Settled};
+use crate::core::{Core, CoreOptions, Settled};
 use crate::export::{INVENTORY, Kind, MetricId};
 use crate::job_json::JobDocument;
 
@@ -191,4 +191,37 @@ fn alike_jobs_share_a_form_over_a_restart() {
     assert_eq!(last.books.publish(Box::new(gone), 0, at(3000)).unwrap().revision, 2);
     assert_eq!(net(&last, MetricId::Cost, &[]), Decimal::new(5 * 25, 3));
     assert_eq!(net(&last, MetricId::Jobs, &[]), Decimal::from(5));
+}
+
+/// With another bound on label sets jobs count in other series: a form of before says nothing of them.
+#[test]
+fn another_bound_on_label_sets_makes_other_forms() {
+    for bounds in [[1, 2000], [2000, 1]] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+        for (at_start, bound) in bounds.into_iter().enumerate() {
+            let first = 1000 * at_start as u64;
+            let options = CoreOptions { max_label_sets: bound, ..CoreOptions::default() };
+            let mut core = Core::new(&options, cards(), at(0));
+            core.restore(&ledger).unwrap();
+            for number in 0..3 {
+                let second = first + 40 * number;
+                let task = format!("task-{}", 100 + second);
+                let mut evidence = unfinished(&task, second);
+                evidence.push(result(&task, second, TaskState::Succeeded));
+                core.apply(message(first + number + 1, evidence));
+            }
+            turn(&mut core, &mut ledger, first + 900);
+            // Later evidence of the last of them: what it added is taken back where it was added.
+            core.apply(message(
+                first + 10,
+                vec![call(Role::Poll, &format!("task-{}", 180 + first), first + 95, None)],
+            ));
+            turn(&mut core, &mut ledger, first + 990);
+            assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::from(3 * (at_start as u64 + 1)));
+        }
+        let mut report = crate::verify::Report::default();
+        crate::verify::verify_ledger(&ledger.reader().unwrap(), &mut report).unwrap();
+        assert_eq!(report.differences, [], "{bounds:?}");
+    }
 }

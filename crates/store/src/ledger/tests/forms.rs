@@ -53,8 +53,8 @@ fn a_form_is_filled_by_the_views_and_by_the_reader() {
     assert_eq!(text("SELECT task_id FROM attempts WHERE job_id LIKE 'ab%'"), "task-171");
     assert_eq!(text("SELECT span_id FROM calls WHERE job_id LIKE 'ab%'"), "00000000000000ab");
     let mut forms = Vec::new();
-    ledger.load_forms(|id, key| forms.push((id, key))).unwrap();
-    assert_eq!(forms, [(3, [9; 16])]);
+    ledger.load_forms(|id, key, booked| forms.push((id, key, booked.to_vec()))).unwrap();
+    assert_eq!(forms, [(3, [9; 16], vec![1, 2, 3])]);
 }
 
 #[test]
