@@ -20,8 +20,9 @@ pub const QUANTITY_PLACES: u32 = 9;
 /// Decimal places of a unit price. The finest known is xAI's tick, ten places of a dollar.
 pub const PRICE_PLACES: u32 = 10;
 
-/// The most of a unit that one charge may be of. At [`QUANTITY_PLACES`], 79 million of it add up exactly.
-pub const QUANTITY_MAX: Decimal = whole(1_000_000_000_000);
+/// The most of a unit that one charge may be of: ten digits before the point are what a column of
+/// `DECIMAL(38, 28)` has. At [`QUANTITY_PLACES`], 79 thousand million of it add up exactly.
+pub const QUANTITY_MAX: Decimal = whole(1_000_000_000);
 
 /// The most that one charge may cost, in any currency: some hundred dollars in dong, where it is least.
 pub const COST_MAX: Decimal = whole(10_000_000);
@@ -120,7 +121,7 @@ mod tests {
         (0..jobs).for_each(|_| add(&mut most, dearest));
         assert_eq!(most, COST_MAX * Decimal::from(jobs) - finest * Decimal::from(jobs), "all 19 places");
         let millions = QUANTITY_MAX - Decimal::new(1, QUANTITY_PLACES);
-        let of_millions = product(millions, dec("79000000")).unwrap();
+        let of_millions = product(millions, dec("79000000000")).unwrap();
         assert_eq!(sum([of_millions, millions]) - millions, of_millions, "exact at all 9 places");
     }
 

@@ -289,6 +289,32 @@ fn what_was_written_stays_when_the_ledger_has_it_no_more() {
     assert_eq!(spent(), "3");
 }
 
+/// A run was killed after it had put a file in its place and before it had noted it; then the retention
+/// removed rows that only this file has.
+#[test]
+fn a_file_that_nobody_noted_stays_when_the_ledger_cannot_make_it_anew() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut ledger = ledger(data.path());
+    let at = |hour: u64| (FIRST + 2) * DAY + hour * 3_600_000_000_000;
+    let arguments = ["--table", "charges", "--format", "jsonl"];
+    exported(data.path(), out.path(), &arguments);
+    let manifest = std::fs::read(out.path().join("manifest.json")).unwrap();
+    write(&mut ledger, vec![job(5, 1, at(6), vec![charge("failed", "1")])], at(7));
+    exported(data.path(), out.path(), &arguments);
+    std::fs::write(out.path().join("manifest.json"), manifest).unwrap();
+    let file = out.path().join("charges/day=2026-11-22/charges.jsonl");
+    let before = std::fs::read(&file).unwrap();
+    let bound = RetentionBound { before: Some(at(5)), max_bytes: None, hold_from: u64::MAX, max_rows: 100 };
+    assert_eq!(ledger.remove_old(&bound, &|_| Some(Vec::new())).unwrap().rows, 5);
+    let output = export(data.path(), out.path(), &arguments);
+    let said = String::from_utf8(output.stderr).unwrap().replace("\n  │ ", " ");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("charges.jsonl was left out") && said.contains("move it away"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    std::fs::remove_file(&file).unwrap();
+    assert!(exported(data.path(), out.path(), &arguments).contains("written charges/day=2026-11-22"));
+}
+
 #[test]
 fn another_ledger_in_the_same_place_is_a_finding() {
     let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -323,11 +349,16 @@ fn what_cannot_be_exported_says_so() {
     let mut ledger = ledger(data.path());
     let huge = vec![job(7, 1, (FIRST + 3) * DAY, vec![charge("delivered", "10000000000")])];
     write(&mut ledger, huge, (FIRST + 4) * DAY);
+    let next = vec![job(8, 1, (FIRST + 4) * DAY, vec![charge("delivered", "1")])];
+    write(&mut ledger, next, (FIRST + 5) * DAY);
     let output = export(data.path(), out.path(), &[]);
     let said = String::from_utf8(output.stderr).unwrap().replace("\n  │ ", " ");
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cost_expected is 10000000000") && said.contains("csv or jsonl"), "{said}");
     assert!(!out.path().join("charges/day=2026-11-23/charges.parquet").exists(), "no half of a file");
+    assert!(said.contains("charges/day=2026-11-23/charges.parquet was left out"), "{said}");
+    assert!(out.path().join("charges/day=2026-11-24/charges.parquet").exists(), "the days after it");
+    assert!(out.path().join("jobs/day=2026-11-23/jobs.parquet").exists(), "what else there is of its day");
     assert!(out.path().join("charges/day=2026-11-22/charges.parquet").exists(), "what was written stays");
     exported(data.path(), out.path(), &["--format", "csv", "--since", "2026-11-23"]);
 }

@@ -83,6 +83,12 @@ impl Entry {
         self.parts.last().map_or(own, |part| (part.last_row, part.last_job.as_str()))
     }
 
+    /// Whether any of its files is there, however long.
+    pub(super) fn any_is_there(&self, directory: &Path) -> bool {
+        let parts = self.parts.iter().map(|part| &part.path);
+        std::iter::once(&self.path).chain(parts).any(|path| directory.join(path).exists())
+    }
+
     /// It as far as its files are there and as long as they were; none when the first is not.
     pub(super) fn that_is_there(&self, directory: &Path) -> Option<Self> {
         let is_there = |path: &str, bytes: u64| {

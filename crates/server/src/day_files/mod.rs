@@ -17,6 +17,7 @@
 //! Files: [`table`] (what is in them), [`text`] and [`columnar`] (how).
 
 mod columnar;
+mod error;
 mod manifest;
 mod table;
 #[cfg(test)]
@@ -24,15 +25,15 @@ mod tests;
 mod text;
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 use spantally_store::{DAY_NANOS, DayRows, LedgerReader, StoreError};
 
 use self::columnar::ParquetFile;
+pub use self::error::ExportError;
 use self::manifest::{Entry, Manifest, Part, job_ids, job_text, replace};
 pub use self::table::Table;
 use self::table::{Cell, Column};
@@ -59,68 +60,6 @@ impl FileFormat {
             Self::Jsonl => "jsonl",
         }
     }
-}
-
-/// Why an export stopped. What was written before stays, and the next run goes on from there.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The ledger.
-    #[error(transparent)]
-    Ledger(#[from] StoreError),
-    /// A file or the directory.
-    #[error("{path}: {source}", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        source: io::Error,
-    },
-    /// Writing what a file holds.
-    #[error("cannot write: {0}")]
-    Write(#[from] io::Error),
-    /// Another export writes there.
-    #[error("{path}: another export is writing there", path = path.display())]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Parquet.
-    #[error("cannot write Parquet: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
-    /// A number has more digits than the columns of Parquet have.
-    #[error("{column} is {value}: ten billion or more does not fit DECIMAL(38, 28); export as csv or jsonl")]
-    TooLarge {
-        /// The column.
-        column: &'static str,
-        /// The number.
-        value: Decimal,
-    },
-    /// A cell is not of its column's kind, which is a mistake of ours.
-    #[error("column {column} cannot hold {cell}; this is a bug, please report it")]
-    Cell {
-        /// The column.
-        column: &'static str,
-        /// The cell.
-        cell: String,
-    },
-    /// Rows are missing between others.
-    #[error("rows {first} to {last} of the ledger: {found} are there; run `spantally verify`")]
-    Rows {
-        /// The first one.
-        first: u64,
-        /// The last one.
-        last: u64,
-        /// How many there are.
-        found: u64,
-    },
-    /// A job's document is damaged.
-    #[error("the document of job {job:032x} is not as expected: {source}; run `spantally verify`")]
-    Document {
-        /// The job.
-        job: u128,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
 }
 
 /// What to write, and where.
@@ -186,7 +125,8 @@ pub struct Exported {
 /// Writes what is not written yet; tells of every file, also of those that were.
 ///
 /// # Errors
-/// The ledger cannot be read, a file cannot be written.
+/// The ledger cannot be read, a file cannot be written. What one file alone cannot have ends nothing else:
+/// it is told when the others are written.
 pub fn export(
     ledger: &LedgerReader,
     options: &ExportOptions,
@@ -197,6 +137,7 @@ pub fn export(
     fs::create_dir_all(directory).map_err(failed)?;
     let _lock = lock(directory)?;
     let mut manifest = Manifest::read(directory).map_err(failed)?;
+    let mut left_out = Vec::new();
     for day in ledger.days(0)? {
         if !(options.days.0..=options.days.1).contains(&day.day) {
             continue;
@@ -206,7 +147,13 @@ pub fn export(
         let told_until = ledger.number(crate::core::checkpoint::TURN_META)?;
         let Some(day) = ledger.day(day.day, told_until)? else { continue };
         for &table in &options.tables {
-            let (entry, action) = one(ledger, options, &manifest, &day, table)?;
+            let (entry, action) = match one(ledger, options, &manifest, &day, table) {
+                Err(problem) if problem.is_of_one_file() => {
+                    left_out.push((file_path(&day, table, options.format), problem));
+                    continue;
+                }
+                made => made?,
+            };
             let (path, rows, bytes) = entry.newest();
             let (day, path, is_complete) = (entry.day.clone(), path.to_owned(), entry.is_complete);
             tell(Exported { day, table, path, rows, bytes, is_complete, action });
@@ -216,7 +163,13 @@ pub fn export(
             }
         }
     }
-    Ok(())
+    ExportError::left_out(left_out)
+}
+
+/// Where the first file of a day of a table is, in the directory.
+fn file_path(day: &DayRows, table: Table, format: FileFormat) -> String {
+    let (day, name, format) = (day_text(day.day), table.as_str(), format.as_str());
+    format!("{name}/day={day}/{name}.{format}")
 }
 
 fn lock(directory: &Path) -> Result<File, ExportError> {
@@ -247,6 +200,12 @@ fn one(
     let known = manifest.find((table.as_str(), &text, format));
     let there = known.and_then(|entry| entry.that_is_there(&options.directory));
     let action = match there {
+        // A run that was ended between a file and the list of files, and a retention since.
+        None if known
+            .is_some_and(|entry| entry.has_what_is_gone(day) && entry.any_is_there(&options.directory)) =>
+        {
+            return Err(ExportError::Altered);
+        }
         None => Action::Written,
         Some(entry) if entry.is_of(day) => {
             let has_all = entry.has_all_before || !day.is_cut;
@@ -262,7 +221,7 @@ fn one(
         Some(_) => Action::Replaced,
     };
     let name = table.as_str();
-    let path = format!("{name}/day={text}/{name}.{format}");
+    let path = file_path(day, table, options.format);
     let (rows, bytes) = place(ledger, options, &path, (day.rows, table))?;
     let entry = Entry {
         table: name.to_owned(),
