@@ -148,6 +148,7 @@ impl Committer {
                 stats: CommitStats::default(),
                 applied: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),
+                held_back: AtomicBool::new(false),
                 shares: Shares::default(),
             }),
         };
@@ -184,6 +185,8 @@ struct Shared {
     /// The journal up to here may be dropped.
     applied: AtomicU64,
     stopping: AtomicBool,
+    /// The core has no room for more spans.
+    held_back: AtomicBool,
     shares: Shares,
 }
 
@@ -224,14 +227,17 @@ impl CommitHandle {
     /// Puts a batch into the queue without waiting; the answer comes through the [`Acknowledgement`].
     ///
     /// # Errors
-    /// [`Refusal::Overloaded`] when the queue is full, [`Refusal::Stopping`] when the server is.
+    /// [`Refusal::Overloaded`] when the queue or the core is full, [`Refusal::Stopping`] when the server is.
     pub fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
-        let Shared { options, stats, stopping, shares, .. } = &*self.shared;
+        let Shared { options, stats, stopping, held_back, shares, .. } = &*self.shared;
         if stopping.load(Ordering::Acquire) {
             stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
             return Err(Refusal::Stopping);
         }
         let spans = batch.evidence.len() as u64;
+        if spans > 0 && held_back.load(Ordering::Relaxed) {
+            return Err(self.overloaded());
+        }
         let waiting = stats.queued_spans.fetch_add(spans, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
         let free = Held {
@@ -274,6 +280,12 @@ impl CommitHandle {
     /// Counters of the commit, for the exporter.
     pub fn stats(&self) -> &CommitStats {
         &self.shared.stats
+    }
+
+    /// From now on batches with spans are refused, or are taken again: for the core, while it can give
+    /// nothing up.
+    pub fn hold_back(&self, is_full: bool) {
+        self.shared.held_back.store(is_full, Ordering::Relaxed);
     }
 
     fn overloaded(&self) -> Refusal {

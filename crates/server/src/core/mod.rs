@@ -310,6 +310,11 @@ impl Core {
         self.shards.iter().map(Stitcher::span_count).sum()
     }
 
+    /// Whether it holds as many spans as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.stitched_spans() > self.stitching.max_spans
+    }
+
     /// The time that it has been told.
     pub fn now(&self) -> UnixNanos {
         self.now

@@ -12,7 +12,7 @@
 //!
 //! # When the ledger cannot be written
 //! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
-//! goes on to apply groups. Nothing is lost, because the journal is only dropped behind a checkpoint that is
+//! goes on to apply groups, and has new ones refused when it holds as many spans as it may. Nothing is lost, because the journal is only dropped behind a checkpoint that is
 //! durable. Pages and jobs stand still as well: what this checkpoint has is shown when it is written. That
 //! the ledger's log cannot be copied into its file is another matter: what was written is durable, so that
 //! is counted and told, and tried again by the next checkpoint.
@@ -42,12 +42,16 @@ use super::spacing::Spacing;
 use super::{Core, Settled};
 use crate::commit::{CommitHandle, CommitMessage};
 use crate::export::Pages;
+use crate::job_json::Rfc3339;
 
 /// Who is told which jobs were published. After a crash jobs may be told again.
 pub type Listener = Box<dyn FnMut(&[Settled]) + Send>;
 
 /// What is durable is copied for pages no more often than this, since it costs what a scrape costs.
 const COPY_EVERY: Duration = Duration::from_secs(2);
+
+/// Clocks are set back by less than this in ordinary life.
+const CLOCK_BACK_MS: u64 = 60_000;
 
 /// Why the thread did not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +116,7 @@ impl CoreThread {
             removal,
             copied,
             copy_fails: false,
+            clock_is_behind: false,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
         Ok(Self { handle, thread })
@@ -153,6 +158,8 @@ struct Driver {
     copied: Instant,
     /// Whether the ledger's log could not be copied into its file last time.
     copy_fails: bool,
+    /// Whether the clock was behind the last turn's time.
+    clock_is_behind: bool,
 }
 
 impl Driver {
@@ -177,7 +184,9 @@ impl Driver {
             let began = instant();
             if began >= spacing.due_at() {
                 spacing.note(began, self.turn());
-                self.removal.turn(&mut self.shared.core.lock().core, &mut self.ledger);
+                if !self.clock_is_behind {
+                    self.removal.turn(&mut self.shared.core.lock().core, &mut self.ledger);
+                }
             }
         }
     }
@@ -194,6 +203,7 @@ impl Driver {
     /// then, and who asks gets an answer. Says how many parts it had.
     fn turn(&mut self) -> u32 {
         let now = (self.options.clock.now)();
+        self.heed_clock(now);
         let mut parts = 1;
         while self.part(now, parts == 1) {
             parts += 1;
@@ -206,6 +216,20 @@ impl Driver {
         }
         self.refreshing = None;
         parts
+    }
+
+    /// Tells, once, that the clock has gone back by more than clocks are set by.
+    fn heed_clock(&mut self, now: UnixNanos) {
+        let told = self.shared.core.lock().core.now();
+        let is_behind = now.plus_ms(CLOCK_BACK_MS) < told;
+        if is_behind && !std::mem::replace(&mut self.clock_is_behind, is_behind) {
+            tracing::error!(
+                now = %Rfc3339(now), before = %Rfc3339(told),
+                "the clock is behind what it was: until it is as late again no job settles by waiting and the \
+                 ledger's retention rests; check the clock of this machine"
+            );
+        }
+        self.clock_is_behind = is_behind;
     }
 
     fn apply_waiting(&self) {
@@ -297,6 +321,7 @@ impl Driver {
                 }
                 locked.checkpointed = checkpoint.applied;
                 locked.core.keep_look();
+                self.shared.commit.hold_back(false);
                 self.heed_copy(locked);
                 self.shared.commit.applied(checkpoint.done);
                 true
@@ -309,6 +334,8 @@ impl Driver {
                 locked.metrics.ledger_failed(locked.core.registry_mut(), error.fault());
                 let jobs = checkpoint.jobs.iter().map(|job| job.job_id).collect();
                 locked.unwritten = Some(Unwritten { reason: error.to_string(), jobs });
+                // Time stands still until it is written, so nothing settles and nothing is forgotten.
+                self.shared.commit.hold_back(locked.core.is_full());
                 self.pending = Some(checkpoint);
                 false
             }

@@ -99,3 +99,27 @@ fn a_server_that_ends_while_its_ledger_fails_says_so_and_the_next_one_shows_no_l
     }
     faulty.assert_settled();
 }
+
+/// While the ledger cannot be written nothing settles and nothing is forgotten, so what is above the limit
+/// on spans is refused.
+#[test]
+fn spans_in_memory_are_bounded_while_the_ledger_fails() {
+    let config = "processors: {spantally: {limits: {max_spans: 1000}}}";
+    let mut faulty = Faulty::start(Some(config));
+    faulty.fail("full ledger.db");
+    wait_until("the ledger fails", || faulty.metric("spantally_ledger_failing", &[]) == Decimal::ONE);
+    let mut taken = 0;
+    wait_until("spans are refused", || {
+        let is_taken = faulty.send_many(40);
+        taken += u64::from(is_taken);
+        !is_taken
+    });
+    assert!(taken > 1, "the first thousand are taken");
+    let answer = faulty.send_http().unwrap_err();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.to_lowercase().contains("retry-after"), "{answer}");
+    let held = faulty.metric("spantally_limit_used", &["limit=\"spans\""]);
+    faulty.heal();
+    wait_until("spans are taken again", || faulty.send_http().is_ok());
+    faulty.assert_settled();
+    assert!(held < Decimal::from(20_000), "{held} spans were held");
+}
