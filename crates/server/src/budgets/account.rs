@@ -2,6 +2,10 @@
 //!
 //! What expires first is used first, which is how providers count. What is spent beyond all credits is a
 //! debt, and the next credits pay it first.
+//!
+//! Spend is collected and taken from the credits when they next change: only then does it matter which of
+//! them it used up. A revision that takes back as much as it adds so leaves no trace, whether both come as
+//! one growth of a counter or, at a start, as two rows of the ledger.
 
 use std::collections::VecDeque;
 
@@ -30,6 +34,8 @@ pub(super) struct Account {
     coming: VecDeque<TopUp>,
     /// What was spent beyond all credits.
     debt: Decimal,
+    /// Spend since the credits last changed; below zero, what was taken back.
+    collected: Decimal,
     /// Spend of the last day: start of each part, and its amount.
     lately: VecDeque<(u64, Decimal)>,
 }
@@ -52,6 +58,7 @@ impl Account {
             // What was bought before the balance was looked at is in it.
             coming: coming.into_iter().filter(|top_up| top_up.at >= as_of).collect(),
             debt: Decimal::ZERO,
+            collected: Decimal::ZERO,
             lately: VecDeque::new(),
         };
         account.pass(as_of);
@@ -66,6 +73,7 @@ impl Account {
     /// Lets time pass: credits that are due come, those that have expired go, in the order of time.
     pub(super) fn pass(&mut self, now: UnixNanos) {
         while let Some(next) = self.next_change().filter(|next| *next <= now) {
+            self.take_collected();
             self.credits.retain(|credit| credit.expires.is_none_or(|expires| expires > next));
             while let Some(top_up) = self.coming.pop_front_if(|top_up| top_up.at <= next) {
                 if top_up.expires.is_none_or(|expires| expires > next) {
@@ -104,12 +112,17 @@ impl Account {
         }
         self.pass(at);
         self.note(amount, at);
-        if amount.is_sign_negative() {
+        add(&mut self.collected, amount);
+    }
+
+    /// Takes what was collected from the credits.
+    fn take_collected(&mut self) {
+        let mut open = std::mem::take(&mut self.collected);
+        if open.is_sign_negative() {
             // Whether a provider gives credits back with their old expiry is not known: they come last.
-            self.gain(Credit { left: -amount, expires: None });
+            self.gain(Credit { left: -open, expires: None });
             return;
         }
-        let mut open = amount;
         let mut used_up = 0;
         for credit in &mut self.credits {
             let used = credit.left.min(open);
@@ -136,7 +149,7 @@ impl Account {
     /// What is left; below zero, what was spent beyond it.
     pub(super) fn balance(&self) -> Decimal {
         let left = self.credits.iter().map(|credit| credit.left).fold(Decimal::ZERO, Decimal::saturating_add);
-        left.saturating_sub(self.debt)
+        left.saturating_sub(self.debt).saturating_sub(self.collected)
     }
 
     /// Seconds until nothing is left at the pace of the last day, with what expires until then; none without
@@ -155,7 +168,9 @@ impl Account {
             return None;
         }
         let mut lasts = Decimal::ZERO;
-        for credit in &self.credits {
+        let mut then = Self { lately: VecDeque::new(), coming: VecDeque::new(), ..self.clone() };
+        then.take_collected();
+        for credit in &then.credits {
             let used_up = lasts.saturating_add(credit.left.checked_div(pace).unwrap_or(Decimal::MAX));
             let until =
                 credit.expires.map(|expires| Decimal::from(expires.0.saturating_sub(now.0) / 1_000_000_000));
@@ -196,9 +211,27 @@ mod tests {
         }
         assert_eq!(account.balance(), Decimal::from(150));
         account.book(Decimal::from(151), UnixNanos(30_000));
+        assert_eq!(account.balance(), Decimal::NEGATIVE_ONE);
+        account.take_collected();
         assert_eq!((account.balance(), account.credits.len()), (Decimal::NEGATIVE_ONE, 0));
         account.book(Decimal::from(-3), UnixNanos(30_001));
+        account.take_collected();
         assert_eq!((account.balance(), account.debt), (Decimal::TWO, Decimal::ZERO));
+    }
+
+    /// A process that runs sees how much the counters grew, one that starts sees every row.
+    #[test]
+    fn a_revision_that_changes_nothing_leaves_no_trace() {
+        let after = |amounts: &[i64]| {
+            let mut account = account();
+            amounts.iter().for_each(|&amount| account.book(Decimal::from(amount), UnixNanos(5)));
+            account.pass(UnixNanos(DAY_NANOS + 1));
+            account.balance()
+        };
+        assert_eq!(after(&[20, -20, 20]), Decimal::ONE_HUNDRED, "30 of the 50 have expired");
+        assert_eq!(after(&[20, -20, 20]), after(&[20]));
+        assert_eq!(after(&[]), Decimal::ONE_HUNDRED);
+        assert_eq!(after(&[60]), Decimal::from(90));
     }
 
     #[test]
