@@ -26,7 +26,8 @@ use crate::job_json::form::{content, pieces};
 
 /// Most forms in a ledger: about 3 KB each.
 pub(crate) const FORMS_MAX: usize = 65_536;
-/// Most charges and counters of a form: an ordinary job has some fifteen. A larger one is written out each time.
+/// Most charges and counters of a form: an ordinary job has some fifteen. A larger one is written out each
+/// time.
 const PARTS_MAX: usize = 64;
 /// Most contents of which one job was seen.
 const SEEN_MAX: usize = 65_536;

@@ -12,10 +12,11 @@
 //!
 //! # When the ledger cannot be written
 //! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
-//! goes on to apply groups, and has new ones refused when it holds as many spans as it may. Nothing is lost, because the journal is only dropped behind a checkpoint that is
-//! durable. Pages and jobs stand still as well: what this checkpoint has is shown when it is written. That
-//! the ledger's log cannot be copied into its file is another matter: what was written is durable, so that
-//! is counted and told, and tried again by the next checkpoint.
+//! goes on to apply groups, and has new ones refused when it holds as many spans as it may. Nothing is lost,
+//! because the journal is only dropped behind a checkpoint that is durable. Pages and jobs stand still as
+//! well: what this checkpoint has is shown when it is written. That the ledger's log cannot be copied into
+//! its file is another matter: what was written is durable, so that is counted and told, and tried again by
+//! the next checkpoint.
 //!
 //! # Start and end
 //! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. What

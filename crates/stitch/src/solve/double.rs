@@ -5,13 +5,19 @@
 //! has no equal beside it. Across traces, where nothing but time speaks, the gap must be short against how
 //! often the request comes anyway, or be one that recurs to a few milliseconds: a habit of that client.
 
-use std::collections::BTreeMap;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::Accepted;
+use crate::id::TraceId;
 use crate::settings::Settings;
 use crate::solve::assign::{self, Edge};
 use crate::solve::pool::{Pool, Shot};
 use crate::solve::retry::Rates;
+
+/// Most submits before and after one that are compared with it: the nearest, and as many of its own trace. A
+/// storm has thousands within the window, and time tells nothing there.
+pub(super) const MAX_NEAR: usize = 128;
 
 /// A submit that nothing follows, and the equal one that its intent is followed by.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +44,8 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
         })
         .collect();
     let pairs = assign::assign(&edges, settings.max_assignment, false);
-    let kin =
-        |lost, kept| candidates.iter().any(|near| (near.lost, near.kept) == (lost, kept) && near.kin > 0);
+    let kin = candidates.iter().filter(|near| near.kin > 0).map(|near| (near.lost, near.kept));
+    let kin: BTreeSet<(usize, usize)> = kin.collect();
     let found = pairs.iter().map(|pair| (pair.left, pair.right));
     let mut found: BTreeMap<usize, usize> = found.collect();
     // Who clicks three times makes two that are lost for one that is followed. Below one parent that is sure
@@ -49,7 +55,7 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
     for near in close {
         found.entry(near.lost).or_insert(near.kept);
     }
-    found.into_iter().map(|(lost, kept)| Double { lost, kept, kin: kin(lost, kept) }).collect()
+    found.into_iter().map(|(lost, kept)| Double { lost, kept, kin: kin.contains(&(lost, kept)) }).collect()
 }
 
 /// From the end of the earlier to the start of the later: what a client's habit keeps constant.
@@ -57,16 +63,23 @@ fn between(a: &Shot<'_>, b: &Shot<'_>) -> f64 {
     b.evidence.start.seconds_since(a.evidence.end).max(a.evidence.start.seconds_since(b.evidence.end))
 }
 
-struct Near {
-    lost: usize,
-    kept: usize,
+pub(super) struct Near {
+    pub(super) lost: usize,
+    pub(super) kept: usize,
     gap: f64,
     /// 2 same parent, 1 same trace, 0 neither.
     kin: u8,
 }
 
-fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Near> {
+pub(super) fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Near> {
     let mut found = Vec::new();
+    let by_trace = LazyCell::new(|| {
+        let mut shots: BTreeMap<TraceId, Vec<usize>> = BTreeMap::new();
+        for (at, shot) in pool.shots.iter().enumerate() {
+            shots.entry(shot.evidence.span.trace).or_default().push(at);
+        }
+        shots
+    });
     for (lost, shot) in pool.shots.iter().enumerate() {
         if followed[lost] || !may_be_lost(shot) {
             continue;
@@ -75,7 +88,16 @@ fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Ne
         let window = settings.duplicate_window_ms;
         let from = pool.shots.partition_point(|other| other.evidence.start < start.minus_ms(window));
         let until = pool.shots.partition_point(|other| other.evidence.start <= start.plus_ms(window));
-        for (kept, other) in pool.shots[..until].iter().enumerate().skip(from) {
+        let near = from.max(lost.saturating_sub(MAX_NEAR))..until.min(lost + 1 + MAX_NEAR);
+        let of_trace = (near.len() < until - from).then(|| {
+            let shots = by_trace.get(&shot.evidence.span.trace).map_or(&[][..], Vec::as_slice);
+            let place = shots.partition_point(|&at| at < lost);
+            &shots[place.saturating_sub(MAX_NEAR)..shots.len().min(place + 1 + MAX_NEAR)]
+        });
+        let farther = of_trace.into_iter().flatten().copied();
+        let farther = farther.filter(|at| (from..until).contains(at) && !near.contains(at));
+        for kept in near.clone().chain(farther) {
+            let other = &pool.shots[kept];
             if kept != lost && followed[kept] && equal(pool, shot, other) {
                 let gap = between(shot, other);
                 found.push(Near { lost, kept, gap, kin: kin(shot, other) });

@@ -2,7 +2,7 @@
 //!
 //! The bounds are on candidates and edges, since those are what time and memory are spent on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::call::{Accepted, Answer, Call, CallRare, Client, Endpoint, Evidence, Role, What};
@@ -10,7 +10,7 @@ use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::settings::Settings;
 use crate::solve::pool::Pool;
-use crate::solve::{Solution, assign, fallback, hooks, retry, solve};
+use crate::solve::{Solution, assign, double, fallback, hooks, retry, solve};
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -221,6 +221,36 @@ fn a_resubmission_that_its_trace_or_a_mark_tells_is_weighed_among_thousands() {
     let first = pool.shots.iter().position(|shot| shot.evidence.start == BEGIN.plus_ms(1500)).unwrap();
     assert!(found.iter().any(|&(from, to)| from == first && marked(to)));
     assert!(found.iter().all(|&(from, to)| !(marked(from) && marked(to))), "a mark that does not count on");
+}
+
+#[test]
+fn submits_that_nothing_follows_are_compared_with_a_few_for_each() {
+    let mut storm = Storm::new();
+    let mut at = drawn(9_000);
+    for submit in 0..8000 {
+        storm.call(at(), Role::Submit, 200).span.trace = trace(submit % 4000);
+    }
+    let pool = storm.pool();
+    let followed: Vec<bool> = (0..8000).map(|shot| shot % 2 == 0).collect();
+    let settings = Settings { duplicate_window_ms: 10_000, ..Settings::default() };
+    let found = double::candidates(&pool, &followed, &settings);
+    assert!(found.len() <= 4000 * (2 * double::MAX_NEAR + 2), "{} candidates", found.len());
+    let weighed: BTreeSet<(usize, usize)> = found.iter().map(|near| (near.lost, near.kept)).collect();
+    let mut of_trace: BTreeMap<TraceId, Vec<usize>> = BTreeMap::new();
+    for (at, shot) in pool.shots.iter().enumerate() {
+        of_trace.entry(shot.evidence.span.trace).or_default().push(at);
+    }
+    let mut pairs = 0;
+    for shots in of_trace.values() {
+        let [one, other] = shots[..] else { panic!("two in each") };
+        let apart = pool.shots[other].evidence.start >= pool.shots[one].evidence.end;
+        let (lost, kept) = if followed[one] { (other, one) } else { (one, other) };
+        if apart && followed[one] != followed[other] {
+            assert!(weighed.contains(&(lost, kept)), "{lost}");
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 1000, "{pairs} pairs");
 }
 
 /// Submits at random, 60 a second, of which each is asked for half a second later.

@@ -11,9 +11,9 @@ const WIDTHS_SECONDS: [f64; 6] = [0.004, 0.016, 0.064, 0.256, 1.0, 4.0];
 const MAX_SHARE: f64 = 0.5;
 /// The surroundings on each side, in widths.
 const AROUND: f64 = 8.0;
-/// Fewest gaps in a stretch, and their least share of all first questions.
+/// Fewest gaps in a stretch, and one in how many first questions must be among them.
 pub(super) const MIN_GAPS: usize = 8;
-const MIN_QUESTIONS_SHARE: f64 = 0.2;
+const ONE_IN: usize = 5;
 /// How much likelier a stretch must be than chance, in nats. Some 10^5 stretches are tried, which chance
 /// reaches at 12.
 const MIN_NATS: f64 = 15.0;
@@ -23,7 +23,7 @@ const UNSTEADY: f64 = 0.1;
 /// The gaps that stand out, a part of `gaps` (sorted, none negative), of so many first questions; empty if
 /// none do.
 pub(super) fn usual(gaps: &[f64], questions: usize) -> &[f64] {
-    let least = MIN_GAPS.max((MIN_QUESTIONS_SHARE * questions as f64).ceil() as usize);
+    let least = MIN_GAPS.max(questions / ONE_IN);
     let mut best = (MIN_NATS, 0, 0);
     for width in WIDTHS_SECONDS {
         let (mut until, mut before, mut after) = (0, 0, 0);
