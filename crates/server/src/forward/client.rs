@@ -15,7 +15,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
-use rustls::pki_types::ServerName;
 use tonic::Code;
 
 use super::ForwardError;
@@ -191,10 +190,7 @@ fn connector(settings: &Destination) -> Result<HttpsConnector<HttpConnector>, Fo
     };
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
     let builder = match &tls.server_name_override {
-        Some(name) => {
-            let name = ServerName::try_from(name.clone()).map_err(|error| trust(&error))?;
-            builder.with_server_name_resolver(FixedServerNameResolver::new(name))
-        }
+        Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone())),
         None => builder,
     };
     Ok(match settings.protocol {
