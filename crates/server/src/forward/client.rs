@@ -21,7 +21,7 @@ use super::ForwardError;
 use super::backoff::retry_after;
 use crate::config::{Compression, Destination, Protocol};
 use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
-use crate::tls::{identity, server_authorities, versions_from};
+use crate::tls::{TlsError, identity, server_authorities, versions_from};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -72,7 +72,7 @@ impl Refused {
 
 /// Speaks to one destination.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     protocol: Protocol,
     compression: Compression,
@@ -183,8 +183,9 @@ fn connector(settings: &Destination) -> Result<HttpsConnector<HttpConnector>, Fo
     };
     let config = match (&tls.cert_file, &tls.key_file) {
         (Some(cert), Some(key)) => {
-            let (chain, key) = identity(cert, key).map_err(of_tls)?;
-            config.with_client_auth_cert(chain, key).map_err(|error| trust(&error))?
+            let (chain, key) = identity(cert, key).map_err(&of_tls)?;
+            let config = config.with_client_auth_cert(chain, key);
+            config.map_err(|error| of_tls(TlsError::of_certificate(cert, &error)))?
         }
         _ => config.with_no_client_auth(),
     };
