@@ -128,13 +128,13 @@ mod tests {
                     at("one"),
                     at("two")
                 )),
-                "/spantally.yaml:3:23: receivers.otlp.auth.tenants: b: token_file /two: the tenants `a` and `b` have the \
-                 same token; give each tenant a token of its own",
+                "/spantally.yaml:3:23: receivers.otlp.auth.tenants: b: token_file /two: the tenants `a` and `b` \
+                 have the same token; give each tenant a token of its own",
             ),
             (
                 tenants(&format!("{{name: a, token_file: {}}},\n{{name: b, token: hush}}", at("one"))),
-                "/spantally.yaml:2:23: receivers.otlp.auth.tenants: a: token_file /one: the tenants `a` and `b` have the \
-                 same token; give each tenant a token of its own",
+                "/spantally.yaml:2:23: receivers.otlp.auth.tenants: a: token_file /one: the tenants `a` and `b` \
+                 have the same token; give each tenant a token of its own",
             ),
             (
                 tls(&format!("cert_file: {},\nkey_file: /none", at("one"))),
@@ -146,7 +146,8 @@ mod tests {
             ),
             (
                 exporter(&format!("ca_file: {}", at("one"))),
-                "/spantally.yaml:2:10: exporters.otlp/a.tls.ca_file /one: there is no `BEGIN CERTIFICATE` in it; give a PEM",
+                "/spantally.yaml:2:10: exporters.otlp/a.tls.ca_file /one: there is no `BEGIN CERTIFICATE` in \
+                 it; give a PEM",
             ),
         ] {
             let told = refused(directory.path(), &text);

@@ -153,10 +153,7 @@ fn check_refuses_what_serve_refuses() {
     let file = directory.path().join("spantally.yaml");
     for (text, part) in [
         ("receivers: {otlp: {auth: {tenants: [{name: a, token_file: /none}]}}}", "yaml:1:59"),
-        (
-            "receivers: {otlp: {protocols: {http: {tls: {cert_file: /none, key_file: /none}}}}}",
-            "yaml:1:56",
-        ),
+        ("receivers: {otlp: {protocols: {http: {tls: {cert_file: /none, key_file: /none}}}}}", "yaml:1:56"),
         ("exporters: {otlp: {endpoint: 'tempo:1', tls: {ca_file: /none}}}", "yaml:1:56"),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -104,7 +104,7 @@ mod tests {
             match (expand(text, &variable), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
                 (Err(found), Err(expected)) => {
-                    assert!(found.to_string().contains(expected), "{text}: {found}")
+                    assert!(found.to_string().contains(expected), "{text}: {found}");
                 }
                 (found, expected) => panic!("{text}: found {found:?}, expected {expected:?}"),
             }

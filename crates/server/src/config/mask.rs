@@ -4,8 +4,6 @@
 //! asked what they are. So secrets are looked for in the text alone, by the key before them, and rather too
 //! much is masked than too little. What is masked keeps its length: labels stay where they belong.
 
-use std::ops::Range;
-
 /// What stands in a key whose value may be a secret, wherever it stands: as a header, or misplaced.
 const SECRET_WORDS: [&str; 8] =
     ["token", "secret", "password", "passwd", "authorization", "api_key", "api-key", "apikey"];
@@ -20,8 +18,7 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let is_like = |word: &&str| strsim::jaro_winkler(word, &key) >= MISSPELT;
     !NO_SECRETS.contains(&key.as_str())
-        && (SECRET_WORDS.iter().any(|word| key.contains(word))
-            || SECRET_KEYS.iter().any(|word| is_like(&word)))
+        && (SECRET_WORDS.iter().any(|word| key.contains(word)) || SECRET_KEYS.iter().any(is_like))
 }
 
 /// The text with `*` for what may be a secret: values of keys that say so, all that is under `headers`, and
@@ -32,8 +29,10 @@ pub(super) fn masked(text: &str) -> String {
     let mut at = 0;
     while let Some((key, value)) = next_secret(text, at) {
         let values = values(bytes, key, value);
-        at = values[0].end;
-        values.into_iter().for_each(|value| mask(&mut masked[value]));
+        at = values[0].1;
+        for (from, to) in values {
+            mask(&mut masked[from..to]);
+        }
     }
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -70,11 +69,11 @@ fn next_secret(text: &str, mut at: usize) -> Option<(usize, usize)> {
 }
 
 /// The value of a key: the rest of its line, and the lines that belong to it.
-fn values(bytes: &[u8], key: usize, value: usize) -> Vec<Range<usize>> {
+fn values(bytes: &[u8], key: usize, value: usize) -> Vec<(usize, usize)> {
     let line = bytes[..key].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let in_flow = bytes[line..key].iter().any(|byte| b"{[,".contains(byte));
     let mut end = value_end(bytes, value, in_flow);
-    let mut values = vec![value..end];
+    let mut values = vec![(value, end)];
     let (column, mut has_strayed) = (key - line, false);
     while end < bytes.len() && !in_flow {
         let start = end + 1;
@@ -85,7 +84,7 @@ fn values(bytes: &[u8], key: usize, value: usize) -> Vec<Range<usize>> {
         // They are further to the right; empty ones and comments may be anywhere.
         if blanks > column || indentation.contains(&b'\t') || blanks == column && first == Some(&b'-') {
             end = value_end(bytes, start + blanks, false);
-            values.push(start..end);
+            values.push((start, end));
             has_strayed = false;
         } else if !matches!(first, None | Some(b'\r' | b'\n' | b'#')) {
             // So may be one that does not belong there at all; but one that begins a section ends ours.
@@ -176,7 +175,10 @@ mod tests {
             ("name: ${env:TOKEN}", "name: ${env:TOKEN}"),
         ] {
             assert_eq!(masked(text), shown, "{text}");
-            assert_eq!(masked(text).len(), text.len(), "{text}");
+            let ends = (0..=text.len()).filter(|end| text.is_char_boundary(*end));
+            for part in ends.map(|end| &text[..end]) {
+                assert_eq!(masked(part).len(), part.len(), "{part}");
+            }
         }
     }
 

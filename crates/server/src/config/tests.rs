@@ -332,12 +332,8 @@ exporters:
                 "token: {x: hush",
                 "headers: hush",
             ] {
-                let mut text = lines[..at].join("\n");
-                text.push_str(&format!(
-                    "\n{}{mistake}\n{}\n",
-                    " ".repeat(indentation),
-                    lines[at..].join("\n")
-                ));
+                let (before, after) = (lines[..at].join("\n"), lines[at..].join("\n"));
+                let text = format!("{before}\n{}{mistake}\n{after}\n", " ".repeat(indentation));
                 let source = Source::file(Path::new("test.yaml"), text.clone());
                 // Within a text or an empty place it may be none.
                 let Err(error) = resolve(&source, &[], &environment) else { continue };

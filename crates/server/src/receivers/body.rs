@@ -25,8 +25,8 @@ struct Admitted<'r> {
 }
 
 impl Admitted<'_> {
-    /// Makes sure of room for what has come, and for as much again of what is announced. `framing` of what has
-    /// come are no bytes of the message.
+    /// Makes sure of room for what has come, and for as much again of what is announced. The first `framing`
+    /// bytes are not of the message.
     fn cover(&mut self, come: usize, framing: usize, announced: usize) -> Result<(), Failure> {
         if come > self.bytes {
             let ahead = come.saturating_sub(framing).min(AHEAD_BYTES_MAX);
