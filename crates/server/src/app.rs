@@ -33,10 +33,10 @@ use crate::open_files;
 pub use crate::pipeline::new_core;
 use crate::pipeline::{After, Pipeline};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
-use crate::receivers::{self, Entry, Tenants, TokenFileError};
+use crate::receivers::{self, Entry, Tenants};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
-use crate::tls::TlsError;
+use crate::setup::{SettingError, Setup};
 
 /// The clocks of the process.
 pub const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
@@ -55,20 +55,11 @@ pub enum BuildError {
     /// The data directory.
     #[error("storage.directory: {0}")]
     Store(#[from] StoreError),
-    /// A certificate, key or authority.
-    #[error("{section}: {source}")]
-    #[diagnostic(help("the files are those of the section `tls` there"))]
-    Tls {
-        /// Where in the configuration.
-        section: &'static str,
-        /// What is wrong.
-        source: TlsError,
-    },
-    /// A tenant's token.
+    /// A certificate, key or authority, a tenant's token, a destination.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Token(#[from] TokenFileError),
-    /// A destination.
+    Setting(#[from] SettingError),
+    /// The queue of a destination.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Forward(#[from] ForwardError),
@@ -141,10 +132,6 @@ pub struct App {
     forwarder: Arc<Forwarder>,
 }
 
-/// Protocols offered by ALPN.
-const GRPC_PROTOCOLS: &[&[u8]] = &[b"h2"];
-const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
-
 #[derive(Debug)]
 struct Store {
     directory: DataDir,
@@ -169,41 +156,29 @@ impl App {
     pub async fn build(config: &Config) -> Result<Self, BuildError> {
         let settings = config.settings.clone();
         open_files::raise(&settings);
-        let directory = settings.providers.directory.as_deref();
-        let providers = ProviderFiles::load(directory, &settings.correlation)?;
-        let tenants = Tenants::new(&settings.receivers.auth)?;
+        let setup = Setup::of(config)?;
         let (mut grpc, mut http) = (None, None);
         if let Some(receiver) = &settings.receivers.grpc {
             let key = "receivers.otlp.protocols.grpc.endpoint";
-            grpc = Some(bind(config, key, &receiver.endpoint).await?.with_tls(
-                "receivers.otlp.protocols.grpc",
-                receiver.tls.as_ref(),
-                GRPC_PROTOCOLS,
-            )?);
+            grpc = Some(bind(config, key, &receiver.endpoint).await?.with_tls(setup.grpc_tls));
         }
         if let Some(receiver) = &settings.receivers.http {
             let key = "receivers.otlp.protocols.http.endpoint";
-            http = Some(bind(config, key, &receiver.endpoint).await?.with_tls(
-                "receivers.otlp.protocols.http",
-                receiver.tls.as_ref(),
-                HTTP_PROTOCOLS,
-            )?);
+            http = Some(bind(config, key, &receiver.endpoint).await?.with_tls(setup.http_tls));
         }
-        let admin = bind(config, "exporters.prometheus.endpoint", &settings.admin.endpoint).await?.with_tls(
-            "exporters.prometheus",
-            settings.admin.tls.as_ref(),
-            HTTP_PROTOCOLS,
-        )?;
+        let admin = bind(config, "exporters.prometheus.endpoint", &settings.admin.endpoint).await?;
+        let admin = admin.with_tls(setup.admin_tls);
         let store = blocking({
             let settings = settings.clone();
             move || {
                 let store = Store::open(&settings)?;
-                let forwarder = Forwarder::open(&settings.forward, store.directory.path())?;
+                let forwarder = Forwarder::open(&settings.forward, setup.clients, store.directory.path())?;
                 Ok::<_, BuildError>((store, forwarder))
             }
         });
         let (store, forwarder) = store.await?;
         let forwarder = Arc::new(forwarder);
+        let Setup { providers, tenants, .. } = setup;
         Ok(Self { settings, providers, grpc, http, admin, tenants, store, forwarder })
     }
 

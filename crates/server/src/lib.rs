@@ -32,6 +32,7 @@ pub mod reconciliation;
 pub mod record;
 pub mod replay;
 pub mod rules;
+mod setup;
 pub mod signals;
 pub mod telemetry;
 mod tls;

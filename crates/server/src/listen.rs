@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::app::{Addresses, BuildError};
+use crate::app::Addresses;
 use crate::config::{Config, Endpoint, Place, ServerTlsFiles, Settings};
 use crate::connections::{Port, Versions};
 use crate::tls::ServerTls;
@@ -32,15 +32,9 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Loads the certificate of a section of the configuration, if it names one.
-    pub(crate) fn with_tls(
-        self,
-        section: &'static str,
-        files: Option<&ServerTlsFiles>,
-        protocols: &'static [&'static [u8]],
-    ) -> Result<Self, BuildError> {
-        let tls = files.map(|files| ServerTls::load(files.clone(), protocols)).transpose();
-        Ok(Self { tls: tls.map_err(|source| BuildError::Tls { section, source })?, ..self })
+    /// With a certificate, if there is one.
+    pub(crate) fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The port to serve; its certificate is looked at until `stop` is true.

@@ -29,6 +29,18 @@ pub struct TlsError {
     help: &'static str,
 }
 
+impl TlsError {
+    /// The key of the file, under the section that has the `tls`.
+    pub(crate) fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// A client's certificate that cannot be used with its key.
+    pub(crate) fn of_certificate(path: &Path, problem: &dyn std::fmt::Display) -> Self {
+        CERTIFICATE.error(path, problem)
+    }
+}
+
 /// The files of one kind: what they are for in messages.
 struct Kind {
     key: &'static str,

@@ -146,6 +146,29 @@ fn check_lists_the_providers() {
     assert!(fal["calls"]["submit"].as_u64().unwrap() >= 1, "{fal}");
 }
 
+/// What one calls good the other takes.
+#[test]
+fn check_refuses_what_serve_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("spantally.yaml");
+    for (text, part) in [
+        ("receivers: {otlp: {auth: {tenants: [{name: a, token_file: /none}]}}}", "yaml:1:59"),
+        ("receivers: {otlp: {protocols: {http: {tls: {cert_file: /none, key_file: /none}}}}}", "yaml:1:56"),
+        ("exporters: {otlp: {endpoint: 'tempo:1', tls: {ca_file: /none}}}", "yaml:1:56"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let data = format!("storage.directory={}", directory.path().join("data").display());
+        let [served, checked] = ["serve", "check"].map(|command| {
+            let output = spantally(&[command, "--config", file.to_str().unwrap(), "--set", &data]);
+            assert_eq!(output.status.code(), Some(64), "{command} {text}: {}", stderr(&output));
+            stderr(&output)
+        });
+        assert_eq!(served, checked, "{text}");
+        assert!(checked.contains(part) && checked.contains("/none"), "{text}: {checked}");
+    }
+    assert!(!directory.path().join("data").exists(), "nothing is written");
+}
+
 #[test]
 fn a_port_in_use_exits_64_and_names_field_and_place() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

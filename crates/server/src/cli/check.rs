@@ -13,7 +13,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::job_json::Rfc3339;
 use crate::memory::{Part, WorstCase, mib};
-use crate::provider_files::{ProviderFiles, ProviderSource};
+use crate::provider_files::ProviderSource;
+use crate::setup::Setup;
 
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
@@ -78,13 +79,11 @@ struct Policies {
     unknown: usize,
 }
 
-/// Loads everything that `serve` loads and opens nothing.
+/// Makes everything that `serve` makes, and neither listens nor writes.
 pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
-    let settings = &config.settings;
-    let providers = ProviderFiles::load(settings.providers.directory.as_deref(), &settings.correlation)
-        .map_err(Failure::usage)?;
-    let rows: Vec<_> = providers.files.iter().map(row).collect();
+    let setup = Setup::of(&config).map_err(Failure::usage)?;
+    let rows: Vec<_> = setup.providers.files.iter().map(row).collect();
     let mut out = stdout();
     match args.format {
         Format::Human => human(&mut out, &config, &rows)?,

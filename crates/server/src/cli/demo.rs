@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spantally_store::{LedgerReader, StoreError};
 
-use super::{Exit, Failure, Outcome, colors, runtime};
+use super::{Exit, Failure, Outcome, colors, runtime, shell_word};
 use crate::app::{Addresses, App};
 use crate::clock;
 use crate::config::Config;
@@ -60,21 +60,24 @@ pub(super) fn run(args: &Args) -> Outcome {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("spantally-demo-").tempdir()?),
     };
-    if let Some(directory) = args.data_dir.as_deref().filter(|directory| is_used(directory)) {
+    let temporary = temporary.as_ref().map(tempfile::TempDir::path);
+    let config = Config::load(args.config.as_deref(), &fields(args, args.data_dir.as_deref().or(temporary)))?;
+    // `--set` wins over `--data-dir`, so what counts is what came of both.
+    let directory = &config.settings.storage.directory;
+    if is_used(directory) {
         return Err(Failure::usage(miette::miette!(
             help = "name a directory that is empty or not there yet",
-            "--data-dir {}: there is a ledger in it already, and the demo would take what it has for its own",
+            "{}: there is a ledger in it already, and the demo would take what it has for its own",
             directory.display()
         )));
     }
-    let directory = args.data_dir.clone().or_else(|| Some(temporary.as_ref()?.path().to_owned()));
-    let config = Config::load(args.config.as_deref(), &fields(args, directory.as_deref()))?;
+    let kept = Some(directory.as_path()).filter(|directory| Some(*directory) != temporary);
     telemetry::init(config.settings.logs);
     runtime()?.block_on(async {
         let signals = Signals::catch()?;
         let app = App::build(&config).await.map_err(Failure::usage)?;
         let running = app.start().await?;
-        let shown = present(args, running.addresses, signals).await;
+        let shown = present(args, kept, running.addresses, signals).await;
         running.stop().await?;
         shown?;
         Ok(Exit::Success)
@@ -96,10 +99,13 @@ fn delays() -> [String; 2] {
 
 /// How what the demo leaves behind is verified: by the configuration that it had.
 fn verification(args: &Args, directory: &Path) -> String {
-    let config = args.config.iter().map(|path| format!(" --config {}", path.display()));
-    let set = delays().into_iter().chain(args.set.iter().cloned()).map(|field| format!(" --set {field}"));
-    let options: String = config.chain(set).collect();
-    format!("spantally verify --ledger {}{options}", directory.display())
+    let ledger = [("--ledger", directory.display().to_string())];
+    let config = args.config.iter().map(|path| ("--config", path.display().to_string()));
+    let set = delays().into_iter().chain(args.set.iter().cloned()).map(|field| ("--set", field));
+    let options = ledger.into_iter().chain(config).chain(set);
+    options.fold("spantally verify".to_owned(), |command, (name, value)| {
+        format!("{command} {name} {}", shell_word(&value))
+    })
 }
 
 /// The demo's configuration: short delays, so that one need not wait, and what the arguments say.
@@ -115,14 +121,19 @@ fn fields(args: &Args, directory: Option<&Path>) -> Vec<String> {
     fields
 }
 
-async fn present(args: &Args, addresses: Addresses, signals: Signals) -> Result<(), Failure> {
+async fn present(
+    args: &Args,
+    kept: Option<&Path>,
+    addresses: Addresses,
+    signals: Signals,
+) -> Result<(), Failure> {
     let Some(grpc) = addresses.grpc else {
         return Err(Failure::usage(miette::miette!(
             "the demo needs OTLP/gRPC, and the configuration has none"
         )));
     };
     let mut screen = screen();
-    screen.say(&greeting(args, addresses))?;
+    screen.say(&greeting(args, kept, addresses))?;
     let plan = Plan {
         traffic: Settings {
             seed: args.seed,
@@ -147,14 +158,14 @@ fn screen() -> Screen<Stdout> {
     Screen::new(out, is_terminal, color)
 }
 
-fn greeting(args: &Args, addresses: Addresses) -> String {
+fn greeting(args: &Args, kept: Option<&Path>, addresses: Addresses) -> String {
     let admin = addresses.admin;
     let mut lines = vec![format!("Spantally demo, seed {}, {} jobs a second.\n", args.seed, args.rate)];
     lines.extend(addresses.grpc.map(|address| format!("  OTLP/gRPC  http://{address}")));
     lines.extend(addresses.http.map(|address| format!("  OTLP/HTTP  http://{address}/v1/traces")));
     lines.push(format!("  metrics    http://{admin}/metrics"));
     lines.push(format!("  jobs       http://{admin}/api/v1/jobs"));
-    if let Some(directory) = &args.data_dir {
+    if let Some(directory) = kept {
         lines.push(format!("  data       {}", directory.display()));
         lines.push(format!("  afterwards {}", verification(args, directory)));
     }
@@ -226,15 +237,38 @@ mod tests {
     }
 
     #[test]
+    fn what_the_demo_prints_can_be_pasted() {
+        let args = args(&["--config", "it's.yaml", "--set", "storage.directory=my data"]).unwrap();
+        let command = verification(&args, Path::new("my data"));
+        let words =
+            std::process::Command::new("sh").args(["-c", &format!("printf '%s\n' {command}")]).output();
+        let words = String::from_utf8(words.unwrap().stdout).unwrap();
+        let words: Vec<_> = words.lines().collect();
+        assert_eq!(words[..6], ["spantally", "verify", "--ledger", "my data", "--config", "it's.yaml"]);
+        assert_eq!(words.last(), Some(&"storage.directory=my data"));
+    }
+
+    #[test]
     fn a_directory_with_a_ledger_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         assert!(!is_used(directory.path()) && !is_used(&directory.path().join("new")));
         let data = spantally_store::DataDir::open(directory.path()).unwrap();
         drop(spantally_store::Ledger::open(&data).unwrap());
         assert!(is_used(directory.path()));
-        let args = args(&["--any-port", "--data-dir", directory.path().to_str().unwrap()]).unwrap();
-        let Err(refused) = run(&args) else { panic!("the demo began in a used directory") };
-        assert!(format!("{refused:?}").contains("there is a ledger in it already"), "{refused:?}");
+        let used = directory.path().to_str().unwrap();
+        let new = directory.path().join("new");
+        let set = format!("storage.directory={used}");
+        for words in [
+            &["--any-port", "--data-dir", used][..],
+            &["--any-port", "--set", set.as_str()],
+            &["--any-port", "--data-dir", new.to_str().unwrap(), "--set", set.as_str()],
+        ] {
+            let Err(refused) = run(&args(words).unwrap()) else {
+                panic!("the demo began in a used directory: {words:?}")
+            };
+            assert!(format!("{refused:?}").contains("there is a ledger in it already"), "{refused:?}");
+        }
+        assert!(!new.exists(), "nothing is built before");
     }
 
     #[test]

@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 
 pub use config_args::ConfigArgs;
 pub use exit::{Exit, Failure, Outcome};
-pub use output::{Format, colors, csv_cell, sheet_cell, stdout};
+pub use output::{Format, colors, csv_cell, sheet_cell, shell_word, stdout};
 
 /// Tells a team what its media-generation jobs really cost, and how much of that is retries, duplicates,
 /// timeouts and failures, from the OpenTelemetry spans of its clients.

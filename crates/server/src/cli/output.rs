@@ -46,9 +46,33 @@ pub fn sheet_cell(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// A word of a command that can be pasted into a shell: in quotes where it needs them.
+pub fn shell_word(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+=:,./@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''")).into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{csv_cell, sheet_cell};
+    use super::{csv_cell, sheet_cell, shell_word};
+
+    #[test]
+    fn words_for_a_shell_are_quoted_only_when_needed() {
+        for (text, word) in [
+            ("/srv/data", "/srv/data"),
+            ("a.b=127.0.0.1:0", "a.b=127.0.0.1:0"),
+            ("my data", "'my data'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
+    }
 
     #[test]
     fn no_cell_is_a_formula() {

@@ -1,7 +1,48 @@
 //! `${env:NAME}` and `${env:NAME:-default}`, as in the Collector; `$$` is a plain `$`.
 
+use std::fmt;
+
+/// What is wrong with a reference.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// It does not end; what follows its brace.
+    Unclosed(String),
+    /// It is none; what stands in it.
+    NoReference(String),
+    /// It names nothing that could be a variable.
+    NoName(String),
+    /// Its variable is not set.
+    NotSet(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclosed(after) => write!(f, "`${{{after}` has no closing brace"),
+            Self::NoReference(inside) => {
+                write!(f, "`${{{inside}}}` is not a reference; write `${{env:NAME}}`")
+            }
+            Self::NoName(name) => write!(f, "`{name}` is not a name of an environment variable"),
+            Self::NotSet(name) => write!(
+                f,
+                "the environment variable {name} is not set; set it, or write `${{env:{name}:-default}}`"
+            ),
+        }
+    }
+}
+
+impl Problem {
+    /// The same about a value that must not be shown, of which a wrong reference may be a part.
+    pub(super) fn of_secret(&self) -> String {
+        match self {
+            Self::NotSet(name) => format!("needs the environment variable {name}, which is not set"),
+            _ => "has a `${` that begins no `${env:NAME}`; write `$$` for a `$` of its own".to_owned(),
+        }
+    }
+}
+
 /// Replaces every reference in a value. The error says what is wrong with which reference.
-pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Problem> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -11,9 +52,7 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> R
             out.push('$');
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
-            let Some(end) = after.find('}') else {
-                return Err(format!("`${{{after}` has no closing brace"));
-            };
+            let Some(end) = after.find('}') else { return Err(Problem::Unclosed(after.to_owned())) };
             out.push_str(&reference(&after[..end], variable)?);
             rest = &after[end + 1..];
         } else {
@@ -25,9 +64,9 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> R
 }
 
 /// The value of what stands between the braces.
-fn reference(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn reference(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Problem> {
     let Some(inside) = inside.strip_prefix("env:") else {
-        return Err(format!("`${{{inside}}}` is not a reference; write `${{env:NAME}}`"));
+        return Err(Problem::NoReference(inside.to_owned()));
     };
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
@@ -35,11 +74,10 @@ fn reference(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<
     };
     let first_is_letter = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !first_is_letter || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(format!("`{name}` is not a name of an environment variable"));
+        return Err(Problem::NoName(name.to_owned()));
     }
-    variable(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| {
-        format!("the environment variable {name} is not set; set it, or write `${{env:{name}:-default}}`")
-    })
+    let found = variable(name).or_else(|| default.map(str::to_owned));
+    found.ok_or_else(|| Problem::NotSet(name.to_owned()))
 }
 
 #[cfg(test)]
@@ -65,7 +103,9 @@ mod tests {
         ] {
             match (expand(text, &variable), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
-                (Err(found), Err(expected)) => assert!(found.contains(expected), "{text}: {found}"),
+                (Err(found), Err(expected)) => {
+                    assert!(found.to_string().contains(expected), "{text}: {found}");
+                }
                 (found, expected) => panic!("{text}: found {found:?}, expected {expected:?}"),
             }
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use miette::{NamedSource, SourceSpan};
 use serde_saphyr::{Error as YamlError, Location};
 
+use super::mask::masked;
 use super::resolve::known_keys;
 
 /// Keys that the Collector has and Spantally has not, each with what to do instead.
@@ -82,7 +83,8 @@ impl Source {
         Some(line_start + line.char_indices().nth(column_index).map_or(line.len(), |(at, _)| at))
     }
 
-    /// `file:line:column: message`, with the line shown and a label under the place.
+    /// `file:line:column: message`, with the line shown and a label under the place. Secrets in the lines are
+    /// masked.
     pub(super) fn error(
         &self,
         at: Location,
@@ -95,7 +97,7 @@ impl Source {
             let line_end = self.text[offset..].find('\n').unwrap_or(self.text.len() - offset);
             SourceSpan::new(offset.into(), length.min(line_end))
         });
-        let source_code = span.map(|_| NamedSource::new(self.name(), self.text.clone()));
+        let source_code = span.map(|_| NamedSource::new(self.name(), masked(&self.text)));
         ConfigError(Box::new(Finding {
             message: format!("{}:{}:{}: {message}", self.name(), at.line(), at.column()),
             label: label.to_owned(),

@@ -9,8 +9,9 @@ use serde_saphyr::{Location, Spanned};
 use super::error::ConfigError;
 use super::file;
 use super::leaf::Resolver;
+use super::remote::DestinationUrl;
 use super::settings::Receivers;
-use super::text::{DestinationUrl, Endpoint, FilePath, FromText, HeaderText, Millis, Whole};
+use super::text::{Endpoint, FilePath, FromText, HeaderText, Millis, Whole};
 use super::wire::{ClientTls, Compression, Destination, HoldSpans, Protocol, Queue, Retry, Secret};
 
 /// Most destinations: each has a queue, a thread and a connection.
@@ -29,8 +30,17 @@ pub(crate) fn leads_back(url: &Uri, receivers: &Receivers) -> bool {
 fn is_same(url: &Uri, endpoint: &Endpoint) -> bool {
     let default = if url.scheme_str() == Some("http") { 80 } else { 443 };
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    url.port_u16().unwrap_or(default) == endpoint.port
-        && (host.eq_ignore_ascii_case(&endpoint.host) || is_here(host) && is_here(&endpoint.host))
+    url.port_u16().unwrap_or(default) == endpoint.port && is_same_host(host, &endpoint.host)
+}
+
+/// Whether two names or addresses are one. Two addresses are when they are equal, unless one is that of
+/// every address; of `localhost` nobody knows which one it is.
+fn is_same_host(one: &str, other: &str) -> bool {
+    let address = |host: &str| host.parse().ok().map(|address: IpAddr| address.to_canonical());
+    match (address(one), address(other)) {
+        (Some(one), Some(other)) if !one.is_unspecified() && !other.is_unspecified() => one == other,
+        _ => one.eq_ignore_ascii_case(other) || is_here(one) && is_here(other),
+    }
 }
 
 /// Whether a name or address is this machine whichever it is.
@@ -42,14 +52,14 @@ fn is_here(host: &str) -> bool {
 impl Resolver<'_> {
     pub(super) fn destinations(
         &self,
-        written: &[(String, file::OtlpExporter)],
+        written: &[(Spanned<String>, file::OtlpExporter)],
         receivers: &Receivers,
     ) -> Result<Vec<Destination>, ConfigError> {
-        if written.len() > MAX_DESTINATIONS {
-            return Err(ConfigError::plain(
-                format!("exporters: {} destinations, expected at most {MAX_DESTINATIONS}", written.len()),
-                Some("send to a Collector that fans out".to_owned()),
-            ));
+        if let Some((extra, _)) = written.get(MAX_DESTINATIONS) {
+            let message =
+                format!("exporters: {} destinations, expected at most {MAX_DESTINATIONS}", written.len());
+            let help = "send to a Collector that fans out".to_owned();
+            return Err(self.source.error(extra.referenced, &message, "one too many", Some(help)));
         }
         written.iter().map(|(name, exporter)| self.destination(name, exporter, receivers)).collect()
     }
@@ -57,49 +67,39 @@ impl Resolver<'_> {
     /// A leaf of a destination, if it is given.
     fn leaf<T: FromText>(&self, name: &str, key: &str, leaf: &file::Leaf) -> Result<Option<T>, ConfigError> {
         let read = |leaf: &Spanned<String>| {
-            self.parse_leaf(&format!("exporters.{name}.{key}"), &leaf.value, leaf.referenced)
+            let key = format!("exporters.{name}.{key}");
+            self.remember(&key, leaf.referenced);
+            self.parse_leaf(&key, &leaf.value, leaf.referenced)
         };
         leaf.as_ref().map(read).transpose()
     }
 
     fn destination(
         &self,
-        name: &str,
+        key: &Spanned<String>,
         written: &file::OtlpExporter,
         receivers: &Receivers,
     ) -> Result<Destination, ConfigError> {
+        let name = key.value.as_str();
         let kind = name.split('/').next().unwrap_or(name);
         let protocol = if kind.contains("http") { Protocol::Http } else { Protocol::Grpc };
         let tls = self.client_tls(name, written.tls.as_ref())?;
-        let url = self.url(name, written, (protocol, tls.insecure), receivers)?;
+        let url = self.url(key, written, (protocol, tls.insecure), receivers)?;
         let spans = self.leaf(name, "spans", &written.spans)?.unwrap_or(true);
         let job_spans = self.leaf(name, "job_spans", &written.job_spans)?.unwrap_or(false);
         if !spans && !job_spans {
             let message = format!("exporters.{name}: `spans` and `job_spans` are both false");
             let help = "one of them is what it is to get; or leave the exporter out".to_owned();
-            return Err(ConfigError::plain(message, Some(help)));
+            return Err(self.error_at(&written.spans, key, &message, "this one, too", help));
         }
         let hold = self.hold(name, written.job_attributes.as_ref())?;
         if hold.enabled && !spans {
             let message = format!("exporters.{name}.job_attributes: there are no spans to put them on");
             let help = "they are put on the spans that come in: leave `spans` true".to_owned();
-            return Err(ConfigError::plain(message, Some(help)));
+            return Err(self.error_at(&written.spans, key, &message, "none by this", help));
         }
         let default_timeout = Duration::from_secs(if protocol == Protocol::Http { 30 } else { 5 });
         let timeout = self.leaf::<Millis>(name, "timeout", &written.timeout)?;
-        let mut headers = Vec::new();
-        for (header, value) in written.headers.iter().flatten() {
-            let value = self.parse_leaf::<Secret>(
-                &format!("exporters.{name}.headers.{header}"),
-                &value.value,
-                value.referenced,
-            )?;
-            if HeaderText::from_text(header).is_none() {
-                let message = format!("exporters.{name}.headers: `{header}` is no name of a header");
-                return Err(ConfigError::plain(message, None));
-            }
-            headers.push((header.to_ascii_lowercase(), value));
-        }
         Ok(Destination {
             name: name.to_owned(),
             protocol,
@@ -107,7 +107,7 @@ impl Resolver<'_> {
             spans,
             job_spans,
             hold,
-            headers,
+            headers: self.headers(name, written.headers.as_ref())?,
             compression: self
                 .leaf::<Compression>(name, "compression", &written.compression)?
                 .unwrap_or_default(),
@@ -118,14 +118,47 @@ impl Resolver<'_> {
         })
     }
 
+    /// What is wrong with a destination: at one of its leaves, or where there is none at its name.
+    fn error_at(
+        &self,
+        leaf: &file::Leaf,
+        key: &Spanned<String>,
+        message: &str,
+        label: &str,
+        help: String,
+    ) -> ConfigError {
+        let at = leaf.as_ref().unwrap_or(key).referenced;
+        self.source.error(at, message, label, Some(help))
+    }
+
+    fn headers(
+        &self,
+        name: &str,
+        written: Option<&file::Headers>,
+    ) -> Result<Vec<(String, Secret)>, ConfigError> {
+        let mut headers = Vec::new();
+        for (header, value) in written.iter().flat_map(|headers| &headers.0) {
+            let key = format!("exporters.{name}.headers");
+            let at = header.referenced;
+            let header = self.parse_leaf::<HeaderText>(&key, &header.value, at)?.0.ok_or_else(|| {
+                let help = format!("expected {}", HeaderText::expected());
+                self.source.error(at, &format!("{key}: a header without a name"), "here", Some(help))
+            })?;
+            let key = format!("{key}.{header}");
+            headers.push((header, self.parse_leaf::<Secret>(&key, &value.value, value.referenced)?));
+        }
+        Ok(headers)
+    }
+
     /// Where it sends to, which is not to us.
     fn url(
         &self,
-        name: &str,
+        exporter: &Spanned<String>,
         written: &file::OtlpExporter,
         (protocol, insecure): (Protocol, bool),
         receivers: &Receivers,
     ) -> Result<Uri, ConfigError> {
+        let name = exporter.value.as_str();
         let (key, leaf) = match (protocol, &written.traces_endpoint) {
             (Protocol::Http, Some(_)) => ("traces_endpoint", &written.traces_endpoint),
             _ => ("endpoint", &written.endpoint),
@@ -133,7 +166,7 @@ impl Resolver<'_> {
         let Some(endpoint) = self.leaf::<DestinationUrl>(name, key, leaf)? else {
             let message = format!("exporters.{name}.endpoint is missing");
             let help = "for example `endpoint: tempo.example.com:4317`, or a URL".to_owned();
-            return Err(ConfigError::plain(message, Some(help)));
+            return Err(self.source.error(exporter.referenced, &message, "not in this one", Some(help)));
         };
         let suffix = if protocol == Protocol::Http && key == "endpoint" { TRACES_PATH } else { "" };
         let wrong = |what: &str, help: Option<&str>| {
@@ -160,12 +193,19 @@ impl Resolver<'_> {
             ca_file: file("tls.ca_file", &written.ca_file)?,
             cert_file: file("tls.cert_file", &written.cert_file)?,
             key_file: file("tls.key_file", &written.key_file)?,
-            server_name_override: written.server_name_override.as_ref().map(|leaf| leaf.value.clone()),
+            server_name_override: self.leaf(
+                name,
+                "tls.server_name_override",
+                &written.server_name_override,
+            )?,
             min_version: self.leaf(name, "tls.min_version", &written.min_version)?.unwrap_or_default(),
         };
         if tls.cert_file.is_some() != tls.key_file.is_some() {
             let message = format!("exporters.{name}.tls: cert_file and key_file are needed both");
-            return Err(ConfigError::plain(message, Some("give the two files, or neither".to_owned())));
+            let given = written.cert_file.as_ref().or(written.key_file.as_ref());
+            let at = given.map_or(Location::UNKNOWN, |leaf| leaf.referenced);
+            let help = "give the two files, or neither".to_owned();
+            return Err(self.source.error(at, &message, "without the other", Some(help)));
         }
         Ok(tls)
     }
@@ -240,7 +280,10 @@ mod tests {
         for (url, leads) in [
             ("http://localhost:4317", true),
             ("https://127.0.0.1:4318/v1/traces", true),
-            ("http://[::1]:4318", true),
+            ("http://[::1]:4318", false),
+            ("http://127.0.0.2:4317", false),
+            ("http://[::ffff:127.0.0.1]:4317", true),
+            ("http://[::]:4317", true),
             ("http://0.0.0.0:4317", true),
             ("http://localhost:14317", false),
             ("http://localhost", false),
@@ -259,5 +302,7 @@ mod tests {
         };
         assert!(at("spantally", "http://Spantally/v1/traces"));
         assert!(!at("10.0.0.7", "http://127.0.0.1:80"), "we do not listen there");
+        assert!(at("0.0.0.0", "http://127.0.0.2") && at("::", "http://127.0.0.1"), "we listen everywhere");
+        assert!(at("localhost", "http://[::1]") && at("localhost", "http://127.0.0.1"), "it may be either");
     }
 }

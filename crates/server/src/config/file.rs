@@ -130,7 +130,7 @@ sections! {
         spans: Leaf,
         job_spans: Leaf,
         job_attributes: Option<JobAttributes>,
-        headers: Option<BTreeMap<String, Spanned<String>>>,
+        headers: Option<Headers>,
         compression: Leaf,
         timeout: Leaf,
         tls: Option<ClientTls>,
@@ -204,7 +204,7 @@ where
 pub(super) struct Exporters {
     pub(super) prometheus: Option<Prometheus>,
     /// By name, in the order of the file.
-    pub(super) otlp: Vec<(String, OtlpExporter)>,
+    pub(super) otlp: Vec<(Spanned<String>, OtlpExporter)>,
 }
 
 /// Kinds of destinations: the Collector's names, old and new.
@@ -227,18 +227,47 @@ impl<'de> Visitor<'de> for ExportersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Exporters, A::Error> {
         let mut exporters = Exporters::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let (kind, name) = key.split_once('/').unwrap_or((&key, "-"));
+        while let Some(spanned) = map.next_key::<Spanned<String>>()? {
+            let key = &spanned.value;
+            let (kind, name) = key.split_once('/').unwrap_or((key, "-"));
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
             if key == "prometheus" {
                 exporters.prometheus = map.next_value()?;
             } else if OTLP_KINDS.contains(&kind) && !name.is_empty() && name.bytes().all(is_name) {
                 let exporter = map.next_value::<Option<OtlpExporter>>()?.unwrap_or_default();
-                exporters.otlp.push((key, exporter));
+                exporters.otlp.push((spanned, exporter));
             } else {
-                return Err(A::Error::unknown_field(&key, &["prometheus", "otlp", "otlphttp"]));
+                return Err(A::Error::unknown_field(key, &["prometheus", "otlp", "otlphttp"]));
             }
         }
         Ok(exporters)
+    }
+}
+
+/// Headers by name, each name with its place.
+#[derive(Debug)]
+pub(super) struct Headers(pub(super) Vec<(Spanned<String>, Spanned<String>)>);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeadersVisitor)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = Headers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("headers and their values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+        let mut headers = Vec::new();
+        while let Some(header) = map.next_entry()? {
+            headers.push(header);
+        }
+        Ok(Headers(headers))
     }
 }

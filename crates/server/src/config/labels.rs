@@ -21,13 +21,8 @@ impl Resolver<'_> {
             let Some(taken) = before.or_else(|| taken_by(&name)) else { continue };
             let message = format!("{KEY}: `{key}` cannot become the label `{name}`: {taken}");
             let help = "leave it out, or have the sender's resource name the same under another attribute";
-            let written = list.as_ref().filter(|_| !self.set.contains_key(KEY));
-            return Err(match written.and_then(|list| list.value.get(at)) {
-                Some(leaf) => {
-                    self.source.error(leaf.referenced, &message, "taken already", Some(help.to_owned()))
-                }
-                None => ConfigError::plain(format!("--set {message}"), Some(help.to_owned())),
-            });
+            let written = list.as_ref().and_then(|list| list.value.get(at)).map(|leaf| leaf.referenced);
+            return Err(self.error_of(KEY, written, &message, "taken already", help));
         }
         Ok(())
     }

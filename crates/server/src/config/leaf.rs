@@ -1,5 +1,6 @@
 //! Reading one leaf: what `--set` says, else the file; expanded, parsed, and its place remembered.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -18,7 +19,7 @@ pub(super) struct Resolver<'a> {
     pub(super) set: BTreeMap<String, String>,
     /// Every key that was read, in order.
     pub(super) known: Vec<&'static str>,
-    pub(super) places: BTreeMap<&'static str, Place>,
+    pub(super) places: RefCell<BTreeMap<String, Place>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -28,7 +29,7 @@ impl<'a> Resolver<'a> {
         environment: &'a dyn Fn(&str) -> Option<String>,
         set: BTreeMap<String, String>,
     ) -> Self {
-        Self { source, environment, set, known: Vec::new(), places: BTreeMap::new() }
+        Self { source, environment, set, known: Vec::new(), places: RefCell::default() }
     }
 
     /// Reads one key and hands its value on, if it is given anywhere.
@@ -41,7 +42,7 @@ impl<'a> Resolver<'a> {
         self.known.push(key);
         if let Some(text) = self.set.get(key) {
             take(self.parse_set_text(key, text)?);
-            self.places.insert(key, Place::CommandLine);
+            self.places.borrow_mut().insert(key.to_owned(), Place::CommandLine);
         } else if let Some(leaf) = leaf {
             take(self.parse_leaf(key, &leaf.value, leaf.referenced)?);
             self.remember(key, leaf.referenced);
@@ -74,7 +75,7 @@ impl<'a> Resolver<'a> {
             *into = names
                 .map(|name| self.parse_set_text::<T>(key, name).map(Into::into))
                 .collect::<Result<_, _>>()?;
-            self.places.insert(key, Place::CommandLine);
+            self.places.borrow_mut().insert(key.to_owned(), Place::CommandLine);
         } else if let Some(list) = list {
             for name in &list.value {
                 let name_text = self.parse_leaf::<T>(key, &name.value, name.referenced)?.into();
@@ -93,9 +94,28 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    fn remember(&mut self, key: &'static str, at: Location) {
+    /// Keeps where the value of a key is written.
+    pub(super) fn remember(&self, key: &str, at: Location) {
         if let Some(path) = self.source.path.clone() {
-            self.places.insert(key, Place::File { path, line: at.line(), column: at.column() });
+            let place = Place::File { path, line: at.line(), column: at.column() };
+            self.places.borrow_mut().insert(key.to_owned(), place);
+        }
+    }
+
+    /// What is wrong with a key that is read already: at its line, or by `--set`, which wins.
+    pub(super) fn error_of(
+        &self,
+        key: &str,
+        at: Option<Location>,
+        message: &str,
+        label: &str,
+        help: &str,
+    ) -> ConfigError {
+        match at {
+            Some(at) if !self.set.contains_key(key) => {
+                self.source.error(at, message, label, Some(help.to_owned()))
+            }
+            _ => ConfigError::plain(format!("--set {message}"), Some(help.to_owned())),
         }
     }
 
@@ -105,13 +125,17 @@ impl<'a> Resolver<'a> {
         written: &str,
         at: Location,
     ) -> Result<T, ConfigError> {
-        let text = expand(written, self.environment)
-            .map_err(|problem| self.source.error(at, &format!("{key}: {problem}"), "this reference", None))?;
+        let place = || {
+            let file = self.source.path.as_deref().unwrap_or(Path::new("configuration")).display();
+            format!("{file}:{}:{}: {key}", at.line(), at.column())
+        };
+        let text = expand(written, self.environment).map_err(|problem| match T::secret_problem(written) {
+            Some(_) => secret_error::<T>(&place(), "the value", &problem.of_secret()),
+            None => self.source.error(at, &format!("{key}: {problem}"), "this reference", None),
+        })?;
         T::from_text(&text).ok_or_else(|| {
-            if let Some(problem) = T::secret_problem(&text) {
-                let file = self.source.path.as_deref().unwrap_or(Path::new("configuration")).display();
-                let place = format!("{file}:{}:{}: {key}", at.line(), at.column());
-                return secret_error::<T>(&place, written, problem);
+            if let Some(problem) = T::secret_problem(&text).or_else(|| T::secret_problem(written)) {
+                return secret_error::<T>(&place(), &value_of(written), problem);
             }
             let from = if text == written { String::new() } else { format!(" (from `{written}`)") };
             let message = format!("{key}: `{text}`{from} is not valid");
@@ -120,22 +144,31 @@ impl<'a> Resolver<'a> {
     }
 
     fn parse_set_text<T: FromText>(&self, key: &str, written: &str) -> Result<T, ConfigError> {
-        let text = expand(written, self.environment)
-            .map_err(|problem| ConfigError::plain(format!("--set {key}: {problem}"), None))?;
+        let place = format!("--set {key}");
+        let text = expand(written, self.environment).map_err(|problem| match T::secret_problem(written) {
+            Some(_) => secret_error::<T>(&place, "the value", &problem.of_secret()),
+            None => ConfigError::plain(format!("{place}: {problem}"), None),
+        })?;
         T::from_text(&text).ok_or_else(|| {
             if let Some(problem) = T::secret_problem(&text) {
-                return secret_error::<T>(&format!("--set {key}"), written, problem);
+                return secret_error::<T>(&place, &value_of(written), problem);
             }
-            let message = format!("--set {key}: `{text}` is not valid");
+            let message = format!("{place}: `{text}` is not valid");
             ConfigError::plain(message, Some(format!("expected {}", T::expected())))
         })
     }
 }
 
-/// A secret that cannot be used: neither it nor its line is shown, only the reference that brought it.
-fn secret_error<T: FromText>(place: &str, written: &str, problem: &str) -> ConfigError {
-    let reference = written.trim();
-    let is_reference = reference.starts_with("${") && reference.find('}') == Some(reference.len() - 1);
-    let what = if is_reference { format!("the value of `{reference}`") } else { "the value".to_owned() };
+/// A secret that cannot be used: neither it nor its line is shown.
+fn secret_error<T: FromText>(place: &str, what: &str, problem: &str) -> ConfigError {
     ConfigError::plain(format!("{place}: {what} {problem}"), Some(format!("expected {}", T::expected())))
+}
+
+/// Names a secret by the reference that brought it, without the default in it.
+fn value_of(written: &str) -> String {
+    let inside = written.trim().strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    match inside.filter(|inside| !inside.contains('}')).and_then(|inside| inside.split(":-").next()) {
+        Some(name) => format!("the value of `${{{name}}}`"),
+        None => "the value".to_owned(),
+    }
 }

@@ -4,7 +4,8 @@
 //! text with its place, so that nothing is lost before it is judged. [`settings`] is what the server runs on:
 //! every value parsed, every default filled in. [`resolve`] goes from the first to the second; on the way it
 //! reads each leaf ([`leaf`]): applies `--set`, expands `${env:NAME}` ([`env`](mod@env)), parses by type
-//! ([`text`]). What is wrong is a [`ConfigError`] that shows the line.
+//! ([`text`]). What is wrong is a [`ConfigError`] that shows the line, with secrets masked
+//! ([`mask`]).
 //!
 //! Next in the flow: [`crate::app`] builds the server from a [`Config`].
 
@@ -16,8 +17,10 @@ mod file;
 mod invoices;
 mod labels;
 mod leaf;
+mod mask;
 mod origin;
 mod receivers;
+mod remote;
 mod resolve;
 pub(crate) mod settings;
 mod text;
@@ -50,7 +53,7 @@ use error::Source;
 pub struct Config {
     /// The values.
     pub settings: Settings,
-    places: BTreeMap<&'static str, Place>,
+    places: BTreeMap<String, Place>,
 }
 
 /// Where a value was written.

@@ -214,10 +214,15 @@ impl Resolver<'_> {
                 Ok(Some(ServerTlsFiles { cert_file, key_file, client_ca_file, min_version, reload_interval }))
             }
             (None, None) if client_ca_file.is_none() => Ok(None),
-            _ => Err(ConfigError::plain(
-                format!("{} and {} are needed both", keys[0], keys[1]),
-                Some("give the two files, or leave the section `tls` out".to_owned()),
-            )),
+            _ => {
+                let message = format!("{} and {} are needed both", keys[0], keys[1]);
+                let files = [&written.cert_file, &written.key_file, &written.client_ca_file];
+                let by_set = |key: &&&str| self.set.contains_key(**key);
+                let given = files.into_iter().find_map(Option::as_ref).map(|leaf| leaf.referenced);
+                let key = keys[..files.len()].iter().find(by_set).unwrap_or(&keys[0]);
+                let help = "give the two files, or leave the section `tls` out";
+                Err(self.error_of(key, given, &message, "without what belongs to it", help))
+            }
         }
     }
 
@@ -243,40 +248,35 @@ impl Resolver<'_> {
         }
         let Some(tenants) = &written.tenants else { return Ok(auth) };
         if tenants.value.len() > MAX_TENANTS {
-            return Err(self.tenant_error(tenants.referenced, &format!("more than {MAX_TENANTS} tenants")));
+            let message = format!("more than {MAX_TENANTS} tenants");
+            return Err(self.tenant_error(tenants.referenced, &message, "in this list"));
         }
         for written in &tenants.value {
             let tenant = self.tenant(written, auth.limits, tenants.referenced)?;
             let at = written.name.as_ref().map_or(tenants.referenced, |name| name.referenced);
-            self.check_tenant(&tenant, &auth, at, tenants.referenced)?;
+            self.check_tenant(&tenant, &auth, at)?;
             auth.tenants.push(tenant);
         }
         Ok(auth)
     }
 
     /// A tenant beside those before it.
-    fn check_tenant(
-        &self,
-        tenant: &Tenant,
-        auth: &Auth,
-        at: Location,
-        list: Location,
-    ) -> Result<(), ConfigError> {
+    fn check_tenant(&self, tenant: &Tenant, auth: &Auth, at: Location) -> Result<(), ConfigError> {
         if auth.tenants.iter().any(|other| other.name == tenant.name) {
             let message = format!("the tenant `{}` is listed twice", tenant.name);
-            return Err(self.tenant_error(list, &message));
+            return Err(self.tenant_error(at, &message, "listed before"));
         }
         let same_token = |other: &&Tenant| tenant.token.is_some() && other.token == tenant.token;
         if let Some(other) = auth.tenants.iter().find(same_token) {
             let message = format!("the tenants `{}` and `{}` have the same token", other.name, tenant.name);
-            return Err(self.tenant_error(at, &message));
+            return Err(self.tenant_error(at, &message, "the second of them"));
         }
         if !tenant.has_token() && auth.tenant_header.is_none() {
             let message = format!(
                 "the tenant `{}` has no token, and there is no `tenant_header`: no request could be its own",
                 tenant.name
             );
-            return Err(self.tenant_error(at, &message));
+            return Err(self.tenant_error(at, &message, "this tenant"));
         }
         Ok(())
     }
@@ -289,9 +289,10 @@ impl Resolver<'_> {
         list: Location,
     ) -> Result<Tenant, ConfigError> {
         let Some(name) = &written.name else {
-            return Err(self.tenant_error(list, "a tenant has no `name`"));
+            return Err(self.tenant_error(list, "a tenant has no `name`", "in this list"));
         };
-        let name: TenantName = self.parse_leaf("tenants.name", &name.value, name.referenced)?;
+        let at = name.referenced;
+        let name: TenantName = self.parse_leaf("tenants.name", &name.value, at)?;
         let mut tenant = Tenant { name: name.0, token: None, token_file: None, limits };
         if let Some(leaf) = &written.token {
             tenant.token = Some(self.parse_leaf::<Secret>("tenants.token", &leaf.value, leaf.referenced)?);
@@ -299,10 +300,11 @@ impl Resolver<'_> {
         if let Some(leaf) = &written.token_file {
             let file = self.parse_leaf::<FilePath>("tenants.token_file", &leaf.value, leaf.referenced)?;
             tenant.token_file = Some(file.0);
+            self.remember(&tenant.token_file_key(), leaf.referenced);
         }
         if tenant.token.is_some() && tenant.token_file.is_some() {
             let message = format!("the tenant `{}` has `token` and `token_file`", tenant.name);
-            return Err(self.tenant_error(list, &message));
+            return Err(self.tenant_error(at, &message, "this tenant"));
         }
         let limits = &mut tenant.limits;
         for (leaf, value) in [
@@ -322,8 +324,8 @@ impl Resolver<'_> {
         Ok(tenant)
     }
 
-    fn tenant_error(&self, at: Location, message: &str) -> ConfigError {
+    fn tenant_error(&self, at: Location, message: &str, label: &str) -> ConfigError {
         let help = "for example `{name: clips, token: \"${env:CLIPS_TOKEN}\"}`".to_owned();
-        self.source.error(at, &format!("receivers.otlp.auth.tenants: {message}"), "in this list", Some(help))
+        self.source.error(at, &format!("receivers.otlp.auth.tenants: {message}"), label, Some(help))
     }
 }

@@ -232,7 +232,8 @@ fn a_tenant_without_a_token_leaves_the_port_open() {
 
 #[test]
 fn destinations_are_named_by_their_key() {
-    let text = "exporters:\n  otlp/tempo: {endpoint: 'tempo:4317', tls: {insecure: true}, compression: zstd, \
+    let text = "exporters:\n  otlp/tempo: {endpoint: 'tempo:4317', tls: {insecure: true, \
+                server_name_override: '${env:SPANTALLY_TEST_WORD}.example.com'}, compression: zstd, \
                 headers: {X-Key: k}, sending_queue: {queue_size: 2000000, batch: {max_size: 2048}}, \
                 job_attributes: {enabled: true, wait_duration: 90s, max_size: 3000000}}\n  \
                 otlphttp: {endpoint: 'https://c.example.com/otlp/', \
@@ -245,6 +246,8 @@ fn destinations_are_named_by_their_key() {
     assert_eq!(grpc.queue.batch_max_bytes, 2048);
     let hold = HoldSpans { enabled: true, wait_duration: Duration::from_secs(90), max_bytes: 3_000_000 };
     assert_eq!((grpc.hold, http.hold), (hold, HoldSpans::default()));
+    let name = grpc.tls.server_name_override.as_ref().map(|name| name.to_str());
+    assert_eq!(name.as_deref(), Some("four.example.com"));
     assert_eq!(grpc.headers, [("x-key".to_owned(), Secret("k".to_owned()))]);
     assert_eq!((http.name.as_str(), http.protocol), ("otlphttp", Protocol::Http));
     assert_eq!(http.url.to_string(), "https://c.example.com/otlp/v1/traces");
@@ -287,12 +290,66 @@ fn each_mistake_has_its_message() {
     }
 }
 
+/// Whatever else is wrong, and on whichever line: secrets on the lines beside it are not shown.
+#[test]
+fn no_mistake_shows_the_secrets_around_it() {
+    let good = "\
+receivers:
+  otlp:
+    auth:
+      # - {name: old, token: hush}
+      tenants:
+        - {name: clips, token: hush, rate_limit_bytes: 5}
+        - name: ads
+          token: \"hush # hush
+            hush\"
+        - name: films
+          token: >-
+            hush-films
+exporters:
+  otlp/tempo:
+    headers: {authorization: \"Bearer hush\", x-key: 'hush'}
+    endpoint: tempo:4317
+  otlphttp:
+    headers:
+      x-key: hush
+
+      # hush
+      authorization: \"Bearer {hush\"
+    endpoint: collector:4318
+";
+    assert_eq!(read(good).settings.forward.len(), 2);
+    let lines: Vec<_> = good.lines().collect();
+    for at in 0..=lines.len() {
+        for indentation in (0..14).step_by(2) {
+            for mistake in [
+                "nothing: 1",
+                "- nothing",
+                "{",
+                "\"",
+                "nothing",
+                "\tx: y",
+                "token: {x: hush",
+                "headers: hush",
+            ] {
+                let (before, after) = (lines[..at].join("\n"), lines[at..].join("\n"));
+                let text = format!("{before}\n{}{mistake}\n{after}\n", " ".repeat(indentation));
+                let source = Source::file(Path::new("test.yaml"), text.clone());
+                // Within a text or an empty place it may be none.
+                let Err(error) = resolve(&source, &[], &environment) else { continue };
+                assert!(!shown(&error).contains("hush"), "{text}\n{}", shown(&error));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_mistake_on_the_command_line_has_its_message() {
     for (name, pair) in [
         ("set_unknown_key", "exporters.prometheus.endpont=127.0.0.1:0"),
         ("set_without_value", "storage.directory"),
         ("set_invalid_value", "processors.spantally.settle_delay=soon"),
+        ("set_tls_without_key", "exporters.prometheus.tls.cert_file=/etc/spantally/tls.crt"),
     ] {
         let error = resolve(&Source::none(), &[pair.to_owned()], &environment).expect_err(pair);
         insta::assert_snapshot!(name, shown(&error));

@@ -273,40 +273,6 @@ pub(crate) fn is_tenant_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(is_allowed) && text != "." && text != ".."
 }
 
-/// Where spans are sent on to: `host:port`, or a URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DestinationUrl {
-    scheme: Option<&'static str>,
-    rest: String,
-}
-
-impl DestinationUrl {
-    /// The whole URL. A scheme that is not written is `https`, or `http` when TLS is off.
-    pub(super) fn url(&self, insecure: bool, suffix: &str) -> Option<hyper::Uri> {
-        let scheme = self.scheme.unwrap_or(if insecure { "http" } else { "https" });
-        format!("{scheme}://{}{suffix}", self.rest).parse().ok()
-    }
-}
-
-impl FromText for DestinationUrl {
-    fn expected() -> String {
-        "`host:port` or a URL, for example `tempo:4317` or `https://collector.example.com:4318`".to_owned()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let (scheme, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (Some("http"), rest),
-            Some(("https", rest)) => (Some("https"), rest),
-            Some(_) => return None,
-            None => (None, text),
-        };
-        let url = Self { scheme, rest: rest.trim_end_matches('/').to_owned() };
-        let parsed = url.url(false, "")?;
-        let is_usable = parsed.host().is_some_and(|host| !host.is_empty()) && parsed.query().is_none();
-        is_usable.then_some(url)
-    }
-}
-
 /// A leaf that is one word of a few.
 macro_rules! one_word_of {
     ($type:ty) => {

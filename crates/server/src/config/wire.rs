@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
 /// A secret from the configuration; it is never written to a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
@@ -65,7 +67,7 @@ pub struct ClientTls {
     /// PEM: its private key.
     pub key_file: Option<PathBuf>,
     /// The name that the server's certificate is checked for instead of the endpoint's.
-    pub server_name_override: Option<String>,
+    pub server_name_override: Option<ServerName<'static>>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
 }
@@ -128,6 +130,11 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// The key of its token file, by which its place is known.
+    pub(crate) fn token_file_key(&self) -> String {
+        format!("receivers.otlp.auth.tenants.{}.token_file", self.name)
+    }
+
     /// Whether it sends with a token.
     pub fn has_token(&self) -> bool {
         self.token.is_some() || self.token_file.is_some()

@@ -15,14 +15,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
-use rustls::pki_types::ServerName;
 use tonic::Code;
 
 use super::ForwardError;
 use super::backoff::retry_after;
 use crate::config::{Compression, Destination, Protocol};
 use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
-use crate::tls::{identity, server_authorities, versions_from};
+use crate::tls::{TlsError, identity, server_authorities, versions_from};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -73,7 +72,7 @@ impl Refused {
 
 /// Speaks to one destination.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     protocol: Protocol,
     compression: Compression,
@@ -184,17 +183,15 @@ fn connector(settings: &Destination) -> Result<HttpsConnector<HttpConnector>, Fo
     };
     let config = match (&tls.cert_file, &tls.key_file) {
         (Some(cert), Some(key)) => {
-            let (chain, key) = identity(cert, key).map_err(of_tls)?;
-            config.with_client_auth_cert(chain, key).map_err(|error| trust(&error))?
+            let (chain, key) = identity(cert, key).map_err(&of_tls)?;
+            let config = config.with_client_auth_cert(chain, key);
+            config.map_err(|error| of_tls(TlsError::of_certificate(cert, &error)))?
         }
         _ => config.with_no_client_auth(),
     };
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
     let builder = match &tls.server_name_override {
-        Some(name) => {
-            let name = ServerName::try_from(name.clone()).map_err(|error| trust(&error))?;
-            builder.with_server_name_resolver(FixedServerNameResolver::new(name))
-        }
+        Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone())),
         None => builder,
     };
     Ok(match settings.protocol {

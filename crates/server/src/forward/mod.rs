@@ -42,7 +42,7 @@ use spantally_store::StoreError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use self::client::Client;
+pub(crate) use self::client::Client;
 use self::deliver::Delivery;
 use self::hold::Hold;
 use self::item::Item;
@@ -65,7 +65,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ForwardError {
     /// Its TLS.
-    #[error("exporters.{name}: {source}")]
+    #[error("exporters.{name}.{source}")]
     Tls {
         /// The destination.
         name: String,
@@ -89,6 +89,25 @@ pub enum ForwardError {
         /// What the store said.
         source: Box<StoreError>,
     },
+}
+
+impl ForwardError {
+    /// The key of the configuration that it is about.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Tls { name, source } => format!("exporters.{name}.{}", source.key()),
+            Self::Trust { name, .. } => format!("exporters.{name}.endpoint"),
+            Self::Queue { name, .. } => format!("exporters.{name}.sending_queue"),
+        }
+    }
+}
+
+/// Makes ready to speak to each destination. Nothing is connected yet.
+///
+/// # Errors
+/// The TLS of one cannot be set up.
+pub(crate) fn clients(destinations: &[Destination]) -> Result<Vec<Client>, ForwardError> {
+    destinations.iter().map(Client::new).collect()
 }
 
 /// Every destination.
@@ -152,8 +171,7 @@ impl Appending<'_> {
 
 impl Route {
     /// Opens its queue under a directory, and what it holds, or held before.
-    fn open(settings: &Destination, directory: &Path) -> Result<Self, ForwardError> {
-        let client = Client::new(settings)?;
+    fn open(settings: &Destination, client: Client, directory: &Path) -> Result<Self, ForwardError> {
         let counts = Arc::new(Counts::default());
         let place = directory.join("forward").join(settings.name.replace('/', "@"));
         let name = &settings.name;
@@ -183,12 +201,17 @@ impl Route {
 }
 
 impl Forwarder {
-    /// Opens the queues under `directory`. Nothing is sent yet.
+    /// Opens the queues under `directory`, each with its client. Nothing is sent yet.
     ///
     /// # Errors
-    /// A queue cannot be opened, or the TLS of a destination not be set up.
-    pub(crate) fn open(destinations: &[Destination], directory: &Path) -> Result<Self, ForwardError> {
-        let routes = destinations.iter().map(|settings| Route::open(settings, directory));
+    /// A queue cannot be opened.
+    pub(crate) fn open(
+        destinations: &[Destination],
+        clients: Vec<Client>,
+        directory: &Path,
+    ) -> Result<Self, ForwardError> {
+        let routes = destinations.iter().zip(clients);
+        let routes = routes.map(|(settings, client)| Route::open(settings, client, directory));
         Ok(Self { routes: routes.collect::<Result<_, _>>()? })
     }
 

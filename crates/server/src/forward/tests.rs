@@ -33,7 +33,8 @@ fn settings(destination: &Destination, protocol: Protocol, compression: Compress
 /// A queue whose last owner is gone is let go by its thread a moment later.
 async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
     for _ in 0..200 {
-        match Forwarder::open(std::slice::from_ref(settings), directory) {
+        let settings = std::slice::from_ref(settings);
+        match Forwarder::open(settings, clients(settings).unwrap(), directory) {
             Ok(forwarder) => return forwarder,
             Err(ForwardError::Queue { source, .. }) if matches!(*source, StoreError::InUse { .. }) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -300,9 +301,8 @@ async fn a_destination_is_reached_by_tls_with_our_certificate() {
         let _sending = forwarder.start(&stops);
         assert_eq!(&*destination.wait_for(count + 1).await[count].body, b"sealed");
     }
-    let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&destination, Protocol::Grpc, Compression::None);
     settings.tls.ca_file = Some(authority.path("server.key"));
-    let error = Forwarder::open(&[settings], directory.path()).unwrap_err().to_string();
+    let error = clients(&[settings]).unwrap_err().to_string();
     assert!(error.contains("exporters.otlp/test") && error.contains("tls.ca_file"), "{error}");
 }

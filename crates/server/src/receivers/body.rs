@@ -1,8 +1,8 @@
 //! Reading a request body within its limits.
 //!
 //! A body that arrives in one frame is handed on as it is; one in several is put together once. Each byte is
-//! admitted before it is kept, and hardly more than that: a length that is announced and never sent must not
-//! take the room of those who send.
+//! admitted before it is kept, and no more than as much again: a length that is announced and never sent must
+//! not take the room of those who send, and one connection may announce hundreds.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -15,10 +15,7 @@ use crate::intake::RequestEnd;
 /// Bytes before a gRPC message: whether it is compressed, and its length.
 const GRPC_PREFIX_BYTES: usize = 5;
 
-/// Room that is made on the word of a header alone: the default of connections, of two ports, come to half of
-/// what may be in flight.
-const AHEAD_BYTES_MIN: usize = 64 << 10;
-/// Most room that is made beyond what has come, as long as that is less.
+/// Most room that is made beyond what has come.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
 
 /// The room of a body that is being read.
@@ -28,10 +25,11 @@ struct Admitted<'r> {
 }
 
 impl Admitted<'_> {
-    /// Makes sure of room for what has come, and for a part of what is announced.
-    fn cover(&mut self, come: usize, announced: usize) -> Result<(), Failure> {
-        if come > self.bytes || self.bytes == 0 {
-            let ahead = come.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+    /// Makes sure of room for what has come, and for as much again of what is announced. The first `framing`
+    /// bytes are not of the message.
+    fn cover(&mut self, come: usize, framing: usize, announced: usize) -> Result<(), Failure> {
+        if come > self.bytes {
+            let ahead = come.saturating_sub(framing).min(AHEAD_BYTES_MAX);
             let wanted = announced.min(come + ahead).max(come);
             self.room.grow(wanted - self.bytes)?;
             self.bytes = wanted;
@@ -48,14 +46,13 @@ pub(super) async fn whole(body: &mut Incoming, limit: usize, room: &mut Room) ->
     }
     let announced = announced as usize;
     let mut admitted = Admitted { room, bytes: 0 };
-    admitted.cover(0, announced)?;
     let mut whole = Joined::default();
     while let Some(chunk) = next(body).await? {
         let len = whole.len() + chunk.len();
         if len > limit {
             return Err(Failure::too_large(limit, "request"));
         }
-        admitted.cover(len, announced)?;
+        admitted.cover(len, 0, announced)?;
         whole.push(chunk, admitted.bytes);
     }
     Ok(whole.finish())
@@ -72,7 +69,7 @@ pub(super) async fn message(
     let mut admitted = Admitted { room, bytes: 0 };
     while let Some(chunk) = next(body).await? {
         if let Some(expected) = expected {
-            admitted.cover(whole.len() + chunk.len(), expected)?;
+            admitted.cover(whole.len() + chunk.len(), GRPC_PREFIX_BYTES, expected)?;
         }
         whole.push(chunk, admitted.bytes);
         if expected.is_none()
@@ -84,7 +81,7 @@ pub(super) async fn message(
                 return Err(Failure::too_large(limit, "request"));
             }
             expected = Some(GRPC_PREFIX_BYTES + length);
-            admitted.cover(whole.len(), GRPC_PREFIX_BYTES + length)?;
+            admitted.cover(whole.len(), GRPC_PREFIX_BYTES, GRPC_PREFIX_BYTES + length)?;
         }
         if expected.is_some_and(|expected| whole.len() > expected) {
             return Err(bad("more than one message in a unary call"));

@@ -29,23 +29,44 @@ const RETRY_AFTER_MS: u64 = 1000;
 /// A token file that cannot be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("receivers.otlp.auth.tenants: {name}: token_file {file}: {problem}")]
-#[diagnostic(help("put the token, and nothing else, into the file; it must be readable by this process"))]
 pub struct TokenFileError {
     name: String,
     file: String,
     problem: String,
+    key: String,
+    #[help]
+    help: &'static str,
 }
 
 impl TokenFileError {
-    /// A tenant has the token of one before it, and one of them has it from a file.
-    fn same(tenant: &config::Tenant, tenants: &[config::Tenant], other: &str) -> Self {
-        let mut files = std::iter::once(tenant).chain(tenants.iter().filter(|one| one.name == other));
-        let file = files.find_map(|one| one.token_file.as_ref());
+    fn new(tenant: &config::Tenant, problem: String, help: &'static str) -> Self {
+        let file = tenant.token_file.as_ref();
         Self {
             name: tenant.name.clone(),
             file: file.map(|file| file.display().to_string()).unwrap_or_default(),
-            problem: format!("the tenants `{other}` and `{}` have the same token", tenant.name),
+            problem,
+            key: tenant.token_file_key(),
+            help,
         }
+    }
+
+    /// The file holds no token.
+    fn unusable(tenant: &config::Tenant, problem: String) -> Self {
+        let help = "put the token, and nothing else, into the file; it must be readable by this process";
+        Self::new(tenant, problem, help)
+    }
+
+    /// A tenant has the token of one before it, and one of them has it from a file.
+    fn same(tenant: &config::Tenant, tenants: &[config::Tenant], other: &str) -> Self {
+        let mut both = std::iter::once(tenant).chain(tenants.iter().filter(|one| one.name == other));
+        let of_file = both.find(|one| one.token_file.is_some()).unwrap_or(tenant);
+        let problem = format!("the tenants `{other}` and `{}` have the same token", tenant.name);
+        Self::new(of_file, problem, "give each tenant a token of its own")
+    }
+
+    /// The key of the configuration that names the file.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 }
 
@@ -84,11 +105,7 @@ impl Tenants {
             let token = match (&tenant.token, &tenant.token_file) {
                 (Some(token), _) => Some(token.0.clone()),
                 (None, Some(file)) => {
-                    let failed = |problem: String| TokenFileError {
-                        name: tenant.name.clone(),
-                        file: file.display().to_string(),
-                        problem,
-                    };
+                    let failed = |problem: String| TokenFileError::unusable(tenant, problem);
                     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
                     let text = text.trim().to_owned();
                     if text.is_empty() || text.contains(char::is_whitespace) {

@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn nothing_is_exported_to_ourselves() {
-        for url in ["http://localhost:4318", "http://127.0.0.1:4317", "http://[::1]:4318"] {
+        for url in ["http://localhost:4318", "http://127.0.0.1:4317", "http://[::]:4318"] {
             let error = target(TRACES, &[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err();
             assert!(error.contains("port of this server"), "{error}");
         }
@@ -276,8 +276,10 @@ mod tests {
             target(TRACES, &[("OTEL_TRACES_EXPORTER", "otlp")]).is_err(),
             "the SDK's default is a port of ours"
         );
-        let elsewhere = target(TRACES, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:14318")]);
-        assert!(elsewhere.unwrap().is_some());
+        for url in ["http://localhost:14318", "http://[::1]:4318"] {
+            let elsewhere = target(TRACES, &[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]);
+            assert!(elsewhere.unwrap().is_some(), "{url}");
+        }
     }
 
     #[test]

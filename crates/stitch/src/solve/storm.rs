@@ -288,7 +288,7 @@ fn a_wait_is_known_however_many_submits_lie_between_a_submit_and_its_poll() {
         let (mut gap, mut late) = (drawn(250), drawn(3));
         let mut at = 0;
         let mut begun = Vec::new();
-        for submit in 0..300 {
+        for submit in 0..300_u64 {
             at += gap();
             begun.push(BEGIN.plus_ms(at));
             storm.call(at, Role::Submit, 200);
@@ -299,11 +299,11 @@ fn a_wait_is_known_however_many_submits_lie_between_a_submit_and_its_poll() {
         }
         let pool = storm.pool();
         let Solution { task_shot, .. } = solve(&pool, &Settings::default(), &[]);
-        let right = (0..300).filter(|&submit| {
+        let right = begun.iter().enumerate().filter(|&(submit, &began)| {
             let id = TaskId::new(&format!("task-{submit}"));
             let task = pool.tasks.iter().position(|task| task.id == Some(&id)).unwrap();
             let start = |shot: usize| pool.shots[shot].evidence.start;
-            task_shot[task].as_ref().is_some_and(|bound| start(bound.shot) == begun[submit as usize])
+            task_shot[task].as_ref().is_some_and(|bound| start(bound.shot) == began)
         });
         let right = right.count();
         assert!(right >= 280, "{polls} polls: {right} of 300");

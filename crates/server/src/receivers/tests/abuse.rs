@@ -158,23 +158,26 @@ async fn many_calls_at_once_on_one_connection_are_all_answered() {
     server.expect_committed((400, 400));
 }
 
-/// Room is for bytes that come.
+/// Room is for bytes that come: of 20 connections to each port, and of 256 calls on each of those by gRPC.
 #[tokio::test]
 async fn lengths_that_are_announced_and_never_sent_keep_nobody_out() {
     let server = Server::start_with(GrpcSettings::default(), HttpSettings::default(), 16 << 20).await;
-    let announced =
-        format!("POST /v1/traces HTTP/1.1\r\nHost: h\r\n{PROTOBUF}Content-Length: {}\r\n\r\n", 64 << 20);
+    let announced = format!(
+        "POST /v1/traces HTTP/1.1\r\nHost: h\r\n{PROTOBUF}Content-Length: {}\r\n\r\nten bytes.",
+        64 << 20
+    );
     let message = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
-    let call = [head(1), frame(DATA, 0, 1, &message)].concat();
+    let call = |number: u32| [head(2 * number + 1), frame(DATA, 0, 2 * number + 1, &message)].concat();
+    let calls: Vec<u8> = (0..256).flat_map(call).collect();
     let mut held = Vec::new();
     for _ in 0..20 {
         held.push(TcpStream::connect(server.http).await.unwrap());
         held.last_mut().unwrap().write_all(announced.as_bytes()).await.unwrap();
         held.push(open(server.grpc).await);
-        held.last_mut().unwrap().write_all(&call).await.unwrap();
+        held.last_mut().unwrap().write_all(&calls).await.unwrap();
     }
-    // The five bytes before each message have come.
-    let expected = 40 * (64 << 10) + 20 * 5;
+    // The five bytes before each message have come, and of each body by HTTP ten: for those as much again.
+    let expected = 20 * 256 * 5 + 20 * (10 + 10);
     while server.intake.inflight().used_bytes() < expected {
         tokio::task::yield_now().await;
     }

@@ -1,0 +1,157 @@
+//! What a server is made of besides its sockets and its data directory: all that the configuration names
+//! files for. `check` makes it and throws it away, so that what it calls good is what `serve` takes.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use miette::Diagnostic;
+
+use crate::app::BuildError;
+use crate::config::{Config, Place, ServerTlsFiles};
+use crate::forward::{self, Client, ForwardError};
+use crate::provider_files::ProviderFiles;
+use crate::receivers::Tenants;
+use crate::tls::ServerTls;
+
+/// Protocols offered by ALPN.
+const GRPC_PROTOCOLS: &[&[u8]] = &[b"h2"];
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// What a key of the configuration names and what cannot be used, with the place of the key.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{place}{message}")]
+pub struct SettingError {
+    place: String,
+    message: String,
+    #[help]
+    help: Option<String>,
+}
+
+impl SettingError {
+    fn new(config: &Config, key: &str, message: &dyn Display, help: Option<String>) -> Self {
+        let place = match config.place(key) {
+            Place::Default => String::new(),
+            place => format!("{place}: "),
+        };
+        Self { place, message: message.to_string(), help }
+    }
+}
+
+/// Nothing of it listens or writes.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) providers: ProviderFiles,
+    pub(crate) tenants: Tenants,
+    pub(crate) grpc_tls: Option<Arc<ServerTls>>,
+    pub(crate) http_tls: Option<Arc<ServerTls>>,
+    pub(crate) admin_tls: Option<Arc<ServerTls>>,
+    /// One for each destination.
+    pub(crate) clients: Vec<Client>,
+}
+
+impl Setup {
+    /// Reads every file that the configuration names.
+    ///
+    /// # Errors
+    /// One cannot be read, or is not what it should be.
+    pub(crate) fn of(config: &Config) -> Result<Self, BuildError> {
+        let settings = &config.settings;
+        let directory = settings.providers.directory.as_deref();
+        let providers = ProviderFiles::load(directory, &settings.correlation)?;
+        let tenants = Tenants::new(&settings.receivers.auth).map_err(|error| {
+            SettingError::new(config, error.key(), &error, error.help().map(|help| help.to_string()))
+        })?;
+        let tls = |section: &str, files: Option<&ServerTlsFiles>, protocols| {
+            let loaded = files.map(|files| ServerTls::load(files.clone(), protocols)).transpose();
+            loaded.map_err(|error| {
+                let key = format!("{section}.{}", error.key());
+                let help = error.help().map(|help| help.to_string());
+                SettingError::new(config, &key, &format_args!("{section}.{error}"), help)
+            })
+        };
+        let receivers = &settings.receivers;
+        let grpc_files = receivers.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref());
+        let http_files = receivers.http.as_ref().and_then(|http| http.tls.as_ref());
+        Ok(Self {
+            providers,
+            tenants,
+            grpc_tls: tls("receivers.otlp.protocols.grpc", grpc_files, GRPC_PROTOCOLS)?,
+            http_tls: tls("receivers.otlp.protocols.http", http_files, HTTP_PROTOCOLS)?,
+            admin_tls: tls("exporters.prometheus", settings.admin.tls.as_ref(), HTTP_PROTOCOLS)?,
+            clients: forward::clients(&settings.forward).map_err(|error| of_destination(config, &error))?,
+        })
+    }
+}
+
+fn of_destination(config: &Config, error: &ForwardError) -> SettingError {
+    let help = match error {
+        ForwardError::Tls { source, .. } => source.help(),
+        other => other.help(),
+    };
+    SettingError::new(config, &error.key(), error, help.map(|help| help.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is wrong with a file of that text.
+    fn refused(directory: &Path, text: &str) -> String {
+        let path = directory.join("spantally.yaml");
+        std::fs::write(&path, text).unwrap();
+        let config = Config::load(Some(&path), &[]).unwrap();
+        let error = Setup::of(&config).unwrap_err();
+        let help = error.help().map(|help| help.to_string());
+        format!("{error}; {}", help.unwrap_or_default()).replace(&*directory.to_string_lossy(), "")
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_with_its_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::write(at("one"), "hush\n").unwrap();
+        std::fs::write(at("two"), "hush\n").unwrap();
+        let tenants = |list: &str| format!("receivers: {{otlp: {{auth: {{tenants: [\n{list}]}}}}}}");
+        let tls =
+            |files: &str| format!("receivers: {{otlp: {{protocols: {{grpc: {{tls: {{\n{files}}}}}}}}}}}");
+        let exporter = |tls: &str| format!("exporters: {{otlp/a: {{endpoint: 'a:1', tls: {{\n{tls}}}}}}}");
+        for (text, expected) in [
+            (
+                tenants("{name: a, token_file: /none}"),
+                "/spantally.yaml:2:23: receivers.otlp.auth.tenants: a: token_file /none: No such file",
+            ),
+            (
+                tenants(&format!(
+                    "{{name: a, token_file: {}}},\n{{name: b, token_file: {}}}",
+                    at("one"),
+                    at("two")
+                )),
+                "/spantally.yaml:3:23: receivers.otlp.auth.tenants: b: token_file /two: the tenants `a` and `b` \
+                 have the same token; give each tenant a token of its own",
+            ),
+            (
+                tenants(&format!("{{name: a, token_file: {}}},\n{{name: b, token: hush}}", at("one"))),
+                "/spantally.yaml:2:23: receivers.otlp.auth.tenants: a: token_file /one: the tenants `a` and `b` \
+                 have the same token; give each tenant a token of its own",
+            ),
+            (
+                tls(&format!("cert_file: {},\nkey_file: /none", at("one"))),
+                "/spantally.yaml:3:11: receivers.otlp.protocols.grpc.tls.key_file /none: No such file",
+            ),
+            (
+                exporter("ca_file: /none"),
+                "/spantally.yaml:2:10: exporters.otlp/a.tls.ca_file /none: No such file",
+            ),
+            (
+                exporter(&format!("ca_file: {}", at("one"))),
+                "/spantally.yaml:2:10: exporters.otlp/a.tls.ca_file /one: there is no `BEGIN CERTIFICATE` in \
+                 it; give a PEM",
+            ),
+        ] {
+            let told = refused(directory.path(), &text);
+            assert!(told.starts_with(expected), "{text}\n{told}");
+        }
+    }
+}
