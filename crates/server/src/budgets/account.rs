@@ -224,7 +224,9 @@ mod tests {
     fn a_revision_that_changes_nothing_leaves_no_trace() {
         let after = |amounts: &[i64]| {
             let mut account = account();
-            amounts.iter().for_each(|&amount| account.book(Decimal::from(amount), UnixNanos(5)));
+            for &amount in amounts {
+                account.book(Decimal::from(amount), UnixNanos(5));
+            }
             account.pass(UnixNanos(DAY_NANOS + 1));
             account.balance()
         };
