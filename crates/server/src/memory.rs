@@ -19,7 +19,7 @@ use crate::core::TurnOptions;
 use crate::core::forgotten::{REMEMBERED, REMEMBERED_BYTES};
 use crate::core::forms::FORMS_MAX;
 use crate::core::open::MAX_SHOWN;
-use crate::forward::held::MISSED_MAX;
+use crate::forward::held::{LET_GO_BYTES, MISSED_MAX};
 use crate::forward::queue::ROW_BYTES_MAX;
 use crate::intake::CACHES_MAX;
 use crate::pipeline::CORE_QUEUE;
@@ -164,9 +164,11 @@ fn sent_bytes(to: &Destination) -> u64 {
     3 * to.queue.batch_max_bytes as u64 + ROW_BYTES_MAX as u64 + DESTINATION_BYTES
 }
 
-/// What a destination holds back, what is written of it, and what is known of spans that are not held.
+/// What a destination holds back, what is written of it, what is let go at once (as spans, requests and
+/// rows), and what is known of spans that are not held.
 fn held_bytes(to: &Destination) -> u64 {
-    let most = to.hold.max_bytes + ROW_BYTES_MAX as u64 + 2 * MISSED_MAX as u64 * MISSED_BYTES;
+    let written = ROW_BYTES_MAX as u64 + 3 * LET_GO_BYTES as u64;
+    let most = to.hold.max_bytes + written + 2 * MISSED_MAX as u64 * MISSED_BYTES;
     if to.hold.enabled { most } else { 0 }
 }
 

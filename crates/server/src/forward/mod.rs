@@ -24,7 +24,9 @@ mod item;
 mod job_span;
 mod json;
 mod metrics;
+mod parts;
 pub(crate) mod queue;
+mod rebuilt;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
