@@ -5,8 +5,9 @@
 //! takes about a fifth of it. Tests hold it against what is in use (`crates/stitch/tests/memory.rs`,
 //! `crates/server/tests/limits/memory.rs`).
 //!
-//! Not in it: what the kernel holds (sockets, page cache), and the texts of ids and facts where they are
-//! longer than [`spantally_stitch::TEXT_BYTES`] in a span.
+//! Not in it: what the kernel holds (sockets, page cache), the texts of ids and facts where they are
+//! longer than [`spantally_stitch::TEXT_BYTES`] in a span, and the copies of a page while it is pushed by OTLP,
+//! which no setting asks for but the environment.
 
 use spantally_stitch::Evidence;
 
