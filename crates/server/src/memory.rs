@@ -21,6 +21,7 @@ use crate::core::forgotten::{REMEMBERED, REMEMBERED_BYTES};
 use crate::core::forms::FORMS_MAX;
 use crate::core::open::MAX_SHOWN;
 use crate::forward::held::{LET_GO_BYTES, MISSED_MAX};
+use crate::forward::lanes::{ITEM_BYTES, LOOK_AHEAD_ITEMS};
 use crate::forward::queue::ROW_BYTES_MAX;
 use crate::intake::CACHES_MAX;
 use crate::pipeline::CORE_QUEUE;
@@ -160,9 +161,11 @@ fn of_destinations(settings: &Settings) -> [Part; 3] {
     ]
 }
 
-/// What is read from the queue of a destination, put together and compressed, and what is written to it.
+/// What is read from the queue of a destination, ahead and again, put together and compressed; what is written
+/// to it; and what is known of what waits.
 fn sent_bytes(to: &Destination) -> u64 {
-    3 * to.queue.batch_max_bytes as u64 + ROW_BYTES_MAX as u64 + DESTINATION_BYTES
+    let known = LOOK_AHEAD_ITEMS as u64 * ITEM_BYTES;
+    4 * to.queue.batch_max_bytes as u64 + 2 * ROW_BYTES_MAX as u64 + known + DESTINATION_BYTES
 }
 
 /// What a destination holds back, what is written of it, what is let go at once (as spans, requests and

@@ -55,7 +55,9 @@ pub(super) fn requests(spans: Vec<Going>) -> Vec<Rebuilt> {
         scopes[place].1.push(bytes);
     }
     let mut requests = Vec::new();
-    all.iter().for_each(|one| one.write(&mut requests));
+    for one in all {
+        one.write(&mut requests);
+    }
     requests
 }
 

@@ -92,10 +92,7 @@ pub(super) fn resources(request: &[u8]) -> impl Iterator<Item = Resource<'_>> {
 
 /// The keys of all spans of a request.
 pub(super) fn keys(request: &[u8]) -> impl Iterator<Item = SpanKey> {
-    resources(request)
-        .flat_map(|resource| resource.scopes())
-        .flat_map(|scope| scope.spans())
-        .map(|(key, _)| key)
+    resources(request).flat_map(Resource::scopes).flat_map(Scope::spans).map(|(key, _)| key)
 }
 
 impl<'a> Resource<'a> {

@@ -90,9 +90,9 @@ impl Opened {
     /// Every span that is in the queue, in order: its first byte, and whether its job is on it.
     fn queued(&self) -> Vec<(u8, bool)> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let loaded = runtime.block_on(self.queue.load(1 << 20)).unwrap();
+        let loaded = runtime.block_on(self.queue.load(Seq(0), 1 << 20)).unwrap();
         let mut all = Vec::new();
-        for item in loaded.items {
+        for (_, item) in loaded.items {
             assert_eq!(item.tenant, "clips");
             let request = ExportTraceServiceRequest::decode(&*item.body).unwrap();
             let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
@@ -121,8 +121,8 @@ impl Opened {
     /// Bytes that are held, and spans that wait in the queue.
     fn held_and_queued(&self) -> (u64, u64) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let loaded = runtime.block_on(self.queue.load(1 << 30)).unwrap();
-        (self.counts.held_bytes(), loaded.items.iter().map(|item| item.spans).sum())
+        let loaded = runtime.block_on(self.queue.load(Seq(0), 1 << 30)).unwrap();
+        (self.counts.held_bytes(), loaded.items.iter().map(|(_, item)| item.spans).sum())
     }
 
     fn counted(&self, what: &str) -> bool {
