@@ -6,8 +6,8 @@
 //! `crates/server/tests/limits/memory.rs`).
 //!
 //! Not in it: what the kernel holds (sockets, page cache), the texts of ids and facts where they are
-//! longer than [`spantally_stitch::TEXT_BYTES`] in a span, and the copies of a page while it is pushed by OTLP,
-//! which no setting asks for but the environment.
+//! longer than [`spantally_stitch::TEXT_BYTES`] in a span, and the copies of a page while it is pushed by
+//! OTLP, which no setting asks for but the environment.
 
 use spantally_stitch::Evidence;
 
@@ -161,8 +161,8 @@ fn of_destinations(settings: &Settings) -> [Part; 3] {
     ]
 }
 
-/// What is read from the queue of a destination, ahead and again, put together and compressed; what is written
-/// to it; and what is known of what waits.
+/// What is read from the queue of a destination, ahead and again, put together and compressed; what is
+/// written to it; and what is known of what waits.
 fn sent_bytes(to: &Destination) -> u64 {
     let known = LOOK_AHEAD_ITEMS as u64 * ITEM_BYTES;
     4 * to.queue.batch_max_bytes as u64 + 2 * ROW_BYTES_MAX as u64 + known + DESTINATION_BYTES

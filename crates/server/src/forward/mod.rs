@@ -2,9 +2,9 @@
 //!
 //! A request that is in the journal is appended to the queue of each destination, as the bytes that came
 //! (JSON as protobuf), and only then acknowledged: what the sender was told is taken survives a crash here
-//! too. Requests wait on disk ([`queue`]) and are sent in the order of their tenant, merged up to a size
-//! ([`deliver`]), by gRPC or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so that merging is putting
-//! bytes together: no span is decoded or written anew.
+//! too. Requests wait on disk ([`queue`]) and are sent, those of each tenant in order and merged up to a size
+//! ([`deliver`]), by gRPC or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so that
+//! merging is putting bytes together: no span is decoded or written anew.
 //!
 //! A destination may also, or only, get a span for each job that settles ([`job_span`]); and it may want
 //! recognised spans with what their job has to say of them, for which they wait ([`hold`]).

@@ -175,6 +175,7 @@ impl Disk {
         let journal = match SqliteJournal::open(&data, (sent, sent), options) {
             Err(StoreError::Gap { first: Some(first), .. }) => {
                 let before = Seq(first.0.saturating_sub(1));
+                progress = Progress::new(before);
                 SqliteJournal::open(&data, (before, before), options)?
             }
             opened => opened?,

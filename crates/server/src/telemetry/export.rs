@@ -11,8 +11,8 @@
 //!   protocols are `grpc` and `http/protobuf`.
 //! - `OTEL_EXPORTER_OTLP_CERTIFICATE`: authorities of the server's certificate, for `http/protobuf`.
 //! - `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`: the resource; the name is `spantally` by default.
-//! - `OTEL_METRIC_EXPORT_INTERVAL`: as specified. Sums are cumulative whatever is preferred: a page is pushed in
-//!   parts, and the SDK takes differences between one export and the next.
+//! - `OTEL_METRIC_EXPORT_INTERVAL`: as specified. Sums are cumulative whatever is preferred: a page is pushed
+//!   in parts, and the SDK takes differences between one export and the next.
 //! - `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_BLRP_*`: read by the SDK.
 
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use opentelemetry::KeyValue;
 
-/// Gives name, text of the labels and value of every sample to `visit`, but for the buckets of histograms, which are not
-/// pushed. What is no sample is passed over.
+/// Gives name, text of the labels and value of every sample to `visit`, but for the buckets of histograms,
+/// which are not pushed. What is no sample is passed over.
 pub(super) fn visit_samples(page: &[u8], mut visit: impl FnMut(&str, &str, f64)) {
     for line in String::from_utf8_lossy(page).lines().filter(|line| !line.starts_with('#')) {
         if let Some((name, labels, value)) = read_sample(line)

@@ -126,6 +126,32 @@ async fn what_was_delivered_is_not_sent_again_after_a_stop() {
     assert_eq!(forwarder.routes[0].queue.bytes(), 0);
 }
 
+/// All that is on disk is sent then, and is counted as what it is.
+#[tokio::test]
+async fn without_its_progress_a_queue_knows_what_waits() {
+    let place = Place::new().await;
+    let forwarder = place.open().await;
+    let sending = start(&forwarder);
+    for (tenant, body, taken) in [("a", &b"1"[..], "1"), ("a", b"2", "12"), ("slow", b"3", "12")] {
+        put(&forwarder, tenant, body).await;
+        place.assert_taken("a", taken).await;
+    }
+    stop_of(sending).await;
+    let waits = forwarder.routes[0].queue.bytes();
+    assert!(waits > 0);
+    drop(forwarder);
+    let queue = place.directory.path().join("forward").join(place.settings.name.replace('/', "@"));
+    assert_eq!(std::fs::read_to_string(queue.join("sent")).unwrap().lines().next(), Some("2"));
+    // Its lock is let go a moment later.
+    drop(place.open().await);
+    std::fs::remove_file(queue.join("sent")).unwrap();
+    let forwarder = place.open().await;
+    let sending = start(&forwarder);
+    place.assert_taken("a", "122").await;
+    stop_of(sending).await;
+    assert_eq!(forwarder.routes[0].queue.bytes(), waits);
+}
+
 #[tokio::test]
 async fn a_deferred_tenant_is_given_up_after_its_time_with_what_it_had_then() {
     let mut place = Place::new().await;
