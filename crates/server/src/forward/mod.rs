@@ -3,7 +3,7 @@
 //! A request that is in the journal is appended to the queue of each destination, as the bytes that came
 //! (JSON as protobuf), and only then acknowledged: what the sender was told is taken survives a crash here
 //! too. Requests wait on disk ([`queue`]) and are sent, those of each tenant in order and merged up to a size
-//! ([`deliver`]), by gRPC or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so that
+//! ([`deliver`]), by gRPC or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so
 //! merging is putting bytes together: no span is decoded or written anew.
 //!
 //! A destination may also, or only, get a span for each job that settles ([`job_span`]); and it may want
