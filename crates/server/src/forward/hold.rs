@@ -4,8 +4,8 @@
 //! What a span's job is, is known for sure when the job settles, and not before: it may still be found to be
 //! another one. So the spans that a rule recognised ([`is_held`]) wait; all others are forwarded at once, as
 //! they came. When the core tells of a job, its spans go into the destination's queue with what it has to
-//! say of them ([`attributes`]). What waits for longer than `wait_duration`, or than there is room, goes
-//! without, and is counted.
+//! say of them ([`super::attributes`]). What waits for longer than `wait_duration`, or than there is room,
+//! goes without, and is counted.
 //!
 //! One thread does it all, in order. What is held is in a log on disk before it is acknowledged, and so is
 //! what was let go; after a crash those that wait are found again. A crash between the two writes of a
