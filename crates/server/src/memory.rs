@@ -5,8 +5,9 @@
 //! takes about a fifth of it. Tests hold it against what is in use (`crates/stitch/tests/memory.rs`,
 //! `crates/server/tests/limits/memory.rs`).
 //!
-//! Not in it: what the kernel holds (sockets, page cache), and the texts of ids and facts where they are
-//! longer than [`spantally_stitch::TEXT_BYTES`] in a span.
+//! Not in it: what the kernel holds (sockets, page cache), the texts of ids and facts where they are
+//! longer than [`spantally_stitch::TEXT_BYTES`] in a span, and the copies of a page while it is pushed by
+//! OTLP, which no setting asks for but the environment.
 
 use spantally_stitch::Evidence;
 
@@ -19,7 +20,8 @@ use crate::core::TurnOptions;
 use crate::core::forgotten::{REMEMBERED, REMEMBERED_BYTES};
 use crate::core::forms::FORMS_MAX;
 use crate::core::open::MAX_SHOWN;
-use crate::forward::held::MISSED_MAX;
+use crate::forward::held::{LET_GO_BYTES, MISSED_MAX};
+use crate::forward::lanes::{ITEM_BYTES, LOOK_AHEAD_ITEMS};
 use crate::forward::queue::ROW_BYTES_MAX;
 use crate::intake::CACHES_MAX;
 use crate::pipeline::CORE_QUEUE;
@@ -159,14 +161,18 @@ fn of_destinations(settings: &Settings) -> [Part; 3] {
     ]
 }
 
-/// What is read from the queue of a destination, put together and compressed, and what is written to it.
+/// What is read from the queue of a destination, ahead and again, put together and compressed; what is
+/// written to it; and what is known of what waits.
 fn sent_bytes(to: &Destination) -> u64 {
-    3 * to.queue.batch_max_bytes as u64 + ROW_BYTES_MAX as u64 + DESTINATION_BYTES
+    let known = LOOK_AHEAD_ITEMS as u64 * ITEM_BYTES;
+    4 * to.queue.batch_max_bytes as u64 + 2 * ROW_BYTES_MAX as u64 + known + DESTINATION_BYTES
 }
 
-/// What a destination holds back, what is written of it, and what is known of spans that are not held.
+/// What a destination holds back, what is written of it, what is let go at once (as spans, requests and
+/// rows), and what is known of spans that are not held.
 fn held_bytes(to: &Destination) -> u64 {
-    let most = to.hold.max_bytes + ROW_BYTES_MAX as u64 + 2 * MISSED_MAX as u64 * MISSED_BYTES;
+    let written = ROW_BYTES_MAX as u64 + 3 * LET_GO_BYTES as u64;
+    let most = to.hold.max_bytes + written + 2 * MISSED_MAX as u64 * MISSED_BYTES;
     if to.hold.enabled { most } else { 0 }
 }
 

@@ -6,6 +6,7 @@
 
 mod export;
 mod metrics;
+mod page;
 mod transport;
 
 use tracing_subscriber::Layer;

@@ -82,7 +82,7 @@ fn metrics_and_logs_of_ours_are_pushed() {
         while let Ok((path, body)) = posts.try_recv() {
             let says = |word: &str| body.windows(word.len()).any(|at| at == word.as_bytes());
             assert!(says("our-spantally"), "the resource says who we are");
-            metrics |= path == "/v1/metrics" && says("spantally_spans_received") && says("transport");
+            metrics |= path == "/v1/metrics" && says("spantally_limit_used") && says("commit_queue_spans");
             logs |= path == "/v1/logs" && says("the state of the last run is taken back");
         }
         metrics && logs

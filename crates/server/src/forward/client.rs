@@ -21,12 +21,16 @@ use super::ForwardError;
 use super::backoff::retry_after;
 use crate::config::{Compression, Destination, Protocol};
 use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
+use crate::replay::visible::visible;
 use crate::tls::{TlsError, identity, server_authorities, versions_from};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Characters of what a destination says that are in the log.
+const SAID_CHARS: usize = 300;
 
 /// A connection that is silent is pinged after this long.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -52,11 +56,22 @@ pub(super) struct Refused {
     pub(super) message: String,
     /// When the server asked to be asked again.
     pub(super) after: Option<Duration>,
+    /// The destination was not reached, so another tenant's request would not be taken either.
+    pub(super) is_unreached: bool,
+}
+
+/// A request that was taken.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Spans of it that the destination rejected.
+    pub(super) rejected: u64,
+    /// What the destination has to say: why, or a warning without any rejected.
+    pub(super) message: String,
 }
 
 impl Refused {
     pub(super) fn again(message: String) -> Self {
-        Self { verdict: Verdict::Again, message, after: None }
+        Self { verdict: Verdict::Again, message, after: None, is_unreached: false }
     }
 
     fn broken(error: &dyn std::error::Error) -> Self {
@@ -66,7 +81,7 @@ impl Refused {
             message = format!("{message}: {error}");
             source = error.source();
         }
-        Self::again(message)
+        Self { is_unreached: true, ..Self::again(message) }
     }
 }
 
@@ -120,8 +135,8 @@ impl Client {
         packed.ok().flatten().unwrap_or(plain)
     }
 
-    /// Sends once, and tells how many spans the destination rejected.
-    pub(super) async fn send(&self, tenant: &str, packed: &Bytes) -> Result<u64, Refused> {
+    /// Sends once, and tells what the destination has to say.
+    pub(super) async fn send(&self, tenant: &str, packed: &Bytes) -> Result<Taken, Refused> {
         let mut request = Request::new(Full::new(packed.clone()));
         *request.method_mut() = hyper::Method::POST;
         *request.uri_mut() = self.url.clone();
@@ -222,12 +237,12 @@ fn pack(message: &[u8], compression: Compression, protocol: Protocol) -> Option<
 
 type Answer = Response<hyper::body::Incoming>;
 
-async fn http_answer(response: Answer) -> Result<u64, Refused> {
+async fn http_answer(response: Answer) -> Result<Taken, Refused> {
     let (head, body) = response.into_parts();
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
     if head.status.is_success() {
         // It is taken, even if the answer cannot be read.
-        return Ok(rejected(&body.unwrap_or_default()));
+        return Ok(taken(&body.unwrap_or_default()));
     }
     let verdict = match head.status {
         StatusCode::TOO_MANY_REQUESTS
@@ -238,11 +253,12 @@ async fn http_answer(response: Answer) -> Result<u64, Refused> {
         _ => Verdict::Never,
     };
     let status = body.ok().and_then(|body| Status::decode(body).ok()).unwrap_or_default();
-    let message = format!("HTTP {}: {}", head.status, status.message);
-    Err(Refused { verdict, message, after: retry_after(&head.headers).or_else(|| retry_info(&status)) })
+    let message = format!("HTTP {}: {}", head.status, shown(&status.message));
+    let after = retry_after(&head.headers).or_else(|| retry_info(&status));
+    Err(Refused { verdict, message, after, is_unreached: false })
 }
 
-async fn grpc_answer(response: Answer) -> Result<u64, Refused> {
+async fn grpc_answer(response: Answer) -> Result<Taken, Refused> {
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
         let verdict = match head.status.as_u16() {
@@ -250,7 +266,8 @@ async fn grpc_answer(response: Answer) -> Result<u64, Refused> {
             _ => Verdict::Never,
         };
         let message = format!("HTTP {} instead of gRPC", head.status);
-        return Err(Refused { verdict, message, after: retry_after(&head.headers) });
+        let after = retry_after(&head.headers);
+        return Err(Refused { verdict, message, after, is_unreached: false });
     }
     let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     let collected = collected.map_err(|error| Refused::again(format!("the answer was cut off: {error}")))?;
@@ -260,7 +277,7 @@ async fn grpc_answer(response: Answer) -> Result<u64, Refused> {
     };
     if status.code() == Code::Ok {
         let message = collected.to_bytes();
-        return Ok(rejected(message.get(5..).unwrap_or_default()));
+        return Ok(taken(message.get(5..).unwrap_or_default()));
     }
     let after = Status::decode(status.details()).ok().and_then(|status| retry_info(&status));
     let verdict = match status.code() {
@@ -274,13 +291,23 @@ async fn grpc_answer(response: Answer) -> Result<u64, Refused> {
         Code::ResourceExhausted => Verdict::TooLarge,
         _ => Verdict::Never,
     };
-    Err(Refused { verdict, message: format!("gRPC {:?}: {}", status.code(), status.message()), after })
+    let message = format!("gRPC {:?}: {}", status.code(), shown(status.message()));
+    Err(Refused { verdict, message, after, is_unreached: false })
 }
 
-/// Spans that an `ExportTraceServiceResponse` says were rejected.
-fn rejected(message: &[u8]) -> u64 {
+/// What an `ExportTraceServiceResponse` says.
+fn taken(message: &[u8]) -> Taken {
     let response = ExportTraceServiceResponse::decode(message).unwrap_or_default();
-    response.partial_success.map_or(0, |partial| partial.rejected_spans.try_into().unwrap_or(0))
+    let partial = response.partial_success.unwrap_or_default();
+    Taken { rejected: partial.rejected_spans.try_into().unwrap_or(0), message: shown(&partial.error_message) }
+}
+
+/// What a destination says, for the log: cut, and without what would act on a terminal.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SAID_CHARS) {
+        Some((end, _)) => format!("{}…", visible(&text[..end])),
+        None => visible(text).into_owned(),
+    }
 }
 
 fn retry_info(status: &Status) -> Option<Duration> {
@@ -288,4 +315,27 @@ fn retry_info(status: &Status) -> Option<Duration> {
     let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay.unwrap_or_default();
     let nanos = u32::try_from(delay.nanos).ok()?;
     Some(Duration::from_secs(u64::try_from(delay.seconds).ok()?) + Duration::from_nanos(nanos.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    use super::*;
+
+    fn said(rejected_spans: i64, error_message: &str) -> Taken {
+        let partial = ExportTracePartialSuccess { rejected_spans, error_message: error_message.to_owned() };
+        taken(&ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec())
+    }
+
+    #[test]
+    fn what_a_destination_says_of_what_it_took_is_kept_cut_and_visible() {
+        assert_eq!(taken(b""), Taken::default());
+        assert_eq!(taken(b"no protobuf"), Taken::default());
+        let warned = Taken { rejected: 0, message: "too old\\u{1b}[2J\\n".to_owned() };
+        assert_eq!(said(0, "too old\u{1b}[2J\n"), warned);
+        let long = said(3, &"é".repeat(100_000));
+        assert_eq!((long.rejected, long.message), (3, "é".repeat(SAID_CHARS) + "…"));
+        assert_eq!(said(-1, "").rejected, 0);
+    }
 }

@@ -1,15 +1,21 @@
-//! Sending what waits: in order, again and again until it is taken or given up.
+//! Sending what waits: of each tenant in order, again and again until it is taken or given up.
+//!
+//! A backend may defer the requests of one tenant (its rate, its quota) and take those of others. So each
+//! tenant waits by itself ([`Lanes`]), and what comes after it in the queue goes on, up to a bound on how far
+//! is looked ahead. A destination that is not reached at all is not asked for each tenant.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use spantally_store::{Seq, StoreError};
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
-use super::client::{Client, Refused, Verdict};
+use super::client::{Client, Refused, Taken, Verdict};
 use super::item::Outgoing;
+use super::lanes::{Again, Lanes, Next};
 use super::metrics::Counts;
-use super::queue::{Loaded, Queue};
+use super::progress::Place;
+use super::queue::Queue;
 use crate::clock;
 use crate::config::Destination;
 
@@ -25,44 +31,81 @@ pub(super) struct Delivery {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// The server stops before something was taken or given up.
+/// What is known of the queue.
+#[derive(Default)]
+struct Ahead {
+    lanes: Lanes,
+    /// The last row that was read.
+    read_to: Seq,
+    /// Whether there was nothing after it.
+    is_end: bool,
+}
+
+/// The server stops.
 struct Stopped;
+
+/// What became of a request.
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    /// Taken, or given up.
+    Done,
+    /// It is sent again.
+    Waits,
+}
 
 impl Delivery {
     /// Sends until it is told to stop and nothing waits, or what waits is not taken at once.
     pub(super) async fn run(mut self) {
+        let (mut ahead, mut is_stopping) = (Ahead::default(), false);
         loop {
-            let loaded = match self.queue.load(self.settings.queue.batch_max_bytes).await {
-                Ok(loaded) => loaded,
+            let sent = match self.look_ahead(&mut ahead).await {
+                Ok(()) => self.send_next(&mut ahead.lanes).await,
+                Err(error) => Err(error),
+            };
+            let waited = match sent {
+                Ok(true) => continue,
+                Ok(false) => self.wait(&mut ahead).await,
                 Err(error) => {
                     tracing::warn!(destination = self.settings.name, %error, "the queue cannot be read");
-                    if self.pause(READ_PAUSE).await.is_err() {
-                        return;
-                    }
-                    continue;
+                    self.pause(READ_PAUSE).await
                 }
             };
-            if loaded.is_empty() {
-                self.counts.sending_from(None);
-                if self.wait().await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            if self.send(&loaded).await.is_err() {
+            if waited.is_err() && std::mem::replace(&mut is_stopping, true) {
                 return;
             }
-            self.counts.left_out(loaded.left_out);
-            self.queue.sent(&loaded).await;
+            // What came in the last moment before the stop is sent too.
+            ahead.is_end &= waited.is_ok();
         }
     }
 
-    /// Waits for spans, and then for more of them.
-    async fn wait(&mut self) -> Result<(), Stopped> {
+    /// Reads what is to be sent next, and further where something waits.
+    async fn look_ahead(&self, ahead: &mut Ahead) -> Result<(), StoreError> {
+        let max_bytes = self.settings.queue.batch_max_bytes;
+        while !ahead.is_end && ahead.lanes.has_room(max_bytes) {
+            let loaded = self.queue.load(ahead.read_to, max_bytes).await?;
+            ahead.is_end = loaded.to <= ahead.read_to || loaded.items.is_empty() && loaded.left_out == 0;
+            ahead.read_to = ahead.read_to.max(loaded.to);
+            self.counts.left_out(loaded.left_out);
+            loaded.items.into_iter().for_each(|(place, item)| ahead.lanes.push(place, item));
+        }
+        self.counts.sending_from(ahead.lanes.oldest());
+        Ok(())
+    }
+
+    /// Waits until a tenant may send again, or spans come, and then for more of them.
+    async fn wait(&mut self, ahead: &mut Ahead) -> Result<(), Stopped> {
+        let again = async {
+            match ahead.lanes.next_at() {
+                Some(at) => tokio::time::sleep(at.saturating_duration_since(clock::instant())).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = again => return Ok(()),
             () = self.queue.appended() => {}
             _ = self.stop.wait_for(|stop| *stop) => return Err(Stopped),
         }
+        ahead.is_end = false;
         // Told to stop meanwhile, it sends what has come.
         drop(self.pause(self.settings.queue.flush_timeout).await);
         Ok(())
@@ -75,75 +118,104 @@ impl Delivery {
         }
     }
 
-    async fn send(&mut self, loaded: &Loaded) -> Result<(), Stopped> {
-        self.counts.sending_from(loaded.items.iter().map(|item| item.received_at).min());
-        let all = Outgoing::gather(loaded.items.clone(), self.settings.queue.batch_max_bytes);
-        let mut all = VecDeque::from(all);
-        while let Some(outgoing) = all.pop_front() {
-            let Some(too_large) = self.deliver(outgoing).await? else { continue };
-            match too_large.split() {
-                Ok([first, second]) => {
-                    all.push_front(second);
-                    all.push_front(first);
-                }
-                Err(one) => {
-                    tracing::warn!(
-                        destination = self.settings.name,
-                        bytes = one.bytes(),
-                        "a request is larger than the destination takes and is given up"
-                    );
-                    self.counts.failed(one.spans());
-                }
-            }
+    /// Sends one request if a tenant may send one, and tells whether there was one.
+    async fn send_next(&self, lanes: &mut Lanes) -> Result<bool, StoreError> {
+        let max_bytes = self.settings.queue.batch_max_bytes;
+        let Some(next) = lanes.next(clock::instant(), max_bytes) else { return Ok(false) };
+        let Next { tenant, places, mut items } = next;
+        let missing: Vec<Place> = places.iter().filter(|place| !items.contains_key(place)).copied().collect();
+        if !missing.is_empty() {
+            items.extend(self.queue.read(missing).await?);
         }
-        Ok(())
+        let items: Vec<_> = places.iter().filter_map(|place| items.remove(place)).collect();
+        // Of a row that could be read before, and now cannot.
+        self.counts.left_out((places.len() - items.len()) as u64);
+        let outgoing = Outgoing { tenant, items };
+        if !outgoing.items.is_empty() && self.send(lanes, &outgoing).await == Outcome::Waits {
+            return Ok(true);
+        }
+        lanes.finish(&outgoing.tenant, places.len());
+        self.queue.finish(places);
+        Ok(true)
     }
 
-    /// Sends one request until it is taken or given up; returns it if it is too large for the destination.
-    async fn deliver(&mut self, outgoing: Outgoing) -> Result<Option<Outgoing>, Stopped> {
-        let (spans, began) = (outgoing.spans(), clock::instant());
+    async fn send(&self, lanes: &mut Lanes, outgoing: &Outgoing) -> Outcome {
+        let began = clock::instant();
+        match self.attempt(outgoing).await {
+            Ok(taken) => self.delivered(outgoing, &taken),
+            Err(refused) if self.is_to_wait(lanes, outgoing, &refused, began) => return Outcome::Waits,
+            Err(refused) => self.give_up(outgoing, &refused),
+        }
+        Outcome::Done
+    }
+
+    async fn attempt(&self, outgoing: &Outgoing) -> Result<Taken, Refused> {
         let packed = self.client.pack(outgoing.message()).await;
-        let mut backoff = Backoff::new(&self.settings.retry);
-        let mut is_told = false;
-        loop {
-            let attempt = self.client.send(&outgoing.tenant, &packed);
-            let refused = match tokio::time::timeout(self.settings.timeout, attempt).await {
-                Ok(Ok(rejected)) => {
-                    self.delivered(spans, rejected);
-                    return Ok(None);
-                }
-                Ok(Err(refused)) => refused,
-                Err(_) => Refused::again(format!("no answer within {:?}", self.settings.timeout)),
-            };
-            let destination = self.settings.name.as_str();
-            let took = clock::instant().saturating_duration_since(began);
-            let is_over = self.settings.retry.max_elapsed_time.is_some_and(|max| took >= max);
-            match refused.verdict {
-                Verdict::TooLarge => return Ok(Some(outgoing)),
-                Verdict::Again if self.settings.retry.enabled && !is_over => {}
-                Verdict::Again | Verdict::Never => {
-                    tracing::warn!(destination, spans, reason = %refused.message, "spans are not forwarded");
-                    self.counts.failed(spans);
-                    return Ok(None);
-                }
-            }
-            self.counts.retried();
-            if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(
-                    destination,
-                    reason = %refused.message,
-                    "the destination does not take spans; they wait in its queue"
-                );
-            }
-            self.pause(backoff.next(refused.after)).await?;
+        let attempt = self.client.send(&outgoing.tenant, &packed);
+        match tokio::time::timeout(self.settings.timeout, attempt).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Refused::again(format!("no answer within {:?}", self.settings.timeout))),
         }
     }
 
-    fn delivered(&self, spans: u64, rejected: u64) {
-        if rejected > 0 {
-            let destination = self.settings.name.as_str();
-            tracing::warn!(destination, rejected, "the destination rejected spans");
+    /// Whether a request that was not taken is sent again, later or in smaller parts; if so its tenant waits.
+    fn is_to_wait(&self, lanes: &mut Lanes, outgoing: &Outgoing, refused: &Refused, began: Instant) -> bool {
+        let (retry, count) = (&self.settings.retry, outgoing.items.len());
+        let Some(lane) = lanes.lane(&outgoing.tenant) else { return false };
+        if refused.verdict == Verdict::TooLarge && count > 1 {
+            lane.most_items = count / 2;
+            return true;
         }
-        self.counts.delivered(spans, rejected);
+        let since = lane.again.as_ref().map_or(began, |again| again.since);
+        let now = clock::instant();
+        let took = now.saturating_duration_since(since);
+        let is_over = retry.max_elapsed_time.is_some_and(|max| took >= max);
+        if refused.verdict != Verdict::Again || !retry.enabled || is_over {
+            return false;
+        }
+        self.counts.retried();
+        if lane.again.is_none() {
+            tracing::warn!(
+                destination = self.settings.name.as_str(),
+                tenant = &*outgoing.tenant,
+                reason = %refused.message,
+                "the destination does not take spans; they wait in its queue"
+            );
+        }
+        let mut again =
+            lane.again.take().unwrap_or_else(|| Again { backoff: Backoff::new(retry), since, at: now });
+        again.at = now + again.backoff.next(refused.after);
+        let at = again.at;
+        (lane.again, lane.most_items) = (Some(again), count);
+        lanes.unload(&outgoing.tenant);
+        if refused.is_unreached {
+            lanes.hold_all(at);
+        }
+        true
+    }
+
+    fn give_up(&self, outgoing: &Outgoing, refused: &Refused) {
+        let (destination, tenant) = (self.settings.name.as_str(), &*outgoing.tenant);
+        let (spans, bytes) = (outgoing.spans(), outgoing.bytes());
+        let why = match refused.verdict {
+            Verdict::TooLarge => "a request is larger than the destination takes and is given up",
+            Verdict::Again | Verdict::Never => "spans are not forwarded",
+        };
+        tracing::warn!(destination, tenant, spans, bytes, reason = %refused.message, "{why}");
+        self.counts.failed(spans);
+    }
+
+    fn delivered(&self, outgoing: &Outgoing, taken: &Taken) {
+        let Taken { rejected, message } = taken;
+        let (destination, tenant) = (self.settings.name.as_str(), &*outgoing.tenant);
+        if *rejected > 0 {
+            tracing::warn!(destination, tenant, rejected, reason = message, "the destination rejected spans");
+        } else if !message.is_empty() {
+            tracing::warn!(destination, tenant, message, "the destination warns of spans that it took");
+        }
+        self.counts.delivered(outgoing.spans(), *rejected);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,7 @@ pub fn queue_row(row: &[u8]) {
 /// It has not.
 pub fn cut_request(body: &[u8]) {
     let Ok(whole) = ExportTraceServiceRequest::decode(body) else { return };
-    let mut keys = Vec::new();
-    split::visit_spans(body, |key, _, _| keys.push(key));
+    let mut keys: Vec<_> = split::keys(body).collect();
     keys.sort_unstable();
     keys.dedup();
     let keys: Vec<_> = keys.into_iter().step_by(2).collect();

@@ -1,10 +1,10 @@
 //! Spans that wait for their job to settle, in memory: by key, by age, and by the row of the log that has
-//! them.
+//! them. What stands around spans, their resource and scope, is there once for all that share it ([`Parts`]).
 //!
 //! Two limits hold: bytes in memory, and bytes of the log, whose oldest row stays as long as one span of it
-//! waits. Past either the oldest spans go.
+//! waits. Before more comes than there is room for, the oldest spans go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -13,13 +13,17 @@ use spantally_store::Seq;
 
 use super::attributes::Told;
 use super::item::Item;
-use super::split::{Envelope, visit_spans};
+use super::parts::{self, Parts};
+use super::split;
 
 /// What a span takes beside its bytes: its places in the maps, with their slack.
 const SPAN_OVERHEAD_BYTES: u64 = 250;
 
 /// Bytes of the log for each byte that may be in memory.
 const LOG_FACTOR: u64 = 4;
+
+/// What is let go at once: about so much is in memory a second time.
+pub(crate) const LET_GO_BYTES: usize = 4 << 20;
 
 /// Most spans that are remembered as told although they were not held, in one generation.
 pub(crate) const MISSED_MAX: usize = 1 << 16;
@@ -29,10 +33,24 @@ pub(crate) const MISSED_MAX: usize = 1 << 16;
 pub(super) struct HeldSpan {
     pub(super) key: SpanKey,
     pub(super) tenant: Arc<str>,
-    pub(super) envelope: Arc<Envelope>,
+    /// What stands around its scope. Of spans that are held equal ones are the same.
+    pub(super) resource: Arc<[u8]>,
+    /// What stands around it in its scope.
+    pub(super) scope: Arc<[u8]>,
     pub(super) bytes: Box<[u8]>,
     received_at: UnixNanos,
     row: Seq,
+}
+
+impl HeldSpan {
+    /// Its bytes, with those of its resource and scope where the span before it has others.
+    pub(super) fn bytes_beside(&self, before: Option<&Self>) -> usize {
+        let part = |of: fn(&Self) -> &Arc<[u8]>| {
+            let is_same = before.is_some_and(|before| Arc::ptr_eq(of(before), of(self)));
+            if is_same { 0 } else { of(self).len() }
+        };
+        self.bytes.len() + part(|span| &span.resource) + part(|span| &span.scope)
+    }
 }
 
 /// All that wait for one destination.
@@ -43,8 +61,9 @@ pub(super) struct Held {
     spans: BTreeMap<u64, HeldSpan>,
     by_key: BTreeSet<(SpanKey, u64)>,
     next: u64,
+    /// Of spans, without their parts.
     bytes: u64,
-    envelopes: HashSet<Arc<Envelope>>,
+    parts: Parts,
     rows: BTreeMap<Seq, Row>,
     log_bytes: u64,
     /// The newest row of the log.
@@ -68,7 +87,7 @@ impl Held {
             by_key: BTreeSet::new(),
             next: 0,
             bytes: 0,
-            envelopes: HashSet::new(),
+            parts: Parts::default(),
             rows: BTreeMap::new(),
             log_bytes: 0,
             newest: Seq::default(),
@@ -88,7 +107,12 @@ impl Held {
 
     /// Bytes that they take in memory.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.parts.bytes()
+    }
+
+    /// Most bytes that they may take.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     /// Notes a row of the log.
@@ -103,30 +127,35 @@ impl Held {
         let tenant: Arc<str> = (&*item.tenant).into();
         let received_at = item.received_at;
         let mut count = 0;
-        visit_spans(&item.body, |key, envelope, bytes| {
-            count += 1;
-            let envelope = if let Some(known) = self.envelopes.get(envelope) {
-                known.clone()
-            } else {
-                self.bytes += envelope.len() as u64;
-                self.envelopes.insert(envelope.clone());
-                envelope.clone()
-            };
-            let (number, tenant, bytes) = (self.next, tenant.clone(), bytes.into());
-            self.next += 1;
-            self.by_key.insert((key, number));
-            let span = HeldSpan { key, tenant, envelope, bytes, received_at, row };
-            self.bytes += cost(&span);
-            self.spans.insert(number, span);
-        });
+        for of_resource in split::resources(&item.body) {
+            let resource = self.parts.share(of_resource.around());
+            for of_scope in of_resource.scopes() {
+                let scope = self.parts.share(of_scope.around());
+                for (key, bytes) in of_scope.spans() {
+                    count += 1;
+                    let (resource, scope) = (self.parts.again(&resource), self.parts.again(&scope));
+                    let (tenant, bytes) = (tenant.clone(), bytes.into());
+                    self.put(HeldSpan { key, tenant, resource, scope, bytes, received_at, row });
+                }
+                self.parts.release(&scope);
+            }
+            self.parts.release(&resource);
+        }
         self.rows.entry(row).or_default().waiting += count;
     }
 
-    /// Takes what waits under a key.
-    pub(super) fn take(&mut self, key: SpanKey) -> Vec<HeldSpan> {
-        let numbers = self.by_key.range((key, 0)..=(key, u64::MAX)).map(|&(_, number)| number);
-        let numbers: Vec<u64> = numbers.collect();
-        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    fn put(&mut self, span: HeldSpan) {
+        let number = self.next;
+        self.next += 1;
+        self.by_key.insert((span.key, number));
+        self.bytes += span_cost(span.bytes.len());
+        self.spans.insert(number, span);
+    }
+
+    /// Takes the oldest that waits under a key.
+    pub(super) fn take(&mut self, key: SpanKey) -> Option<HeldSpan> {
+        let &(_, number) = self.by_key.range((key, 0)..=(key, u64::MAX)).next()?;
+        self.remove(number)
     }
 
     /// Remembers for a while what a span is to have that is not here: its request may still be on its way
@@ -142,17 +171,10 @@ impl Held {
         self.missed.iter().find_map(|generation| generation.get(&key)).cloned()
     }
 
-    /// Forgets the older half of what was missed, and resources that no span has any more.
+    /// Forgets the older half of what was missed.
     pub(super) fn forget_old(&mut self) {
         self.missed.swap(0, 1);
         self.missed[0] = HashMap::new();
-        let mut gone = 0;
-        self.envelopes.retain(|envelope| {
-            let is_used = Arc::strong_count(envelope) > 1;
-            gone += if is_used { 0 } else { envelope.len() as u64 };
-            is_used
-        });
-        self.bytes -= gone;
     }
 
     /// Takes the oldest span if it came at `before` or earlier.
@@ -164,11 +186,12 @@ impl Held {
         self.remove(number)
     }
 
-    /// Takes the oldest span if there are more bytes than may be.
-    pub(super) fn evicted(&mut self) -> Option<HeldSpan> {
+    /// Takes the oldest span if there is no room for so many more bytes in memory and in the log.
+    pub(super) fn evicted(&mut self, bytes: u64, log_bytes: u64) -> Option<HeldSpan> {
         let (&number, _) = self.spans.first_key_value()?;
         self.settle_rows();
-        let is_over = self.bytes > self.max_bytes || self.log_bytes > Self::max_log_bytes(self.max_bytes);
+        let is_over = self.bytes() + bytes > self.max_bytes
+            || self.log_bytes + log_bytes > Self::max_log_bytes(self.max_bytes);
         if is_over { self.remove(number) } else { None }
     }
 
@@ -189,7 +212,9 @@ impl Held {
     fn remove(&mut self, number: u64) -> Option<HeldSpan> {
         let span = self.spans.remove(&number)?;
         self.by_key.remove(&(span.key, number));
-        self.bytes -= cost(&span);
+        self.bytes -= span_cost(span.bytes.len());
+        self.parts.release(&span.resource);
+        self.parts.release(&span.scope);
         if let Some(row) = self.rows.get_mut(&span.row) {
             row.waiting -= 1;
         }
@@ -197,6 +222,16 @@ impl Held {
     }
 }
 
-fn cost(span: &HeldSpan) -> u64 {
-    span.bytes.len() as u64 + SPAN_OVERHEAD_BYTES
+/// What the spans of a request take when they are held, and nothing of it is there yet.
+pub(super) fn cost(request: &[u8]) -> u64 {
+    let of_scope = |scope: split::Scope<'_>| {
+        let spans: u64 = scope.spans().map(|(_, span)| span_cost(span.len())).sum();
+        spans + parts::cost(scope.around_len())
+    };
+    let resources = split::resources(request);
+    resources.map(|one| parts::cost(one.around_len()) + one.scopes().map(of_scope).sum::<u64>()).sum()
+}
+
+fn span_cost(len: usize) -> u64 {
+    len as u64 + SPAN_OVERHEAD_BYTES
 }

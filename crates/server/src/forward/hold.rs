@@ -4,33 +4,31 @@
 //! What a span's job is, is known for sure when the job settles, and not before: it may still be found to be
 //! another one. So the spans that a rule recognised ([`is_held`]) wait; all others are forwarded at once, as
 //! they came. When the core tells of a job, its spans go into the destination's queue with what it has to
-//! say of them ([`attributes`]). What waits for longer than `wait_duration`, or than there is room, goes
-//! without, and is counted.
+//! say of them ([`super::attributes`]). What waits for longer than `wait_duration`, or than there is room,
+//! goes without, and is counted.
 //!
 //! One thread does it all, in order. What is held is in a log on disk before it is acknowledged, and so is
 //! what was let go; after a crash those that wait are found again. A crash between the two writes of a
 //! letting go, into the queue and into the log, sends spans twice, as sending does too.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use spantally_stitch::{Evidence, FrameKind, SpanId, SpanKey, TraceId, UnixNanos, What};
 use spantally_store::{Seq, StoreError};
 use tokio::sync::oneshot;
 
-use super::attributes::{self, Told};
-use super::held::{Held, HeldSpan};
-use super::item::{Item, REQUEST_BYTES};
+use super::attributes::Told;
+use super::held::{self, Held, LET_GO_BYTES};
+use super::item::Item;
 use super::metrics::{Counts, JobAttributes};
 use super::queue::{ASKS_MAX, Disk, Queue, ROW_BYTES_MAX};
-use super::split::{Envelope, put_spans, visit_spans};
+use super::rebuilt::{Going, Rebuilt, requests};
+use super::split;
 use crate::clock;
 use crate::config::HoldSpans;
 
@@ -74,7 +72,7 @@ impl Hold {
         let mut disk = Disk::open(directory, Held::max_log_bytes(settings.max_bytes))?;
         let mut held = Held::new(settings.max_bytes);
         disk.replay(&mut |row, bytes| {
-            restore(&mut held, row, bytes);
+            restore(&mut held, row, bytes, &counts);
             ControlFlow::Continue(())
         })?;
         let (asks, asked) = sync_channel(ASKS_MAX);
@@ -89,7 +87,8 @@ impl Hold {
         Ok(Self { asks })
     }
 
-    /// Holds the spans of an item; what is returned tells whether they are on disk, and so are held.
+    /// Holds the spans of an item; what is returned tells whether they are on disk, and so are held. An item
+    /// for which there would be no room were it the only one is not.
     pub(super) fn hold(&self, item: Item<'static>) -> Option<oneshot::Receiver<bool>> {
         let (done, held) = oneshot::channel();
         match self.asks.try_send(Ask::Hold(item, done)) {
@@ -108,15 +107,16 @@ impl Hold {
 }
 
 /// Reads a row of the log: spans that are held, and keys of those that were let go.
-fn restore(held: &mut Held, row: Seq, bytes: &[u8]) {
+fn restore(held: &mut Held, row: Seq, bytes: &[u8], counts: &Counts) {
     held.row(row, bytes.len() as u64);
     let Some(items) = Item::decode_all(bytes) else {
         tracing::warn!(%row, "a row of spans that are held is of another version and is left out");
+        counts.left_out(1);
         return;
     };
     for item in items {
         match item.spans {
-            0 => read_keys(&item.body).for_each(|key| drop(held.take(key))),
+            0 => read_keys(&item.body).for_each(|key| while held.take(key).is_some() {}),
             _ => held.hold(&item, row),
         }
     }
@@ -157,26 +157,37 @@ impl Thread {
         }
     }
 
-    /// Holds an item and those that wait with it, and returns what was asked after them.
+    /// Holds an item and those that wait with it, and returns what was asked after them. There is room for
+    /// all of them before the first is in memory.
     fn hold(
         &mut self,
         first: Item<'static>,
         done: oneshot::Sender<bool>,
         asked: &Receiver<Ask>,
     ) -> Option<Ask> {
-        let mut row = first.encode();
-        let (mut items, mut waiting, mut next) = (vec![first], vec![done], None);
-        while row.len() < ROW_BYTES_MAX && next.is_none() {
-            match asked.try_recv() {
-                Ok(Ask::Hold(item, done)) => {
-                    row.extend_from_slice(&item.encode());
-                    items.push(item);
-                    waiting.push(done);
-                }
-                Ok(other) => next = Some(other),
-                Err(_) => break,
+        let (mut row, mut cost) = (Vec::new(), 0);
+        let (mut items, mut waiting, mut next) = (Vec::new(), Vec::new(), Some(Ask::Hold(first, done)));
+        while row.len() < ROW_BYTES_MAX
+            && let Some(Ask::Hold(item, done)) = next.take_if(|next| matches!(next, Ask::Hold(..)))
+        {
+            let own = held::cost(&item.body);
+            if own > self.held.max_bytes() {
+                let _: Result<(), bool> = done.send(false);
+            } else if cost + own > self.held.max_bytes() {
+                next = Some(Ask::Hold(item, done));
+                break;
+            } else {
+                cost += own;
+                row.extend_from_slice(&item.encode());
+                items.push(item);
+                waiting.push(done);
             }
+            next = asked.try_recv().ok();
         }
+        if items.is_empty() {
+            return next;
+        }
+        self.make_room(cost, row.len() as u64);
         let appended = self.append(&row);
         for item in appended.iter().flat_map(|_| &items) {
             self.held.hold(item, appended.unwrap_or_default());
@@ -188,48 +199,52 @@ impl Thread {
         if appended.is_some() {
             self.let_go_of_missed(&items);
         }
-        self.make_room();
+        self.show();
         next
     }
 
-    fn make_room(&mut self) {
-        let evicted = std::iter::from_fn(|| self.held.evicted()).map(|span| (span, None)).collect();
-        self.let_go(evicted, JobAttributes::Evicted);
+    /// Lets the oldest go until there is room for so many bytes in memory and in the log.
+    fn make_room(&mut self, bytes: u64, log_bytes: u64) {
+        self.let_go_all(JobAttributes::Evicted, |held| Some((held.evicted(bytes, log_bytes)?, None)));
     }
 
     /// Spans whose job was told of while their request was on its way here.
     fn let_go_of_missed(&mut self, items: &[Item<'_>]) {
-        let mut keys = Vec::new();
-        for item in items {
-            visit_spans(&item.body, |key, _, _| keys.push(key));
-        }
-        let mut spans = Vec::new();
-        for key in keys {
-            if let Some(attributes) = self.held.missed(key) {
-                spans.extend(self.held.take(key).into_iter().map(|span| (span, Some(attributes.clone()))));
+        let mut keys = items.iter().flat_map(|item| split::keys(&item.body)).peekable();
+        self.let_go_all(JobAttributes::Added, |held| {
+            while let Some(&key) = keys.peek() {
+                let found = held.missed(key).and_then(|told| Some((held.take(key)?, Some(told))));
+                if found.is_some() {
+                    return found;
+                }
+                keys.next();
             }
-        }
-        self.let_go(spans, JobAttributes::Added);
+            None
+        });
     }
 
     fn tell(&mut self, told: &[Told]) {
-        let mut spans = Vec::new();
-        for one in told {
-            let taken = self.held.take(one.0);
-            if taken.is_empty() {
-                self.held.miss(one);
+        let mut told = told.iter().map(|one| (one, false)).peekable();
+        self.let_go_all(JobAttributes::Added, |held| {
+            while let Some((one, is_found)) = told.peek_mut() {
+                if let Some(span) = held.take(one.0) {
+                    *is_found = true;
+                    return Some((span, Some(one.1.clone())));
+                }
+                if !*is_found {
+                    held.miss(one);
+                }
+                told.next();
             }
-            spans.extend(taken.into_iter().map(|span| (span, Some(one.1.clone()))));
-        }
-        self.let_go(spans, JobAttributes::Added);
+            None
+        });
     }
 
     fn tick(&mut self, is_to_forget: bool) {
         let wait = u64::try_from(self.wait.as_nanos()).unwrap_or(u64::MAX);
         let before = UnixNanos(clock::now().0.saturating_sub(wait));
-        let expired = std::iter::from_fn(|| self.held.expired(before)).map(|span| (span, None)).collect();
-        self.let_go(expired, JobAttributes::Expired);
-        self.make_room();
+        self.let_go_all(JobAttributes::Expired, |held| Some((held.expired(before)?, None)));
+        self.make_room(0, 0);
         if is_to_forget {
             self.held.forget_old();
         }
@@ -244,17 +259,31 @@ impl Thread {
         self.counts.held(self.held.len() as u64, self.held.bytes());
     }
 
-    /// Into the queue, with or without what their job has to say; then into the log that they went.
-    fn let_go(&mut self, spans: Vec<(HeldSpan, Option<Arc<[KeyValue]>>)>, how: JobAttributes) {
-        self.show();
-        if spans.is_empty() {
-            return;
+    /// Lets all go that `next` finds, some at a time: what is written is in memory a second time.
+    fn let_go_all(&mut self, how: JobAttributes, mut next: impl FnMut(&mut Held) -> Option<Going>) {
+        loop {
+            let (mut spans, mut bytes): (Vec<Going>, usize) = (Vec::new(), 0);
+            while bytes < LET_GO_BYTES
+                && let Some(going) = next(&mut self.held)
+            {
+                bytes += going.0.bytes_beside(spans.last().map(|(span, _)| span));
+                spans.push(going);
+            }
+            if spans.is_empty() {
+                return;
+            }
+            self.let_go(spans, how);
         }
+    }
+
+    /// Into the queue, with or without what their job has to say; then into the log that they went.
+    fn let_go(&mut self, spans: Vec<Going>, how: JobAttributes) {
+        self.show();
         self.counts.let_go(how, spans.len() as u64);
         let keys = write_keys(spans.iter().map(|(span, _)| span.key));
         let now = clock::now();
         let mut waiting = Vec::new();
-        for (tenant, spans, body) in requests(spans) {
+        for Rebuilt { tenant, spans, body } in requests(spans) {
             let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: now, body: body.into() };
             match self.queue.append(item.encode().into()) {
                 Some(appended) => waiting.push((spans, appended)),
@@ -286,37 +315,6 @@ impl Thread {
 
 fn until(at: Instant) -> Duration {
     at.saturating_duration_since(clock::instant())
-}
-
-/// Requests of about [`REQUEST_BYTES`], each of one tenant, with the number of spans in it. Spans of one
-/// resource and scope stand together.
-fn requests(spans: Vec<(HeldSpan, Option<Arc<[KeyValue]>>)>) -> Vec<(Arc<str>, u64, Vec<u8>)> {
-    let mut groups: BTreeMap<(Arc<str>, Arc<Envelope>), Vec<Bytes>> = BTreeMap::new();
-    for (span, attributes) in spans {
-        let bytes = match attributes {
-            Some(attributes) => attributes::add(&span.bytes, &attributes).into(),
-            None => span.bytes.into(),
-        };
-        groups.entry((span.tenant, span.envelope)).or_default().push(bytes);
-    }
-    let mut requests: Vec<(Arc<str>, u64, Vec<u8>)> = Vec::new();
-    for ((tenant, envelope), spans) in groups {
-        let mut rest = &spans[..];
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take_while(|span| {
-                bytes += span.len();
-                bytes <= REQUEST_BYTES
-            });
-            let (some, others) = rest.split_at(fits.count().max(1));
-            rest = others;
-            let open = requests.pop_if(|open| open.0 == tenant && open.2.len() + bytes <= REQUEST_BYTES);
-            let (_, count, mut body) = open.unwrap_or_else(|| (tenant.clone(), 0, Vec::new()));
-            put_spans(&envelope, some.iter().map(|span| &**span), &mut body);
-            requests.push((tenant.clone(), count + some.len() as u64, body));
-        }
-    }
-    requests
 }
 
 /// Bytes of a key in the log.

@@ -73,20 +73,6 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Puts items together by tenant, up to `max_bytes` each. Those of a tenant stay in their order, so only
-    /// its newest request is still open.
-    pub(super) fn gather(items: Vec<Item<'static>>, max_bytes: usize) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
-        for item in items {
-            let newest = all.iter_mut().rev().find(|open| *open.tenant == *item.tenant);
-            match newest.filter(|open| open.bytes() + item.body.len() <= max_bytes) {
-                Some(open) => open.items.push(item),
-                None => all.push(Self { tenant: (&*item.tenant).into(), items: vec![item] }),
-            }
-        }
-        all
-    }
-
     pub(super) fn bytes(&self) -> usize {
         self.items.iter().map(|item| item.body.len()).sum()
     }
@@ -107,16 +93,6 @@ impl Outgoing {
                 message.into()
             }
         }
-    }
-
-    /// Two halves, if it holds more than one item.
-    pub(super) fn split(mut self) -> Result<[Self; 2], Self> {
-        if self.items.len() < 2 {
-            return Err(self);
-        }
-        let items = self.items.split_off(self.items.len() / 2);
-        let second = Self { tenant: self.tenant.clone(), items };
-        Ok([self, second])
     }
 }
 
@@ -141,21 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_put_together_by_tenant_up_to_a_size() {
-        let items = ["a", "b", "a", "a"].map(|tenant| item(tenant, b"12345"));
-        let outgoing = Outgoing::gather(items.into(), 10);
-        let found: Vec<_> = outgoing.iter().map(|one| (&*one.tenant, one.message())).collect();
-        assert_eq!(found, [("a", "1234512345".into()), ("b", "12345".into()), ("a", "12345".into())]);
-        let [first, second] = outgoing[0].clone().split().unwrap();
-        assert_eq!((first.spans(), second.spans()), (5, 5));
-        first.split().unwrap_err();
-    }
-
-    #[test]
-    fn requests_of_a_tenant_stay_in_their_order() {
-        let items = [&b"1111"[..], b"22222222", b"333333", b"44"].map(|body| item("a", body));
-        let outgoing = Outgoing::gather(items.into(), 10);
-        let bodies: Vec<Bytes> = outgoing.iter().map(Outgoing::message).collect();
-        assert_eq!(bodies, ["1111", "22222222", "33333344"]);
+    fn requests_of_a_tenant_are_put_together() {
+        let outgoing =
+            Outgoing { tenant: "a".into(), items: [&b"12345"[..], b"6"].map(|body| item("a", body)).into() };
+        assert_eq!((outgoing.message(), outgoing.bytes(), outgoing.spans()), ("123456".into(), 6, 6));
     }
 }

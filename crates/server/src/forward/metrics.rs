@@ -93,6 +93,11 @@ impl Counts {
         self.held_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
     /// From when the oldest span is that is being sent.
     pub(super) fn sending_from(&self, oldest: Option<UnixNanos>) {
         self.oldest.store(oldest.map_or(0, |oldest| oldest.0), Ordering::Relaxed);

@@ -2,9 +2,9 @@
 //!
 //! A request that is in the journal is appended to the queue of each destination, as the bytes that came
 //! (JSON as protobuf), and only then acknowledged: what the sender was told is taken survives a crash here
-//! too. Requests wait on disk ([`queue`]) and are sent in order, merged up to a size ([`deliver`]), by gRPC
-//! or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so that merging is putting
-//! bytes together: no span is decoded or written anew.
+//! too. Requests wait on disk ([`queue`]) and are sent, those of each tenant in order and merged up to a size
+//! ([`deliver`]), by gRPC or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so
+//! merging is putting bytes together: no span is decoded or written anew.
 //!
 //! A destination may also, or only, get a span for each job that settles ([`job_span`]); and it may want
 //! recognised spans with what their job has to say of them, for which they wait ([`hold`]).
@@ -23,8 +23,12 @@ mod hold;
 mod item;
 mod job_span;
 mod json;
+pub(crate) mod lanes;
 mod metrics;
+mod parts;
+mod progress;
 pub(crate) mod queue;
+mod rebuilt;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -346,7 +350,8 @@ impl Forwarder {
             };
             tasks.spawn(delivery.run());
         }
-        Sending { tasks }
+        let queues = self.routes.iter().map(|route| route.queue.clone()).collect();
+        Sending { tasks, queues }
     }
 }
 
@@ -363,15 +368,21 @@ async fn as_protobuf(body: Bytes) -> Option<Bytes> {
 #[derive(Debug)]
 pub(crate) struct Sending {
     tasks: JoinSet<()>,
+    queues: Vec<Queue>,
 }
 
 impl Sending {
-    /// Waits, for a while, until the queues are empty. They were told to stop before.
+    /// Waits, for a while, until the queues are empty, and until it is on disk what is not. They were told to
+    /// stop before.
     pub(crate) async fn ended(mut self) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
             tracing::info!("what could not be forwarded yet stays in its queue");
             self.tasks.shutdown().await;
+        }
+        for queue in &self.queues {
+            // It is not settled in time only if its thread panicked, and said so.
+            drop(tokio::time::timeout(DRAIN_TIMEOUT, queue.settled()).await);
         }
     }
 }

@@ -1,19 +1,23 @@
 //! A queue on disk: requests that wait for a destination.
 //!
 //! It is a journal of the store in a directory of its own, used by one thread. Appends that come together
-//! are one row with one flush. How far sending has got is in the file `sent` beside it: after a crash sending
-//! goes on from there.
+//! are one row with one flush. How far sending has got is in the file `sent` beside it ([`Progress`]): the
+//! next process goes on from there. A row stays, and its bytes count, until it and all before it are sent.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use spantally_store::{DataDir, Dropped, Journal, JournalOptions, Seq, SqliteJournal, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 use super::item::Item;
+use super::progress::{Place, Progress};
+use crate::clock;
 
 /// Appends that wait for the thread: more than receivers have under way in practice.
 pub(super) const ASKS_MAX: usize = 4096;
@@ -24,27 +28,27 @@ pub(crate) const ROW_BYTES_MAX: usize = 8 << 20;
 /// Room of the file beyond the queue's own limit: rows that were sent and are not dropped yet.
 const SLACK_BYTES: u64 = 256 << 20;
 
+/// Rows with items left up to which progress is written whenever there is some; with more it is a large file,
+/// and written every [`WRITE_EVERY`].
+const ROWS_LEFT_FEW: usize = 1024;
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
 /// What was read to be sent.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    pub(super) items: Vec<Item<'static>>,
+    pub(super) items: Vec<(Place, Item<'static>)>,
     /// Rows that cannot be read.
     pub(super) left_out: u64,
-    to: Seq,
-    bytes: u64,
-}
-
-impl Loaded {
-    /// Whether nothing waited, not even what cannot be read.
-    pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.left_out == 0
-    }
+    /// The last row that was read, from which the next load goes on.
+    pub(super) to: Seq,
 }
 
 enum Ask {
     Append(Arc<[u8]>, oneshot::Sender<bool>),
-    Load(usize, oneshot::Sender<Result<Loaded, StoreError>>),
-    Sent(Seq, u64),
+    Load(Seq, usize, oneshot::Sender<Result<Loaded, StoreError>>),
+    Read(Vec<Place>, oneshot::Sender<Result<Vec<(Place, Item<'static>)>, StoreError>>),
+    Finish(Vec<Place>),
+    Settle(oneshot::Sender<()>),
 }
 
 /// A handle on the queue. The thread ends, and the file is closed, with the last of them.
@@ -67,13 +71,15 @@ impl Queue {
     /// Opens or makes the queue in a directory, and finds what waits in it.
     pub(super) fn open(directory: &Path, name: &str, max_bytes: u64) -> Result<Self, StoreError> {
         let mut disk = Disk::open(directory, max_bytes)?;
-        let waiting = disk.waiting_bytes()?;
-        let shared = Arc::new(Shared { max_bytes, bytes: waiting.into(), appended: Notify::new() });
+        let rows = disk.row_bytes()?;
+        let bytes = rows.iter().map(|bytes| u64::from(*bytes)).sum::<u64>();
+        let shared = Arc::new(Shared { max_bytes, bytes: bytes.into(), appended: Notify::new() });
         let (asks, asked) = sync_channel(ASKS_MAX);
-        let (of_thread, path) = (shared.clone(), disk.directory.clone());
+        let path = disk.directory.clone();
+        let thread = Thread { disk, shared: shared.clone(), rows, unwritten_since: None };
         std::thread::Builder::new()
             .name(format!("forward {name}"))
-            .spawn(move || disk.run(&asked, &of_thread))
+            .spawn(move || thread.run(&asked))
             .map_err(|source| StoreError::Directory { path, action: "start the thread of", source })?;
         Ok(Self { asks, shared })
     }
@@ -111,22 +117,38 @@ impl Queue {
         self.shared.appended.notified().await;
     }
 
-    /// Reads what is to be sent next, about `max_bytes` of it; nothing if nothing waits.
-    pub(super) async fn load(&self, max_bytes: usize) -> Result<Loaded, StoreError> {
-        let (done, loaded) = oneshot::channel();
-        let asks = self.asks.clone();
-        let asked = tokio::task::spawn_blocking(move || asks.send(Ask::Load(max_bytes, done)).is_ok()).await;
-        match (asked, loaded.await) {
-            (Ok(true), Ok(loaded)) => loaded,
-            // The thread is gone, which it is only when it panicked.
-            _ => std::future::pending().await,
-        }
+    /// Reads what is to be sent of the rows after one, about `max_bytes` of it; nothing if nothing waits.
+    pub(super) async fn load(&self, after: Seq, max_bytes: usize) -> Result<Loaded, StoreError> {
+        self.ask(|done| Ask::Load(after, max_bytes, done)).await
+    }
+
+    /// Reads items again, those that are still there. Places are sorted.
+    pub(super) async fn read(&self, places: Vec<Place>) -> Result<Vec<(Place, Item<'static>)>, StoreError> {
+        self.ask(|done| Ask::Read(places, done)).await
     }
 
     /// Forgets what was sent, or given up.
-    pub(super) async fn sent(&self, to: &Loaded) {
-        let (asks, ask) = (self.asks.clone(), Ask::Sent(to.to, to.bytes));
-        drop(tokio::task::spawn_blocking(move || asks.send(ask)).await);
+    pub(super) fn finish(&self, places: Vec<Place>) {
+        if let Err(TrySendError::Full(ask)) = self.asks.try_send(Ask::Finish(places)) {
+            let asks = self.asks.clone();
+            tokio::task::spawn_blocking(move || asks.send(ask));
+        }
+    }
+
+    /// Waits until what was forgotten is so on disk.
+    pub(super) async fn settled(&self) {
+        self.ask(Ask::Settle).await;
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> T {
+        let (done, answer) = oneshot::channel();
+        let (asks, ask) = (self.asks.clone(), ask(done));
+        let asked = tokio::task::spawn_blocking(move || asks.send(ask).is_ok()).await;
+        match (asked, answer.await) {
+            (Ok(true), Ok(answer)) => answer,
+            // The thread is gone, which it is only when it panicked.
+            _ => std::future::pending().await,
+        }
     }
 }
 
@@ -134,7 +156,7 @@ impl Queue {
 pub(super) struct Disk {
     directory: PathBuf,
     journal: SqliteJournal,
-    sent: Seq,
+    progress: Progress,
 }
 
 impl Disk {
@@ -142,7 +164,8 @@ impl Disk {
     pub(super) fn open(directory: &Path, max_bytes: u64) -> Result<Self, StoreError> {
         let data = DataDir::open(directory)?;
         let text = std::fs::read_to_string(directory.join("sent")).unwrap_or_default();
-        let sent = Seq(text.trim().parse().unwrap_or_default());
+        let mut progress = Progress::read(&text);
+        let sent = progress.done();
         let options = JournalOptions {
             primed_bytes: 0,
             max_bytes: max_bytes + SLACK_BYTES,
@@ -152,28 +175,34 @@ impl Disk {
         let journal = match SqliteJournal::open(&data, (sent, sent), options) {
             Err(StoreError::Gap { first: Some(first), .. }) => {
                 let before = Seq(first.0.saturating_sub(1));
+                progress = Progress::new(before);
                 SqliteJournal::open(&data, (before, before), options)?
             }
             opened => opened?,
         };
-        Ok(Self { directory: directory.to_owned(), journal, sent })
+        if progress.seen() > journal.last() {
+            // Of other rows than these, which have the same numbers.
+            progress = Progress::new(sent);
+        }
+        Ok(Self { directory: directory.to_owned(), journal, progress })
     }
 
-    fn waiting_bytes(&mut self) -> Result<u64, StoreError> {
-        let mut bytes = 0;
+    /// The bytes of every row that is not done with those before it.
+    fn row_bytes(&mut self) -> Result<VecDeque<u32>, StoreError> {
+        let mut bytes = VecDeque::new();
         self.replay(&mut |_, row| {
-            bytes += row.len() as u64;
+            bytes.push_back(row.len() as u32);
             ControlFlow::Continue(())
         })?;
         Ok(bytes)
     }
 
-    /// Gives every row that waits to `visit`, in order, until it breaks.
+    /// Gives every row after those that are done to `visit`, in order, until it breaks.
     pub(super) fn replay(
         &mut self,
         visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        self.journal.replay(self.sent, visit)
+        self.journal.replay(self.progress.done(), visit)
     }
 
     /// Writes a row; it is on disk when this returns.
@@ -181,33 +210,133 @@ impl Disk {
         self.journal.append(row)
     }
 
+    /// Reads what is left of the rows after one.
+    fn load(&mut self, after: Seq, max_bytes: usize) -> Result<Loaded, StoreError> {
+        let Self { journal, progress, .. } = self;
+        let (mut items, mut left_out, mut bytes) = (Vec::new(), 0, 0);
+        let mut to = after.max(progress.done());
+        journal.replay(to, &mut |seq, row| {
+            if progress.is_done(seq) {
+                to = seq;
+                return ControlFlow::Continue(());
+            }
+            if bytes > 0 && bytes + row.len() > max_bytes {
+                return ControlFlow::Break(());
+            }
+            bytes += row.len();
+            to = seq;
+            let of_row = Item::decode_all(row);
+            progress.look_at(seq, of_row.as_ref().map_or(0, Vec::len));
+            if let Some(of_row) = of_row {
+                let placed = (0..).map(|index| Place { row: seq, index }).zip(of_row);
+                items.extend(placed.filter(|(place, _)| progress.is_left(*place)));
+            } else {
+                left_out += 1;
+                tracing::warn!(%seq, "a row of the queue is of another version and is left out");
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(Loaded { items, left_out, to })
+    }
+
+    /// Reads items again; places are sorted.
+    fn read(&mut self, places: &[Place]) -> Result<Vec<(Place, Item<'static>)>, StoreError> {
+        let mut items = Vec::new();
+        for of_row in places.chunk_by(|one, next| one.row == next.row) {
+            let row = of_row[0].row;
+            self.journal.replay(Seq(row.0.saturating_sub(1)), &mut |seq, bytes| {
+                let found = Item::decode_all(bytes).filter(|_| seq == row).unwrap_or_default();
+                let placed = (0..).map(|index| Place { row, index }).zip(found);
+                items.extend(placed.filter(|(place, _)| of_row.binary_search(place).is_ok()));
+                ControlFlow::Break(())
+            })?;
+        }
+        Ok(items)
+    }
+
+    /// Nothing up to here waits any more.
+    pub(super) fn forget(&mut self, to: Seq) -> Result<(), StoreError> {
+        if to <= self.progress.done() {
+            return Ok(());
+        }
+        self.progress = Progress::new(to);
+        self.write()
+    }
+
+    /// Writes how far sending has got, and gives back what is not needed any more.
+    fn write(&mut self) -> Result<(), StoreError> {
+        let (path, new) = (self.directory.join("sent"), self.directory.join("sent.new"));
+        std::fs::write(&new, self.progress.text())
+            .and_then(|()| std::fs::rename(&new, &path))
+            .map_err(|source| StoreError::Directory { path, action: "write", source })?;
+        while self.journal.drop_to(self.progress.done())? == Dropped::Some {}
+        Ok(())
+    }
+}
+
+/// What one queue's thread has.
+struct Thread {
+    disk: Disk,
+    shared: Arc<Shared>,
+    /// The bytes of every row that is not done with those before it.
+    rows: VecDeque<u32>,
+    unwritten_since: Option<Instant>,
+}
+
+impl Thread {
     /// Answers until every handle is gone.
-    fn run(mut self, asked: &Receiver<Ask>, shared: &Shared) {
+    fn run(mut self, asked: &Receiver<Ask>) {
         let mut next = asked.recv().ok();
         while let Some(ask) = next.take() {
             match ask {
-                Ask::Append(row, done) => next = self.append(&row, done, asked, shared),
-                // The asker may be gone: the server stops.
-                Ask::Load(max_bytes, done) => drop(done.send(self.load(max_bytes))),
-                Ask::Sent(to, bytes) => {
-                    shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
-                    if let Err(error) = self.forget(to) {
-                        tracing::warn!(%error, "what was forwarded could not be taken off its queue");
+                Ask::Append(row, done) => next = self.append(&row, done, asked),
+                // Askers may be gone: the server stops.
+                Ask::Load(after, max_bytes, done) => {
+                    let loaded = self.disk.load(after, max_bytes);
+                    if loaded.as_ref().is_ok_and(|loaded| loaded.left_out > 0) {
+                        self.advance();
                     }
+                    drop(done.send(loaded));
+                }
+                Ask::Read(places, done) => drop(done.send(self.disk.read(&places))),
+                Ask::Finish(places) => {
+                    for place in places {
+                        self.disk.progress.finish(place);
+                    }
+                    self.advance();
+                }
+                Ask::Settle(done) => {
+                    self.write();
+                    let _: Result<(), ()> = done.send(());
                 }
             }
             next = next.or_else(|| asked.recv().ok());
         }
+        self.write();
+    }
+
+    /// Frees the rows that are done, and writes that they are.
+    fn advance(&mut self) {
+        let rows = self.disk.progress.advance();
+        let freed = self.rows.drain(..(rows as usize).min(self.rows.len())).map(u64::from).sum();
+        self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
+        let since = *self.unwritten_since.get_or_insert_with(clock::instant);
+        let is_small = self.disk.progress.rows_left() <= ROWS_LEFT_FEW;
+        if is_small || clock::instant().saturating_duration_since(since) >= WRITE_EVERY {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.unwritten_since.take().is_some()
+            && let Err(error) = self.disk.write()
+        {
+            tracing::warn!(%error, "what was forwarded could not be taken off its queue");
+        }
     }
 
     /// Appends a request and those that wait with it, and returns what was asked after them.
-    fn append(
-        &mut self,
-        first: &[u8],
-        done: oneshot::Sender<bool>,
-        asked: &Receiver<Ask>,
-        shared: &Shared,
-    ) -> Option<Ask> {
+    fn append(&mut self, first: &[u8], done: oneshot::Sender<bool>, asked: &Receiver<Ask>) -> Option<Ask> {
         let mut row = first.to_vec();
         let mut waiting = vec![done];
         let mut next = None;
@@ -221,49 +350,19 @@ impl Disk {
                 Err(_) => break,
             }
         }
-        let appended = self.append_row(&row);
-        if let Err(error) = &appended {
-            shared.bytes.fetch_sub(row.len() as u64, Ordering::Relaxed);
-            tracing::warn!(%error, "a request could not be queued and is not forwarded");
+        let appended = self.disk.append_row(&row);
+        match &appended {
+            Ok(_) => self.rows.push_back(row.len() as u32),
+            Err(error) => {
+                self.shared.bytes.fetch_sub(row.len() as u64, Ordering::Relaxed);
+                tracing::warn!(%error, "a request could not be queued and is not forwarded");
+            }
         }
         for done in waiting {
             // The connection may be gone; the request is in the journal all the same.
             let _: Result<(), bool> = done.send(appended.is_ok());
         }
-        shared.appended.notify_one();
+        self.shared.appended.notify_one();
         next
-    }
-
-    fn load(&mut self, max_bytes: usize) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded { items: Vec::new(), left_out: 0, to: self.sent, bytes: 0 };
-        self.replay(&mut |seq, row| {
-            if loaded.bytes > 0 && loaded.bytes + row.len() as u64 > max_bytes as u64 {
-                return ControlFlow::Break(());
-            }
-            loaded.bytes += row.len() as u64;
-            loaded.to = seq;
-            if let Some(items) = Item::decode_all(row) {
-                loaded.items.extend(items);
-            } else {
-                loaded.left_out += 1;
-                tracing::warn!(%seq, "a row of the queue is of another version and is left out");
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(loaded)
-    }
-
-    /// Nothing up to here waits any more.
-    pub(super) fn forget(&mut self, to: Seq) -> Result<(), StoreError> {
-        if to <= self.sent {
-            return Ok(());
-        }
-        self.sent = to;
-        let (path, new) = (self.directory.join("sent"), self.directory.join("sent.new"));
-        std::fs::write(&new, to.to_string())
-            .and_then(|()| std::fs::rename(&new, &path))
-            .map_err(|source| StoreError::Directory { path, action: "write", source })?;
-        while self.journal.drop_to(to)? == Dropped::Some {}
-        Ok(())
     }
 }

@@ -1,11 +1,9 @@
 //! Spans taken out of a request, by their bytes.
 //!
-//! Nothing is decoded and written anew. A request is cut at the borders of its messages; what stands around
-//! a span on the wire, its resource and its scope, is its [`Envelope`]. Protobuf merges what a writer split,
-//! so the pieces of an envelope can be put one after the other, and a span's attributes can be followed by
-//! more of them.
-
-use std::sync::Arc;
+//! Nothing is decoded and written anew. A request is cut at the borders of its messages, and what stands
+//! around spans on the wire, their resource and their scope, is cut out beside them. Protobuf merges what a
+//! writer split, so pieces can be put one after the other, and a span's attributes can be followed by more of
+//! them.
 
 use prost::encoding::{
     DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
@@ -21,19 +19,6 @@ const SPANS: u32 = 2;
 /// `Span.attributes`, and `KeyValue.key` in them.
 pub(super) const ATTRIBUTES: u32 = 9;
 const ATTRIBUTE_KEY: u32 = 1;
-
-/// What stands around a span: the fields of its `ResourceSpans` and of its `ScopeSpans` but for spans.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Envelope {
-    resource: Vec<u8>,
-    scope: Vec<u8>,
-}
-
-impl Envelope {
-    pub(super) fn len(&self) -> usize {
-        self.resource.len() + self.scope.len()
-    }
-}
 
 /// A request in two: each is a whole request, and every span is in one of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,32 +77,68 @@ fn split_resource(field: &Field<'_>, resource_spans: &[u8], keys: &[SpanKey], sp
     }
 }
 
-/// Gives each span of a request to `visit`, with its key and what stands around it.
-pub(super) fn visit_spans(request: &[u8], mut visit: impl FnMut(SpanKey, &Arc<Envelope>, &[u8])) {
-    for resource_spans in fields(request).filter_map(|field| field.message(RESOURCE_SPANS)) {
-        let resource = around(resource_spans, SCOPE_SPANS);
-        for scope_spans in fields(resource_spans).filter_map(|field| field.message(SCOPE_SPANS)) {
-            let scope = around(scope_spans, SPANS);
-            let envelope = Arc::new(Envelope { resource: resource.clone(), scope });
-            for span in fields(scope_spans).filter_map(|field| field.message(SPANS)) {
-                if let Some(key) = key_of(span) {
-                    visit(key, &envelope, span);
-                }
-            }
-        }
+/// A `ResourceSpans` of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Resource<'a>(&'a [u8]);
+
+/// A `ScopeSpans` of it.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a>(&'a [u8]);
+
+/// The resources of a request.
+pub(super) fn resources(request: &[u8]) -> impl Iterator<Item = Resource<'_>> {
+    fields(request).filter_map(|field| field.message(RESOURCE_SPANS)).map(Resource)
+}
+
+/// The keys of all spans of a request.
+pub(super) fn keys(request: &[u8]) -> impl Iterator<Item = SpanKey> {
+    resources(request).flat_map(Resource::scopes).flat_map(Scope::spans).map(|(key, _)| key)
+}
+
+impl<'a> Resource<'a> {
+    /// What stands around its scopes.
+    pub(super) fn around(self) -> Vec<u8> {
+        around(self.0, SCOPE_SPANS)
+    }
+
+    /// The bytes of that.
+    pub(super) fn around_len(self) -> usize {
+        around_len(self.0, SCOPE_SPANS)
+    }
+
+    pub(super) fn scopes(self) -> impl Iterator<Item = Scope<'a>> {
+        fields(self.0).filter_map(|field| field.message(SCOPE_SPANS)).map(Scope)
     }
 }
 
-/// Adds spans of one envelope to a request.
-pub(super) fn put_spans<'a>(
-    envelope: &Envelope,
-    spans: impl Iterator<Item = &'a [u8]>,
-    request: &mut Vec<u8>,
-) {
-    let (mut inner, mut scope_spans) = (Vec::new(), Vec::new());
+impl<'a> Scope<'a> {
+    /// What stands around its spans.
+    pub(super) fn around(self) -> Vec<u8> {
+        around(self.0, SPANS)
+    }
+
+    /// The bytes of that.
+    pub(super) fn around_len(self) -> usize {
+        around_len(self.0, SPANS)
+    }
+
+    /// Its spans that have a key.
+    pub(super) fn spans(self) -> impl Iterator<Item = (SpanKey, &'a [u8])> {
+        let spans = fields(self.0).filter_map(|field| field.message(SPANS));
+        spans.filter_map(|span| Some((key_of(span)?, span)))
+    }
+}
+
+/// Writes spans with their scope around them as a part of a resource.
+pub(super) fn put_scope<'a>(scope: &[u8], spans: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    let mut inner = Vec::new();
     spans.for_each(|span| put(SPANS, &[span], &mut inner));
-    put(SCOPE_SPANS, &[&envelope.scope, &inner], &mut scope_spans);
-    put(RESOURCE_SPANS, &[&envelope.resource, &scope_spans], request);
+    put(SCOPE_SPANS, &[scope, &inner], out);
+}
+
+/// Writes scopes with their resource around them as a part of a request.
+pub(super) fn put_resource(resource: &[u8], scopes: &[u8], request: &mut Vec<u8>) {
+    put(RESOURCE_SPANS, &[resource, scopes], request);
 }
 
 /// Whether a span has an attribute of this name.
@@ -137,7 +158,14 @@ fn key_of(span: &[u8]) -> Option<SpanKey> {
 /// The fields of a message but for one.
 fn around(message: &[u8], but: u32) -> Vec<u8> {
     let others = fields(message).filter(|field| field.message(but).is_none());
-    others.flat_map(|field| field.whole).copied().collect()
+    let mut around = Vec::new();
+    others.for_each(|field| around.extend_from_slice(field.whole));
+    around
+}
+
+fn around_len(message: &[u8], but: u32) -> usize {
+    let others = fields(message).filter(|field| field.message(but).is_none());
+    others.map(|field| field.whole.len()).sum()
 }
 
 /// Writes a message of these parts as a field.

@@ -12,7 +12,11 @@ use crate::config::{
 use crate::receivers::tests::tls::Authority;
 use crate::tls::ServerTls;
 
-fn settings(destination: &Destination, protocol: Protocol, compression: Compression) -> super::Destination {
+pub(super) fn settings(
+    destination: &Destination,
+    protocol: Protocol,
+    compression: Compression,
+) -> super::Destination {
     let path = if protocol == Protocol::Http { "/v1/traces" } else { "" };
     super::Destination {
         name: "otlp/test".to_owned(),
@@ -31,7 +35,7 @@ fn settings(destination: &Destination, protocol: Protocol, compression: Compress
 }
 
 /// A queue whose last owner is gone is let go by its thread a moment later.
-async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
+pub(super) async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
     for _ in 0..200 {
         let settings = std::slice::from_ref(settings);
         match Forwarder::open(settings, clients(settings).unwrap(), directory) {
@@ -45,7 +49,7 @@ async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
     panic!("the queue stays in use");
 }
 
-async fn put(forwarder: &Forwarder, tenant: &str, body: &'static [u8]) {
+pub(super) async fn put(forwarder: &Forwarder, tenant: &str, body: &'static [u8]) {
     forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), 1, &[]).await;
 }
 
@@ -112,7 +116,7 @@ async fn a_crash_loses_nothing_that_waits() {
     // As by a signal that cannot be caught: nothing is told to end.
     sending.tasks.abort_all();
     while sending.tasks.join_next().await.is_some() {}
-    drop((forwarder, stop));
+    drop((sending, forwarder, stop));
 
     answer.store(200, Ordering::Relaxed);
     let forwarder = open(&settings, directory.path()).await;

@@ -11,7 +11,9 @@
 //!   protocols are `grpc` and `http/protobuf`.
 //! - `OTEL_EXPORTER_OTLP_CERTIFICATE`: authorities of the server's certificate, for `http/protobuf`.
 //! - `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`: the resource; the name is `spantally` by default.
-//! - `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_BLRP_*`, `OTEL_METRIC_EXPORT_INTERVAL`: read by the SDK.
+//! - `OTEL_METRIC_EXPORT_INTERVAL`: as specified. Sums are cumulative whatever is preferred: a page is pushed
+//!   in parts, and the SDK takes differences between one export and the next.
+//! - `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_BLRP_*`: read by the SDK.
 
 use std::time::Duration;
 
@@ -24,10 +26,10 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use super::metrics;
+use super::metrics::Pushing;
 use super::transport::Transport;
 use crate::config::{Receivers, Settings, leads_back};
 
@@ -116,14 +118,23 @@ impl Signal {
     }
 }
 
+/// Between two pushes of metrics where nothing is said, as specified.
+const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Between two pushes of metrics: `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds.
+fn interval(environment: Environment<'_>) -> Duration {
+    let millis = environment("OTEL_METRIC_EXPORT_INTERVAL").and_then(|text| text.trim().parse().ok());
+    millis.filter(|millis| *millis > 0).map_or(DEFAULT_INTERVAL, Duration::from_millis)
+}
+
 /// Builds an exporter of a signal; returns the error of what cannot be built.
 macro_rules! exporter {
-    ($exporter:ident, $signal:expr, $target:expr, $environment:expr) => {
+    ($builder:expr, $signal:expr, $target:expr, $environment:expr) => {
         match $target.protocol {
-            Protocol::Grpc => $exporter::builder().with_tonic().with_endpoint($target.url).build()?,
+            Protocol::Grpc => $builder.with_tonic().with_endpoint($target.url).build()?,
             _ => {
                 let transport = Transport::new($environment, $signal.timeout($environment))?;
-                let http = $exporter::builder().with_http().with_http_client(transport);
+                let http = $builder.with_http().with_http_client(transport);
                 http.with_endpoint($target.url).build()?
             }
         }
@@ -135,9 +146,9 @@ macro_rules! exporter {
 pub struct Exporters {
     spans: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
-    /// With the most label sets that there may be.
-    metrics: Option<(MetricExporter, Resource, usize)>,
-    meters: Option<SdkMeterProvider>,
+    /// With the time between two pushes.
+    metrics: Option<(MetricExporter, Resource, Duration)>,
+    pushing: Option<Pushing>,
 }
 
 impl Exporters {
@@ -159,7 +170,7 @@ impl Exporters {
         let build = || -> Result<(), ExporterBuildError> {
             if let Some(target) = spans {
                 let provider = SdkTracerProvider::builder().with_batch_exporter(exporter!(
-                    SpanExporter,
+                    SpanExporter::builder(),
                     TRACES,
                     target,
                     environment
@@ -168,7 +179,7 @@ impl Exporters {
             }
             if let Some(target) = logs {
                 let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter!(
-                    LogExporter,
+                    LogExporter::builder(),
                     LOGS,
                     target,
                     environment
@@ -176,9 +187,9 @@ impl Exporters {
                 exporters.logs = Some(provider.with_resource(resource.clone()).build());
             }
             if let Some(target) = metrics {
-                let exporter = exporter!(MetricExporter, METRICS, target, environment);
-                let sets = settings.prometheus.max_label_sets;
-                exporters.metrics = Some((exporter, resource.clone(), sets));
+                let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
+                let exporter = exporter!(builder, METRICS, target, environment);
+                exporters.metrics = Some((exporter, resource.clone(), interval(environment)));
             }
             Ok(())
         };
@@ -199,8 +210,8 @@ impl Exporters {
     /// Begins to export the metrics of a server, if they are to be.
     /// `page` writes them as Prometheus text.
     pub fn export_metrics(&mut self, page: impl Fn() -> Bytes + Send + Sync + 'static) {
-        if let Some((exporter, resource, sets)) = self.metrics.take() {
-            self.meters = Some(metrics::provider(exporter, resource, sets, Box::new(page)));
+        if let Some((exporter, resource, interval)) = self.metrics.take() {
+            self.pushing = Some(Pushing::start(exporter, resource, interval, Box::new(page)));
         }
     }
 
@@ -208,9 +219,9 @@ impl Exporters {
     pub async fn shutdown(self) {
         let shutdown = tokio::task::spawn_blocking(move || {
             let spans = self.spans.map(|spans| spans.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
-            let meters = self.meters.map(|meters| meters.shutdown());
+            let metrics = self.pushing.map(|pushing| pushing.shutdown(SHUTDOWN_TIMEOUT));
             let logs = self.logs.map(|logs| logs.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
-            [spans, meters, logs].into_iter().flatten().filter_map(Result::err).count()
+            [spans, metrics, logs].into_iter().flatten().filter_map(Result::err).count()
         });
         let failed = tokio::time::timeout(3 * SHUTDOWN_TIMEOUT, shutdown).await;
         if !matches!(failed, Ok(Ok(0))) {
@@ -303,12 +314,13 @@ mod tests {
             let environment = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
             };
-            METRICS.timeout(&environment).as_millis()
+            (METRICS.timeout(&environment).as_millis(), interval(&environment).as_millis())
         };
         let all = ("OTEL_EXPORTER_OTLP_TIMEOUT", "250");
-        assert_eq!(timeout(&[]), 10_000);
-        assert_eq!(timeout(&[all]), 250);
-        assert_eq!(timeout(&[all, ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "70")]), 70);
-        assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")]), 10_000);
+        assert_eq!(timeout(&[]), (10_000, 60_000));
+        assert_eq!(timeout(&[all, ("OTEL_METRIC_EXPORT_INTERVAL", "500")]), (250, 500));
+        assert_eq!(timeout(&[all, ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "70")]).0, 70);
+        let wrong = [("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"), ("OTEL_METRIC_EXPORT_INTERVAL", "0")];
+        assert_eq!(timeout(&wrong), (10_000, 60_000));
     }
 }

@@ -2,101 +2,161 @@
 //!
 //! Prometheus counters go on from the ledger when the process starts anew; a cumulative sum in OTLP begins
 //! with the process. So what was counted before is subtracted, and what is pushed is this process's share. Of
-//! histograms the count and the sum are pushed, as two counters.
-
+//! histograms the count and the sum are pushed, as two counters. Counters that did not count yet are left
+//! out: most of what a label set has never does.
 //!
-//! The SDK keeps 2,000 series of an instrument; the rest become one without their labels, with the value of
-//! the last. So each instrument says how many it may have, by the limit on label sets.
+//! A page is pushed in parts ([`Part`]), since backends take requests of some megabytes (a Collector 4 MiB)
+//! and a page may have a hundred. The SDK asks every instrument for its points whenever it exports; so it is
+//! made to export once for each part, and instruments have the points of the part that is under way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, MeterProvider};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use parking_lot::Mutex;
 
+use super::page::{read_labels, visit_samples};
+use crate::clock;
 use crate::export::inventory::{INVENTORY, Kind, Metric};
 
 /// Writes the page of metrics in Prometheus text.
 pub(super) type Page = Box<dyn Fn() -> Bytes + Send + Sync>;
 
-/// What is counted on for the values of a label that are not known beforehand.
-const OPEN_VALUES: usize = 8;
-/// Series of an instrument that are pushed at least, and at most: the SDK takes memory for each at once.
-const SERIES: [usize; 2] = [2_000, 4_000_000];
+/// Most points of a part. The SDK keeps 2,000 of an instrument; the rest would become one without labels.
+const PART_POINTS: usize = 2_000;
+/// About the most bytes of a part as a request, beside its resource.
+const PART_BYTES: usize = 1 << 20;
+
+/// Bytes of a point beside its labels: value, times and lengths.
+const POINT_BYTES: usize = 40;
+/// Bytes of a label beside its name and value.
+const LABEL_BYTES: usize = 12;
+
+/// The reader's own clock is not used: parts are exported when they are there.
+const NEVER: Duration = Duration::MAX;
+
+/// Parts that may fail in a row until a push is given up.
+const FAILURES_MAX: usize = 2;
 
 /// By name of the sample: by the text of its labels, what was counted before this process.
 type Before = HashMap<String, HashMap<String, f64>>;
 
-/// By name of the sample.
-type Samples = HashMap<String, Vec<Sample>>;
-
-#[derive(Debug, PartialEq)]
-struct Sample {
-    labels: Vec<KeyValue>,
-    value: f64,
-    /// What of it was counted before this process.
-    before: f64,
-}
-
-struct Pages {
-    page: Page,
-    before: Before,
-    latest: Mutex<Latest>,
-}
-
-/// A page gives each sample once: who asks a second time is the next collection, and all of one collection is
-/// of one page.
+/// What goes out with one request.
 #[derive(Default)]
-struct Latest {
-    samples: Option<Samples>,
-    given: HashSet<(String, bool)>,
+struct Part {
+    /// By name of the sample.
+    samples: HashMap<String, Vec<(f64, Vec<KeyValue>)>>,
+    points: usize,
+    bytes: usize,
 }
 
-impl Pages {
-    fn new(page: Page) -> Self {
-        let mut before = Before::new();
-        visit_page(&page(), |name, labels, value| {
-            before.entry(name.to_owned()).or_default().insert(labels.to_owned(), value);
+impl Part {
+    fn add(&mut self, name: &str, labels: Vec<KeyValue>, value: f64) {
+        let of_label = |label: &KeyValue| LABEL_BYTES + label.key.as_str().len() + label.value.as_str().len();
+        self.points += 1;
+        self.bytes += POINT_BYTES + labels.iter().map(of_label).sum::<usize>();
+        match self.samples.get_mut(name) {
+            Some(samples) => samples.push((value, labels)),
+            None => drop(self.samples.insert(name.to_owned(), vec![(value, labels)])),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.points >= PART_POINTS || self.bytes >= PART_BYTES
+    }
+}
+
+/// Pushes pages, part by part.
+struct Pusher {
+    page: Page,
+    /// Whether the samples of a name are of a counter.
+    is_counter: HashMap<String, bool>,
+    before: Before,
+    part: Arc<Mutex<Part>>,
+    provider: SdkMeterProvider,
+}
+
+impl Pusher {
+    fn new(exporter: impl PushMetricExporter, resource: Resource, page: Page) -> Self {
+        let part = Arc::default();
+        let provider = provider(exporter, resource, &part);
+        let samples = INVENTORY.iter().flat_map(|metric| {
+            instruments(metric).into_iter().map(|(_, sample)| (sample, metric.kind != Kind::Gauge))
         });
-        Self { page, before, latest: Mutex::default() }
+        let is_counter: HashMap<String, bool> = samples.collect();
+        let mut before = Before::new();
+        visit_samples(&page(), |name, labels, value| {
+            if value != 0.0 && is_counter.get(name).copied().unwrap_or_default() {
+                before.entry(name.to_owned()).or_default().insert(labels.to_owned(), value);
+            }
+        });
+        Self { page, is_counter, before, part, provider }
     }
 
-    /// Hands every sample of a name to `observe`, `max` of them at most; for a counter less what it began
-    /// with.
-    fn observe(&self, name: &str, is_counter: bool, max: usize, mut observe: impl FnMut(f64, &[KeyValue])) {
-        let mut latest = self.latest.lock();
-        let Latest { samples, given } = &mut *latest;
-        if !given.insert((name.to_owned(), is_counter)) {
-            *samples = None;
-            given.retain(|given| given.0 == name && given.1 == is_counter);
+    /// Pushes the page as it stands; tells whether all of it went out.
+    fn push(&self) -> bool {
+        let (mut part, mut failed, mut left_out) = (Part::default(), 0, 0_u64);
+        visit_samples(&(self.page)(), |name, text, value| {
+            let Some((labels, value)) = self.point(name, text, value) else { return };
+            if failed >= FAILURES_MAX {
+                left_out += 1;
+                return;
+            }
+            part.add(name, labels, value);
+            if part.is_full() {
+                failed = if self.export(std::mem::take(&mut part)) { 0 } else { failed + 1 };
+            }
+        });
+        if part.points > 0 && !self.export(part) {
+            failed += 1;
         }
-        let samples = samples.get_or_insert_with(|| read_page(&(self.page)(), &self.before));
-        let samples = samples.get(name).map_or(&[][..], Vec::as_slice);
-        if samples.len() > max {
-            tracing::warn!(name, series = samples.len(), max, "not all series of a metric are pushed");
+        if left_out > 0 {
+            tracing::warn!(series = left_out, "metrics are not taken; the rest of them is not pushed");
         }
-        for Sample { labels, value, before } in samples.iter().take(max) {
-            observe(if is_counter { value - before } else { *value }, labels);
+        failed == 0
+    }
+
+    /// What is pushed of a sample, if anything is.
+    fn point(&self, name: &str, text: &str, value: f64) -> Option<(Vec<KeyValue>, f64)> {
+        let value = if *self.is_counter.get(name)? {
+            let before = self.before.get(name).and_then(|before| before.get(text));
+            let counted = value - before.copied().unwrap_or(0.0);
+            (counted > 0.0).then_some(counted)?
+        } else {
+            value
+        };
+        Some((read_labels(text)?, value))
+    }
+
+    fn export(&self, part: Part) -> bool {
+        *self.part.lock() = part;
+        // Why it failed is in the log, by the SDK.
+        let is_exported = self.provider.force_flush().is_ok();
+        *self.part.lock() = Part::default();
+        is_exported
+    }
+
+    /// Pushes every `interval`, and once more when it is to end.
+    fn run(&self, interval: Duration, stopped: &Receiver<()>) -> bool {
+        let mut wait = interval;
+        loop {
+            let is_last = stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
+            let began = clock::instant();
+            let is_pushed = self.push();
+            if is_last {
+                return is_pushed;
+            }
+            wait = interval.saturating_sub(clock::instant().saturating_duration_since(began));
         }
     }
-}
-
-/// Series that a metric may have with so many label sets; one more is that of the overflow.
-fn most_series(metric: &Metric, label_sets: usize) -> usize {
-    let is_open = metric.labels.iter().any(|label| label.known.is_none());
-    // Without the labels of a set, those of its own that are open come to no more than sets do.
-    let (sets, open) = match (metric.common, is_open) {
-        (true, _) => (label_sets + 1, OPEN_VALUES),
-        (false, true) => ((label_sets + 1) * OPEN_VALUES, 1),
-        (false, false) => (1, 1),
-    };
-    let values = metric.labels.iter().map(|label| label.known.map_or(open, |known| known().len()));
-    values.fold(sets, usize::saturating_mul).clamp(SERIES[0], SERIES[1])
 }
 
 /// Names of a metric's instruments, each with that of its sample on the page.
@@ -113,45 +173,28 @@ fn twice(name: String) -> (String, String) {
     (name.clone(), name)
 }
 
-/// Begins to push the page every `OTEL_METRIC_EXPORT_INTERVAL`, with at most so many label sets.
-pub(super) fn provider(
+/// Instruments that have the points of the part that is under way.
+fn provider(
     exporter: impl PushMetricExporter,
     resource: Resource,
-    label_sets: usize,
-    page: Page,
+    part: &Arc<Mutex<Part>>,
 ) -> SdkMeterProvider {
-    let of_metric = |metric: &'static Metric| {
-        let max = most_series(metric, label_sets);
-        instruments(metric).into_iter().map(move |(name, _)| (name, max))
-    };
-    let limits: HashMap<String, usize> = INVENTORY.iter().flat_map(of_metric).collect();
-    let limited = move |instrument: &Instrument| {
-        let limit = *limits.get(instrument.name())?;
-        Stream::builder().with_cardinality_limit(limit).build().ok()
-    };
-    let provider = SdkMeterProvider::builder()
-        .with_periodic_exporter(exporter)
-        .with_resource(resource)
-        .with_view(limited)
-        .build();
+    let reader = PeriodicReader::builder(exporter).with_interval(NEVER).build();
+    let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
     let meter = provider.meter("spantally");
-    let pages = Arc::new(Pages::new(page));
     for metric in INVENTORY {
-        let max = most_series(metric, label_sets);
-        let is_gauge = metric.kind == Kind::Gauge;
         for (name, sample) in instruments(metric) {
-            let pages = pages.clone();
-            if is_gauge {
+            let part = part.clone();
+            let observe = move |observer: &dyn AsyncInstrument<f64>| {
+                let part = part.lock();
+                let samples = part.samples.get(&sample).into_iter().flatten();
+                samples.for_each(|(value, labels)| observer.observe(*value, labels));
+            };
+            if metric.kind == Kind::Gauge {
                 let gauge = meter.f64_observable_gauge(name).with_description(metric.help);
-                let observe = move |observer: &dyn AsyncInstrument<f64>| {
-                    pages.observe(&sample, false, max, |value, labels| observer.observe(value, labels));
-                };
                 gauge.with_callback(observe).build();
             } else {
                 let counter = meter.f64_observable_counter(name).with_description(metric.help);
-                let observe = move |observer: &dyn AsyncInstrument<f64>| {
-                    pages.observe(&sample, true, max, |value, labels| observer.observe(value, labels));
-                };
                 counter.with_callback(observe).build();
             }
         }
@@ -159,186 +202,48 @@ pub(super) fn provider(
     provider
 }
 
-/// Reads Prometheus text.
-fn read_page(page: &[u8], before: &Before) -> Samples {
-    let mut samples = Samples::new();
-    visit_page(page, |name, text, value| {
-        let Some(labels) = read_labels(text) else { return };
-        let before = before.get(name).and_then(|before| before.get(text)).copied().unwrap_or(0.0);
-        let sample = Sample { labels, value, before };
-        match samples.get_mut(name) {
-            Some(samples) => samples.push(sample),
-            None => drop(samples.insert(name.to_owned(), vec![sample])),
-        }
-    });
-    samples
+/// The thread that pushes.
+#[derive(Debug)]
+pub(super) struct Pushing {
+    provider: SdkMeterProvider,
+    stop: Sender<()>,
+    /// Whether the last push went out.
+    ended: Receiver<bool>,
 }
 
-/// Gives name, labels and value of every sample to `visit`, but for the buckets of histograms, which are not
-/// pushed. What is no sample is passed over.
-fn visit_page(page: &[u8], mut visit: impl FnMut(&str, &str, f64)) {
-    for line in String::from_utf8_lossy(page).lines().filter(|line| !line.starts_with('#')) {
-        if let Some((name, labels, value)) = read_sample(line)
-            && !name.ends_with("_bucket")
-        {
-            visit(name, labels, value);
+impl Pushing {
+    /// Begins to push the page every `interval`.
+    pub(super) fn start(
+        exporter: impl PushMetricExporter,
+        resource: Resource,
+        interval: Duration,
+        page: Page,
+    ) -> Self {
+        let pusher = Pusher::new(exporter, resource, page);
+        let provider = pusher.provider.clone();
+        let ((stop, stopped), (end, ended)) = (channel(), channel());
+        let thread = std::thread::Builder::new().name("push metrics".to_owned());
+        let started = thread.spawn(move || {
+            // Nobody may wait for it any more.
+            let _: Result<(), _> = end.send(pusher.run(interval, &stopped));
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, "the thread that pushes metrics cannot be started; none are pushed");
         }
+        Self { provider, stop, ended }
     }
-}
 
-fn read_sample(line: &str) -> Option<(&str, &str, f64)> {
-    let (name, rest) = line.split_at(line.find(['{', ' '])?);
-    let (labels, rest) = match rest.strip_prefix('{') {
-        Some(rest) => rest.split_at(labels_len(rest)?),
-        None => ("", rest),
-    };
-    let value = rest.trim_start_matches('}').split_whitespace().next()?.parse().ok()?;
-    Some((name, labels, value))
-}
-
-/// Bytes of labels up to the brace that closes them: one within quotes does not.
-fn labels_len(text: &str) -> Option<usize> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.bytes().position(|byte| {
-        let is_quote = byte == b'"' && !is_escaped;
-        is_escaped = byte == b'\\' && !is_escaped;
-        is_quoted ^= is_quote;
-        byte == b'}' && !is_quoted
-    })
-}
-
-fn read_labels(mut rest: &str) -> Option<Vec<KeyValue>> {
-    let mut labels = Vec::new();
-    while !rest.is_empty() {
-        let (label, after) = rest.split_once("=\"")?;
-        let (value, after) = unquote(after)?;
-        labels.push(KeyValue::new(label.to_owned(), value));
-        rest = after.trim_start_matches(',');
-    }
-    Some(labels)
-}
-
-/// The text up to its closing quote, and what follows.
-fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    loop {
-        match chars.next()? {
-            (at, '"') => return Some((value, &text[at + 1..])),
-            (_, '\\') => match chars.next()?.1 {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            (_, other) => value.push(other),
-        }
+    /// Pushes once more, and ends; each may take so long.
+    pub(super) fn shutdown(self, timeout: Duration) -> OTelSdkResult {
+        drop(self.stop);
+        let pushed = match self.ended.recv_timeout(timeout) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OTelSdkError::InternalFailure("the last metrics were not taken".to_owned())),
+            Err(_) => return Err(OTelSdkError::Timeout(timeout)),
+        };
+        pushed.and(self.provider.shutdown_with_timeout(timeout))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write as _;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
-
-    use opentelemetry_sdk::error::OTelSdkResult;
-    use opentelemetry_sdk::metrics::Temporality;
-    use opentelemetry_sdk::metrics::data::{
-        AggregatedMetrics, GaugeDataPoint, MetricData, ResourceMetrics, ScopeMetrics, SumDataPoint,
-    };
-
-    use super::*;
-
-    #[test]
-    fn a_page_is_read_sample_by_sample() {
-        let page = "# HELP a_total A.\na_total{x=\"1\",y=\"b\\\"}c\\\\d\\ne\"} 2.5\nb 3\nc{} NaN 7\n\
-                    broken{x=\"\nd_bucket{le=\"1\"} 5\n";
-        let samples = read_page(page.as_bytes(), &Before::new());
-        let labels = vec![KeyValue::new("x", "1"), KeyValue::new("y", "b\"}c\\d\ne")];
-        assert_eq!(samples["a_total"], [Sample { labels, value: 2.5, before: 0.0 }]);
-        assert_eq!(samples["b"], [Sample { labels: vec![], value: 3.0, before: 0.0 }]);
-        assert!(samples["c"][0].value.is_nan());
-        assert_eq!(samples.len(), 3);
-    }
-
-    #[test]
-    fn what_was_counted_before_the_process_is_not_pushed() {
-        let count = Arc::new(AtomicU64::new(40));
-        let shown = count.clone();
-        let page = move || format!("a_total 40\na_total{{x=\"1\"}} {0}\n", shown.load(Ordering::Relaxed));
-        let pages = Pages::new(Box::new(move || page().into()));
-        count.store(42, Ordering::Relaxed);
-        let found = |is_counter, max| {
-            let mut found = Vec::new();
-            pages.observe("a_total", is_counter, max, |value, labels| found.push((value, labels.len())));
-            found
-        };
-        assert_eq!(found(true, 9), [(0.0, 0), (2.0, 1)]);
-        count.store(43, Ordering::Relaxed);
-        assert_eq!(found(false, 9), [(40.0, 0), (42.0, 1)], "of the same page");
-        assert_eq!(found(true, 9), [(0.0, 0), (3.0, 1)], "of the next one");
-        assert_eq!(found(true, 1), [(0.0, 0)]);
-    }
-
-    /// By name: how many points were pushed, and their sum.
-    #[derive(Clone, Debug, Default)]
-    struct Kept(Arc<Mutex<HashMap<String, (usize, f64)>>>);
-
-    impl PushMetricExporter for Kept {
-        async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-            for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
-                let values: Vec<f64> = match metric.data() {
-                    AggregatedMetrics::F64(MetricData::Sum(sum)) => {
-                        sum.data_points().map(SumDataPoint::value).collect()
-                    }
-                    AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {
-                        gauge.data_points().map(GaugeDataPoint::value).collect()
-                    }
-                    other => panic!("{other:?}"),
-                };
-                self.0.lock().insert(metric.name().to_owned(), (values.len(), values.iter().sum()));
-            }
-            Ok(())
-        }
-
-        fn force_flush(&self) -> OTelSdkResult {
-            Ok(())
-        }
-
-        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-            Ok(())
-        }
-
-        fn temporality(&self) -> Temporality {
-            Temporality::Cumulative
-        }
-    }
-
-    /// More series than the SDK keeps by itself: all of them are pushed, with all of the money.
-    #[test]
-    fn what_is_pushed_is_what_the_page_shows() {
-        const SETS: usize = 1_500;
-        const CAUSES: usize = 6;
-        let mut text = String::new();
-        for set in 0..SETS {
-            for cause in 0..CAUSES {
-                writeln!(text, "spantally_cost_total{{model=\"m{set}\",cause=\"c{cause}\"}} 0.5").unwrap();
-            }
-            writeln!(text, "spantally_open_jobs{{model=\"m{set}\"}} 2").unwrap();
-            writeln!(text, "spantally_job_duration_seconds_count{{model=\"m{set}\",outcome=\"a\"}} 3")
-                .unwrap();
-            writeln!(text, "spantally_job_duration_seconds_count{{model=\"m{set}\",outcome=\"b\"}} 4")
-                .unwrap();
-        }
-        let is_first = std::sync::atomic::AtomicBool::new(true);
-        let page: Page = Box::new(move || {
-            if is_first.swap(false, Ordering::Relaxed) { Bytes::new() } else { text.clone().into() }
-        });
-        let kept = Kept::default();
-        let provider = provider(kept.clone(), Resource::builder_empty().build(), SETS, page);
-        provider.force_flush().unwrap();
-        let found = kept.0.lock().clone();
-        assert_eq!(found["spantally_cost"], (SETS * CAUSES, 4_500.0));
-        assert_eq!(found["spantally_open_jobs"], (SETS, 3_000.0));
-        assert_eq!(found["spantally_job_duration_seconds_count"], (2 * SETS, 10_500.0));
-    }
-}
+mod tests;

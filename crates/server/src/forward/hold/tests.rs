@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU32;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
@@ -55,7 +56,7 @@ impl Place {
         };
         let counts = Arc::new(Counts::default());
         loop {
-            let queue = match Queue::open(self.directory.path(), &name, 1 << 20) {
+            let queue = match Queue::open(self.directory.path(), &name, 1 << 26) {
                 Ok(queue) => queue,
                 Err(error) => {
                     again(&error);
@@ -89,9 +90,9 @@ impl Opened {
     /// Every span that is in the queue, in order: its first byte, and whether its job is on it.
     fn queued(&self) -> Vec<(u8, bool)> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let loaded = runtime.block_on(self.queue.load(1 << 20)).unwrap();
+        let loaded = runtime.block_on(self.queue.load(Seq(0), 1 << 20)).unwrap();
         let mut all = Vec::new();
-        for item in loaded.items {
+        for (_, item) in loaded.items {
             assert_eq!(item.tenant, "clips");
             let request = ExportTraceServiceRequest::decode(&*item.body).unwrap();
             let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
@@ -115,6 +116,13 @@ impl Opened {
             assert!(began.elapsed() < PATIENCE, "{:?}", self.queued());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Bytes that are held, and spans that wait in the queue.
+    fn held_and_queued(&self) -> (u64, u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let loaded = runtime.block_on(self.queue.load(Seq(0), 1 << 30)).unwrap();
+        (self.counts.held_bytes(), loaded.items.iter().map(|(_, item)| item.spans).sum())
     }
 
     fn counted(&self, what: &str) -> bool {
@@ -155,7 +163,7 @@ fn what_waits_too_long_goes_as_it_came() {
 
 #[test]
 fn past_the_limit_the_oldest_go_as_they_came() {
-    let place = Place::new(HoldSpans { max_bytes: 700, ..HoldSpans::default() });
+    let place = Place::new(HoldSpans { max_bytes: 1000, ..HoldSpans::default() });
     let opened = place.open();
     for id in 1..=4 {
         opened.hold(&[id]);
@@ -207,12 +215,113 @@ fn rows_of_which_nothing_waits_are_given_back() {
     }
     held.row(Seq(4), 10);
     assert_eq!(held.done(), Seq(0));
-    assert_eq!(held.take(key(2)).len(), 1);
+    assert!(held.take(key(2)).is_some());
     assert_eq!(held.done(), Seq(0));
-    assert_eq!(held.take(key(1)).len(), 1);
+    assert!(held.take(key(1)).is_some());
     assert_eq!(held.done(), Seq(2));
-    assert_eq!(held.take(key(3)).len(), 1);
+    assert!(held.take(key(3)).is_some());
     assert_eq!(held.done(), Seq(4));
-    held.forget_old();
     assert_eq!((held.len(), held.bytes()), (0, 0));
+}
+
+/// A resource of `len` bytes with so many scopes of a span each, whose keys begin with `first`.
+fn wide(first: u32, scopes: u32, len: usize) -> Item<'static> {
+    let scope_spans = (0..scopes).map(|scope| {
+        let (trace_id, span_id) = (vec![1; 16], u64::from(first + scope).to_le_bytes().to_vec());
+        let spans = vec![Span { trace_id, span_id, ..Span::default() }];
+        ScopeSpans { spans, schema_url: scope.to_string(), ..ScopeSpans::default() }
+    });
+    let schema_url = "r".repeat(len);
+    let resource =
+        ResourceSpans { scope_spans: scope_spans.collect(), schema_url, ..ResourceSpans::default() };
+    let body = ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec().into();
+    Item { tenant: "wide".into(), spans: scopes.into(), received_at: clock::now(), body }
+}
+
+fn wide_key(id: u32) -> SpanKey {
+    SpanKey { trace: TraceId([1; 16]), span: SpanId(u64::from(id).to_le_bytes()) }
+}
+
+/// What is held of a request is about its size, however many scopes its resource has, and goes with it.
+#[test]
+fn a_resource_is_held_once_for_all_its_scopes() {
+    let (one, two) = (wide(0, 1000, 1 << 20), wide(1000, 1000, 1 << 20));
+    let mut held = Held::new(64 << 20);
+    held.hold(&one, Seq(1));
+    assert_eq!(held.bytes(), held::cost(&one.body));
+    let size = one.body.len() as u64;
+    assert!((size..size + 1000 * 400).contains(&held.bytes()), "{} for {size}", held.bytes());
+    held.hold(&two, Seq(1));
+    assert!(held.bytes() < size + 2000 * 400, "{} for twice {size}", held.bytes());
+    for id in 0..2000 {
+        assert!(held.take(wide_key(id)).is_some());
+    }
+    assert_eq!((held.len(), held.bytes()), (0, 0));
+}
+
+/// However they go, by one or all at once, few copies of their resource are written.
+#[test]
+fn spans_of_one_resource_go_with_few_copies_of_it() {
+    let mut held = Held::new(64 << 20);
+    let item = wide(0, 1000, 1 << 20);
+    held.hold(&item, Seq(1));
+    let spans = (0..1000).map(|id| (held.take(wide_key(id)).unwrap(), None)).collect();
+    let requests = requests(spans);
+    let bytes: usize = requests.iter().map(|request| request.body.len()).sum();
+    assert!(bytes < item.body.len() + 4000, "{bytes} of {}", item.body.len());
+    let read = ExportTraceServiceRequest::decode(&*requests[0].body).unwrap();
+    assert_eq!(read, ExportTraceServiceRequest::decode(&*item.body).unwrap());
+}
+
+/// Spans that come need no more room than they take: those of others stay.
+#[test]
+fn a_wide_request_does_not_drive_others_out() {
+    let place = Place::new(HoldSpans { max_bytes: 4 << 20, ..HoldSpans::default() });
+    let opened = place.open();
+    opened.hold(&[1, 2]);
+    assert!(opened.hold.hold(wide(0, 1000, 1 << 20)).unwrap().blocking_recv().unwrap());
+    opened.tell(&[9]);
+    assert_eq!(opened.held_and_queued().1, 0);
+    opened.tell(&[1, 2]);
+    assert_eq!(opened.held_and_queued().1, 2);
+    assert!(opened.counted("job_attributes: [2, 0, 0, 0], held_spans: 1000"), "{:?}", opened.counts);
+}
+
+/// Room is made before something is in memory, and nobody makes room for what could never be held.
+#[test]
+fn no_more_is_held_than_may_be() {
+    let place = Place::new(HoldSpans { max_bytes: 3 << 20, ..HoldSpans::default() });
+    let opened = place.open();
+    for round in 0..5 {
+        let item = wide(round * 100, 100, (1 << 20) + round as usize);
+        assert!(opened.hold.hold(item).unwrap().blocking_recv().unwrap());
+        opened.tell(&[9]);
+        let (held, _) = opened.held_and_queued();
+        assert!(held <= 3 << 20 && held > 1 << 20, "{held} bytes are held");
+    }
+    let (held, queued) = opened.held_and_queued();
+    assert_eq!(queued, 300, "the oldest went");
+    assert!(!opened.hold.hold(wide(0, 10, 3 << 20)).unwrap().blocking_recv().unwrap());
+    assert_eq!(opened.held_and_queued(), (held, queued), "it drives nobody out");
+}
+
+#[test]
+fn a_row_of_the_log_that_cannot_be_read_is_counted() {
+    let place = Place::new(HoldSpans::default());
+    place.open().hold(&[1]);
+    let log = place.directory.path().join("held");
+    let began = clock::instant();
+    let mut disk = loop {
+        match Disk::open(&log, 1 << 20) {
+            Ok(disk) => break disk,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    disk.append_row(&[9; 60]).unwrap();
+    drop(disk);
+    let opened = place.open();
+    assert!(opened.counted("failed: 1"), "{:?}", opened.counts);
+    opened.tell(&[1]);
+    assert_eq!(opened.queued(), [(1, true)]);
 }

@@ -90,12 +90,15 @@ fn what_protobuf_lets_a_writer_do_is_kept() {
     request.extend([0x12, 1, 9]);
 
     let found = split(&request, &[key(1)]).unwrap();
-    let mut seen = Vec::new();
-    visit_spans(&found.taken, |key, envelope, span| seen.push((key, envelope.clone(), span.to_vec())));
-    let [(seen_key, envelope, seen_span)] = &seen[..] else { panic!("{seen:?}") };
-    assert_eq!((*seen_key, seen_span), (key(1), &bytes_of_span));
-    let mut again = Vec::new();
-    put_spans(envelope, [&seen_span[..]].into_iter(), &mut again);
+    let resource = resources(&found.taken).next().unwrap();
+    let scope = resource.scopes().next().unwrap();
+    assert_eq!((resource.around().len(), scope.around().len()), (resource.around_len(), scope.around_len()));
+    let seen: Vec<_> = scope.spans().collect();
+    assert_eq!(seen, [(key(1), &bytes_of_span[..])]);
+    assert_eq!(keys(&found.taken).collect::<Vec<_>>(), [key(1)]);
+    let (mut scopes, mut again) = (Vec::new(), Vec::new());
+    put_scope(&scope.around(), seen.iter().map(|(_, span)| *span), &mut scopes);
+    put_resource(&resource.around(), &scopes, &mut again);
     let read = ExportTraceServiceRequest::decode(&*again).unwrap();
     let whole = ExportTraceServiceRequest::decode(&*request).unwrap();
     assert_eq!(read.resource_spans[0].resource, whole.resource_spans[0].resource);
