@@ -2,12 +2,14 @@
 //
 // The instrumentation of fetch (undici) never reads a body, and most providers say the task id nowhere else. With this
 // function in the place of fetch the span that your application has around a generation carries them, so that Spantally
-// ties the submit to its task by name, and knows why a task failed: of a FAILED alone nobody can tell what it costs.
+// ties the submit to its task by name, and knows why a task failed: of a FAILED alone nobody can tell what it costs. The provider's own codes are understood on a span that
+// names it (`gen_ai.provider.name`).
 //
 //     import { notingFetch } from './spantally-fetch.mjs';
 //     const client = new RunwayML({ fetch: notingFetch });
 //
-//     await tracer.startActiveSpan('make clip', async (span) => {   // one span for each generation
+//     const attributes = { 'gen_ai.provider.name': 'runway' };
+//     await tracer.startActiveSpan('make clip', { attributes }, async (span) => {   // one span for each generation
 //       await client.imageToVideo.create({ ... });
 //       span.end();
 //     });

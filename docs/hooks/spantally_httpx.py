@@ -2,12 +2,14 @@
 
 The instrumentation of an HTTP client never reads a body, and most providers say the task id nowhere else. With this hook
 the span that your application has around a generation carries them, so that Spantally ties the submit to its task by name,
-and knows why a task failed: of a FAILED alone nobody can tell what it costs.
+and knows why a task failed: of a FAILED alone nobody can tell what it costs. The provider's own codes are understood on a
+span that names it (`gen_ai.provider.name`).
 
     client = httpx.Client(event_hooks={"response": [spantally_httpx.note_task]})
     async_client = httpx.AsyncClient(event_hooks={"response": [spantally_httpx.note_task_async]})
 
-    with tracer.start_as_current_span("make clip"):        # one span for each generation
+    # One span for each generation.
+    with tracer.start_as_current_span("make clip", attributes={"gen_ai.provider.name": "runway"}):
         client.post(...)
 
 Clients that take an `http_client` (openai, runwayml, lumaai) can be given such a client. Of the body only these are

@@ -59,7 +59,8 @@ registerInstrumentations({ instrumentations: [new UndiciInstrumentation()] });
 for (const fetch of [notingFetch, notingFetch, undefined]) {
   const baseURL = `http://${HOST}:${provider.address().port}`;
   const client = new RunwayML({ apiKey: 'key_of_nobody', baseURL, fetch, maxRetries: 0 });
-  await trace.getTracer('app').startActiveSpan('make clip', async (span) => {
+  const attributes = { 'gen_ai.provider.name': 'runway' };
+  await trace.getTracer('app').startActiveSpan('make clip', { attributes }, async (span) => {
     const clip = { model: 'gen4_turbo', promptImage: 'https://example.com/a.png', ratio: '1280:720', duration: 5 };
     const { id } = await client.imageToVideo.create(clip);
     for (const _ of STATES) await client.tasks.retrieve(id);

@@ -42,7 +42,9 @@ provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=ENDPOIN
 trace.set_tracer_provider(provider)
 for task, hooks in ((HOOKED, [spantally_httpx.note_task]), (FAILED, [spantally_httpx.note_task]), (PLAIN, [])):
     client = client_of(task, hooks)
-    with trace.get_tracer("app").start_as_current_span("make clip"):
+    # fal's COMPLETED is an end and no success: where the span names fal, only the error of the failed one says which.
+    attributes = {"gen_ai.provider.name": "fal"} if task == FAILED else {}
+    with trace.get_tracer("app").start_as_current_span("make clip", attributes=attributes):
         client.post(f"{FAMILY}/dev", json={"prompt": "x"})
         for _ in range(3):
             client.get(f"{FAMILY}/requests/{task}/status")
