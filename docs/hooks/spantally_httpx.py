@@ -1,21 +1,27 @@
-"""Puts the task id and the status of a provider's answer on the span around the call.
+"""Puts the task id, the status and the failure code of a provider's answer on the span around the call.
 
 The instrumentation of an HTTP client never reads a body, and most providers say the task id nowhere else. With this hook
-the span that your application has around a generation carries both, so that Spantally ties the submit to its task by name.
+the span that your application has around a generation carries them, so that Spantally ties the submit to its task by name,
+and knows why a task failed: of a FAILED alone nobody can tell what it costs. The provider's own codes are understood on a
+span that names it (`gen_ai.provider.name`).
 
     client = httpx.Client(event_hooks={"response": [spantally_httpx.note_task]})
     async_client = httpx.AsyncClient(event_hooks={"response": [spantally_httpx.note_task_async]})
 
-    with tracer.start_as_current_span("make clip"):        # one span for each generation
+    # One span for each generation.
+    with tracer.start_as_current_span("make clip", attributes={"gen_ai.provider.name": "runway"}):
         client.post(...)
 
-Clients that take an `http_client` (openai, runwayml, lumaai) can be given such a client. Of the body only the id and the
-status are kept.
+Clients that take an `http_client` (openai, runwayml, lumaai) can be given such a client. Of the body only these are
+kept.
 """
 from opentelemetry import trace
 
-ID_KEYS = ("request_id", "id")
-STATUS_KEYS = ("status", "state")
+NOTED = (
+    ("spantally.task.id", ("request_id", "id")),
+    ("spantally.task.status", ("status", "state")),
+    ("spantally.task.error", ("failureCode", "failure_code", "error_type", "error.code")),
+)
 
 
 def note_task(response):
@@ -44,7 +50,13 @@ def _note(response):
         return
     if isinstance(body, dict):
         span = trace.get_current_span()
-        for attribute, keys in (("spantally.task.id", ID_KEYS), ("spantally.task.status", STATUS_KEYS)):
-            value = next((body[key] for key in keys if isinstance(body.get(key), str)), None)
+        for attribute, keys in NOTED:
+            value = next((found for found in (_at(body, key) for key in keys) if isinstance(found, str)), None)
             if value is not None:
                 span.set_attribute(attribute, value)
+
+
+def _at(body, key):
+    for part in key.split("."):
+        body = body.get(part) if isinstance(body, dict) else None
+    return body

@@ -1,6 +1,7 @@
-// Two generations by Runway's SDK under the official instrumentation of fetch, one with the hook of docs/hooks, one without.
+// Generations by Runway's SDK under the official instrumentation of fetch: two with the hook of docs/hooks, of which one
+// fails, and one without it.
 //
-//     node hooked_job.mjs ENDPOINT HOOKED_TASK PLAIN_TASK
+//     node hooked_job.mjs ENDPOINT HOOKED_TASK FAILED_TASK PLAIN_TASK
 //
 // The hook lies beside this file, as it would in an application. The provider is a server on loopback, to which the
 // provider's name is resolved, so the spans have the address that they would have.
@@ -19,12 +20,13 @@ import RunwayML from '@runwayml/sdk';
 
 import { notingFetch } from './spantally-fetch.mjs';
 
-const [endpoint, hooked, plain] = process.argv.slice(2);
+const [endpoint, hooked, failed, plain] = process.argv.slice(2);
 const HOST = 'api.dev.runwayml.com';
 const STATES = ['PENDING', 'RUNNING', 'SUCCEEDED'];
+const FAILURE = { status: 'FAILED', failure: 'It was withheld.', failureCode: 'SAFETY.OUTPUT.VIDEO' };
 
 const polls = new Map();
-const submitted = [hooked, plain];
+const submitted = [hooked, failed, plain];
 const provider = createServer((request, response) => {
   request.resume();
   const task = request.method === 'POST' ? submitted.shift() : request.url.split('/').at(-1);
@@ -33,6 +35,7 @@ const provider = createServer((request, response) => {
   if (request.method === 'GET') {
     answer.status = STATES[poll];
     answer.output = ['https://example.com/clip.mp4'];
+    if (task === failed && poll === STATES.length - 1) Object.assign(answer, FAILURE);
     polls.set(task, poll + 1);
   }
   response.writeHead(200, { 'content-type': 'application/json' });
@@ -53,10 +56,11 @@ const tracers = new BasicTracerProvider({
 trace.setGlobalTracerProvider(tracers);
 registerInstrumentations({ instrumentations: [new UndiciInstrumentation()] });
 
-for (const fetch of [notingFetch, undefined]) {
+for (const fetch of [notingFetch, notingFetch, undefined]) {
   const baseURL = `http://${HOST}:${provider.address().port}`;
   const client = new RunwayML({ apiKey: 'key_of_nobody', baseURL, fetch, maxRetries: 0 });
-  await trace.getTracer('app').startActiveSpan('make clip', async (span) => {
+  const attributes = { 'gen_ai.provider.name': 'runway' };
+  await trace.getTracer('app').startActiveSpan('make clip', { attributes }, async (span) => {
     const clip = { model: 'gen4_turbo', promptImage: 'https://example.com/a.png', ratio: '1280:720', duration: 5 };
     const { id } = await client.imageToVideo.create(clip);
     for (const _ of STATES) await client.tasks.retrieve(id);

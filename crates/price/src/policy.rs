@@ -67,8 +67,9 @@ pub enum Terms {
     Full,
     /// Nothing.
     None,
-    /// What was really done, by this source, in the meter's unit; unknown where the spans do not show it.
-    Prorated(Source),
+    /// What was really done, by the first of these sources that has a value, in the meter's unit; unknown
+    /// where none has.
+    Prorated(Vec<Source>),
     /// So many of the meter's unit.
     Fixed(Decimal),
     /// What the provider reports; unknown where the spans do not show it.

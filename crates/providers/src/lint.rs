@@ -17,6 +17,7 @@ pub(crate) fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     let mut findings = Vec::new();
     check_words(source, file, &mut findings);
     check_operations(source, file, &mut findings);
+    check_nothing(source, file, &mut findings);
     findings
 }
 
@@ -74,6 +75,23 @@ fn check_operations(source: &Source, file: &ProviderFile, findings: &mut Vec<Loa
                     .finding(rule.model.referenced, "operations.model", problem)
                     .value(&rule.model.value)
                     .help("the first pattern that takes a model is the one: put the narrower one first"),
+            );
+        }
+    }
+}
+
+/// The first meter of a tariff is what the job is for. Where its quantity is nothing because no span shows
+/// one, every such job is a documented zero.
+fn check_nothing(source: &Source, file: &ProviderFile, findings: &mut Vec<LoadError>) {
+    let first_meters = file.rates.tariffs.iter().filter_map(|tariff| tariff.meters.first());
+    for last in first_meters.filter_map(|meter| meter.quantity.value.last()) {
+        if let Some(zero) = last.value.constant.as_ref().filter(|constant| constant.value.0.is_zero()) {
+            let problem = "what no span shows is not nothing: every such job would be free, as documented";
+            findings.push(
+                source.finding(zero.referenced, "rates.tariffs.meters.quantity", problem).value("0").help(
+                    "name the least, the usual and the most in `assume`, or leave it out: then the job is \
+                     unpriced and counted",
+                ),
             );
         }
     }

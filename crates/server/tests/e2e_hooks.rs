@@ -12,14 +12,15 @@ use serde_json::Value;
 use support::{PATIENCE, Server};
 
 const HOOKED: &str = "11111111-2222-4333-8444-555555555555";
+const FAILED: &str = "22222222-3333-4444-8555-666666666666";
 const PLAIN: &str = "66666666-7777-4888-9999-aaaaaaaaaaaa";
 
-/// The jobs, once both have all their polls.
-fn both(server: &Server) -> Vec<Value> {
+/// The jobs, once all have their polls.
+fn all(server: &Server) -> Vec<Value> {
     let began = Instant::now();
     loop {
         let jobs = server.jobs("&service=hooks");
-        if jobs.iter().filter(|job| job["attempts"][0]["polls"] == 3).count() == 2 {
+        if jobs.iter().filter(|job| job["attempts"][0]["polls"] == 3).count() == 3 {
             return jobs;
         }
         assert!(began.elapsed() < PATIENCE, "{jobs:?}\n{}", server.log());
@@ -48,13 +49,13 @@ fn the_httpx_hook_ties_a_submit_to_its_task_by_name_and_tells_the_end() {
     assert!(python.exists(), "target/python is missing: scripts/test makes it");
     let output = Command::new(python)
         .arg(root.join("tests/python/hooked_job.py"))
-        .args([&format!("http://{}", server.http), HOOKED, PLAIN])
+        .args([&format!("http://{}", server.http), HOOKED, FAILED, PLAIN])
         .env("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    assert_hook_tells(&server);
+    assert_hook_tells(&server, "capacity");
 }
 
 /// Runway's SDK, and the instrumentation of Node's own fetch.
@@ -74,18 +75,19 @@ fn the_fetch_hook_ties_a_submit_to_its_task_by_name_and_tells_the_end() {
     }
     let output = Command::new("node")
         .arg(application.path().join("hooked_job.mjs"))
-        .args([&format!("http://{}", server.http), HOOKED, PLAIN])
+        .args([&format!("http://{}", server.http), HOOKED, FAILED, PLAIN])
         .output()
         .expect("node must be installed: apt-get install nodejs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_hook_tells(&server);
+    assert_hook_tells(&server, "moderation_output");
 }
 
-fn assert_hook_tells(server: &Server) {
-    let jobs = both(server);
+fn assert_hook_tells(server: &Server, failure: &str) {
+    let jobs = all(server);
     let hooked = job_of(&jobs, HOOKED);
     assert_eq!(rules(hooked), ["task_id_path", "ancestor_task_id"]);
     assert_eq!(hooked["outcome"], "succeeded", "the body said so, no status code does");
+    assert_eq!(job_of(&jobs, FAILED)["attempts"][0]["failure_reason"], failure, "the code in the body");
     let plain = job_of(&jobs, PLAIN);
     assert!(!rules(plain).contains(&"ancestor_task_id"), "{plain}");
     assert_ne!(plain["outcome"], "succeeded", "without the hook nothing says it");

@@ -48,7 +48,7 @@ pub(super) fn terms(
         Terms::Full => full,
         Terms::None => Some(NOTHING),
         Terms::Fixed(quantity) => scale.convert(Quantity { bound: Bound::exactly(*quantity), ..NOTHING }),
-        Terms::Prorated(source) => match source.read(attempt) {
+        Terms::Prorated(sources) => match sources.iter().find_map(|source| source.read(attempt)) {
             Some(done) => scale.round(done),
             None => full.map(|full| chance(full, HALF)),
         },

@@ -59,7 +59,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         Just(Terms::None),
         Just(Terms::Reported),
         number(20, 0).prop_map(Terms::Fixed),
-        Just(Terms::Prorated(source("done", FactSource::Response))),
+        Just(Terms::Prorated(vec![source("done", FactSource::Response)])),
         number(1001, 3).prop_map(|probability| Terms::Unknown { probability }),
     ]
 }

@@ -184,7 +184,11 @@ impl<'a> Checker<'a> {
         if !UNITS.contains(&meter.unit.value.as_str()) {
             self.wrong(&meter.unit, "rates.tariffs.meters.unit", "not a unit that anything bills by", UNITS);
         }
-        self.quantities(&meter.quantity);
+        if meter.quantity.value.is_empty() {
+            let at = meter.quantity.referenced;
+            self.find(at, "rates.tariffs.meters.quantity", "a meter needs a source of its quantity");
+        }
+        self.quantities(&meter.quantity.value, "rates.tariffs.meters.quantity");
         self.positive(meter.free.as_ref(), "rates.tariffs.meters.free");
         self.positive(meter.block.as_ref(), "rates.tariffs.meters.block");
         self.positive(meter.minimum.as_ref(), "rates.tariffs.meters.minimum");
@@ -221,17 +225,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn quantities(&mut self, sources: &Spanned<Vec<Spanned<QuantityRule>>>) {
-        const FIELD: &str = "rates.tariffs.meters.quantity";
-        if sources.value.is_empty() {
-            self.find(sources.referenced, FIELD, "a meter needs a source of its quantity");
-        }
+    pub(super) fn quantities(&mut self, sources: &[Spanned<QuantityRule>], field: &str) {
         let mut always = None;
-        for source in &sources.value {
-            self.quantity(source, FIELD);
+        for source in sources {
+            self.quantity(source, field);
             if let Some(line) = always {
                 let problem = format!("never read: the source at line {line} always has a value");
-                self.find(source.referenced, FIELD, problem);
+                self.find(source.referenced, field, problem);
             }
             let rule = &source.value;
             let is_plain = rule.assume.as_ref().is_some_and(|assume| plain(assume).is_some());
@@ -241,7 +241,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub(super) fn quantity(&mut self, source: &Spanned<QuantityRule>, field: &str) {
+    fn quantity(&mut self, source: &Spanned<QuantityRule>, field: &str) {
         let rule = &source.value;
         let facts = [&rule.reported, &rule.response, &rule.request];
         let facts = facts.into_iter().flatten();

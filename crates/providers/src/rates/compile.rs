@@ -153,14 +153,14 @@ impl Compiler<'_> {
     }
 
     fn policy(&self, rule: &PolicyRule) -> PolicyRow {
-        let quantity = rule.quantity.as_ref().and_then(|source| quantity(&source.value));
+        let sources = quantities(&rule.quantity);
         let unknown = Terms::Unknown { probability: number(rule.probability.as_ref()).unwrap_or(HALF) };
-        let terms = match (rule.charge.value.0, quantity) {
+        let terms = match (rule.charge.value.0, &sources[..]) {
             (ChargeWord::Full, _) => Terms::Full,
             (ChargeWord::None, _) => Terms::None,
             (ChargeWord::Reported, _) => Terms::Reported,
-            (ChargeWord::Prorated, Some(source)) => Terms::Prorated(source),
-            (ChargeWord::Fixed, Some(Source::Constant(quantity))) => Terms::Fixed(quantity),
+            (ChargeWord::Fixed, [Source::Constant(quantity)]) => Terms::Fixed(*quantity),
+            (ChargeWord::Prorated, [_, ..]) => Terms::Prorated(sources),
             (ChargeWord::Unknown | ChargeWord::Prorated | ChargeWord::Fixed, _) => unknown,
         };
         PolicyRow {

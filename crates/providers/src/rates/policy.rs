@@ -72,33 +72,35 @@ fn check_row<'a>(checker: &mut Checker<'a>, row: &'a PolicyRule) {
             checker.find(row.name.referenced, "rates.policy.source", problem);
         }
     }
-    let takes_quantity = matches!(row.charge.value.0, ChargeWord::Prorated | ChargeWord::Fixed);
-    match &row.quantity {
-        Some(quantity) if takes_quantity => {
-            checker.quantity(quantity, "rates.policy.quantity");
-            if row.charge.value.0 == ChargeWord::Fixed && quantity.value.constant.is_none() {
-                checker.find(quantity.referenced, "rates.policy.quantity", "a fixed charge is a `constant`");
-            }
-        }
-        Some(quantity) => {
-            let problem = "a quantity belongs to `charge: prorated` or `charge: fixed`";
-            checker.find(quantity.referenced, "rates.policy.quantity", problem);
-        }
-        None if takes_quantity => {
-            checker.find(
-                row.charge.referenced,
-                "rates.policy.quantity",
-                "how much? This charge needs a quantity",
-            );
-        }
-        None => {}
-    }
+    check_quantity(checker, row);
     if let Some(probability) = &row.probability {
         let is_share = (Decimal::ZERO..=Decimal::ONE).contains(&probability.value.0);
         if !is_share || row.charge.value.0 != ChargeWord::Unknown {
             let problem = "a share between 0 and 1, with `charge: unknown` only";
             checker.find(probability.referenced, "rates.policy.probability", problem).value =
                 probability.value.0.to_string();
+        }
+    }
+}
+
+fn check_quantity<'a>(checker: &mut Checker<'a>, row: &'a PolicyRule) {
+    const FIELD: &str = "rates.policy.quantity";
+    let charge = row.charge.value.0;
+    let takes_quantity = matches!(charge, ChargeWord::Prorated | ChargeWord::Fixed);
+    match &row.quantity[..] {
+        [] if takes_quantity => {
+            checker.find(row.charge.referenced, FIELD, "how much? This charge needs a quantity");
+        }
+        [] => {}
+        [first, ..] if !takes_quantity => {
+            let problem = "a quantity belongs to `charge: prorated` or `charge: fixed`";
+            checker.find(first.referenced, FIELD, problem);
+        }
+        [first, others @ ..] => {
+            checker.quantities(&row.quantity, FIELD);
+            if charge == ChargeWord::Fixed && (first.value.constant.is_none() || !others.is_empty()) {
+                checker.find(first.referenced, FIELD, "a fixed charge is one `constant`");
+            }
         }
     }
 }

@@ -228,8 +228,9 @@ pub struct PolicyRule {
     pub when: WhenRule,
     /// What is charged.
     pub charge: Spanned<Word<ChargeWord>>,
-    /// With `charge: prorated` or `fixed`: how much of the meter's unit.
-    pub quantity: Option<Spanned<QuantityRule>>,
+    /// With `charge: prorated` or `fixed`: how much of the meter's unit, strongest first.
+    #[serde(default)]
+    pub quantity: Vec<Spanned<QuantityRule>>,
     /// With `charge: unknown`: the share to expect; half when absent.
     pub probability: Option<Spanned<Number>>,
     /// Key of `sources`; required unless the charge is unknown.

@@ -31,9 +31,9 @@ fn every_term_full_none_prorated_fixed_reported_unknown() {
   policy:
     - {name: made, when: {outcome: [succeeded, partial]}, charge: full, source: list}
     - {name: capacity, when: {outcome: [failed], reason: [capacity]}, charge: none, source: list}
-    - {name: quality, when: {outcome: [failed], reason: [quality]}, charge: fixed, quantity: {constant: 2}, source: list}
+    - {name: quality, when: {outcome: [failed], reason: [quality]}, charge: fixed, quantity: [{constant: 2}], source: list}
     - {name: timeout, when: {outcome: [failed], reason: [provider_timeout]}, charge: reported, source: list}
-    - {name: stopped, when: {outcome: [canceled]}, charge: prorated, quantity: {response: predict_time_seconds}, source: list}
+    - {name: stopped, when: {outcome: [canceled]}, charge: prorated, quantity: [{response: predict_time_seconds}], source: list}
     - {name: other, charge: unknown, probability: 0.1, note: looked in list}
 ";
     let cards = own("clips", rates);

@@ -187,7 +187,8 @@ fn a_flat_price_for_a_call_heygen_avatar() {
 #[test]
 fn reference_images_beyond_those_that_are_free_minimax_luma_runway() {
     let h3 = |images| {
-        let facts = [("seconds", "5"), ("resolution", "768p"), ("reference_images", images)];
+        let facts =
+            [("seconds", "5"), ("resolution", "768p"), ("reference_images", images), ("input_seconds", "0")];
         cost(attempt("minimax", "MiniMax-H3", "video_generation", &facts))
     };
     assert_eq!((h3("5").as_str(), h3("6").as_str()), ("0.4 USD", "0.44 USD"));
@@ -218,11 +219,12 @@ fn rates_by_resolution_audio_mode_and_tier() {
     for (provider, model, operation, facts, expected) in [
         ("runway", "veo3.1", "image_to_video", [("seconds", "5"), ("audio", "false")], "1 USD"),
         ("runway", "veo3.1", "image_to_video", [("seconds", "5"), ("audio", "true")], "2 USD"),
-        ("google", "veo-3.1-lite-generate-001", "", [("seconds", "8"), ("resolution", "1080p")], "0.64 USD"),
         ("kling", "kling-v3", "text_to_video", [("seconds", "5"), ("mode", "4k")], "2.205 USD"),
     ] {
         assert_eq!(cost(attempt(provider, model, operation, &facts)), expected, "{provider} {model}");
     }
+    let lite = [("seconds", "8"), ("resolution", "1080p"), ("outputs", "1")];
+    assert_eq!(cost(attempt("google", "veo-3.1-lite-generate-001", "", &lite)), "0.64 USD");
 }
 
 #[test]
@@ -232,7 +234,8 @@ fn a_factor_of_a_rate_ark_flex_and_a_rate_of_its_own_veo_tiers() {
         cost(attempt("byteplus", "seedance-1-5-pro-251215", "video_generation", &facts))
     };
     assert_eq!((ark("default").as_str(), ark("flex").as_str()), ("2.4 USD", "1.2 USD"));
-    let veo = |model: &str| cost(attempt("google", model, "", &[("seconds", "8"), ("resolution", "720p")]));
+    let clip = [("seconds", "8"), ("resolution", "720p"), ("outputs", "1")];
+    let veo = |model: &str| cost(attempt("google", model, "", &clip));
     assert_eq!(veo("veo-3.1-generate-001"), "3.2 USD");
     assert_eq!(veo("veo-3.1-fast-generate-001"), "0.8 USD");
 }
@@ -342,8 +345,8 @@ fn yuan_stay_yuan_unless_a_dated_rate_says_otherwise_volcengine() {
 #[test]
 fn prices_by_day_veo_fast() {
     let at = |days: u64| {
-        let mut clip =
-            attempt("google", "veo-3.1-fast-generate-001", "", &[("seconds", "4"), ("resolution", "720p")]);
+        let facts = [("seconds", "4"), ("resolution", "720p"), ("outputs", "1")];
+        let mut clip = attempt("google", "veo-3.1-fast-generate-001", "", &facts);
         clip.started_at = UnixNanos(DAY - days * 86_400_000_000_000);
         cost(clip)
     };

@@ -28,8 +28,8 @@ fn a_picture_of_a_model_that_no_span_names_openai() {
         let facts = [("images", "1"), ("quality", quality), ("size", "1024x1024")];
         cost(attempt("openai", "", "text_to_image", &facts))
     };
-    assert_eq!(image("auto"), "[0.011, 0.042, 0.25] USD");
-    assert_eq!(image("high"), "[0.167, 0.167, 0.25] USD");
+    assert_eq!(image("auto"), "[0.0045, 0.042, 0.36] USD", "gpt-image-2 takes fewer tokens, or more");
+    assert_eq!(image("high"), "[0.0045, 0.167, 0.36] USD");
     assert_eq!(image("standard"), "0.04 USD", "a word of DALL-E 3 alone");
 }
 

@@ -61,8 +61,13 @@ fn policy_terms() {
         (Terms::Full, ["0.8"; 3], Basis::Documented),
         (Terms::None, ["0"; 3], Basis::Documented),
         (Terms::Fixed(dec("2")), ["0.2"; 3], Basis::Documented),
-        (Terms::Prorated(source("seconds_done", RESPONSE)), ["0.3"; 3], Basis::Documented),
-        (Terms::Prorated(source("never_seen", RESPONSE)), ["0", "0.4", "0.8"], Basis::Assumed),
+        (Terms::Prorated(vec![source("seconds_done", RESPONSE)]), ["0.3"; 3], Basis::Documented),
+        (Terms::Prorated(vec![source("never_seen", RESPONSE)]), ["0", "0.4", "0.8"], Basis::Assumed),
+        (
+            Terms::Prorated(vec![source("never_seen", RESPONSE), source("seconds_done", RESPONSE)]),
+            ["0.3"; 3],
+            Basis::Documented,
+        ),
         (Terms::Reported, ["0", "0.4", "0.8"], Basis::Assumed),
         (Terms::Unknown { probability: dec("0.1") }, ["0", "0.08", "0.8"], Basis::Assumed),
     ];
