@@ -101,7 +101,8 @@ fn bytes_under_way_are_refused_past_the_limit() {
     let server = serve(directory.path(), "receivers: {otlp: {limits: {max_inflight_bytes: 10000}}}");
     let mut service = Service::new("clips");
     let mut slow = TcpStream::connect(server.http).unwrap();
-    slow.write_all(head(server.http, 9000).as_bytes()).unwrap();
+    // Half of it has come, so there is room for all of it.
+    slow.write_all(&[head(server.http, 9000).as_bytes(), &[0; 4500]].concat()).unwrap();
     wait_for(&server, "the request is under way", || {
         limit(&server, "spantally_limit_used", "inflight_bytes") == Decimal::from(9000)
     });
