@@ -2,8 +2,8 @@
 //
 // The instrumentation of fetch (undici) never reads a body, and most providers say the task id nowhere else. With this
 // function in the place of fetch the span that your application has around a generation carries them, so that Spantally
-// ties the submit to its task by name, and knows why a task failed: of a FAILED alone nobody can tell what it costs. The provider's own codes are understood on a span that
-// names it (`gen_ai.provider.name`).
+// ties the submit to its task by name, and knows why a task failed: of a FAILED alone nobody can tell what it costs. The
+// provider's own codes are understood on a span that names it (`gen_ai.provider.name`).
 //
 //     import { notingFetch } from './spantally-fetch.mjs';
 //     const client = new RunwayML({ fetch: notingFetch });

@@ -14,9 +14,11 @@ use crate::solve::pool::{Pool, Shot, call_of};
 const MAX_CANDIDATES: usize = 64;
 /// Most submits gone through to find them.
 const MAX_LOOKED_AT: usize = 4096;
-/// Most first questions of a class whose gaps are looked at for its usual wait, and most gaps.
+/// Most first questions of a class whose gaps are looked at for its usual wait, most gaps, and most gaps of
+/// all classes together.
 const MAX_QUESTIONS: usize = 64;
 const MAX_GAPS: usize = 1 << 15;
+const MAX_GAPS_OF_ALL: usize = 1 << 18;
 
 /// Places of open submits of each tenant and provider, by start.
 #[derive(Default)]
@@ -60,16 +62,17 @@ impl Binder<'_, '_> {
         for (at, entity) in self.entities.iter().enumerate().filter(|(_, entity)| !entity.hooked) {
             asked[entity.class].push(at);
         }
-        asked.iter().map(|asked| self.usual_gaps_of(asked)).collect()
+        let most = MAX_GAPS.min(MAX_GAPS_OF_ALL / classes.max(1));
+        asked.iter().map(|asked| self.usual_gaps_of(asked, most)).collect()
     }
 
-    fn usual_gaps_of(&self, asked: &[usize]) -> Vec<f64> {
+    fn usual_gaps_of(&self, asked: &[usize], most: usize) -> Vec<f64> {
         if asked.len() < peak::MIN_GAPS {
             return Vec::new();
         }
         let from = asked.len().saturating_sub(MAX_QUESTIONS) / 2;
         let asked = &asked[from..asked.len().min(from + MAX_QUESTIONS)];
-        let each = MAX_GAPS / asked.len();
+        let each = most / asked.len();
         let gaps = |&at: &usize| {
             let near = self.near(&self.entities[at]).take(each);
             near.map(move |place| self.gap(place, at)).filter(|&gap| gap >= 0.0)
