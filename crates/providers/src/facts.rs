@@ -252,3 +252,16 @@ pub(crate) fn outputs(value: Value<'_>, is_image: bool) -> Option<Fact> {
     let name = if is_image { "images" } else { "outputs" };
     Some(Fact { name: name.into(), value: FactValue::Number(count.into()), source: FactSource::Request })
 }
+
+#[cfg(test)]
+mod tests {
+    use spantally_stitch::ASKED_FACTS;
+
+    use super::*;
+
+    #[test]
+    fn what_the_stitcher_knows_by_name_is_a_fact() {
+        let unknown: Vec<_> = ASKED_FACTS.iter().filter(|name| !NAMES.contains(name)).collect();
+        assert_eq!(unknown, [] as [&&str; 0]);
+    }
+}

@@ -236,7 +236,8 @@ impl CommitHandle {
         }
         let spans = batch.evidence.len() as u64;
         if spans > 0 && held_back.load(Ordering::Relaxed) {
-            return Err(self.overloaded());
+            stats.refused_full.fetch_add(1, Ordering::Relaxed);
+            return Err(Refusal::Overloaded { retry_after_ms: options.retry_after_ms });
         }
         let waiting = stats.queued_spans.fetch_add(spans, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();

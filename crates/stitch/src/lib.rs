@@ -28,6 +28,7 @@ pub use call::{
 pub use frame::{Frame, FrameKind, FrameRare};
 pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos, hex_digits};
 pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State};
+pub use judge::fact::ASKED_FACTS;
 pub use outage::Outages;
 pub use rare::{Empty, Rare};
 pub use settings::Settings;

@@ -24,6 +24,8 @@ pub struct CommitStats {
     pub queued_spans: AtomicU64,
     /// Batches refused because the queue was full.
     pub refused_overloaded: AtomicU64,
+    /// Batches refused because the core holds as many spans as it may and can give none up.
+    pub refused_full: AtomicU64,
     /// Batches refused because the journal could not be written.
     pub refused_storage: AtomicU64,
     /// Batches refused because the server was stopping.

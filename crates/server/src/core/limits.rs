@@ -103,7 +103,11 @@ impl Core {
         };
         let journal =
             Standing { limit: Limit::JournalBytes, max: max_bytes, used: Some(bytes), reached: full };
-        for standing in self.standings().into_iter().chain([queue, journal]) {
+        let mut standings = self.standings();
+        for spans in standings.iter_mut().filter(|standing| standing.limit == Limit::Spans) {
+            spans.reached += stats.refused_full.load(Ordering::Relaxed);
+        }
+        for standing in standings.into_iter().chain([queue, journal]) {
             standing.show(&mut self.books.registry, created);
         }
     }

@@ -78,6 +78,7 @@ impl ServerMetrics {
             (MetricId::CommitQueueBatches, &[], &stats.queued_batches),
             (MetricId::CommitQueueSpans, &[], &stats.queued_spans),
             (MetricId::CommitRefused, &["overloaded"], &stats.refused_overloaded),
+            (MetricId::CommitRefused, &["full"], &stats.refused_full),
             (MetricId::CommitRefused, &["storage"], &stats.refused_storage),
             (MetricId::CommitRefused, &["stopping"], &stats.refused_stopping),
             (MetricId::JournalDropFailures, &[], &stats.drop_failures),

@@ -93,13 +93,14 @@ impl Signal {
             Protocol::Grpc => base.to_owned(),
             _ => format!("{}{path}", base.trim_end_matches('/')),
         };
+        // Not shown when it is wrong: it may have a password.
         let url = own("ENDPOINT").unwrap_or_else(|| of_base(base.as_deref().unwrap_or(default)));
         let Ok(parsed) = url.parse::<Uri>() else {
-            return Err(format!("{url} is no URL; {name} are not exported"));
+            return Err(format!("the endpoint of {name} is no URL; {name} are not exported"));
         };
         if leads_back(&parsed, ours) {
             let why = "is a port of this server, and each export would make spans for the next";
-            return Err(format!("{url} {why}; {name} are not exported"));
+            return Err(format!("the endpoint of {name} {why}; {name} are not exported"));
         }
         Ok(Some(Target { url, protocol }))
     }
@@ -270,10 +271,11 @@ mod tests {
         for (name, value, said) in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf"),
             ("OTEL_TRACES_EXPORTER", "zipkin", "expected `otlp`"),
-            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "a b", "no URL"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:hush@a b", "no URL"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:hush@localhost:4318", "port of this server"),
         ] {
             let error = target(TRACES, &[base, (name, value)]).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(said) && !error.contains("hush"), "{error}");
         }
     }
 

@@ -117,6 +117,7 @@ fn spans_in_memory_are_bounded_while_the_ledger_fails() {
     assert!(taken > 1, "the first thousand are taken");
     let answer = faulty.send_http().unwrap_err();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.to_lowercase().contains("retry-after"), "{answer}");
+    assert!(faulty.metric("spantally_commit_refused_batches_total", &["reason=\"full\""]) >= Decimal::TWO);
     let held = faulty.metric("spantally_limit_used", &["limit=\"spans\""]);
     faulty.heal();
     wait_until("spans are taken again", || faulty.send_http().is_ok());

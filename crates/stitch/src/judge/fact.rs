@@ -5,8 +5,8 @@
 use crate::call::{Evidence, Fact, FactSource, FactValue, What};
 use crate::solve::pool::call_of;
 
-/// Facts of what was made that say what was asked for as well: who asks again asks for the same.
-const ASKED: [&str; 20] = [
+/// Names of facts of what was made that say what was asked for as well: who asks again asks for the same.
+pub const ASKED_FACTS: [&str; 20] = [
     "audio",
     "audio_seconds",
     "channels",
@@ -40,7 +40,7 @@ pub(super) fn best(parts: &[&Evidence], frames: &[&Evidence], shared: &[&Evidenc
     frames.iter().flat_map(|frame| facts_of(frame)).for_each(|fact| keep(&mut found, fact));
     let above: Vec<&Fact> = shared.iter().flat_map(|frame| facts_of(frame)).collect();
     above.iter().filter(|fact| fact.source == FactSource::Request).for_each(|fact| keep(&mut found, fact));
-    for fact in above.into_iter().filter(|fact| ASKED.contains(&&*fact.name)) {
+    for fact in above.into_iter().filter(|fact| ASKED_FACTS.contains(&&*fact.name)) {
         if !found.iter().any(|held| held.name == fact.name) {
             found.push(Fact { source: FactSource::Request, ..fact.clone() });
         }

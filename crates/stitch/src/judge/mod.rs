@@ -5,7 +5,7 @@
 
 mod attempt;
 mod cause;
-mod fact;
+pub(crate) mod fact;
 mod job;
 mod session;
 

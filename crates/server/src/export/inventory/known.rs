@@ -91,7 +91,7 @@ pub(super) const COMMIT_SECONDS: Kind = Kind::Histogram(&[
 ]);
 
 pub(super) fn refusals() -> Vec<&'static str> {
-    vec!["overloaded", "storage", "stopping"]
+    vec!["overloaded", "full", "storage", "stopping"]
 }
 
 pub(super) fn span_outcomes() -> Vec<&'static str> {
