@@ -59,7 +59,7 @@ impl Stitcher {
     /// Takes a call; `number` is given when it is restored.
     pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
         self.spans_seen += 1;
-        let (start, last) = (evidence.start, evidence.end.max(self.now));
+        let (start, last) = (evidence.start, self.heard(evidence.end));
         let quiet = call_of(&evidence).is_some_and(is_quiet);
         let placed = match number {
             Some(number) => self.index.restore_call(number, evidence),
@@ -94,7 +94,7 @@ impl Stitcher {
     }
 
     fn open_pocket(&mut self, slot: u32, brief: &Brief) {
-        let opened = brief.start.max(self.now);
+        let opened = self.heard(brief.start);
         let host = brief.trace.and_then(|trace| self.host_in(trace, slot));
         let pocket = if let Some(host) = host {
             self.pockets.admit(host, slot, brief.start, opened, brief.last);
@@ -187,7 +187,7 @@ impl Stitcher {
     pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
         self.spans_seen += 1;
         let trace = evidence.span.trace;
-        let last = evidence.end.max(self.now);
+        let last = self.heard(evidence.end);
         let added = match number {
             Some(number) => self.index.restore_frame(number, last, evidence),
             None => self.index.add_frame(last, evidence),
@@ -215,6 +215,15 @@ impl Stitcher {
             self.wake(slot, last);
         }
         Observed::New
+    }
+
+    /// From when what a span says of time is waited on: not before it came, and a clock that is ahead of ours
+    /// makes nothing wait for longer than silence does.
+    fn heard(&self, told: UnixNanos) -> UnixNanos {
+        if self.now == UnixNanos::default() {
+            return told;
+        }
+        told.min(self.now.plus_ms(self.settings.idle_timeout_ms)).max(self.now)
     }
 
     /// Makes the pocket of an item due when it has been quiet for the settle delay.

@@ -345,3 +345,16 @@ fn a_job_is_found_by_its_id_before_and_after_it_was_looked_at() {
     assert!(both.into_iter().all(|id| process.stitcher.job(id).is_some_and(|job| job.id == id)));
     assert!(process.stitcher.job(JobId([7; 16])).is_none());
 }
+
+/// A client whose clock is a year ahead: what it says is kept, and its job ends when it has been silent.
+#[test]
+fn a_clock_that_is_far_ahead_keeps_no_job_open() {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    let mut process = Process::new();
+    process.stitcher.set_time(BEGIN);
+    process.observe(1, 0, YEAR_MS, 300, call("clips", Role::Submit, Some("a")));
+    assert!(process.jobs_after(59).is_empty());
+    let jobs = process.jobs_after(61);
+    let ends: Vec<_> = jobs.iter().map(|job| job.attempts[0].calls[0].end).collect();
+    assert_eq!(ends, [BEGIN.plus_ms(YEAR_MS + 300)]);
+}
