@@ -43,11 +43,13 @@ impl Recogniser {
         let known = cache.hosts.get(target.host, |name| self.host(name))?;
         let host = self.hosts.get(known.index? as usize)?;
         let begun = known.begun(method);
-        let (index, captures) = host.routes.find(method, target.path).or_else(|| {
+        let (index, mut captures) = host.routes.find(method, target.path).or_else(|| {
             let (rule, query) = host.output.as_ref().filter(|_| method == Method::Get)?;
             let fits = query.as_deref().is_none_or(|name| target.parameter(name).is_some());
             fits.then(|| (*rule, Captures::new()))
         })?;
+        let queries = self.rules[index as usize].queries.iter();
+        captures.extend(queries.map(|name| target.parameter(name).unwrap_or_default()));
         Some(self.read(span, index, Request::to(begun, target), &captures, cache))
     }
 
@@ -64,7 +66,6 @@ impl Recogniser {
         let rule = &self.rules[index as usize];
         let provider = self.provider(rule.provider);
         let answer = answer::answer(span, &self.slots);
-        let (accepted, told) = rule.judge(answer);
         let mut correlations = self.correlations(span, cache);
         if let Some(key) = span.text(self.slots.idempotency).filter(|key| !key.is_empty()) {
             let honoured = provider.honours_idempotency_key;
@@ -77,8 +78,11 @@ impl Recogniser {
             webhook::correlations(url.query, &mut correlations, &mut cache.cuts);
             webhook::place(url.path, cache)
         });
+        // What would be the answer is delivered later.
+        let role = if rule.role == Role::Sync && callback.is_some() { Role::Submit } else { rule.role };
+        let (accepted, told) = rule.judge(role, answer);
         Call {
-            role: rule.role,
+            role,
             endpoint: self.endpoint(index, rule, captures, cache),
             task: captured(captures, rule.task, cache)
                 .or_else(|| id_in(&rule.tasks, span, target, cache))
@@ -88,7 +92,7 @@ impl Recogniser {
             accepted,
             verdict: words::better(self.worded(span, Some(rule.provider)), told),
             request: request.fingerprint,
-            agent: self.agent(span, rule.role, target, cache),
+            agent: self.agent(span, role, target, cache),
             rare: Rare::new(CallRare {
                 links: span.links.clone(),
                 alias: captured(captures, rule.alias, cache)

@@ -19,7 +19,7 @@ use crate::format::{
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
 use crate::masks::Masks;
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, Queries};
 use crate::route::{Method, Routes, Template};
 
 type Fixed = foldhash::fast::FixedState;
@@ -69,6 +69,8 @@ pub(crate) struct Rule {
     pub(crate) operation: Option<Arc<str>>,
     pub(crate) model: Pieces,
     pub(crate) family: Pieces,
+    /// Query parameters that stand in them.
+    pub(crate) queries: Queries,
     /// Positions of the captures that make the model and the family.
     pub(crate) shared: SmallVec<[u8; 4]>,
     /// Positions of the ids among the captures.
@@ -106,13 +108,13 @@ pub(crate) struct Host {
 
 impl Rule {
     /// Whether the call was accepted, and what its answer tells of the task.
-    pub(crate) fn judge(&self, answer: Answer) -> (Accepted, Option<Verdict>) {
+    pub(crate) fn judge(&self, role: Role, answer: Answer) -> (Accepted, Option<Verdict>) {
         let own = |meaning: &&Meaning| meaning.status.iter().any(|pattern| pattern.matches(answer));
         let own = self.answers.iter().find(own);
         let accepted =
             own.and_then(|meaning| meaning.accepted).unwrap_or_else(|| crate::answer::accepted(answer));
         let verdict = own.and_then(|meaning| meaning.verdict);
-        (accepted, verdict.or_else(|| crate::answer::verdict(self.role, answer, accepted)))
+        (accepted, verdict.or_else(|| crate::answer::verdict(role, answer, accepted)))
     }
 }
 
@@ -290,6 +292,7 @@ impl Rule {
             operation: None,
             model: Pieces::default(),
             family: Pieces::default(),
+            queries: Queries::new(),
             shared: SmallVec::new(),
             task: None,
             alias: None,
@@ -314,8 +317,9 @@ impl Rule {
     }
 
     fn new(provider: u16, call: &CallRule, template: &Template, keys: &mut AttributeKeys) -> Self {
-        let pieces = |text: &Option<serde_saphyr::Spanned<String>>| {
-            text.as_ref().map(|text| Pieces::bind(&text.value, template)).unwrap_or_default()
+        let mut queries = Queries::new();
+        let mut pieces = |text: &Option<serde_saphyr::Spanned<String>>| {
+            text.as_ref().map(|text| Pieces::bind(&text.value, template, &mut queries)).unwrap_or_default()
         };
         let mut rule = Self {
             needs_result: call.needs_result,
@@ -329,6 +333,7 @@ impl Rule {
             answers: call.answers.iter().map(Meaning::new).collect(),
             ..Self::plain(provider, &call.name.value, call.role.value.0)
         };
+        rule.queries = queries;
         rule.shared = rule.model.captures().chain(rule.family.captures()).collect();
         rule.bind_ids(template);
         rule

@@ -10,7 +10,7 @@ use spantally_price::RateCard;
 use spantally_stitch::{Accepted, FailureReason, Role, TaskState};
 
 use crate::error::{LoadError, Source};
-use crate::format::{AnswerRule, CallRule, ProviderFile, StatusPattern, WordRule};
+use crate::format::{AnswerRule, CallRule, FactRule, Place, ProviderFile, StatusPattern, WordRule};
 use crate::route::{Method, Segment, Template};
 
 /// A provider file that was read and found good, with its text for findings that need other files.
@@ -103,14 +103,7 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
         check_word(source, rule, &mut findings);
     }
     for fact in &file.facts {
-        if !crate::facts::NAMES.contains(&fact.name.value.as_str()) {
-            findings.push(
-                source
-                    .finding(fact.name.referenced, "facts.name", "no meter knows a fact of this name")
-                    .value(&fact.name.value)
-                    .allowed(&fact.name.value, crate::facts::NAMES),
-            );
-        }
+        check_fact(source, fact, &mut findings);
     }
     findings.extend(crate::lint::check(source, file));
     findings
@@ -141,6 +134,26 @@ fn check_host(source: &Source, host: &Spanned<String>, findings: &mut Vec<LoadEr
                 .finding(host.referenced, "hosts", "not a host name")
                 .value(&host.value)
                 .help("write `api.example.com` or `*.example.com`: no scheme, port or path"),
+        );
+    }
+}
+
+fn check_fact(source: &Source, fact: &FactRule, findings: &mut Vec<LoadError>) {
+    let name = &fact.name;
+    if !crate::facts::NAMES.contains(&name.value.as_str()) {
+        findings.push(
+            source
+                .finding(name.referenced, "facts.name", "no meter knows a fact of this name")
+                .value(&name.value)
+                .allowed(&name.value, crate::facts::NAMES),
+        );
+    }
+    if let Place::Query(parameter) = &fact.from {
+        findings.push(
+            source
+                .finding(name.referenced, "facts.from.query", "facts are not read of a query")
+                .value(parameter)
+                .help("a model in the query is written in the call: `model: \"{?name}\"`"),
         );
     }
 }
@@ -186,8 +199,10 @@ fn check_captures(source: &Source, call: &CallRule, template: &Template, finding
                 findings.push(source.finding(text.referenced, field, problem).value(&text.value));
             }
             Ok(pieces) => {
+                let is_captured =
+                    |name: &str| captured.contains(&name) || crate::pieces::parameter(name).is_some();
                 let missing = pieces.iter().filter_map(|piece| match piece {
-                    Segment::Capture { name, .. } if !captured.contains(&&**name) => Some(&**name),
+                    Segment::Capture { name, .. } if !is_captured(name) => Some(&**name),
                     Segment::Rest if !captured.contains(&"**") => Some("**"),
                     _ => None,
                 });

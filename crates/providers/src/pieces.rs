@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::route::{Captures, Segment, Template};
 
-/// Parses text with `{name}` and `{**}` in it.
+/// Parses text with `{name}`, `{**}` and `{?parameter}` in it.
 pub(crate) fn parse(text: &str) -> Result<Vec<Segment>, String> {
     let mut pieces = Vec::new();
     let mut left = text;
@@ -17,6 +17,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Segment>, String> {
         };
         pieces.push(match &left[open + 1..close] {
             "**" => Segment::Rest,
+            "?" => return Err("a query parameter is written `{?name}`".into()),
             name => Segment::Capture { name: name.into(), prefix: "".into(), suffix: "".into() },
         });
         left = &left[close + 1..];
@@ -27,7 +28,12 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Segment>, String> {
     Ok(pieces)
 }
 
-/// The same, bound to the captures of one template.
+/// The query parameter that a capture of parsed text names, if it does.
+pub(crate) fn parameter(capture: &str) -> Option<&str> {
+    capture.strip_prefix('?')
+}
+
+/// The same, bound to the captures of one template, after which those of the query parameters follow.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pieces(SmallVec<[Piece; 4]>);
 
@@ -37,13 +43,30 @@ enum Piece {
     Capture(u8),
 }
 
+/// Query parameters whose values follow the captures of a path.
+pub(crate) type Queries = SmallVec<[Box<str>; 1]>;
+
+fn place(parameter: &str, queries: &mut Queries) -> usize {
+    queries.iter().position(|known| **known == *parameter).unwrap_or_else(|| {
+        queries.push(parameter.into());
+        queries.len() - 1
+    })
+}
+
 impl Pieces {
-    /// Binds text to a template. The loader has checked both.
-    pub(crate) fn bind(text: &str, template: &Template) -> Self {
-        let position = |name: &str| template.captures().position(|capture| capture == name);
+    /// Binds text to a template. The loader has checked both. `queries` gets the query parameters in it.
+    pub(crate) fn bind(text: &str, template: &Template, queries: &mut Queries) -> Self {
+        let captures: SmallVec<[&str; 6]> = template.captures().collect();
+        let position = |name: &str| captures.iter().position(|capture| *capture == name);
         let bound = |piece: Segment| match piece {
             Segment::Literal(text) => Some(Piece::Text(text)),
-            Segment::Capture { name, .. } => position(&name).map(|at| Piece::Capture(at as u8)),
+            Segment::Capture { name, .. } => {
+                let at = match parameter(&name) {
+                    Some(name) => Some(captures.len() + place(name, queries)),
+                    None => position(&name),
+                };
+                at.map(|at| Piece::Capture(at as u8))
+            }
             Segment::Rest => position("**").map(|at| Piece::Capture(at as u8)),
         };
         Self(parse(text).unwrap_or_default().into_iter().filter_map(bound).collect())
