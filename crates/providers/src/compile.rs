@@ -50,6 +50,8 @@ pub(crate) struct Provider {
     pub(crate) name: Arc<str>,
     pub(crate) operations: Vec<OperationRule>,
     pub(crate) words: Vec<WordRule>,
+    /// Slots in which they stand, besides those of any provider.
+    pub(crate) word_slots: Vec<u16>,
     pub(crate) tasks: Vec<Spot>,
     pub(crate) facts: Vec<FactSlot>,
     pub(crate) honours_idempotency_key: bool,
@@ -163,6 +165,7 @@ impl Compiler {
             name: file.provider.value.as_str().into(),
             operations: file.operations.clone(),
             words: file.words.clone(),
+            word_slots: file.words_from.iter().filter_map(|from| keys::place(&from.value, keys)).collect(),
             tasks: spots(&file.task_from, keys),
             facts: provider_facts(file, keys),
             honours_idempotency_key: file.idempotency_key == IdempotencyKey::Honoured,

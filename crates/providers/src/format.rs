@@ -50,6 +50,9 @@ pub struct ProviderFile {
     /// The provider's own status and error words, first match wins.
     #[serde(default)]
     pub words: Vec<WordRule>,
+    /// Places, besides the general attributes, in which the provider's words stand.
+    #[serde(default)]
+    pub words_from: Vec<Spanned<Place>>,
     /// Quantities and dimensions in places of this provider (the general ones are built in).
     #[serde(default)]
     pub facts: Vec<FactRule>,

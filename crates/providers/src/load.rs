@@ -102,6 +102,12 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     for rule in &file.words {
         check_word(source, rule, &mut findings);
     }
+    for place in &file.words_from {
+        if let Place::Query(parameter) = &place.value {
+            let problem = "words are read of headers and attributes, not of a query";
+            findings.push(source.finding(place.referenced, "words_from.query", problem).value(parameter));
+        }
+    }
     for fact in &file.facts {
         check_fact(source, fact, &mut findings);
     }

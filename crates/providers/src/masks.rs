@@ -26,7 +26,8 @@ pub(crate) struct Masks {
 impl Masks {
     pub(crate) fn new(slots: &Slots, facts: &[FactSlot], providers: &[Provider]) -> Self {
         let correlations = || slots.correlations.iter().map(|(slot, _)| *slot);
-        let words = || slots.words.iter().map(|(slot, _)| *slot);
+        let own_words = || providers.iter().flat_map(|provider| provider.word_slots.iter().copied());
+        let words = || slots.words.iter().map(|(slot, _)| *slot).chain(own_words());
         let own = || providers.iter().flat_map(|provider| &provider.facts);
         let facts = || facts.iter().chain(own()).map(FactSlot::slot);
         let generation =

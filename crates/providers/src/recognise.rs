@@ -15,7 +15,7 @@ use crate::endpoint::EndpointCache;
 use crate::lengths::LABEL_BYTES_MAX;
 use crate::span::{ResourceView, SpanKind, SpanView, Value};
 use crate::url::{Target, decode, host_of};
-use crate::words;
+use crate::words::{self, Vocabulary};
 
 impl Recogniser {
     /// The attribute keys that any rule names: what the decoder keeps of a span and of a resource.
@@ -142,14 +142,17 @@ impl Recogniser {
         if !span.attributes.has_any(&self.masks.words) {
             return None;
         }
-        let own = provider.map(|index| &*self.provider(index).words);
-        let read = |(slot, kind): &(u16, words::Vocabulary)| match span.get(*slot)? {
-            Value::Text(word) => words::verdict(*kind, own, word),
+        let provider = provider.map(|index| self.provider(index));
+        let own = provider.map(|provider| &*provider.words);
+        let read = |(slot, kind): (u16, Vocabulary)| match span.get(slot)? {
+            Value::Text(word) => words::verdict(kind, own, word),
             // Some providers' words are numbers (Kling's 1301), and an application writes them as such.
-            Value::Int(number) => words::verdict(*kind, own, &number.to_string()),
+            Value::Int(number) => words::verdict(kind, own, &number.to_string()),
             Value::Double(_) | Value::Bool(_) => None,
         };
-        self.slots.words.iter().map(read).fold(None, words::better)
+        let places = provider.into_iter().flat_map(|provider| &provider.word_slots);
+        let places = places.map(|slot| (*slot, Vocabulary::Provider));
+        self.slots.words.iter().copied().chain(places).map(read).fold(None, words::better)
     }
 
     /// The task id in one of our own or a GenAI attribute.
