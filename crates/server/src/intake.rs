@@ -32,8 +32,9 @@ use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
 use crate::commit::CommitHandle;
 use crate::decode::DecodeError;
 
-/// How long a client that finds too many bytes in flight is told to wait.
-const RETRY_AFTER_MS: u64 = 1000;
+/// How long a client is told to wait where nobody knows how long it takes: too many bytes are in flight, the
+/// journal cannot be written, the server stops.
+pub(crate) const RETRY_AFTER_MS: u64 = 1000;
 
 /// Most caches that are kept between requests; more requests are decoded at once only for a moment.
 pub(crate) const CACHES_MAX: usize = 16;

@@ -16,10 +16,7 @@ use crate::decode::DecodeError;
 use crate::google_rpc::{
     Any, BAD_REQUEST, BadRequest, Duration, FieldViolation, RETRY_INFO, RetryInfo, Status,
 };
-use crate::intake::RequestEnd;
-
-/// How long a client is told to wait when the journal cannot be written or the server stops.
-const RETRY_AFTER_MS: u64 = 1000;
+use crate::intake::{RETRY_AFTER_MS, RequestEnd};
 
 /// Longest message of a refusal, in bytes.
 const MESSAGE_BYTES_MAX: usize = 600;

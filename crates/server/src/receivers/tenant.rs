@@ -21,10 +21,7 @@ use super::answer::Failure;
 use crate::batch::Refusal;
 use crate::clock;
 use crate::config::{self, Auth, TenantLimits, is_tenant_name};
-use crate::intake::{Admission, Inflight, Intake, RequestEnd, SenderBytes};
-
-/// How long a tenant that has too many bytes in flight is told to wait.
-const RETRY_AFTER_MS: u64 = 1000;
+use crate::intake::{Admission, Inflight, Intake, RETRY_AFTER_MS, RequestEnd, SenderBytes};
 
 /// A token file that cannot be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
