@@ -47,7 +47,7 @@ fn grown(metric: &str) -> String {
 
 fn quantile(q: &str, histogram: &str) -> String {
     let buckets = own(&format!("{histogram}_bucket"), "");
-    format!("histogram_quantile({q}, sum by (le) (rate({buckets}[$__rate_interval])))")
+    format!("histogram_quantile({q}, sum by (le) (rate({buckets}[$__rate_interval]))) >= 0")
 }
 
 fn numbers() -> Vec<Panel> {

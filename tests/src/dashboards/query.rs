@@ -124,10 +124,11 @@ pub fn as_in_storms(metric: &'static str, matchers: &'static str, by: &'static [
 }
 
 /// A quantile of a histogram over time, of the series that further matchers leave, by the labels given.
+/// Where nothing was observed it is NaN, which would break the line of a graph: the comparison leaves it out.
 pub fn quantile(q: &str, histogram: &str, matchers: &str, window: &str, by: &str) -> String {
     let buckets = selector(&format!("{histogram}_bucket"), matchers);
     let by = if by.is_empty() { "le".to_owned() } else { format!("{by}, le") };
-    format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}])))")
+    format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}]))) >= 0")
 }
 
 /// The buckets of a histogram within a time. OpenMetrics writes `1.0`, people read `1`.

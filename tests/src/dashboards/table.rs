@@ -138,10 +138,20 @@ impl Look {
             Self::Seconds => unit("s", 1),
             Self::Moment => unit("dateTimeFromNow", 0),
             Self::Change => colored(unit("none", 2), "color-text"),
-            Self::ChangeShare => colored(unit("percentunit", 0), "color-text"),
+            Self::ChangeShare => without_before(colored(unit("percentunit", 0), "color-text")),
             Self::Share(orange, red) => share(orange, red),
         }
     }
+}
+
+/// What was not there before has no share by which it changed.
+fn without_before(mut properties: Value) -> Value {
+    let result = json!({"match": "null", "result": {"text": "new", "color": "text"}});
+    let mappings = json!({"id": "mappings", "value": [{"type": "special", "options": result}]});
+    if let Some(properties) = properties.as_array_mut() {
+        properties.push(mappings);
+    }
+    properties
 }
 
 /// Green below zero, red above.
