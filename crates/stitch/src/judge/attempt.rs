@@ -1,8 +1,8 @@
 //! One attempt, from its spans.
 
 use crate::call::{Accepted, Answer, Call, Evidence, Role, TaskState, Verdict, What};
-use crate::id::TaskId;
-use crate::job::{Attempt, CallRef, Cause, FailureReason, Outcome};
+use crate::id::{SpanKey, TaskId};
+use crate::job::{Attempt, CallRef, Cause, Confidence, FailureReason, Join, JoinRule, Outcome};
 use crate::judge::{fact, status};
 use crate::solve::group::{AttemptDraft, above_text};
 use crate::solve::pool::{Pool, Shot, call_of};
@@ -21,7 +21,9 @@ pub(super) fn attempt(
     let parts = &draft.parts;
     let shot = draft.shot.map(|shot| pool.shots[shot]);
     let lead = shot.map(|shot| shot.evidence).or_else(|| parts.first().copied());
-    let (outcome, failure_reason, queued) = outcome(shot.as_ref(), parts, frames);
+    let is_guess = |join: &&Join| join.rule == JoinRule::DownloadTime && join.confidence == Confidence::Guess;
+    let guessed: Vec<SpanKey> = draft.joins.iter().filter(is_guess).filter_map(|join| join.span).collect();
+    let (outcome, failure_reason, queued) = outcome(shot.as_ref(), parts, &guessed, frames);
     let endpoint = lead.and_then(call_of).map(|call| &*call.endpoint);
     let text = |pick: fn(&crate::Endpoint) -> &std::sync::Arc<str>| {
         let calls = parts.iter().filter_map(|part| call_of(part)).map(|call| pick(&call.endpoint));
@@ -96,7 +98,8 @@ fn accepted(shot: Option<&Shot<'_>>, parts: &[&Evidence]) -> Accepted {
 
 type Ended = (Outcome, Option<FailureReason>, bool);
 
-fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -> Ended {
+/// `guessed` are the downloads that are no more than near in time.
+fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], guessed: &[SpanKey], frames: &[&Evidence]) -> Ended {
     let calls: Vec<&Call> = parts.iter().filter_map(|part| call_of(part)).collect();
     let above = frames.iter().filter_map(|frame| match &frame.what {
         What::Frame(frame) => frame.verdict,
@@ -105,7 +108,7 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -
     if let Some(shot) = shot.filter(|shot| shot.call.accepted == Accepted::No && calls.len() == 1) {
         return refused(shot, above);
     }
-    let told = calls.iter().filter(|call| !is_refused_submit(call)).filter_map(|call| Told::by_call(call));
+    let told = parts.iter().filter_map(|part| Told::by_call(call_of(part)?, guessed.contains(&part.span)));
     if let Some(ended) = ended(told.chain(above.map(Told::by_frame))) {
         return ended;
     }
@@ -116,7 +119,9 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], frames: &[&Evidence]) -
     let taken =
         |call: &Call| call.role == Role::Webhook && call.answer.is_success() && call.verdict.is_none();
     let taken = calls.iter().any(|call| taken(call));
-    let fetched = calls.iter().any(|call| call.role == Role::Result && call.answer.is_success());
+    let is_ready = |call: &Call| call.verdict.is_none_or(|verdict| verdict.state != TaskState::NotReady);
+    let fetched = |call: &&&Call| call.role == Role::Result && call.answer.is_success() && is_ready(call);
+    let fetched = calls.iter().find(fetched).is_some();
     let needs_result = calls.iter().any(|call| call.endpoint.needs_result);
     match (needs_result && !fetched, taken) {
         (false, true) => (Outcome::Succeeded, None, false),
@@ -129,42 +134,61 @@ fn is_refused_submit(call: &Call) -> bool {
     matches!(call.role, Role::Submit | Role::Sync) && call.accepted != Accepted::Yes
 }
 
-/// A verdict, and whether an HTTP status or an error without a word is all that speaks for it.
+/// What speaks for a verdict, the weakest first.
+#[derive(Clone, Copy)]
+enum Voice {
+    /// A file that was fetched at about the time.
+    Guess,
+    /// An HTTP status, or an error without a word.
+    Status,
+    /// A word.
+    Word,
+}
+
+/// A verdict, and what speaks for it.
 #[derive(Clone, Copy)]
 struct Told {
     verdict: Verdict,
-    wordless: bool,
+    voice: Voice,
 }
 
 impl Told {
-    fn by_call(call: &Call) -> Option<Self> {
-        let verdict = call.verdict?;
+    fn by_call(call: &Call, is_guess: bool) -> Option<Self> {
+        let verdict = call.verdict.filter(|_| !is_refused_submit(call))?;
         let fetches = matches!(call.role, Role::Sync | Role::Result | Role::Download);
         let wordless = match verdict.state {
             TaskState::Succeeded => fetches && call.answer.is_success(),
             _ => call.role == Role::Cancel || !call.answer.is_success(),
         };
-        Some(Self { verdict, wordless })
+        let voice = match wordless {
+            true if is_guess => Voice::Guess,
+            true => Voice::Status,
+            false => Voice::Word,
+        };
+        Some(Self { verdict, voice })
     }
 
     fn by_frame(verdict: Verdict) -> Self {
-        Self { verdict, wordless: verdict.state == TaskState::Errored }
+        let wordless = verdict.state == TaskState::Errored;
+        Self { verdict, voice: if wordless { Voice::Status } else { Voice::Word } }
     }
 }
 
 /// The end that verdicts tell: a partial success before a success, for that is what a request that succeeded
 /// looks like until somebody counts the outputs; a success before a failure, but that a word of failure comes
-/// before a mere 200, which is also how an empty or moderated output is answered; else the last failure.
+/// before a mere 200, which is also how an empty or moderated output is answered, and any failure before a file
+/// of which nobody knows whether it is the output; else the last failure.
 fn ended(told: impl Iterator<Item = Told>) -> Option<Ended> {
-    let rank = |outcome, wordless| match (outcome, wordless) {
-        (Outcome::Partial, _) => 4,
-        (Outcome::Succeeded, false) => 3,
-        (Outcome::Succeeded, true) => 1,
-        (_, false) => 2,
-        (_, true) => 0,
+    let rank = |outcome, voice| match (outcome, voice) {
+        (Outcome::Partial, _) => 5,
+        (Outcome::Succeeded, Voice::Word) => 4,
+        (_, Voice::Word) => 3,
+        (Outcome::Succeeded, Voice::Status) => 2,
+        (Outcome::Succeeded, Voice::Guess) => 0,
+        _ => 1,
     };
     let mut found: Option<(Ended, u8)> = None;
-    for Told { verdict, wordless } in told {
+    for Told { verdict, voice } in told {
         let unknown = || verdict.reason.or(Some(FailureReason::Unknown));
         let ended = match verdict.state {
             TaskState::Succeeded => (Outcome::Succeeded, None, false),
@@ -177,7 +201,7 @@ fn ended(told: impl Iterator<Item = Told>) -> Option<Ended> {
             TaskState::CanceledQueued => (Outcome::Canceled, Some(FailureReason::Canceled), true),
             TaskState::NotReady | TaskState::Running | TaskState::Ended => continue,
         };
-        let rank = rank(ended.0, wordless);
+        let rank = rank(ended.0, voice);
         if found.is_none_or(|(_, held)| rank >= held) {
             found = Some((ended, rank));
         }
@@ -227,7 +251,7 @@ mod tests {
     #[test]
     fn the_end_is_the_best_that_any_span_tells() {
         use TaskState::{Canceled, CanceledQueued, Errored, Failed, NotReady, Partial, Succeeded};
-        // A star marks what no word tells.
+        // A star marks what no word tells, a question mark a guess.
         for (states, expected) in [
             (&[(NotReady, "")][..], None),
             (&[(NotReady, ""), (Failed, ""), (Succeeded, "")], Some((Outcome::Succeeded, false))),
@@ -239,10 +263,16 @@ mod tests {
             (&[(Succeeded, ""), (Partial, "")], Some((Outcome::Partial, false))),
             (&[(Partial, ""), (Succeeded, ""), (Failed, "")], Some((Outcome::Partial, false))),
             (&[(Canceled, "*"), (CanceledQueued, "*")], Some((Outcome::Canceled, true))),
+            (&[(Failed, "*"), (Succeeded, "?")], Some((Outcome::Failed, false))),
+            (&[(Succeeded, "?"), (NotReady, "*")], Some((Outcome::Succeeded, false))),
         ] {
             let told = states.iter().map(|&(state, star)| Told {
                 verdict: Verdict { state, reason: None },
-                wordless: star == "*",
+                voice: match star {
+                    "*" => Voice::Status,
+                    "?" => Voice::Guess,
+                    _ => Voice::Word,
+                },
             });
             let found = ended(told);
             assert_eq!(found.map(|(outcome, _, queued)| (outcome, queued)), expected, "{states:?}");

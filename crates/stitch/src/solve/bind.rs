@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::call::{Accepted, Client};
+use crate::call::{Accepted, Call, Client, Evidence};
 use crate::frame::FrameKind;
 use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
@@ -37,6 +37,8 @@ pub(crate) struct Entity {
     pub(crate) task: Option<usize>,
     pub(crate) group: Option<usize>,
     first: UnixNanos,
+    /// Which of the calls that ask for the task counts as the first: see [`Binder::lead`].
+    lead: usize,
     hooked: bool,
     class: usize,
     cadence: Cadence,
@@ -162,7 +164,8 @@ impl<'p, 'a> Binder<'p, 'a> {
             let group = of_task.get(&task).copied();
             let known = &self.pool.tasks[task];
             let Some(first) = known.first() else { continue };
-            let followup = known.followups().next().map(|(evidence, _)| evidence);
+            let lead = self.lead(task);
+            let followup = known.followups().nth(lead).map(|(evidence, _)| evidence);
             let delivered = group.map(|group| self.groups[group].start(self.pool));
             let hooked = match (followup, delivered) {
                 (Some(followup), Some(delivered)) => delivered <= followup.start,
@@ -172,7 +175,15 @@ impl<'p, 'a> Binder<'p, 'a> {
             let start = delivered.filter(|_| hooked).unwrap_or_else(|| followup.unwrap_or(first).start);
             let class = self.class_of(&mut keys, followup.unwrap_or(first));
             let cadence = Cadence::new(&known.intervals());
-            self.entities.push(Entity { task: Some(task), group, first: start, hooked, class, cadence });
+            self.entities.push(Entity {
+                task: Some(task),
+                group,
+                first: start,
+                lead,
+                hooked,
+                class,
+                cadence,
+            });
         }
         for &group in open.groups.iter().filter(|&&group| self.groups[group].task.is_none()) {
             let hook = self.groups[group].first(self.pool).evidence;
@@ -182,6 +193,7 @@ impl<'p, 'a> Binder<'p, 'a> {
                 task: None,
                 group: Some(group),
                 first,
+                lead: 0,
                 hooked: true,
                 class,
                 cadence: Cadence::default(),
@@ -191,7 +203,17 @@ impl<'p, 'a> Binder<'p, 'a> {
         self.start_habits(&keys);
     }
 
-    fn class_of(&self, keys: &mut BTreeMap<ClassKey<'a>, usize>, first: &'a crate::Evidence) -> usize {
+    /// Of the calls that ask for a task the first in a trace that holds an open submit to its provider, if there
+    /// is one: what another process asked before tells less, and its clock may be another one.
+    fn lead(&self, task: usize) -> usize {
+        let in_trace = |(first, call): (&Evidence, &Call)| {
+            let places = self.lanes.of_trace(first.span.trace).iter();
+            places.copied().any(|place| self.shot(place).call.endpoint.provider == call.endpoint.provider)
+        };
+        self.pool.tasks[task].followups().position(in_trace).unwrap_or_default()
+    }
+
+    fn class_of(&self, keys: &mut BTreeMap<ClassKey<'a>, usize>, first: &'a Evidence) -> usize {
         let Some(call) = call_of(first) else { return 0 };
         let frame = self.pool.lineage.frames(first).next().map(|(_, frame)| frame.kind);
         let frame = frame.filter(|&kind| kind != FrameKind::Server);
@@ -236,11 +258,11 @@ impl<'p, 'a> Binder<'p, 'a> {
             .collect()
     }
 
-    fn first_call(&self, entity: &Entity) -> Option<&'a crate::Evidence> {
+    fn first_call(&self, entity: &Entity) -> Option<&'a Evidence> {
         match (entity.task, entity.group) {
             (Some(task), _) => {
                 let task = &self.pool.tasks[task];
-                task.followups().next().map(|(evidence, _)| evidence).or_else(|| task.first())
+                task.followups().nth(entity.lead).map(|(evidence, _)| evidence).or_else(|| task.first())
             }
             (None, Some(group)) => Some(self.groups[group].first(self.pool).evidence),
             (None, None) => None,
@@ -292,7 +314,10 @@ impl<'p, 'a> Binder<'p, 'a> {
     /// Everything but the gap.
     fn hints(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
         let Some(first) = self.first_call(entity) else { return 0.0 };
-        let delivered = entity.hooked.then_some(entity.first);
+        let delivered = entity.hooked.then(|| match entity.group {
+            Some(group) => self.groups[group].last(self.pool).evidence,
+            None => first,
+        });
         let follows_own = || self.submitters.contains(&submitter(&first.client, shot));
         let away = if !entity.hooked && follows_own() { hint::away(shot, first) } else { 0.0 };
         let unlinked = !entity.hooked

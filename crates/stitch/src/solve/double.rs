@@ -12,6 +12,7 @@ use crate::call::Accepted;
 use crate::id::TraceId;
 use crate::settings::Settings;
 use crate::solve::assign::{self, Edge};
+use crate::solve::hint::BLOCKING_SECONDS;
 use crate::solve::pool::{Pool, Shot};
 use crate::solve::retry::Rates;
 
@@ -108,7 +109,22 @@ pub(super) fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings
 }
 
 fn may_be_lost(shot: &Shot<'_>) -> bool {
-    shot.is_async() && shot.call.accepted == Accepted::Yes && shot.seconds() <= 1.0
+    shot.is_async() && shot.call.accepted == Accepted::Yes
+}
+
+/// Whether the answer of one may have held its result, so that nothing had to follow it. Not if the other took
+/// as long, and was asked for afterwards all the same.
+fn may_have_waited(shot: &Shot<'_>, other: &Shot<'_>) -> bool {
+    shot.seconds() > BLOCKING_SECONDS && shot.seconds() > 2.0 * other.seconds()
+}
+
+/// Whether spans above two submits name a task each, and not the same.
+fn made_two(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
+    let task = |shot: &Shot<'_>| {
+        let mut frames = pool.lineage.frames(shot.evidence);
+        frames.find_map(|(_, frame)| frame.rare.task.clone())
+    };
+    task(a).is_some_and(|one| task(b).is_some_and(|other| one != other))
 }
 
 fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
@@ -118,7 +134,9 @@ fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
         && a.call.agent == b.call.agent
         && a.evidence.client == b.evidence.client
         && !overlap
+        && !may_have_waited(a, b)
         && !pool.lineage.apart(a.evidence, b.evidence)
+        && !made_two(pool, a, b)
 }
 
 fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {

@@ -3,7 +3,8 @@
 //! A client downloads right after the call that told it the address, so the attempt of that provider whose
 //! last call ended just before wins, one in the same trace first, then one of the same service. Further files
 //! follow one another. A client may also ask once more after it has the file, or delete the task: a download
-//! that follows no last call goes to the attempt without one that it interrupts.
+//! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at the
+//! pace of before has no output yet: what was fetched then is another file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,9 @@ use crate::solve::pool::{Pool, call_of, order};
 const BARE_SECONDS: f64 = 2.0;
 /// Longest wait within one trace, in seconds.
 const TRACE_SECONDS: f64 = 120.0;
+
+/// A client that asks again sooner than so many of its intervals goes on as before.
+const PACE: f64 = 2.0;
 
 /// Calls whose answer may show the address of an output.
 const TELLS: [Role; 3] = [Role::Poll, Role::Result, Role::Webhook];
@@ -129,7 +133,7 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
                 && part.client.tenant == download.client.tenant
                 && (kin || gap <= BARE_SECONDS && part.client.service == download.client.service)
                 && !pool.lineage.apart(download, part);
-            if fits && (best.is_none() || kin) {
+            if fits && (best.is_none() || kin) && !goes_on(&drafts[root], download) {
                 best = Some((kin, gap, *root));
             }
         }
@@ -140,6 +144,16 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
             give(pool, draft, at, (kin, gap));
         }
     }
+}
+
+/// Whether the client asks for the task after the download as it did before.
+fn goes_on(draft: &AttemptDraft<'_>, download: &Evidence) -> bool {
+    let asks = |evidence: &&Evidence| call_of(evidence).is_some_and(|call| call.role == Role::Poll);
+    let mut asked: Vec<UnixNanos> = draft.parts.iter().copied().filter(asks).map(|poll| poll.start).collect();
+    asked.sort_unstable();
+    let split = asked.partition_point(|start| *start <= download.start);
+    let ([.., before, last], [next, ..]) = asked.split_at(split) else { return false };
+    next.seconds_since(*last) < PACE * last.seconds_since(*before)
 }
 
 /// Attempts that may have an output, with the end of their last call.

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::call::{Evidence, Role};
 use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::{Binder, Binding};
 use crate::solve::density::lognormal;
 use crate::solve::hooks::HookGroup;
-use crate::solve::pool::{Hook, Pool};
+use crate::solve::pool::{Hook, Pool, call_of};
+use crate::solve::{Bound, Solution};
 
 /// Longest wait after the last refused delivery, in seconds: four times the longer of the usual ones.
 const WINDOW_SECONDS: f64 = 120.0;
@@ -44,17 +46,38 @@ pub(super) struct Asked {
 /// for.
 pub(super) type Questions<'a> = BTreeMap<(ClientKey<'a>, bool), Vec<Asked>>;
 
+/// Tasks of which no delivery is known by name: those without a submit, and those of which the submit named the
+/// task and a callback URL.
+pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize]) -> Vec<usize> {
+    let called_back = |bound: &Bound| pool.shots[bound.shot].call.rare.callback.is_some();
+    let bound = solution.task_shot.iter().enumerate();
+    let named = bound.filter(|(_, bound)| bound.as_ref().is_some_and(called_back)).map(|(task, _)| task);
+    let is_delivery = |evidence: &&Evidence| call_of(evidence).is_some_and(|call| call.role == Role::Webhook);
+    let named = named.filter(|&task| !pool.tasks[task].calls.iter().any(|call| is_delivery(&call)));
+    open_tasks.iter().copied().chain(named).collect()
+}
+
+/// Whether a task may be that of some deliveries, as far as its submit and theirs are known.
+fn agrees(pool: &Pool<'_>, solution: &Solution, group: usize, task: usize) -> bool {
+    let Some(bound) = solution.task_shot[task] else { return true };
+    let came = solution.groups[group].first(pool).call;
+    pool.shots[bound.shot].call.rare.callback == came.rare.callback
+        && solution.group_shot[group].is_none_or(|named| named.shot == bound.shot)
+}
+
 /// Pairs (group, task), given how a run without them bound the tasks.
 pub(crate) fn polls(
     pool: &Pool<'_>,
-    groups: &[HookGroup],
-    open_tasks: &[usize],
+    solution: &Solution,
+    silent: &[usize],
     binder: &Binder<'_, '_>,
     bindings: &[Binding],
     limit: usize,
 ) -> Vec<Pair> {
+    let groups = &solution.groups;
     let dead = |group: &HookGroup| group.task.is_none() && group.is_dead(pool);
-    let dead: Vec<_> = groups.iter().enumerate().filter(|(_, group)| dead(group)).collect();
+    let is_open = |&(at, group): &(usize, &HookGroup)| solution.group_task[at].is_none() && dead(group);
+    let dead: Vec<_> = groups.iter().enumerate().filter(is_open).collect();
     if dead.is_empty() {
         return Vec::new();
     }
@@ -64,9 +87,11 @@ pub(crate) fn polls(
         .filter_map(|binding| binder.entities[binding.entity].task)
         .collect();
     let delivered: BTreeSet<usize> = groups.iter().filter_map(|group| Some(group.task?.0)).collect();
-    let silent = open_tasks.iter().copied();
+    let silent = silent.iter().copied();
     let silent = silent.filter(|task| !delivered.contains(task) && !explained.contains(task));
-    assign::assign(&edges(pool, &dead, &asked_once(pool, silent)), limit, true)
+    let mut edges = edges(pool, &dead, &asked_once(pool, silent));
+    edges.retain(|edge| agrees(pool, solution, edge.left, edge.right));
+    assign::assign(&edges, limit, true)
 }
 
 /// The tasks that were asked for once: status and result right after one another, and never again.

@@ -112,7 +112,8 @@ fn attempt_drafts<'a>(
     for (group, known) in solution.groups.iter().enumerate() {
         let draft = drafts.entry(attempts.find(units.groups + group)).or_default();
         draft.groups.push(group);
-        let span = Some(known.first(pool).evidence.span);
+        let named_by = known.named_by.map(|hook| pool.hooks[hook]);
+        let span = Some(named_by.unwrap_or_else(|| known.first(pool)).evidence.span);
         if let Some((_, rule, margin)) = solution.group_task[group] {
             draft
                 .joins

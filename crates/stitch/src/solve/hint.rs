@@ -2,7 +2,7 @@
 
 use crate::call::{Accepted, Evidence};
 use crate::frame::FrameKind;
-use crate::id::{SpanKey, UnixNanos};
+use crate::id::SpanKey;
 use crate::job::JoinRule;
 use crate::solve::pool::{Pool, Shot, call_of};
 use crate::solve::{Bound, confidence};
@@ -33,13 +33,13 @@ pub(crate) fn kinship(shot: &Shot<'_>, first: &Evidence) -> Kinship {
     }
 }
 
-/// The sum of all hints, in nats. `delivered` is when the first delivery came, if that was the first sign of
-/// the task; `has_group` tells whether deliveries came at all.
+/// The sum of all hints, in nats. `delivered` is the last delivery, if deliveries were the first sign of the
+/// task; `has_group` tells whether deliveries came at all.
 pub(crate) fn worth<'a>(
     pool: &Pool<'a>,
     shot: &Shot<'a>,
     first: &'a Evidence,
-    delivered: Option<UnixNanos>,
+    delivered: Option<&Evidence>,
     has_group: bool,
 ) -> f64 {
     let kin = match kinship(shot, first) {
@@ -89,14 +89,16 @@ pub(crate) fn linked<'a>(pool: &Pool<'a>, first: &'a Evidence) -> impl Iterator<
     std::iter::once(first).chain(pool.lineage.ancestors(first)).flat_map(Evidence::links)
 }
 
-/// A request that waited for its job ends right after the delivery; one that ended before did not.
-fn enclosing<'a>(pool: &Pool<'a>, shot: &Shot<'a>, delivered: UnixNanos) -> f64 {
+/// A request that waited for its job ends right after the delivery that was taken, or while that is answered;
+/// one that ended before did not wait.
+fn enclosing<'a>(pool: &Pool<'a>, shot: &Shot<'a>, delivered: &Evidence) -> f64 {
     let Some(request) = pool.lineage.topmost(shot.evidence, FrameKind::Server) else { return 0.0 };
-    let after = request.end.seconds_since(delivered);
-    match after {
-        0.0..=0.1 => 2.5,
-        after if after < 0.0 => -1.5,
-        _ => 0.0,
+    if request.end < delivered.start {
+        -1.5
+    } else if request.end.seconds_since(delivered.end) <= 0.1 {
+        2.5
+    } else {
+        0.0
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Call, Client, CorrelationKind, Role};
+use crate::call::{Call, CorrelationKind, Role};
 use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
@@ -32,8 +32,9 @@ pub(super) const MAX_NEXT: usize = 32;
 /// Tenant, provider and the callback parameter.
 type CallbackKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
 
-/// Whose deliveries may follow one another: provider, who takes them, and at which path.
-pub(super) type LaneKey<'a> = (&'a Arc<str>, &'a Arc<Client>, u64);
+/// Whose deliveries may follow one another: provider, tenant and service that takes them (any of its instances
+/// may be asked), at which path, and for which job of the application if the delivery says so.
+pub(super) type LaneKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>, u64, Option<&'a Arc<str>>);
 
 /// Deliveries of one event.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,8 @@ pub(crate) struct HookGroup {
     pub(crate) hooks: Vec<usize>,
     /// The task, and how it is known.
     pub(crate) task: Option<(usize, JoinRule)>,
+    /// The delivery whose handler named the task.
+    pub(crate) named_by: Option<usize>,
     /// How the deliveries were joined to one another, with the margin of each redelivery, and the
     /// delivery that it may follow instead.
     pub(crate) margins: Vec<(usize, f64, Option<usize>)>,
@@ -69,11 +72,15 @@ impl HookGroup {
 
 /// The callback parameter of a call, if it shows one.
 pub(crate) fn callback_value(call: &Call) -> Option<&Arc<str>> {
-    let mut found = call.rare.correlations.iter().filter(|known| known.kind == CorrelationKind::Callback);
+    correlation(call, CorrelationKind::Callback)
+}
+
+fn correlation(call: &Call, kind: CorrelationKind) -> Option<&Arc<str>> {
+    let mut found = call.rare.correlations.iter().filter(|known| known.kind == kind);
     found.next().map(|known| &known.value)
 }
 
-fn refused(call: &Call) -> bool {
+pub(super) fn refused(call: &Call) -> bool {
     !call.answer.is_success()
 }
 
@@ -162,8 +169,10 @@ pub(super) fn lanes<'a>(pool: &Pool<'a>, keyless: &[usize]) -> BTreeMap<LaneKey<
     lanes
 }
 
-fn lane_of(hook: Hook<'_>) -> LaneKey<'_> {
-    (&hook.call.endpoint.provider, &hook.evidence.client, hook.call.request)
+pub(super) fn lane_of(hook: Hook<'_>) -> LaneKey<'_> {
+    let client = &hook.evidence.client;
+    let job = correlation(hook.call, CorrelationKind::Job);
+    (&hook.call.endpoint.provider, &client.tenant, &client.service, hook.call.request, job)
 }
 
 fn gap(pool: &Pool<'_>, from: usize, to: usize) -> f64 {
@@ -250,7 +259,7 @@ fn name_by_handler(pool: &Pool<'_>, groups: &mut [HookGroup]) {
     let mut group_of = BTreeMap::new();
     for (at, group) in groups.iter().enumerate() {
         for &hook in &group.hooks {
-            group_of.insert(pool.hooks[hook].evidence.span, at);
+            group_of.insert(pool.hooks[hook].evidence.span, (at, hook));
         }
     }
     if group_of.is_empty() {
@@ -259,8 +268,11 @@ fn name_by_handler(pool: &Pool<'_>, groups: &mut [HookGroup]) {
     for (task, calls) in pool.tasks.iter().enumerate() {
         for (evidence, _) in calls.followups() {
             let above = pool.lineage.ancestors(evidence).find_map(|above| group_of.get(&above.span));
-            if let Some(&group) = above {
-                groups[group].task.get_or_insert((task, JoinRule::HandlerFetch));
+            if let Some(&(group, hook)) = above
+                && groups[group].task.is_none()
+            {
+                groups[group].task = Some((task, JoinRule::HandlerFetch));
+                groups[group].named_by = Some(hook);
             }
         }
     }

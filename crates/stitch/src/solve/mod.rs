@@ -9,9 +9,10 @@
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
 //! 5. submits and tasks, as one assignment ([`bind`]); then the tasks whose name several submits share;
-//! 6. double submits among what is left ([`double`]);
+//! 6. deliveries that came once more ([`again`]) and double submits ([`double`]) among what is left;
 //! 7. attempts into jobs, spans above, downloads ([`group`]).
 
+mod again;
 pub(crate) mod assign;
 pub(crate) mod bind;
 pub(crate) mod density;
@@ -92,6 +93,7 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
     names::bind(pool, &mut solution);
     names::keep(pool, &mut solution, pins);
     rhythm(pool, &mut solution, limit);
+    again::delivered_again(pool, &mut solution);
     names::by_what_is_left(pool, &mut solution);
     let followed = followed(pool, &solution);
     solution.doubles = double::doubles(pool, &followed, settings);
@@ -105,7 +107,8 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     // for.
     let dead = || solution.groups.iter().any(|group| group.task.is_none() && group.is_dead(pool));
     let pairs = !(open.shots.is_empty() || open.tasks.is_empty() && open.groups.is_empty());
-    if !(pairs || !open.tasks.is_empty() && dead()) {
+    let silent = if dead() { fallback::silent(pool, solution, &open.tasks) } else { Vec::new() };
+    if !pairs && silent.is_empty() {
         return;
     }
     if let ([shot], [task], []) = (&*open.shots, &*open.tasks, &*open.groups)
@@ -116,7 +119,7 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     }
     let mut binder = Binder::new(pool, &solution.groups, &open);
     let mut bindings = binder.solve(limit);
-    let found = fallback::polls(pool, &solution.groups, &open.tasks, &binder, &bindings, limit);
+    let found = fallback::polls(pool, solution, &silent, &binder, &bindings, limit);
     if !found.is_empty() {
         for pair in &found {
             solution.groups[pair.left].task = Some((pair.right, JoinRule::FallbackPoll));

@@ -1,12 +1,14 @@
 //! Which submits are looked at for one task, and the usual waits that they show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{BLOCKING_SECONDS, Binder, Entity, peak};
 use crate::Call;
+use crate::id::TraceId;
 use crate::solve::habit::WINDOW_SECONDS;
+use crate::solve::hint;
 use crate::solve::hooks::callback_value;
 use crate::solve::pool::{Pool, Shot, call_of};
 
@@ -20,21 +22,35 @@ const MAX_QUESTIONS: usize = 64;
 const MAX_GAPS: usize = 1 << 15;
 const MAX_GAPS_OF_ALL: usize = 1 << 18;
 
-/// Places of open submits of each tenant and provider, by start.
+/// How far one clock may be off, in seconds.
+const TICK_SECONDS: f64 = 0.001;
+/// How far the clocks of two processes may be apart, in seconds, where lineage ties a submit to a first call
+/// that seems to come before its answer.
+const SKEW_SECONDS: f64 = 2.0;
+
+/// Places of open submits, by start.
 #[derive(Default)]
-pub(super) struct Lanes<'a>(BTreeMap<(&'a Arc<str>, &'a Arc<str>), Vec<usize>>);
+pub(super) struct Lanes<'a> {
+    /// Of each tenant and provider.
+    of_provider: BTreeMap<(&'a Arc<str>, &'a Arc<str>), Vec<usize>>,
+    of_trace: BTreeMap<TraceId, Vec<usize>>,
+}
 
 impl<'a> Lanes<'a> {
     pub(super) fn new(pool: &Pool<'a>, shots: &[usize]) -> Self {
-        let mut lanes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        let mut lanes = Self::default();
         for (place, &shot) in shots.iter().enumerate() {
             let shot = &pool.shots[shot];
-            lanes
-                .entry((&shot.evidence.client.tenant, &shot.call.endpoint.provider))
-                .or_default()
-                .push(place);
+            let key = (&shot.evidence.client.tenant, &shot.call.endpoint.provider);
+            lanes.of_provider.entry(key).or_default().push(place);
+            lanes.of_trace.entry(shot.evidence.span.trace).or_default().push(place);
         }
-        Self(lanes)
+        lanes
+    }
+
+    /// Of a trace, whatever the provider.
+    pub(super) fn of_trace(&self, trace: TraceId) -> &[usize] {
+        self.of_trace.get(&trace).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -52,8 +68,31 @@ impl Binder<'_, '_> {
                 let far = far.filter(|&place| wait.contains(&self.gap(place, at)));
                 found.extend(far.take(MAX_CANDIDATES).map(|place| (place, at)));
             }
+            let begin = found.partition_point(|&(_, known)| known < at);
+            let known: BTreeSet<usize> = found[begin..].iter().map(|&(place, _)| place).collect();
+            let tied = self.tied(entity).filter(|place| !known.contains(place));
+            let tied: BTreeSet<usize> = tied.take(MAX_CANDIDATES).collect();
+            found.extend(tied.into_iter().map(|place| (place, at)));
         }
         found
+    }
+
+    /// Places of the submits in the traces of an entity's first call and of its links: however many others lie
+    /// between, and with clocks that do not agree.
+    fn tied(&self, entity: &Entity) -> impl Iterator<Item = usize> {
+        let first = self.first_call(entity).and_then(|first| Some((first, call_of(first)?)));
+        first.into_iter().flat_map(move |(first, call)| {
+            let links = hint::linked(self.pool, first).map(|link| link.trace);
+            let traces = std::iter::once(first.span.trace).chain(links);
+            let places = traces.flat_map(|trace| self.lanes.of_trace(trace)).copied();
+            places.take(MAX_LOOKED_AT).filter(move |&place| {
+                let shot = self.shot(place);
+                let is_other = shot.evidence.client != first.client;
+                shot.evidence.client.tenant == first.client.tenant
+                    && shot.call.endpoint.provider == call.endpoint.provider
+                    && self.possible(place, entity, call, if is_other { SKEW_SECONDS } else { TICK_SECONDS })
+            })
+        })
     }
 
     /// The gaps of each class that stand out as its usual wait.
@@ -86,23 +125,24 @@ impl Binder<'_, '_> {
     fn near(&self, entity: &Entity) -> impl Iterator<Item = usize> {
         let call = self.first_call(entity).and_then(|first| Some((first, call_of(first)?)));
         let lane = call.and_then(|(first, call)| {
-            Some((call, self.lanes.0.get(&(&first.client.tenant, &call.endpoint.provider))?))
+            Some((call, self.lanes.of_provider.get(&(&first.client.tenant, &call.endpoint.provider))?))
         });
         lane.into_iter().flat_map(move |(call, lane)| {
             let started = |&place: &usize| self.shot(place).evidence.start <= entity.first;
             let before = &lane[..lane.partition_point(started)];
             let looked_at = before.iter().rev().take(MAX_LOOKED_AT).copied();
-            looked_at.filter(move |&place| self.possible(place, entity, call))
+            looked_at.filter(move |&place| self.possible(place, entity, call, TICK_SECONDS))
         })
     }
 
-    fn possible(&self, place: usize, entity: &Entity, call: &Call) -> bool {
+    /// `early` is by how much, in seconds, the first call may seem to come before the answer.
+    fn possible(&self, place: usize, entity: &Entity, call: &Call, early: f64) -> bool {
         let shot = self.shot(place);
         let gap = entity.first.seconds_since(shot.evidence.end);
         call.endpoint.fits_family(&shot.call.endpoint)
             && (shot.task.is_none() || entity.task.is_none())
             && gap <= WINDOW_SECONDS
-            && (gap >= -0.001 || shot.seconds() > BLOCKING_SECONDS)
+            && (gap >= -early || shot.seconds() > BLOCKING_SECONDS)
             && entity.group.is_none_or(|group| self.callback_fits(shot, group))
     }
 
