@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::stitcher::surplus::{Bound, Candidate, Surplus, job_weight};
-use crate::stitcher::{Change, Observed, Pin, Stitcher};
+use crate::stitcher::{Change, Pin, Stitcher};
 
 /// How often bounds were met since the machine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,15 +183,6 @@ impl Stitcher {
         } else {
             self.merge(slot, other);
         }
-    }
-
-    /// A poll that told nothing new was added to a task: it is kept if there is room.
-    pub(super) fn keep_or_drop(&mut self, slot: u32) -> Observed {
-        if !self.index.take_surplus(slot, self.settings.max_task_spans) {
-            return Observed::New;
-        }
-        self.hits.task_spans += 1;
-        Observed::Surplus
     }
 }
 
