@@ -12,6 +12,7 @@
 //! 6. double submits among what is left ([`double`]);
 //! 7. attempts into jobs, spans above, downloads ([`group`]).
 
+pub(crate) mod answers;
 pub(crate) mod assign;
 pub(crate) mod bind;
 pub(crate) mod density;

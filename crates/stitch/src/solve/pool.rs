@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
+use crate::solve::answers::Answers;
 use crate::solve::lineage::Lineage;
 use crate::solve::union::Union;
 
@@ -97,6 +98,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) downloads: Vec<Download<'a>>,
     pub(crate) frames: Vec<&'a Evidence>,
     pub(crate) lineage: Lineage<'a>,
+    /// What realtime sessions used; empty where there are none.
+    pub(crate) answers: Answers,
 }
 
 /// The call of a span, if it is one.
@@ -169,6 +172,9 @@ impl<'a> Pool<'a> {
             pool.lineage.count(frame);
         }
         pool.sort();
+        if pool.shots.iter().any(|shot| shot.call.role == Role::Session) {
+            pool.answers = Answers::new(&pool.frames, &pool.lineage);
+        }
         pool
     }
 
