@@ -83,7 +83,9 @@ mod tests {
         ];
         let frames: Vec<&Evidence> = spans.iter().collect();
         let mut lineage = Lineage::default();
-        frames.iter().for_each(|frame| lineage.add(frame));
+        for &frame in &frames {
+            lineage.add(frame);
+        }
         let answers = Answers::new(&frames, &lineage);
         let below = |trace, span| {
             answers.below(SpanKey { trace: TraceId([trace; 16]), span: SpanId([span; 8]) }).to_vec()

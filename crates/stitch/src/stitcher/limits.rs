@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::stitcher::surplus::{Bound, Candidate, Surplus, job_weight};
-use crate::stitcher::{Change, Pin, Stitcher};
+use crate::stitcher::{Change, Stitcher};
 
 /// How often bounds were met since the machine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,14 +164,6 @@ impl Stitcher {
         for at in candidate.pockets {
             self.forget(at, changes);
         }
-    }
-
-    /// Slots and ties of some pockets, in order.
-    pub(super) fn contents(&self, pockets: &[u32]) -> (Vec<u32>, Vec<Pin>) {
-        let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
-        let mut pins: Vec<Pin> = known.flat_map(|pocket| pocket.pins.clone()).collect();
-        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
-        (self.members(pockets), pins)
     }
 
     /// Ties two items, unless their pocket would then have more than it may.

@@ -97,7 +97,7 @@ impl Stitcher {
     /// Everything in one pool, nothing held, all limits passed.
     pub(super) fn publish_all(&mut self) -> Vec<Change> {
         let pockets: Vec<u32> = self.pockets.iter().map(|(at, _)| at).collect();
-        let slots = self.members(&pockets);
+        let slots = self.contents(&pockets).0;
         let found = self.found(&slots, &[], true).0;
         let mut changes = Vec::new();
         self.adopt(&pockets, found, &mut changes);
@@ -108,10 +108,8 @@ impl Stitcher {
     /// returned instead.
     fn solve_alone(&mut self, at: u32, changes: &mut Vec<Change>) -> Vec<LaneKey> {
         let Some(pocket) = self.pockets.get(at) else { return Vec::new() };
-        let mut slots = pocket.members.to_vec();
-        slots.sort_unstable();
         let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now;
-        let pins = pocket.pins.clone();
+        let (slots, pins) = self.contents(&[at]);
         let (found, loose) = self.found(&slots, &pins, false);
         let loose = if young { self.with_hooks(&slots, loose) } else { loose };
         if young && !loose.is_empty() {
@@ -138,13 +136,7 @@ impl Stitcher {
     }
 
     fn solve_lane(&mut self, pockets: &[u32], changes: &mut Vec<Change>) {
-        let slots = self.members(pockets);
-        let mut pins: Vec<Pin> = pockets
-            .iter()
-            .filter_map(|&at| self.pockets.get(at))
-            .flat_map(|known| known.pins.clone())
-            .collect();
-        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
+        let (slots, pins) = self.contents(pockets);
         let found = self.found(&slots, &pins, false).0;
         self.adopt(pockets, found, changes);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Observed, Stitcher};
+use super::{Change, Observed, Pin, Stitcher};
 use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
 use crate::frame::{Frame, FrameKind};
 use crate::id::{JobId, SpanId, SpanKey, TaskId, TraceId, UnixNanos};
@@ -344,6 +344,27 @@ fn a_job_is_found_by_its_id_before_and_after_it_was_looked_at() {
     assert_eq!((both.len(), both[0]), (2, first));
     assert!(both.into_iter().all(|id| process.stitcher.job(id).is_some_and(|job| job.id == id)));
     assert!(process.stitcher.job(JobId([7; 16])).is_none());
+}
+
+/// Two ties may exclude each other; whichever was kept first, the same one holds wherever they are solved.
+#[test]
+fn ties_hold_in_one_order_however_they_are_kept() {
+    let pin = |made| {
+        let (rule, confidence) = (JoinRule::TraceOrder, crate::Confidence::Strong);
+        Pin { shot: 0, made, rule, confidence, margin: None, instead: None }
+    };
+    let jobs = |pins: [Pin; 2]| {
+        let mut process = Process::new();
+        process.observe(1, 9, 0, 100, call("clips", Role::Submit, None));
+        process.observe(1, 9, 9000, 100, call("clips", Role::Poll, Some("a")));
+        process.observe(1, 9, 9000, 100, call("clips", Role::Poll, Some("b")));
+        process.stitcher.pockets.get_mut(0).unwrap().pins.extend(pins);
+        (process.stitcher.open_jobs(), process.jobs_after(60))
+    };
+    let found = jobs([pin(1), pin(2)]);
+    assert_eq!(found, jobs([pin(2), pin(1)]));
+    let submits = found.1.iter().flat_map(|job| &job.attempts).filter(|one| one.count(Role::Submit) > 0);
+    assert_eq!(submits.map(|one| one.task_id.clone()).collect::<Vec<_>>(), [Some(TaskId::new("a"))]);
 }
 
 /// A client whose clock is a year ahead: what it says is kept, and its job ends when it has been silent.

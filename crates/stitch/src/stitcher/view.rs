@@ -11,7 +11,7 @@ use crate::solve::group::JobDraft;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::publish::{loose, solved};
-use crate::stitcher::{Fixed, Pin, Stitcher};
+use crate::stitcher::{Fixed, Stitcher};
 
 /// How far open jobs were gone through: see [`Stitcher::visit_open`].
 #[derive(Debug, Default)]
@@ -117,12 +117,7 @@ impl Stitcher {
     /// The jobs of some pockets, and the lanes in which something of them waits. Without jobs that were not
     /// told and have an item that was.
     fn drafted(&self, pockets: &[u32], told: &Slots) -> (Vec<Job>, Vec<LaneKey>) {
-        let slots = self.members(pockets);
-        let pins: Vec<Pin> = pockets
-            .iter()
-            .filter_map(|&at| self.pockets.get(at))
-            .flat_map(|known| known.pins.clone())
-            .collect();
+        let (slots, pins) = self.contents(pockets);
         let again = self.again(&slots);
         let pool = self.pool(&slots, &again);
         let (solution, drafts) = solved(&pool, &self.settings, &pins);
