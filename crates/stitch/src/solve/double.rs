@@ -108,7 +108,7 @@ pub(super) fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings
 }
 
 fn may_be_lost(shot: &Shot<'_>) -> bool {
-    shot.is_async() && shot.call.accepted == Accepted::Yes && shot.seconds() <= 1.0
+    shot.is_async() && shot.call.accepted == Accepted::Yes && !shot.is_blocking()
 }
 
 fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {

@@ -69,10 +69,13 @@ pub(crate) struct Solution {
     pub(crate) left: BTreeMap<usize, Vec<usize>>,
 }
 
+/// From this margin on, in nats, all joins that were measured were right.
+pub(crate) const STRONG_NATS: f64 = 5.0;
+
 /// The measured meaning of a margin (in nats): at 5 all were right, from 3 to 5 about 95 %, below about 60 %.
 pub(crate) fn confidence(margin: f64) -> Confidence {
     match margin {
-        margin if margin >= 5.0 => Confidence::Strong,
+        margin if margin >= STRONG_NATS => Confidence::Strong,
         margin if margin >= 3.0 => Confidence::Likely,
         _ => Confidence::Guess,
     }

@@ -10,6 +10,9 @@ use crate::solve::answers::Answers;
 use crate::solve::lineage::Lineage;
 use crate::solve::union::Union;
 
+/// A submit that takes longer than this, in seconds, waits for its result (`Prefer: wait`).
+pub(crate) const BLOCKING_SECONDS: f64 = 1.0;
+
 /// A submit, a sync call or a session: what starts an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shot<'a> {
@@ -35,6 +38,11 @@ impl Shot<'_> {
     /// How long the request took, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.evidence.end.seconds_since(self.evidence.start)
+    }
+
+    /// Whether the request was held until its result was there.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.seconds() > BLOCKING_SECONDS
     }
 }
 
