@@ -8,7 +8,7 @@
 //!
 //! # Start
 //!
-//! It becomes crowded by its number of members, and is an ordinary one again when enough have left.
+//! A pocket becomes crowded when it has many members, and is an ordinary one again when enough have left.
 //!
 //! # Due
 //!

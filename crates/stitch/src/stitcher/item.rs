@@ -32,7 +32,7 @@ pub(crate) struct Item {
     again: ThinVec<Again>,
     /// Their fingerprints, once they are many.
     many: Option<Box<HashSet<u64, FixedState>>>,
-    /// Names that it was the first to go by.
+    /// Names that this item claimed first.
     pub(super) names: ThinVec<u64>,
     /// The later of its newest call's end and arrival.
     pub(crate) last: UnixNanos,
@@ -194,8 +194,7 @@ impl Again {
     }
 }
 
-/// Whether a call need not be kept beside one that is: what its trace, its parent or a link says of the one
-/// holds for the other.
+/// Whether a call can be folded into a stored one because trace, parent and links say the same of both.
 fn is_like(held: &Evidence, evidence: &Evidence) -> bool {
     let is_plain = |call: &Call| call.role == Role::Poll && call.rare.is_vacant();
     call_of(evidence).is_some_and(is_plain)

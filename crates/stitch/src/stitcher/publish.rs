@@ -23,7 +23,7 @@ use crate::stitcher::{Change, Pin, Published, Stitcher};
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 pub(super) const UNBOUND_MS: u64 = WINDOW_SECONDS as u64 * 1000;
 
-/// To look at a pocket without effect takes so much less than to tell a change.
+/// How many looks without effect cost as much as publishing one change.
 const LOOKS_A_CHANGE: usize = 8;
 
 /// One job as solved, with what is needed to go on with its pockets.
@@ -35,7 +35,7 @@ pub(super) struct Found {
     job: Option<Job>,
     /// When to look again, if it is not finished.
     wake: UnixNanos,
-    /// Its ties are old enough to be believed.
+    /// Its ties are old enough to be final.
     firm: bool,
     /// It was told, is not over any more, and lost a part: see [`crate::stitcher::told`].
     torn: bool,
@@ -43,8 +43,8 @@ pub(super) struct Found {
 
 impl Stitcher {
     /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
-    /// Stops after about `limit` changes, or looks at pockets by which nothing changed, and says whether more
-    /// is due.
+    /// Stops after about `limit` changes, or as much work in looks without effect, and says whether more is
+    /// due.
     pub(super) fn publish_due(&mut self, limit: usize) -> (Vec<Change>, bool) {
         let limit = limit.max(1);
         let mut changes = Vec::new();
