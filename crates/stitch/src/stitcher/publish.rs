@@ -11,7 +11,7 @@ use crate::judge;
 use crate::kept::KeptHasher;
 use crate::settings::Settings;
 use crate::solve::group::JobDraft;
-use crate::solve::habit::WINDOW_SECONDS;
+use crate::solve::habit::WINDOW_MS;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
@@ -21,7 +21,7 @@ use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
-pub(super) const UNBOUND_MS: u64 = WINDOW_SECONDS as u64 * 1000;
+pub(super) const UNBOUND_MS: u64 = WINDOW_MS;
 
 /// How many looks without effect cost as much as publishing one change.
 const LOOKS_A_CHANGE: usize = 8;
