@@ -11,6 +11,7 @@ pub mod dashboards;
 pub mod fixtures;
 pub mod oracle;
 pub mod promql;
+pub mod purity;
 pub mod report;
 pub mod scenario;
 pub mod score;

@@ -64,7 +64,7 @@ impl Bound {
         [self.min, self.expected, self.max].iter().all(|value| value.abs() <= most)
     }
 
-    /// The same function of each of the three; none if it is none of any.
+    /// Applies one function to each of the three; `None` if any result is `None`.
     pub(crate) fn try_map(self, mut f: impl FnMut(Decimal) -> Option<Decimal>) -> Option<Self> {
         Some(Self { min: f(self.min)?, expected: f(self.expected)?, max: f(self.max)? })
     }

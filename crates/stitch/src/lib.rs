@@ -33,5 +33,6 @@ pub use outage::Outages;
 pub use rare::{Empty, Rare};
 pub use settings::Settings;
 pub use stitcher::{
-    Came, Change, LimitHits, MostBytes, Observed, OpenCursor, Stitcher, TEXT_BYTES, Tie, TiePin, Trimmed,
+    Came, Change, LimitHits, MostBytes, Observed, OpenCursor, Sought, Stitcher, TEXT_BYTES, Tie, TiePin,
+    Trimmed,
 };

@@ -4,9 +4,9 @@
 //!
 //! Which calls belong together can be said only when enough of them is known, and
 //! must not depend on the order in which they came. So the machine keeps evidence as a set, solves a part
-//! of it anew when something may be due ([`crate::solve`]), and says only what changed. What a trace or a
-//! name ties is a *pocket* ([`pocket`]); a pocket is complete in itself or waits in a *lane* with others of
-//! its tenant and provider.
+//! of it anew when something may be due ([`crate::solve`]), and says only what changed. Spans tied together
+//! by a trace or a name form a *pocket* ([`pocket`]); a pocket is complete in itself or waits in a *lane*
+//! with others of its tenant and provider.
 //!
 //! # States
 //!
@@ -69,7 +69,7 @@ use crate::stitcher::surplus::Surplus;
 use crate::stitcher::ties::Ties;
 pub use crate::stitcher::ties::{Tie, TiePin};
 use crate::stitcher::told::Told;
-pub use crate::stitcher::view::OpenCursor;
+pub use crate::stitcher::view::{OpenCursor, Sought};
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -136,7 +136,7 @@ struct Published {
     digest: u64,
     /// By an earlier process.
     restored: bool,
-    /// So long before it ended that nothing could be tied to the job any more.
+    /// Published so long before the last process ended that no later match could change it.
     decided: bool,
 }
 
@@ -228,14 +228,18 @@ impl Stitcher {
     }
 
     /// Any job still in memory, by id.
-    pub fn job(&mut self, id: JobId) -> Option<Job> {
-        let home = self.known.home(id);
-        let jobs = match home {
-            Some(home) => self.look_at(home),
-            // It may be of what came since the last look.
-            None => self.provisional(|pocket| pocket.jobs.is_empty() || pocket.last >= pocket.looked),
-        };
-        jobs.into_iter().find(|job| job.id == id)
+    pub fn job(&self, id: JobId) -> Option<Job> {
+        match self.seek_job(id, &mut OpenCursor::default(), usize::MAX) {
+            Sought::Found(job) => Some(*job),
+            Sought::Absent | Sought::More => None,
+        }
+    }
+
+    /// The same in parts: an id that is unknown may be that of a job of what came since the last look, all of
+    /// which is looked at, about `limit` pockets at a time. Evidence may come between two calls with one
+    /// cursor: what was passed by is not looked at again.
+    pub fn seek_job(&self, id: JobId, cursor: &mut OpenCursor, limit: usize) -> Sought {
+        self.seek(id, cursor, limit)
     }
 
     /// Whether a job is still in memory.
@@ -258,22 +262,21 @@ impl Stitcher {
         self.now
     }
 
-    /// Lets evidence that comes next count as having come at this moment, without telling anything. Time
+    /// Sets the time at which the evidence that follows is taken to arrive, without publishing anything. Time
     /// never goes back.
     pub fn set_time(&mut self, now: UnixNanos) {
         self.now = self.now.max(now);
     }
 
-    /// A number that is larger than that of everything in memory, and not larger than that of anything that
-    /// comes.
+    /// The creation number that the next item will get.
     pub fn next_number(&self) -> u64 {
         self.index.next_number()
     }
 
     /// Shows, for the caller to keep, the evidence of which some came before [`Self::next_number`] was
-    /// `before`. The caller has a record of arrivals, and wants to drop its older part: what is shown here
-    /// and what it keeps of the record are together what is in memory. Shown by creation number; what is
-    /// shown again under a number replaces what was.
+    /// `before`. The caller has a record of arrivals, and wants to drop its older part. Together, what is
+    /// shown here and the rest of the caller's record cover everything in memory. Shown by creation number;
+    /// what is shown again under a number replaces what was shown before.
     pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, Came, &[&Evidence])) {
         self.index.carry(before, visit);
     }
@@ -294,7 +297,7 @@ impl Stitcher {
         self.index.tombstones.restore(mark);
     }
 
-    /// Nothing could come between two moments, both past: limits on waiting do not count that time.
+    /// No evidence could arrive between two past moments: limits on waiting do not count that time.
     pub fn note_outage(&mut self, from: UnixNanos, until: UnixNanos) {
         self.outages.note(from, until);
     }

@@ -1,7 +1,8 @@
 //! Questions to the core, asked beside its thread.
 //!
 //! [`CoreHandle`] locks the core for as long as an answer takes; for a page of metrics, only while what
-//! changed since the last one is copied ([`Pages`]). An async caller should ask from a blocking thread.
+//! changed since the last one is copied ([`Pages`]), and for one job in parts ([`super::search`]). An async
+//! caller should ask from a blocking thread.
 //!
 //! **Nothing is shown that is not durable.** While a checkpoint cannot be written the core is ahead of the
 //! ledger, and a process that began anew would be behind what it shows. So pages then have of jobs, money and
@@ -9,15 +10,17 @@
 //! at the last look at all open ones, and as the ledger has them.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
 use spantally_store::Seq;
 use tokio::sync::watch;
 
+use super::search::{JobSearch, POCKETS_A_PART};
 use super::server_metrics::ServerMetrics;
 use super::{Core, JobView, OpenJob};
 use crate::commit::CommitHandle;
@@ -125,12 +128,20 @@ impl CoreHandle {
     /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose
     /// newest revision it could not be given yet.
     pub fn job(&self, id: JobId) -> Option<JobView> {
-        let Locked { core, unwritten, .. } = &mut *self.shared.core.lock();
-        if unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0)) {
-            let open = core.open_jobs().iter().find(|open| open.job.id == id)?.clone();
-            return Some(JobView { job: open.job, bill: open.bill, revision: 0 });
+        let mut search = JobSearch::default();
+        loop {
+            let locked = self.shared.core.lock();
+            let Locked { core, unwritten, .. } = &*locked;
+            if unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0)) {
+                let open = core.open_jobs().iter().find(|open| open.job.id == id)?.clone();
+                return Some(JobView { job: open.job, bill: open.bill, revision: 0 });
+            }
+            if let ControlFlow::Break(found) = core.seek_job(id, &mut search, POCKETS_A_PART) {
+                return found;
+            }
+            // Else whoever lets go of it is the first to have it again.
+            MutexGuard::unlock_fair(locked);
         }
-        core.job(id)
     }
 
     /// Prices from now on by other cards: what settles next, and what is revised.

@@ -30,7 +30,7 @@
 //! booked commutes.
 //!
 //! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`,
-//! `restore`, `recover`, `removal`, `handle`, then [`thread`].
+//! `restore`, `recover`, `removal`, `search`, `handle`, then [`thread`].
 
 mod books;
 mod charges;
@@ -50,6 +50,7 @@ mod recover;
 mod refresh;
 mod removal;
 mod restore;
+mod search;
 mod server_metrics;
 mod spacing;
 mod spans;
@@ -61,8 +62,8 @@ mod windows;
 
 use std::sync::Arc;
 
-use spantally_price::{Bill, Cards, bill};
-use spantally_stitch::{Change, Job, JobId, Observed, Outages, Settings, State, Stitcher, UnixNanos};
+use spantally_price::{Bill, Cards};
+use spantally_stitch::{Change, Job, Observed, Outages, Settings, Stitcher, UnixNanos};
 use spantally_store::Seq;
 
 use self::books::Books;
@@ -338,16 +339,6 @@ impl Core {
     /// Jobs that were open at the last [`Self::refresh`]: at most ten thousand, by start.
     pub fn open_jobs(&self) -> &[OpenJob] {
         &self.open
-    }
-
-    /// A job as it now stands, open or settled, while it is in memory.
-    pub fn job(&mut self, id: JobId) -> Option<JobView> {
-        let job = self.shards.iter_mut().find_map(|shard| shard.job(id))?;
-        let bill = bill(&job, &self.books.cards);
-        let revision = self.books.revision(id);
-        let OpenJob { job, bill } =
-            if job.state == State::Open { OpenJob::shown(job, bill) } else { OpenJob { job, bill } };
-        Some(JobView { job, bill, revision })
     }
 
     fn count_label_sets(&mut self) {

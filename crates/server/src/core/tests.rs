@@ -13,5 +13,6 @@ mod matched;
 mod removal;
 mod restart;
 mod revision;
+mod search;
 mod simulation;
 mod turns;

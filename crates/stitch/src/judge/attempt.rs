@@ -7,9 +7,6 @@ use crate::judge::{fact, status};
 use crate::solve::group::{AttemptDraft, above_text};
 use crate::solve::pool::{Pool, Shot, call_of};
 
-/// A request that takes longer than this waited for its result.
-const BLOCKING_SECONDS: f64 = 1.0;
-
 /// Makes an attempt; `frames` are spans above it and no other attempt, `shared` are above others too. The
 /// cause is set later.
 pub(super) fn attempt(
@@ -235,7 +232,7 @@ fn alone(shot: &Shot<'_>) -> Ended {
         return (Outcome::Failed, reason.or(Some(guessed)), false);
     }
     // The answer may have held the result, or a delivery may be on its way.
-    let may_be_told = shot.seconds() > BLOCKING_SECONDS || shot.call.rare.callback.is_some();
+    let may_be_told = shot.is_blocking() || shot.call.rare.callback.is_some();
     let outcome = match shot.is_async() {
         false => Outcome::Succeeded,
         true if may_be_told => Outcome::Unknown,

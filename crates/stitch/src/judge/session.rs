@@ -6,9 +6,11 @@
 //! up; a span with `spantally.usage: cumulative` tells the usage so far, and then the largest is the
 //! whole.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rust_decimal::Decimal;
 
-use crate::call::{Evidence, Fact, FactSource, FactValue, Role, What};
+use crate::call::{Fact, FactSource, FactValue, Role, What};
 use crate::frame::Frame;
 use crate::id::SpanKey;
 use crate::job::Attempt;
@@ -26,24 +28,20 @@ pub(super) fn add_answers(pool: &Pool<'_>, draft: &JobDraft<'_>, order: &[usize]
     if sessions.is_empty() {
         return;
     }
-    let own: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
+    let own: BTreeSet<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
     let mut answers: Vec<Vec<&Frame>> = vec![Vec::new(); attempts.len()];
-    for evidence in pool.frames.iter().filter(|evidence| !own.contains(&evidence.span)) {
+    for (answer, near) in answers_near(pool, draft, order, &sessions, &own) {
+        let evidence = pool.frames[answer];
         let What::Frame(frame) = &evidence.what else { continue };
-        if !frame.rare.facts.iter().any(|fact| fact.source != FactSource::Request) {
+        if own.contains(&evidence.span) {
             continue;
         }
         let is_of = |at: &&usize| is_provider(frame, &attempts[**at]);
-        let below = sessions.iter().filter(is_of).find(|&&at| {
-            let calls = draft.attempts[order[at]].parts.iter();
-            calls.into_iter().any(|call| is_below(pool, evidence, call.span))
-        });
         let beside = || {
             let mut fitting = sessions.iter().filter(is_of);
-            let only = fitting.next().filter(|_| fitting.next().is_none());
-            only.filter(|_| own.iter().any(|&above| is_below(pool, evidence, above)))
+            fitting.next().filter(|_| near.is_beside && fitting.next().is_none())
         };
-        if let Some(&at) = below.or_else(beside) {
+        if let Some(&at) = near.above.iter().find(is_of).or_else(beside) {
             answers[at].push(frame);
         }
     }
@@ -52,14 +50,40 @@ pub(super) fn add_answers(pool: &Pool<'_>, draft: &JobDraft<'_>, order: &[usize]
     }
 }
 
+/// How an answer stands to the sessions of a job.
+#[derive(Default)]
+struct Near {
+    /// The sessions that it is below, in order.
+    above: Vec<usize>,
+    /// It is below a span of this job alone.
+    is_beside: bool,
+}
+
+/// The answers that may be of the sessions of a job, by their place among the frames.
+fn answers_near(
+    pool: &Pool<'_>,
+    draft: &JobDraft<'_>,
+    order: &[usize],
+    sessions: &[usize],
+    own: &BTreeSet<SpanKey>,
+) -> BTreeMap<usize, Near> {
+    let mut near: BTreeMap<usize, Near> = BTreeMap::new();
+    for &at in sessions {
+        for call in &draft.attempts[order[at]].parts {
+            for &answer in pool.answers.below(call.span) {
+                near.entry(answer).or_default().above.push(at);
+            }
+        }
+    }
+    for &answer in own.iter().flat_map(|&span| pool.answers.below(span)) {
+        near.entry(answer).or_default().is_beside = true;
+    }
+    near
+}
+
 /// Whether an answer may be of the provider of a session: it names that one or none.
 fn is_provider(frame: &Frame, attempt: &Attempt) -> bool {
     frame.rare.provider.is_empty() || frame.rare.provider == attempt.provider
-}
-
-fn is_below(pool: &Pool<'_>, evidence: &Evidence, above: SpanKey) -> bool {
-    let parent = |evidence: &Evidence| SpanKey { trace: evidence.span.trace, span: evidence.parent };
-    parent(evidence) == above || pool.lineage.ancestors(evidence).any(|evidence| parent(evidence) == above)
 }
 
 fn add(attempt: &mut Attempt, answers: &[&Frame]) {
@@ -97,5 +121,106 @@ fn grown(sum: &FactValue, number: Decimal, so_far: bool) -> Decimal {
         FactValue::Number(sum) if so_far => number.max(*sum),
         FactValue::Number(sum) => sum.saturating_add(number),
         FactValue::Text(_) => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence};
+    use crate::frame::{FrameKind, FrameRare};
+    use crate::id::{SpanId, TraceId, UnixNanos};
+    use crate::rare::Rare;
+    use crate::stitcher::Change;
+    use crate::{Settings, Stitcher};
+
+    const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
+
+    /// What a process observes, one span after another.
+    struct Process {
+        stitcher: Stitcher,
+        client: Arc<Client>,
+        endpoint: Arc<Endpoint>,
+        spans: u64,
+    }
+
+    impl Process {
+        fn new() -> Self {
+            Self {
+                stitcher: Stitcher::new(Settings::default()),
+                client: Arc::default(),
+                endpoint: Arc::new(Endpoint { provider: "voices".into(), ..Endpoint::default() }),
+                spans: 0,
+            }
+        }
+
+        fn observe(&mut self, trace: u64, parent: SpanId, at_ms: u64, what: What) -> SpanId {
+            self.spans += 1;
+            let span = SpanId(self.spans.to_be_bytes());
+            self.stitcher.observe(Evidence {
+                span: SpanKey { trace: TraceId(u128::from(trace).to_be_bytes()), span },
+                parent,
+                start: BEGIN.plus_ms(at_ms),
+                end: BEGIN.plus_ms(at_ms + 1000),
+                client: self.client.clone(),
+                what,
+            });
+            span
+        }
+
+        /// A connection under a span of its own, and its answers; each says that it used so many tokens.
+        fn session(&mut self, trace: u64, at_ms: u64, answers: u64) {
+            let frame = |facts| {
+                let rare = Rare::new(FrameRare { facts, ..FrameRare::default() });
+                What::Frame(Frame { kind: FrameKind::Internal, verdict: None, rare })
+            };
+            let above = self.observe(trace, SpanId::default(), at_ms, frame(Vec::new()));
+            let connection = What::Call(Call {
+                role: Role::Session,
+                endpoint: self.endpoint.clone(),
+                task: None,
+                answer: Answer::Status(101),
+                accepted: Accepted::Yes,
+                verdict: None,
+                request: 7,
+                agent: 7,
+                rare: Rare::default(),
+            });
+            let connection = self.observe(trace, above, at_ms, connection);
+            for answer in 0..answers {
+                let used = FactValue::Number(trace.into());
+                let fact = Fact { name: "tokens".into(), value: used, source: FactSource::Response };
+                // Below the connection, or beside it.
+                let parent = if answer % 2 == 0 { connection } else { above };
+                self.observe(trace, parent, at_ms + answer, frame(vec![fact]));
+            }
+        }
+
+        /// The tokens of each job, by start.
+        fn tokens(&mut self) -> Vec<Option<FactValue>> {
+            let changes = self.stitcher.finish().into_iter();
+            let mut jobs: Vec<_> = changes
+                .filter_map(|change| match change {
+                    Change::Published { job, .. } => Some(job),
+                    Change::Forgotten(_) => None,
+                })
+                .collect();
+            jobs.sort_by_key(|job| job.started_at);
+            let tokens = jobs.iter().flat_map(|job| &job.attempts);
+            tokens.map(|attempt| Some(attempt.fact("tokens")?.value.clone())).collect()
+        }
+    }
+
+    /// That each session goes through the answers of all would be noticed: it would take minutes.
+    #[test]
+    fn thousands_of_sessions_that_are_judged_at_once_each_have_their_own_answers() {
+        let mut process = Process::new();
+        for session in 0..4000 {
+            process.session(session + 1, session * 1000, 10);
+        }
+        let wanted = (0..4000_u64).map(|session| Some(FactValue::Number((10 * (session + 1)).into())));
+        assert!(process.tokens().into_iter().eq(wanted));
     }
 }

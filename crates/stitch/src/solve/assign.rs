@@ -5,6 +5,8 @@
 //! small components; each is solved exactly by shortest augmenting paths. Costs are integers (1/1024 nat), so
 //! that equal evidence gives equal results on every machine and ties break by position, which is by time.
 
+use crate::solve::STRONG_NATS;
+
 /// One candidate: left item, right item, and how much better than leaving both alone (in nats, may be
 /// negative).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,8 +93,8 @@ fn solve(edges: &[Edge], limit: usize, margins: bool, pairs: &mut Vec<Pair>) {
 }
 
 const UNIT: f64 = 1024.0;
-/// A rival that is worse by more than this was never close: 5 nats.
-const CLOSE: i64 = 5 * 1024;
+/// A rival that is worse by more than this was never close: the pair that was chosen is a strong one.
+const CLOSE: i64 = (STRONG_NATS * UNIT) as i64;
 /// Forbidden: above any sum of real costs, far from overflow.
 const NEVER: i64 = i64::MAX / 1_000_000;
 
@@ -166,9 +168,10 @@ impl Matrix {
         }
     }
 
-    /// What the best assignment without the pair costs more, and the row that would take the column, if that
-    /// is close. Either the row finds its way back to the same
-    /// column's place in a cycle, or it ends at a free column, and what it left may then be taken by another.
+    /// How much more the best assignment without the pair costs, and the row that would take the column, if
+    /// that is close. Without the pair the row takes other columns in turn: they end in a cycle that comes
+    /// back to where the row began, or at a free column, and then another row may take the column that it
+    /// left.
     fn margin(&self, state: &Duals, row: usize, column: usize) -> (f64, Option<usize>) {
         let away = self.distances_from_row(state, row, column);
         let free = (0..self.width).filter(|&free| state.row_of[free] == usize::MAX);

@@ -28,8 +28,6 @@ use crate::solve::pool::{Pool, Shot, call_of};
 const ROUNDS: usize = 4;
 /// Most tasks and deliveries from which habits are learned: more of them teach nothing new.
 const MAX_LESSON: usize = 2048;
-/// A request that takes longer than this waits for its result (`Prefer: wait`).
-const BLOCKING_SECONDS: f64 = 1.0;
 
 /// Something that a submit may have made: a task, deliveries, or both.
 #[derive(Clone, Debug)]
@@ -110,7 +108,7 @@ fn lesson(candidates: &[(usize, usize)], entities: usize) -> &[(usize, usize)] {
 }
 
 impl<'p, 'a> Binder<'p, 'a> {
-    /// `merged` ties delivery groups to tasks found by fallback polls.
+    /// Of what is open in a pool: the entities, their classes, and the habits learned from them.
     pub(crate) fn new(pool: &'p Pool<'a>, groups: &'p [HookGroup], open: &Open) -> Self {
         let shows = pool.shots.iter().filter(|shot| shot.call.rare.callback.is_some());
         let mut binder = Self {

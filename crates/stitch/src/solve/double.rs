@@ -12,7 +12,6 @@ use crate::call::Accepted;
 use crate::id::TraceId;
 use crate::settings::Settings;
 use crate::solve::assign::{self, Edge};
-use crate::solve::hint::BLOCKING_SECONDS;
 use crate::solve::pool::{Pool, Shot};
 use crate::solve::retry::Rates;
 
@@ -115,7 +114,7 @@ fn may_be_lost(shot: &Shot<'_>) -> bool {
 /// Whether the answer of one may have held its result, so that nothing had to follow it. Not if the other took
 /// as long, and was asked for afterwards all the same.
 fn may_have_waited(shot: &Shot<'_>, other: &Shot<'_>) -> bool {
-    shot.seconds() > BLOCKING_SECONDS && shot.seconds() > 2.0 * other.seconds()
+    shot.is_blocking() && shot.seconds() > 2.0 * other.seconds()
 }
 
 /// Whether spans above two submits name a task each, and not the same.

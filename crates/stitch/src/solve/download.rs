@@ -12,7 +12,7 @@ use crate::call::{Accepted, Evidence, Role};
 use crate::id::{TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};
 use crate::solve::group::AttemptDraft;
-use crate::solve::pool::{Pool, call_of, order};
+use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of, order};
 
 /// Longest wait before a download without lineage, in seconds.
 const BARE_SECONDS: f64 = 2.0;
@@ -167,7 +167,7 @@ fn places<'a>(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Ve
         let last = draft.parts.iter().copied().max_by_key(|evidence| (evidence.end, evidence.span));
         let Some((last, call)) = last.and_then(|last| Some((last, call_of(last)?))) else { continue };
         // A bare submit of an asynchronous provider has no output address yet.
-        if call.role == Role::Submit && last.end.seconds_since(last.start) <= 1.0 {
+        if call.role == Role::Submit && last.end.seconds_since(last.start) <= BLOCKING_SECONDS {
             continue;
         }
         places.push(Place { root, end: last.end, provider: &call.endpoint.provider, last });

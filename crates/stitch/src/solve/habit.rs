@@ -12,7 +12,8 @@
 use crate::solve::density::{Kernels, exponential, laplace, lognormal};
 
 /// Longest time between a submit and the first call that shows its task.
-pub(crate) const WINDOW_SECONDS: f64 = 1800.0;
+pub(crate) const WINDOW_MS: u64 = 1_800_000;
+pub(crate) const WINDOW_SECONDS: f64 = WINDOW_MS as f64 / 1000.0;
 /// What the weights start from and are drawn to: cadence, immediate, learned, jitter, broad.
 const PRIOR: [f64; 5] = [1.0, 1.0, 1.0, 0.5, 0.1];
 /// Latency of deliveries before any was matched: tens of seconds, give or take a factor of four.

@@ -7,13 +7,11 @@ use crate::job::JoinRule;
 use crate::solve::pool::{Pool, Shot, call_of};
 use crate::solve::{Bound, confidence};
 
-/// A request that takes longer than this waits for its result (`Prefer: wait`).
-pub(crate) const BLOCKING_SECONDS: f64 = 1.0;
 /// What a common parent, or a common trace, is worth in nats.
 const PARENT: f64 = 7.0;
 const TRACE: f64 = 5.0;
-/// What it speaks against a submit that a first call shows no link, when another task links to the submit's
-/// trace: who follows one task of a request by a link does so for the others as a rule.
+/// Penalty when the first call carries no link although another task links to the submit's trace: a client
+/// that links one task usually links all.
 pub(crate) const UNLINKED: f64 = -0.7;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub(crate) fn worth<'a>(
             + if stranger { -6.0 } else { 0.0 }
             + if polled_though_called_back { -2.0 } else { 0.0 };
     };
-    let blocking = if shot.seconds() > BLOCKING_SECONDS { -2.0 } else { 0.0 };
+    let blocking = if shot.is_blocking() { -2.0 } else { 0.0 };
     kin + linked + blocking + enclosing(pool, shot, delivered)
 }
 

@@ -8,7 +8,7 @@ use crate::frame::{Frame, FrameKind};
 use crate::id::{SpanKey, TraceId};
 
 /// No real call tree is this deep; a cycle of parents is.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// The spans that can be above a call, by identity.
 #[derive(Debug, Default)]

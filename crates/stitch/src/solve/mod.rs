@@ -13,6 +13,7 @@
 //! 7. attempts into jobs, spans above, downloads ([`group`]).
 
 mod again;
+pub(crate) mod answers;
 pub(crate) mod assign;
 pub(crate) mod bind;
 pub(crate) mod density;
@@ -69,10 +70,13 @@ pub(crate) struct Solution {
     pub(crate) left: BTreeMap<usize, Vec<usize>>,
 }
 
+/// From this margin on, in nats, all joins that were measured were right.
+pub(crate) const STRONG_NATS: f64 = 5.0;
+
 /// The measured meaning of a margin (in nats): at 5 all were right, from 3 to 5 about 95 %, below about 60 %.
 pub(crate) fn confidence(margin: f64) -> Confidence {
     match margin {
-        margin if margin >= 5.0 => Confidence::Strong,
+        margin if margin >= STRONG_NATS => Confidence::Strong,
         margin if margin >= 3.0 => Confidence::Likely,
         _ => Confidence::Guess,
     }

@@ -6,8 +6,12 @@ use smallvec::SmallVec;
 
 use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
+use crate::solve::answers::Answers;
 use crate::solve::lineage::Lineage;
 use crate::solve::union::Union;
+
+/// A submit that takes longer than this, in seconds, waits for its result (`Prefer: wait`).
+pub(crate) const BLOCKING_SECONDS: f64 = 1.0;
 
 /// A submit, a sync call or a session: what starts an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,11 @@ impl Shot<'_> {
     /// How long the request took, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.evidence.end.seconds_since(self.evidence.start)
+    }
+
+    /// Whether the request was held until its result was there.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.seconds() > BLOCKING_SECONDS
     }
 }
 
@@ -97,6 +106,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) downloads: Vec<Download<'a>>,
     pub(crate) frames: Vec<&'a Evidence>,
     pub(crate) lineage: Lineage<'a>,
+    /// What realtime sessions used; empty where there are none.
+    pub(crate) answers: Answers,
 }
 
 /// The call of a span, if it is one.
@@ -169,6 +180,9 @@ impl<'a> Pool<'a> {
             pool.lineage.count(frame);
         }
         pool.sort();
+        if pool.shots.iter().any(|shot| shot.call.role == Role::Session) {
+            pool.answers = Answers::new(&pool.frames, &pool.lineage);
+        }
         pool
     }
 

@@ -8,7 +8,7 @@
 //!
 //! # Start
 //!
-//! It becomes crowded by its number of members, and is an ordinary one again when enough have left.
+//! A pocket becomes crowded when it has many members, and is an ordinary one again when enough have left.
 //!
 //! # Due
 //!
@@ -32,8 +32,8 @@ use crate::stitcher::pocket::Pocket;
 use crate::stitcher::publish::Found;
 use crate::stitcher::{Pin, Stitcher};
 
-/// A pocket with more members than this is crowded.
-const CROWD: usize = 32;
+/// A pocket with more members than this is crowded, and a trace with more frames.
+pub(super) const CROWD: usize = 32;
 /// A crowded pocket is looked at again a second later for so many members.
 const MEMBERS_A_SECOND: u64 = 2000;
 

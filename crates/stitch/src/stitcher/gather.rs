@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::pool::call_of;
+use crate::stitcher::index::Placed;
 use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, task_name};
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Observed, Stitcher};
@@ -61,14 +62,23 @@ impl Stitcher {
         self.spans_seen += 1;
         let (start, last) = (evidence.start, self.heard(evidence.end));
         let quiet = call_of(&evidence).is_some_and(is_quiet);
-        let placed = match number {
-            Some(number) => self.index.restore_call(number, evidence),
-            None => self.index.add_call(evidence),
+        let Self { index, pockets, settings, .. } = &mut *self;
+        // A poll that tells nothing new of an open task is kept if there is room.
+        let is_full = |item: &Item| {
+            let is_open = || pockets.get(item.pocket).is_some_and(|pocket| !pocket.settled);
+            quiet && item.len() >= settings.max_task_spans && is_open()
         };
-        let (slot, created) = match placed {
-            Ok(placed) => placed,
+        let placed = match number {
+            Some(number) => index.restore_call(number, evidence, is_full),
+            None => index.add_call(evidence, is_full),
+        };
+        let (slot, created, observed) = match placed {
+            Ok(Placed::New(slot)) => (slot, true, Observed::New),
+            Ok(Placed::Added(slot)) => (slot, false, Observed::New),
+            Ok(Placed::Surplus(slot)) => (slot, false, Observed::Surplus),
             Err(observed) => return observed,
         };
+        self.hits.task_spans += u64::from(observed == Observed::Surplus);
         if let Some(item) = self.index.item_mut(slot) {
             item.last = item.last.max(last);
         }
@@ -77,7 +87,7 @@ impl Stitcher {
             pocket.started = pocket.started.min(start);
             // Most calls are such polls, and nothing else is to be known of them.
             if quiet && !pocket.settled {
-                return self.keep_or_drop(slot);
+                return observed;
             }
             pocket.settled = false;
         }

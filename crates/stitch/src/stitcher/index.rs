@@ -20,6 +20,17 @@ use crate::stitcher::trace::Trace;
 use crate::stitcher::waiting::Waiting;
 use crate::stitcher::{Came, Observed};
 
+/// Where a call went: the slot of its item.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Placed {
+    /// A new item.
+    New(u32),
+    /// An item that there was.
+    Added(u32),
+    /// The task is full: the call is not kept.
+    Surplus(u32),
+}
+
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(super) items: Slab<Item>,
@@ -72,14 +83,6 @@ impl Index {
         self.items.len()
     }
 
-    /// Takes back the span that was just added to a task that has more than it may; tells whether.
-    pub(crate) fn take_surplus(&mut self, slot: u32, max: usize) -> bool {
-        let Some(item) = self.items.get_mut(slot).filter(|item| item.len() > max) else { return false };
-        item.pop();
-        self.spans -= 1;
-        true
-    }
-
     pub(crate) fn frames_dropped(&self) -> u64 {
         self.frames_dropped
     }
@@ -92,32 +95,49 @@ impl Index {
         self.items.get_mut(slot)
     }
 
-    /// Adds a call to its task or as a new item; tells the slot and whether it is new, or why it is not
-    /// added.
-    pub(crate) fn add_call(&mut self, evidence: Evidence) -> Result<(u32, bool), Observed> {
-        let (slot, created) = self.place(self.next_number, Carried::No, evidence)?;
-        self.next_number += u64::from(created);
-        Ok((slot, created))
+    /// Adds a call to its task or as a new item; tells where it went, or why it went nowhere. A task that
+    /// `is_full` takes no more.
+    pub(crate) fn add_call(
+        &mut self,
+        evidence: Evidence,
+        is_full: impl Fn(&Item) -> bool,
+    ) -> Result<Placed, Observed> {
+        let placed = self.place(self.next_number, Carried::No, evidence, is_full)?;
+        self.next_number += u64::from(matches!(placed, Placed::New(_)));
+        Ok(placed)
     }
 
-    /// Takes a call back: what is forgotten was so before, and is not asked.
-    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence) -> Result<(u32, bool), Observed> {
+    /// Takes a call back. It was not forgotten when it was carried, so no tombstone is asked about it.
+    pub(crate) fn restore_call(
+        &mut self,
+        number: u64,
+        evidence: Evidence,
+        is_full: impl Fn(&Item) -> bool,
+    ) -> Result<Placed, Observed> {
         self.next_number = self.next_number.max(number + 1);
-        let placed = self.place(number, Carried::Whole, evidence)?;
-        if let Some(item) = self.item_mut(placed.0) {
+        let placed = self.place(number, Carried::Whole, evidence, is_full)?;
+        if let Placed::New(slot) | Placed::Added(slot) = placed
+            && let Some(item) = self.item_mut(slot)
+        {
             item.carried = Carried::Whole;
         }
         Ok(placed)
     }
 
-    fn place(&mut self, number: u64, carried: Carried, evidence: Evidence) -> Result<(u32, bool), Observed> {
+    fn place(
+        &mut self,
+        number: u64,
+        carried: Carried,
+        evidence: Evidence,
+        is_full: impl Fn(&Item) -> bool,
+    ) -> Result<Placed, Observed> {
         let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
         let placed = if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
-            self.place_task(number, carried, trace, evidence)?
+            self.place_task(number, carried, trace, evidence, is_full)?
         } else {
-            (self.place_lone(number, carried, trace, evidence)?, true)
+            Placed::New(self.place_lone(number, carried, trace, evidence)?)
         };
-        self.spans += 1;
+        self.spans += usize::from(!matches!(placed, Placed::Surplus(_)));
         Ok(placed)
     }
 
@@ -128,10 +148,8 @@ impl Index {
         trace: Option<TraceId>,
         evidence: Evidence,
     ) -> Result<u32, Observed> {
-        if carried == Carried::No
-            && !self.tombstones.is_empty()
-            && self.tombstones.has(fingerprint(&evidence))
-        {
+        let may_be_late = carried == Carried::No && !self.tombstones.is_empty();
+        if may_be_late && self.tombstones.has(fingerprint(&evidence)) {
             return Err(Observed::Late);
         }
         let Some(trace) = trace else {
@@ -191,52 +209,60 @@ impl Index {
         carried: Carried,
         trace: Option<TraceId>,
         evidence: Evidence,
-    ) -> Result<(u32, bool), Observed> {
+        is_full: impl Fn(&Item) -> bool,
+    ) -> Result<Placed, Observed> {
         let keys = [task_key(&evidence), alias_key(&evidence)];
         if let [Some(key), None] = &keys
             && self.item(self.recent).is_some_and(|item| item.is_task && item.goes_by(key))
         {
-            let slot = self.recent;
-            let joined = self.push_call(slot, evidence)?;
-            if trace != joined {
-                self.join_trace(trace, slot);
-            }
-            return Ok((slot, false));
+            return self.add_to(self.recent, trace, evidence, is_full);
         }
         let names = keys.each_ref().map(|key| key.as_ref().map(|key| task_name(key.0, key.2)));
         let known = [0, 1].map(|at| self.task(names[at]?, keys[at].as_ref()?));
-        // Most calls come in the trace of the call before, which the item has joined.
-        let (slot, joined) = if let Some(slot) = known[0].or(known[1]) {
-            (slot, self.push_call(slot, evidence)?)
+        let (slot, placed) = if let Some(slot) = known[0].or(known[1]) {
+            (slot, self.add_to(slot, trace, evidence, is_full)?)
         } else {
             let is_forgotten =
                 |key: &TaskKey<'_>| !self.tombstones.is_empty() && self.tombstones.has(hash(key));
             if carried == Carried::No && keys[0].as_ref().is_some_and(is_forgotten) {
                 return Err(Observed::Late);
             }
-            (self.items.insert(Item::new(number, carried, true, evidence)), None)
-        };
-        if trace != joined {
+            let slot = self.items.insert(Item::new(number, carried, true, evidence));
             self.join_trace(trace, slot);
-        }
+            (slot, Placed::New(slot))
+        };
         for (name, _) in names.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
             if let Some(name) = name {
                 self.tasks.insert_unique(name, (name, slot), |&(name, _)| name);
             }
         }
         self.recent = slot;
-        Ok((slot, known == [None, None]))
+        Ok(placed)
     }
 
-    /// Adds a call to a task; tells the trace that the task has joined with the call before.
-    fn push_call(&mut self, slot: u32, evidence: Evidence) -> Result<Option<TraceId>, Observed> {
+    /// Adds a call to a task. One for which there is no room joins no trace either: it would hold the trace
+    /// and its frames for ever, since an item leaves the traces of the calls that it has.
+    fn add_to(
+        &mut self,
+        slot: u32,
+        trace: Option<TraceId>,
+        evidence: Evidence,
+        is_full: impl Fn(&Item) -> bool,
+    ) -> Result<Placed, Observed> {
         let Some(item) = self.item_mut(slot).filter(|item| !item.has(&evidence)) else {
             return Err(Observed::Duplicate);
         };
+        if is_full(item) {
+            return Ok(Placed::Surplus(slot));
+        }
+        // Most calls come in the trace of the call before, which the item has joined.
         let newest = item.newest();
-        let last = has_neighbours(newest).then_some(newest.span.trace);
+        let joined = has_neighbours(newest).then_some(newest.span.trace);
         item.push(evidence);
-        Ok(last)
+        if trace != joined {
+            self.join_trace(trace, slot);
+        }
+        Ok(Placed::Added(slot))
     }
 
     /// Items that have calls with a parent in a trace.

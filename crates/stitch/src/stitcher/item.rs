@@ -32,7 +32,7 @@ pub(crate) struct Item {
     again: ThinVec<Again>,
     /// Their fingerprints, once they are many.
     many: Option<Box<HashSet<u64, FixedState>>>,
-    /// Names that it was the first to go by.
+    /// Names that this item claimed first.
     pub(super) names: ThinVec<u64>,
     /// The later of its newest call's end and arrival.
     pub(crate) last: UnixNanos,
@@ -44,8 +44,6 @@ pub(crate) struct Item {
     pub(super) trace: u32,
     /// It is a task, which its calls name; else it is a lone call.
     pub(crate) is_task: bool,
-    /// The newest call is one of those that are like another.
-    newest_again: bool,
     pub(super) carried: Carried,
     /// Its fingerprint is among those that were seen: its trace is not enough to find it.
     pub(super) marked: bool,
@@ -89,7 +87,6 @@ impl Item {
             pocket: NO_POCKET,
             trace: 0,
             is_task,
-            newest_again: false,
             carried,
             marked: false,
         }
@@ -117,8 +114,7 @@ impl Item {
             let calls = self.calls().chain([&evidence]).map(fingerprint);
             self.many = Some(Box::new(calls.chain(again).collect()));
         }
-        self.newest_again = is_like(self.newest(), &evidence);
-        if self.newest_again {
+        if is_like(self.newest(), &evidence) {
             let Evidence { span, start, end, .. } = evidence;
             self.again.push(Again { span, start, end, like: self.more.len() as u32 });
         } else {
@@ -129,18 +125,6 @@ impl Item {
             self.more.push(evidence);
         }
         self.carried.grow();
-    }
-
-    /// Takes the call back that was just added; the first one stays.
-    pub(super) fn pop(&mut self) {
-        let newest = if self.newest_again {
-            self.again.pop().map(|newest| newest.fingerprint(self.like(&newest)))
-        } else {
-            self.more.pop().map(|newest| fingerprint(&newest))
-        };
-        if let (Some(many), Some(newest)) = (&mut self.many, newest) {
-            many.remove(&newest);
-        }
     }
 
     /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.
@@ -210,8 +194,7 @@ impl Again {
     }
 }
 
-/// Whether a call need not be kept beside one that is: what its trace, its parent or a link says of the one
-/// holds for the other.
+/// Whether a call can be folded into a stored one because trace, parent and links say the same of both.
 fn is_like(held: &Evidence, evidence: &Evidence) -> bool {
     let is_plain = |call: &Call| call.role == Role::Poll && call.rare.is_vacant();
     call_of(evidence).is_some_and(is_plain)
@@ -354,23 +337,6 @@ mod tests {
             assert!(!item.has(&with_status(calls[5].clone(), 500)), "with another answer it is another call");
         }
         assert_eq!(item(&calls).calls().count(), 5, "submit, poll, the other answer, poll, result");
-    }
-
-    #[test]
-    fn what_was_just_added_can_be_taken_back() {
-        let mut calls: Vec<Evidence> = (2..=50).map(|span| call(Role::Poll, 1, 9, span)).collect();
-        calls.push(call(Role::Result, 1, 9, 51));
-        let mut item = item(&calls[..1]);
-        for call in &calls[1..] {
-            for _ in 0..2 {
-                item.push(call.clone());
-                assert!(item.has(call));
-                item.pop();
-                assert!(!item.has(call));
-            }
-            item.push(call.clone());
-        }
-        assert_eq!((item.len(), item.calls().count()), (calls.len(), 2));
     }
 
     #[test]

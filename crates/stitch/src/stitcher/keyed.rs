@@ -1,9 +1,9 @@
 //! Values by key, in the order in which they came.
 //!
-//! A map of a million entries is more than a processor's caches hold, so to find one in it is to wait for
-//! memory, the longer the larger entries are. Here the table that is looked into at random has eight bytes an
-//! entry; keys and values stand in a slab, where what came together lies together, and who knows a slot needs
-//! no table.
+//! A map of a million entries is larger than a processor's caches, so finding one means waiting for memory,
+//! and the larger the entries, the longer the wait. Here the table that is searched at random has eight bytes
+//! an entry. Keys and values stand in a slab, where what came together lies together, and a caller that knows
+//! the slot needs no table.
 
 use std::hash::Hash;
 

@@ -10,8 +10,9 @@
 //! # What is given up
 //!
 //! Of a service that holds too much: what is settled first, then what is open; the oldest of each first. What
-//! is open is settled as it then looks, and then forgotten: what still comes for it is late. A tenth more
-//! than needed goes, so that it is not done again at once (of very many, only as much as is needed).
+//! is open is settled as it then looks, and then forgotten: what still comes for it is late. Ten percent more
+//! than necessary is evicted, so that eviction does not run again immediately (of very many, only as much as
+//! is needed).
 //!
 //! # Order
 //!
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::stitcher::surplus::{Bound, Candidate, Surplus, job_weight};
-use crate::stitcher::{Change, Observed, Pin, Stitcher};
+use crate::stitcher::{Change, Stitcher};
 
 /// How often bounds were met since the machine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct Trimmed {
     pub settled: u64,
 }
 
-/// To find out who gives up may cost a look at everything, so it is done for so many changes at least.
+/// Finding out who gives up may mean scanning everything, so a part has at least this many changes.
 const PART: usize = 4096;
 
 impl Stitcher {
@@ -82,9 +83,9 @@ impl Stitcher {
         }
     }
 
-    /// Whether it is worth to count the open jobs, which takes a look at everything. Each has at least one
-    /// item; and since they were counted, a span opened one at most. (One that ties several settled jobs
-    /// opens more: then the bound is met so many spans later.)
+    /// Whether it is worth counting the open jobs, which means scanning everything. Each has at least one
+    /// item; and since they were counted, a span opened one at most. (A span that ties several settled jobs
+    /// reopens them all; the bound is then detected that many spans late.)
     fn may_have_too_many_open(&self) -> bool {
         let (most, seen) = self.open_at_most;
         let max = self.settings.max_open_jobs;
@@ -166,14 +167,6 @@ impl Stitcher {
         }
     }
 
-    /// Slots and ties of some pockets, in order.
-    pub(super) fn contents(&self, pockets: &[u32]) -> (Vec<u32>, Vec<Pin>) {
-        let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
-        let mut pins: Vec<Pin> = known.flat_map(|pocket| pocket.pins.clone()).collect();
-        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
-        (self.members(pockets), pins)
-    }
-
     /// Ties two items, unless their pocket would then have more than it may.
     pub(super) fn tie_to(&mut self, slot: u32, other: u32) {
         let (Some(a), Some(b)) = (self.pocket_of(slot), self.pocket_of(other)) else { return };
@@ -183,15 +176,6 @@ impl Stitcher {
         } else {
             self.merge(slot, other);
         }
-    }
-
-    /// A poll that told nothing new was added to a task: it is kept if there is room.
-    pub(super) fn keep_or_drop(&mut self, slot: u32) -> Observed {
-        if !self.index.take_surplus(slot, self.settings.max_task_spans) {
-            return Observed::New;
-        }
-        self.hits.task_spans += 1;
-        Observed::Surplus
     }
 }
 

@@ -62,8 +62,21 @@ impl Settings {
         let pocket = size_of::<Option<Pocket>>() + ties + listed(size_of::<u32>()) * 2;
         let span = maps + own + pocket + TEXT_BYTES;
         // A turn finds out that there are too many.
-        let spans = self.max_spans + self.max_spans / 10;
+        let spans = self.max_spans as u64 + self.max_spans as u64 / 10;
         let tombstone = hashed(size_of::<u64>()) + 2 * listed(size_of::<u64>());
-        MostBytes { spans: (spans * span) as u64, tombstones: (MAX_TOMBSTONES * tombstone) as u64 }
+        let bytes = |count: u64, each: usize| count.saturating_mul(each as u64);
+        MostBytes { spans: bytes(spans, span), tombstones: bytes(MAX_TOMBSTONES as u64, tombstone) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_spans_is_more_than_can_be_said() {
+        let most = |max_spans| Settings { max_spans, ..Settings::default() }.most_bytes().spans;
+        assert!(most(1_000_000_000) > most(100_000_000) * 9);
+        assert_eq!(most(usize::MAX / 2), u64::MAX);
     }
 }

@@ -3,8 +3,8 @@
 //! A pocket holds the calls of one trace, or one task with what names it. It is solved alone, and most are
 //! complete in themselves. A pocket that is *loose* has a submit without its task or a task without its
 //! submit; it waits in the lane of its tenant and provider, and all loose pockets of a tenant are solved
-//! together. Once a tie found there is old enough to be believed, it is pinned, and its pockets become one.
-//! That one rests in the lane for a while: the others are solved with it, and learn from it what is usual.
+//! together. Once a tie found there is old enough to be final, it is pinned, and its pockets become one. That
+//! one rests in the lane for a while: the others are solved with it, and learn from it what is usual.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) struct Pocket {
     pub(super) scheduled: u64,
     /// The lanes that it waits or rests in.
     pub(crate) lanes: ThinVec<LaneKey>,
-    /// It waits for nothing in its lanes any more, and shows the others what is usual.
+    /// It waits for nothing in its lanes any more, and stays there to show the others what is usual.
     pub(crate) rests: bool,
     /// Holds a delivery that names no task.
     pub(crate) hook: bool,
@@ -108,7 +108,7 @@ impl Pockets {
         self.slots.insert(pocket)
     }
 
-    /// Takes an item into a pocket that there is: the same as one of its own that is merged with it.
+    /// Takes an item into an existing pocket. The result is that of making one for it and merging the two.
     pub(crate) fn admit(
         &mut self,
         at: u32,

@@ -2,16 +2,19 @@
 
 use crate::call::Evidence;
 use crate::solve::pool::Pool;
-use crate::stitcher::Stitcher;
 use crate::stitcher::item::Item;
+use crate::stitcher::{Pin, Stitcher};
 
 impl Stitcher {
-    /// The items of some pockets, in order.
-    pub(super) fn members(&self, pockets: &[u32]) -> Vec<u32> {
-        let known = pockets.iter().filter_map(|&at| self.pockets.get(at));
-        let mut slots: Vec<u32> = known.flat_map(|pocket| pocket.members.iter().copied()).collect();
+    /// The items and ties of some pockets, in order: of two ties that exclude each other the first holds
+    /// ([`crate::solve`]), and which that is must not depend on which came to be known first.
+    pub(super) fn contents(&self, pockets: &[u32]) -> (Vec<u32>, Vec<Pin>) {
+        let known = || pockets.iter().filter_map(|&at| self.pockets.get(at));
+        let mut slots: Vec<u32> = known().flat_map(|pocket| pocket.members.iter().copied()).collect();
         slots.sort_unstable();
-        slots
+        let mut pins: Vec<Pin> = known().flat_map(|pocket| pocket.pins.iter().copied()).collect();
+        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
+        (slots, pins)
     }
 
     /// The polls of some items that are kept as one with others of their task, to make a pool with.

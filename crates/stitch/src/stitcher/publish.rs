@@ -11,6 +11,7 @@ use crate::judge;
 use crate::kept::KeptHasher;
 use crate::settings::Settings;
 use crate::solve::group::JobDraft;
+use crate::solve::habit::WINDOW_MS;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
@@ -20,9 +21,9 @@ use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Change, Pin, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
-pub(super) const UNBOUND_MS: u64 = 1_800_000;
+pub(super) const UNBOUND_MS: u64 = WINDOW_MS;
 
-/// To look at a pocket without effect takes so much less than to tell a change.
+/// How many looks without effect cost as much as publishing one change.
 const LOOKS_A_CHANGE: usize = 8;
 
 /// One job as solved, with what is needed to go on with its pockets.
@@ -34,7 +35,7 @@ pub(super) struct Found {
     job: Option<Job>,
     /// When to look again, if it is not finished.
     wake: UnixNanos,
-    /// Its ties are old enough to be believed.
+    /// Its ties are old enough to be final.
     firm: bool,
     /// It was told, is not over any more, and lost a part: see [`crate::stitcher::told`].
     torn: bool,
@@ -42,8 +43,8 @@ pub(super) struct Found {
 
 impl Stitcher {
     /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
-    /// Stops after about `limit` changes, or looks at pockets by which nothing changed, and says whether more
-    /// is due.
+    /// Stops after about `limit` changes, or as much work in looks without effect, and says whether more is
+    /// due.
     pub(super) fn publish_due(&mut self, limit: usize) -> (Vec<Change>, bool) {
         let limit = limit.max(1);
         let mut changes = Vec::new();
@@ -97,7 +98,7 @@ impl Stitcher {
     /// Everything in one pool, nothing held, all limits passed.
     pub(super) fn publish_all(&mut self) -> Vec<Change> {
         let pockets: Vec<u32> = self.pockets.iter().map(|(at, _)| at).collect();
-        let slots = self.members(&pockets);
+        let slots = self.contents(&pockets).0;
         let found = self.found(&slots, &[], true).0;
         let mut changes = Vec::new();
         self.adopt(&pockets, found, &mut changes);
@@ -108,10 +109,8 @@ impl Stitcher {
     /// returned instead.
     fn solve_alone(&mut self, at: u32, changes: &mut Vec<Change>) -> Vec<LaneKey> {
         let Some(pocket) = self.pockets.get(at) else { return Vec::new() };
-        let mut slots = pocket.members.to_vec();
-        slots.sort_unstable();
         let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now;
-        let pins = pocket.pins.clone();
+        let (slots, pins) = self.contents(&[at]);
         let (found, loose) = self.found(&slots, &pins, false);
         let loose = if young { self.with_hooks(&slots, loose) } else { loose };
         if young && !loose.is_empty() {
@@ -138,13 +137,7 @@ impl Stitcher {
     }
 
     fn solve_lane(&mut self, pockets: &[u32], changes: &mut Vec<Change>) {
-        let slots = self.members(pockets);
-        let mut pins: Vec<Pin> = pockets
-            .iter()
-            .filter_map(|&at| self.pockets.get(at))
-            .flat_map(|known| known.pins.clone())
-            .collect();
-        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
+        let (slots, pins) = self.contents(pockets);
         let found = self.found(&slots, &pins, false).0;
         self.adopt(pockets, found, changes);
     }

@@ -3,10 +3,10 @@
 //! What was matched is tied first ([`super::ties`]), so that a job is in one pocket.
 //!
 //! A published job is found again when its pocket is solved. By then evidence may have come that gives the
-//! job another id (its submit after its result), and nobody would know that the one with the old id is to be
-//! taken back. So what may have named a job is looked at once, when everything is in memory again.
+//! job another id (its submit after its result), and nobody would know that the job with the old id has to be
+//! taken back. So once everything is in memory again, every call that may have named a job is looked at.
 //!
-//! Then what was decided rests: it would else wait in its lane as if it had just come.
+//! Then what was decided rests. Otherwise it would wait in its lane as if it had just come.
 
 use crate::call::Role;
 use crate::id::{JobId, UnixNanos};

@@ -1,7 +1,7 @@
 //! Values by slot, in chunks: growing moves nothing and touches no memory that is in use.
 //!
-//! A vector that doubles copies everything that it holds, and asks for twice the room at a moment when memory
-//! is full. With millions of items that is what growing costs; a chunk more costs a chunk.
+//! A vector that doubles copies everything that it holds, and asks for twice the room just when memory is
+//! full. With millions of items that is expensive; here growing costs one more chunk.
 
 /// Values in a chunk.
 const CHUNK: usize = 512;

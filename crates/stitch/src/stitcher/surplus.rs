@@ -1,9 +1,10 @@
 //! Who holds how much at a bound, and what of it goes first.
 //!
-//! To find out costs a look at everything in memory, and what is to go, a tenth of it, goes in parts. So what
-//! one part leaves over is the list of the next. By then more may have come: what it touched is passed over,
-//! since it is not the oldest any more. What waits in a lane with others cannot be taken from an old list,
-//! because what it is matched with may have changed; at the first such everything is looked at anew.
+//! Finding candidates scans all memory; the tenth to be evicted is then removed in parts. So the next part
+//! goes on with the list that the last one left over. More spans may have come by then. A candidate that they
+//! touched is passed over, since it is not among the oldest any more. One that waits in a lane with others
+//! cannot be taken from an old list, because what it is matched with may have changed: at the first such
+//! candidate everything is scanned anew.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Observed, Stitcher};
+use super::{Change, Observed, Pin, Stitcher};
 use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
 use crate::frame::{Frame, FrameKind};
 use crate::id::{JobId, SpanId, SpanKey, TaskId, TraceId, UnixNanos};
@@ -10,6 +10,8 @@ use crate::job::{Job, JoinRule};
 use crate::rare::Rare;
 use crate::settings::Settings;
 use crate::stitcher::pocket::{LaneKey, Pockets};
+
+mod looks;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -325,25 +327,6 @@ fn polls_that_are_alike_are_carried_and_come_back_each() {
     second.spans = 4;
     assert_eq!(second.send(1, 9, 1500, 100, call("clips", Role::Poll, Some("a"))), Observed::Duplicate);
     assert_eq!(second.send(1, 9, 1501, 100, call("clips", Role::Poll, Some("a"))), Observed::New);
-}
-
-/// Of what came since the last look no job has a name yet; it is looked at for the answer, and no more is.
-#[test]
-fn a_job_is_found_by_its_id_before_and_after_it_was_looked_at() {
-    let mut process = Process::new();
-    process.observe(1, 9, 0, 100, call("clips", Role::Submit, Some("a")));
-    let ids = |process: &mut Process| -> Vec<_> {
-        process.stitcher.open_jobs().into_iter().map(|job| job.id).collect()
-    };
-    let first = ids(&mut process)[0];
-    assert_eq!(process.stitcher.job(first).map(|job| job.id), Some(first));
-    process.stitcher.advance(BEGIN.plus_ms(40_000));
-    assert_eq!(process.stitcher.job(first).map(|job| job.id), Some(first));
-    process.observe(1, 8, 41_000, 100, call("clips", Role::Submit, Some("b")));
-    let both = ids(&mut process);
-    assert_eq!((both.len(), both[0]), (2, first));
-    assert!(both.into_iter().all(|id| process.stitcher.job(id).is_some_and(|job| job.id == id)));
-    assert!(process.stitcher.job(JobId([7; 16])).is_none());
 }
 
 /// A client whose clock is a year ahead: what it says is kept, and its job ends when it has been silent.

@@ -2,11 +2,12 @@
 //!
 //! # Why
 //!
-//! What a trace or a name ties comes back tied, with the evidence. What was matched by times across traces
-//! was matched with what was in memory then, and is firm after a while ([`super::publish`]). A process that
-//! begins anew has hours of evidence at once, and must not match it once more: other neighbours, another
-//! result, and jobs that were told long ago would change. So a pocket that matching made is *tied*: its
-//! members and [`Pin`]s are given to the caller to keep, and come back before anything is solved.
+//! Spans tied by a trace or a name come back tied, with the evidence. What was matched by times across traces
+//! was matched with the evidence that was in memory then, and is firm after a while ([`super::publish`]). A
+//! process that begins anew has hours of evidence at once, and must not match it again: with other neighbours
+//! the result may differ, and jobs that were published long ago would change. So a pocket that matching made
+//! is *tied*: its members and [`Pin`]s are given to the caller to keep, and come back before anything is
+//! solved.
 //!
 //! # States
 //!

@@ -1,22 +1,23 @@
-//! What was told of a job while its joins could still change.
+//! What was published of a job while its joins could still change.
 //!
 //! # Why
 //!
-//! A job that has ended is told after the settle delay, and what is loose is still matched for a while after
-//! that. When the match changes, its task may turn out to be that of another submit. If the other job is told
-//! before this one ends again, the same calls would be in two jobs, and their money counted twice.
+//! A job that has ended is published after the settle delay, and what is loose is still matched for a while
+//! after that. When the match changes, its task may turn out to belong to another submit. If the job of that
+//! submit were published before this one ends again, the same calls would be in two jobs, and their money
+//! would count twice.
 //!
 //! # States
 //!
-//! A job that is in lanes, or shares its pocket with others, is told with its items, and they are kept while
-//! that is so. It is *torn* when a later look finds it not over, and without an item that it was told with.
-//! Then it is taken back at once, in the same round in which the other one is told, and is open again.
+//! While a published job is in lanes, or shares its pocket with others, the items that it was published with
+//! are kept here. It is *torn* when a later look finds that it is not over and has lost one of these items.
+//! Then it is taken back at once, in the same round in which the other job is published, and is open again.
 //!
 //! # Late, never
 //!
-//! More evidence alone tears nothing: what was told stays, as the smaller part of the truth, until the job is
-//! over again. After a restart nothing is known of how it was told; then it is torn if it is not over and
-//! differs.
+//! More evidence alone tears nothing: what was published stays, as a part of the truth, until the job is over
+//! again. After a restart it is not known with which items a job was published; it is torn then if it is not
+//! over and differs.
 
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;

@@ -12,14 +12,12 @@ use thin_vec::ThinVec;
 
 use crate::call::Evidence;
 use crate::id::{SpanId, UnixNanos};
+use crate::solve::lineage::MAX_DEPTH;
+use crate::stitcher::crowd::CROWD;
 use crate::stitcher::item::{Carried, is_same};
 
-/// A trace with more frames than this is crowded.
-const CROWD: usize = 32;
 /// Up to so many items are gone through.
 const FEW: usize = 8;
-/// No real call tree is this deep; a cycle of parents is.
-const MAX_DEPTH: usize = 64;
 
 /// A frame, with its creation number.
 #[derive(Debug)]

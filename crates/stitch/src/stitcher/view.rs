@@ -5,21 +5,33 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
+use crate::id::JobId;
 use crate::job::{Job, State};
 use crate::judge;
 use crate::solve::group::JobDraft;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::publish::{loose, solved};
-use crate::stitcher::{Fixed, Pin, Stitcher};
+use crate::stitcher::{Fixed, Stitcher};
 
-/// How far open jobs were gone through: see [`Stitcher::visit_open`].
+/// How far jobs were gone through: see [`Stitcher::visit_open`] and [`Stitcher::seek_job`].
 #[derive(Debug, Default)]
 pub struct OpenCursor {
     /// The pocket to go on with.
     next: u32,
     /// Those that are shown last, and their lanes.
     waiting: Vec<(u32, Vec<LaneKey>)>,
+}
+
+/// What a part of a search for one job came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sought {
+    /// The job, as it looks now.
+    Found(Box<Job>),
+    /// There is no such job in memory.
+    Absent,
+    /// It was not found yet: the next call with the cursor goes on.
+    More,
 }
 
 /// To look at a pocket takes as long as to pass so many by.
@@ -52,6 +64,28 @@ impl Stitcher {
             }
         };
         self.show(cursor, limit, |pocket| !pocket.settled, &self.told.items(), open)
+    }
+
+    /// Looks for a job where its evidence is known to be, else among what came since the last look.
+    pub(super) fn seek(&self, id: JobId, cursor: &mut OpenCursor, limit: usize) -> Sought {
+        let mut found = None;
+        let mut check = |job: Job| {
+            if job.id == id {
+                found = Some(Box::new(job));
+            }
+        };
+        let more = if let Some(home) = self.known.home(id) {
+            self.look_at(home).into_iter().for_each(check);
+            false
+        } else {
+            let is_new = |pocket: &Pocket| pocket.jobs.is_empty() || pocket.last >= pocket.looked;
+            self.show(cursor, limit, is_new, &HashSet::default(), &mut check)
+        };
+        match found {
+            Some(job) => Sought::Found(job),
+            None if more => Sought::More,
+            None => Sought::Absent,
+        }
     }
 
     /// A pocket that is complete in itself is shown at once; what waits for something outside is shown with
@@ -117,12 +151,7 @@ impl Stitcher {
     /// The jobs of some pockets, and the lanes in which something of them waits. Without jobs that were not
     /// told and have an item that was.
     fn drafted(&self, pockets: &[u32], told: &Slots) -> (Vec<Job>, Vec<LaneKey>) {
-        let slots = self.members(pockets);
-        let pins: Vec<Pin> = pockets
-            .iter()
-            .filter_map(|&at| self.pockets.get(at))
-            .flat_map(|known| known.pins.clone())
-            .collect();
+        let (slots, pins) = self.contents(pockets);
         let again = self.again(&slots);
         let pool = self.pool(&slots, &again);
         let (solution, drafts) = solved(&pool, &self.settings, &pins);

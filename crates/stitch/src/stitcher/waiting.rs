@@ -154,7 +154,7 @@ impl Waiting {
         if !self.many.is_empty() {
             self.many.remove(&oldest.fingerprint());
         }
-        // It was the newest of its trace as well, unless another place is found under the trace.
+        // If the trace's newest entry still points here, remove it.
         let is_it = |&newest: &u32| newest == place as u32;
         if let Ok(entry) = self.newest.find_entry(hash(&oldest.span.trace), is_it) {
             entry.remove();

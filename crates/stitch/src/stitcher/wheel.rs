@@ -1,8 +1,8 @@
 //! When pockets are looked at: a wheel of seconds.
 //!
-//! A pocket is *scheduled* for a second; when that has come it is *due*, and looked at. Half a million may be
-//! due at once, and are looked at in parts: those that wait for the next part stay in a list of their own,
-//! since to put them back would touch each of them once a part.
+//! A pocket is *scheduled* for a second; when that second has come, the pocket is *due* and is looked at.
+//! Half a million may be due at once, and are looked at in parts. Those that wait for the next part stay in a
+//! list of their own: putting them back into the wheel would touch every one of them in every part.
 
 use std::collections::BTreeMap;
 

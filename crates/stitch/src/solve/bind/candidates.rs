@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{BLOCKING_SECONDS, Binder, Entity, peak};
+use super::{Binder, Entity, peak};
 use crate::Call;
 use crate::id::TraceId;
 use crate::solve::habit::WINDOW_SECONDS;
 use crate::solve::hint;
 use crate::solve::hooks::callback_value;
-use crate::solve::pool::{Pool, Shot, call_of};
+use crate::solve::pool::{BLOCKING_SECONDS, Pool, Shot, call_of};
 
 /// Most submits looked at for one task: the nearest, and as many of those that lie a usual wait before it.
 const MAX_CANDIDATES: usize = 64;
@@ -142,7 +142,7 @@ impl Binder<'_, '_> {
         call.endpoint.fits_family(&shot.call.endpoint)
             && (shot.task.is_none() || entity.task.is_none())
             && gap <= WINDOW_SECONDS
-            && (gap >= -early || shot.seconds() > BLOCKING_SECONDS)
+            && (gap >= -early || shot.is_blocking())
             && entity.group.is_none_or(|group| self.callback_fits(shot, group))
     }
 

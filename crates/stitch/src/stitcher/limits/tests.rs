@@ -7,6 +7,9 @@ use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::{Job, Outcome};
 use crate::rare::Rare;
 use crate::settings::Settings;
+use crate::solve::pool::call_of;
+use crate::stitcher::Observed;
+use crate::stitcher::index::Index;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -248,10 +251,59 @@ fn a_task_keeps_no_more_polls_than_it_may_and_still_ends() {
     assert_eq!((job.outcome, job.attempts[0].count(Role::Poll)), (Outcome::Succeeded, 49));
 }
 
+fn frame() -> What {
+    What::Frame(Frame { kind: FrameKind::Internal, verdict: None, rare: Rare::default() })
+}
+
+/// A worker that polls from a request, and so from a trace, for each poll.
+#[test]
+fn polls_that_are_not_kept_leave_no_trace_and_no_frame_behind() {
+    // A frame that no call of its trace has taken goes at once.
+    let mut world = World::new(Settings { max_task_spans: 50, max_idle_frames: 0, ..Settings::default() });
+    world.call("loop", 1, 0, Role::Submit, Some("loop"));
+    world.span("loop", 1, 0, frame());
+    for poll in 1..200 {
+        let observed = world.call("loop", 1 + poll, 1000 * poll, Role::Poll, Some("loop"));
+        assert_eq!(observed, if poll < 50 { Observed::New } else { Observed::Surplus }, "{poll}");
+        world.span("loop", 1 + poll, 1000 * poll, frame());
+    }
+    let held = |world: &mut World| {
+        let Index { traces, spans, .. } = &mut world.stitcher.index;
+        (traces.values_mut().count(), *spans)
+    };
+    assert_eq!(held(&mut world), (50, 100));
+    assert_eq!(world.stitcher.limit_hits().task_spans, 150);
+    world.advance(3_600_000);
+    world.advance(24 * 3_600_000);
+    assert_eq!((world.told.len(), world.forgotten, held(&mut world)), (1, 1, (0, 0)));
+}
+
+/// The frame may still be that of another job, which comes after the poll.
+#[test]
+fn a_frame_above_a_poll_that_is_not_kept_waits_for_other_calls_of_its_trace() {
+    for is_first in [true, false] {
+        let mut world = World::new(Settings { max_task_spans: 1, ..Settings::default() });
+        world.call("loop", 1, 0, Role::Submit, Some("loop"));
+        if is_first {
+            world.span("loop", 2, 0, frame());
+        }
+        assert_eq!(world.call("loop", 2, 100, Role::Poll, Some("loop")), Observed::Surplus);
+        if !is_first {
+            world.span("loop", 2, 0, frame());
+        }
+        world.call("loop", 2, 200, Role::Submit, Some("other"));
+        let Index { traces, items, .. } = &world.stitcher.index;
+        let trace = traces.get(&TraceId(2_u128.to_be_bytes())).unwrap();
+        let tasks = trace.items().iter().map(|&slot| items.get(slot).unwrap().first());
+        let tasks: Vec<_> = tasks.map(|call| call_of(call).unwrap().task.clone()).collect();
+        assert_eq!(tasks, [Some(TaskId::new("other"))], "frame first: {is_first}");
+        assert_eq!(trace.frames().len(), 1, "frame first: {is_first}");
+    }
+}
+
 #[test]
 fn frames_without_calls_are_bounded() {
     let mut world = World::new(Settings { max_idle_frames: 50, ..Settings::default() });
-    let frame = || What::Frame(Frame { kind: FrameKind::Internal, verdict: None, rare: Rare::default() });
     for trace in 1..=50 {
         world.span("web", trace, trace, frame());
     }
@@ -314,8 +366,7 @@ fn what_was_listed_and_touched_since_is_passed_over() {
     let mut jobs: Vec<&Job> = world.told.values().collect();
     jobs.sort_by_key(|job| job.attempts[0].calls[0].span);
     let jobs: Vec<_> = jobs.into_iter().map(|job| job.id).collect();
-    let frame = What::Frame(Frame { kind: FrameKind::Internal, verdict: None, rare: Rare::default() });
-    world.span("storm", first as u64 + 1, 61_000, frame);
+    world.span("storm", first as u64 + 1, 61_000, frame());
 
     for number in bound + 1..=bound + PART as u64 {
         world.call("storm", number + 1, 61_000, Role::Sync, None);
