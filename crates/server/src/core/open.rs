@@ -122,6 +122,7 @@ impl Books {
                 // One job makes the series of all that are alike; not earlier, since what is shown is on
                 // disk.
                 entries(&mut self.registry, &first.job, &first.bill, now);
+                self.expect_success(set, &first.bill, now);
             }
             let age = sum.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0) / 1_000_000);
             let jobs = self.registry.series(MetricId::OpenJobs, set, &[], now);
@@ -136,6 +137,18 @@ impl Books {
             }
         }
         open
+    }
+
+    /// Makes the histograms in which a job counts if it succeeds. Those of other outcomes come into being with
+    /// the first job of theirs.
+    fn expect_success(&mut self, set: SetId, bill: &Bill, now: UnixNanos) {
+        let outcome = Outcome::Succeeded.as_str();
+        for metric in [MetricId::JobDuration, MetricId::JobPolls, MetricId::JobAttempts] {
+            self.registry.series(metric, set, &[outcome], now);
+        }
+        for (currency, _) in bill.cost() {
+            self.registry.series(MetricId::JobCost, set, &[&currency, outcome], now);
+        }
     }
 
     /// Other rate cards: their gauges are made anew.

@@ -117,8 +117,8 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], guessed: &[SpanKey], fr
         |call: &Call| call.role == Role::Webhook && call.answer.is_success() && call.verdict.is_none();
     let taken = calls.iter().any(|call| taken(call));
     let is_ready = |call: &Call| call.verdict.is_none_or(|verdict| verdict.state != TaskState::NotReady);
-    let fetched = |call: &&&Call| call.role == Role::Result && call.answer.is_success() && is_ready(call);
-    let fetched = calls.iter().find(fetched).is_some();
+    let brings = |call: &Call| call.role == Role::Result && call.answer.is_success() && is_ready(call);
+    let fetched = calls.iter().any(|call| brings(call));
     let needs_result = calls.iter().any(|call| call.endpoint.needs_result);
     match (needs_result && !fetched, taken) {
         (false, true) => (Outcome::Succeeded, None, false),

@@ -52,8 +52,8 @@ pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize])
     let called_back = |bound: &Bound| pool.shots[bound.shot].call.rare.callback.is_some();
     let bound = solution.task_shot.iter().enumerate();
     let named = bound.filter(|(_, bound)| bound.as_ref().is_some_and(called_back)).map(|(task, _)| task);
-    let is_delivery = |evidence: &&Evidence| call_of(evidence).is_some_and(|call| call.role == Role::Webhook);
-    let named = named.filter(|&task| !pool.tasks[task].calls.iter().any(|call| is_delivery(&call)));
+    let is_delivery = |evidence: &Evidence| call_of(evidence).is_some_and(|call| call.role == Role::Webhook);
+    let named = named.filter(|&task| !pool.tasks[task].calls.iter().any(|call| is_delivery(call)));
     open_tasks.iter().copied().chain(named).collect()
 }
 
