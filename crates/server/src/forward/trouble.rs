@@ -1,8 +1,8 @@
 //! Whether a file of a destination can be written.
 //!
 //! Every failure is counted, and told once until it works again: a full disk fails each request, and a line
-//! for each would fill what is left of it. A disk that is nearly full takes what is small and nothing else, so
-//! there is not more than one line a minute either.
+//! for each would fill what is left of it. A disk that is nearly full takes what is small and nothing else,
+//! so there is not more than one line a minute either.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
