@@ -33,10 +33,11 @@ const OTHER_METRICS: [&str; 8] = [
 const KINDS: [&str; 6] = ["stat", "timeseries", "heatmap", "bargauge", "table", "row"];
 
 /// Metrics that no dashboard and no rule uses, each with the reason.
-const UNUSED: [(&str, &str); 10] = [
+const UNUSED: [(&str, &str); 11] = [
     ("spantally_forward_held_bytes", "how much waits for its job, for those who set job_attributes"),
     ("spantally_forward_held_spans", "beside spantally_forward_held_bytes"),
     ("spantally_forward_job_attributes", "how many waited in vain, for those who set job_attributes"),
+    ("spantally_forward_storage_faults", "says why, once SpantallyForwardLosingSpans has fired"),
     ("spantally_storage_faults", "says which fault it is, once an alert on a failing file has fired"),
     ("spantally_ledger_bytes", "for those who set max_size; of the disk there is an exporter"),
     ("spantally_ledger_limit_bytes", "beside spantally_ledger_bytes"),

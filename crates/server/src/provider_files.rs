@@ -127,7 +127,8 @@ pub fn read_directory(directory: &Path) -> Result<Texts, ProviderFilesError> {
     yaml_files(directory)?.into_iter().map(read).collect()
 }
 
-/// The provider files of a directory, by name; tests of them (`*.test.yaml`) are not.
+/// The provider files of a directory, by name; tests of them (`*.test.yaml`) are not, nor is what has such a
+/// name and is no file: a pipe would be waited for, for ever.
 fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, ProviderFilesError> {
     let failed = |source| ProviderFilesError::Read { path: directory.to_owned(), source };
     let mut paths = Vec::new();
@@ -136,7 +137,9 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, ProviderFilesError> {
         let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
         let is_test =
             path.file_stem().is_some_and(|stem| Path::new(stem).extension() == Some("test".as_ref()));
-        if is_yaml && !is_test {
+        // What a broken link leads to is told by reading it.
+        let is_file = || std::fs::metadata(&path).map_or(true, |found| found.is_file());
+        if is_yaml && !is_test && is_file() {
             paths.push(path);
         }
     }
@@ -200,6 +203,24 @@ mod tests {
         };
         let text = findings[0].to_string();
         assert!(text.contains("two.yaml:") && text.contains("`fal`"), "{text}");
+    }
+
+    #[test]
+    fn only_files_are_read_also_through_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(at("pipe.yaml")).status().unwrap();
+        assert!(made.success());
+        std::fs::create_dir(at("folder.yaml")).unwrap();
+        std::fs::write(at("text"), "a text").unwrap();
+        std::os::unix::fs::symlink(at("text"), at("link.yaml")).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let path = directory.path().to_owned();
+        std::thread::spawn(move || tell.send(read_directory(&path).map_err(|error| error.to_string())));
+        let read = told.recv_timeout(std::time::Duration::from_secs(20)).expect("nothing is waited for");
+        assert_eq!(read, Ok(vec![(at("link.yaml"), "a text".to_owned())]));
+        std::os::unix::fs::symlink(at("nothing"), at("broken.yaml")).unwrap();
+        assert!(read_directory(directory.path()).unwrap_err().to_string().contains("broken.yaml"));
     }
 
     #[test]

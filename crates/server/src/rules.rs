@@ -6,6 +6,9 @@
 //! volume that swaps a link are all seen. A change must stand for [`SETTLED`] before it is taken, since files
 //! are written piece by piece.
 //!
+//! A directory that does not answer (a disk over the network) is waited for up to [`LOOK_TIMEOUT`] and then
+//! told as a mistake; the next look begins when it has answered.
+//!
 //! # What
 //! All files or none. A mistake in any of them leaves every old rule in force; the log has each finding with
 //! file, line and column, and the metrics say so until the files are good again.
@@ -28,6 +31,7 @@ use rust_decimal::Decimal;
 use spantally_providers::CorrelationConfig;
 use spantally_stitch::UnixNanos;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::clock;
 use crate::config::{Pricing, Settings};
@@ -38,6 +42,9 @@ use crate::provider_files::{ProviderFiles, ProviderFilesError, Texts, read_direc
 
 /// How long files must have stood unchanged before they are read as they are.
 const SETTLED: Duration = Duration::from_millis(500);
+
+/// How long a look at the directory may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the provider files again.
 #[derive(Debug)]
@@ -98,12 +105,22 @@ impl Reloader {
 
     /// Reads the files now, changed or not, and says whether they are in force.
     pub async fn reload(self: &Arc<Self>) -> bool {
+        let look = within(LOOK_TIMEOUT, &mut self.begin_look()).await.unwrap_or_else(no_answer);
+        self.apply(look).await
+    }
+
+    /// Puts what was read in force, away from the threads that serve connections: it is compiled.
+    async fn apply(self: &Arc<Self>, look: Look) -> bool {
         let reloader = Arc::clone(self);
-        let reload = tokio::task::spawn_blocking(move || reloader.take(reloader.look()));
-        reload.await.unwrap_or_else(|error| {
+        tokio::task::spawn_blocking(move || reloader.take(look)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the provider files could not be read again");
             false
         })
+    }
+
+    fn begin_look(self: &Arc<Self>) -> JoinHandle<Look> {
+        let reloader = Arc::clone(self);
+        tokio::task::spawn_blocking(move || reloader.look())
     }
 
     /// Looks at the directory until `stop` is true.
@@ -116,24 +133,30 @@ impl Reloader {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            let reloader = Arc::clone(&self);
-            let before = changed.take();
-            let look = tokio::task::spawn_blocking(move || reloader.look_again(before.as_ref())).await;
-            changed = look.unwrap_or_default();
+            let mut looking = self.begin_look();
+            let look = if let Some(look) = within(LOOK_TIMEOUT, &mut looking).await {
+                look
+            } else {
+                self.apply(no_answer()).await;
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    look = &mut looking => look.unwrap_or_else(|error| Err(error.to_string())),
+                }
+            };
+            changed = self.compare(look, changed.take()).await;
         }
     }
 
-    /// Compares the directory with what is known. A change is given back at first, and taken when it is
+    /// Compares what was seen with what is known. A change is given back at first, and taken when it is
     /// `changed` still.
-    fn look_again(&self, changed: Option<&Look>) -> Option<Look> {
-        let look = self.look();
+    async fn compare(self: &Arc<Self>, look: Look, changed: Option<Look>) -> Option<Look> {
         if self.known.lock().look == look {
             return None;
         }
-        if changed != Some(&look) {
+        if changed.as_ref() != Some(&look) {
             return Some(look);
         }
-        self.take(look);
+        self.apply(look).await;
         None
     }
 
@@ -190,6 +213,16 @@ impl Reloader {
     }
 }
 
+/// What a look sees, if it ends within a time; else it goes on.
+async fn within(limit: Duration, looking: &mut JoinHandle<Look>) -> Option<Look> {
+    let look = tokio::time::timeout(limit, looking).await.ok()?;
+    Some(look.unwrap_or_else(|error| Err(error.to_string())))
+}
+
+fn no_answer() -> Look {
+    Err(format!("the directory of provider files has not answered within {} s", LOOK_TIMEOUT.as_secs()))
+}
+
 /// Every finding on a line of its own.
 fn told(error: &ProviderFilesError) -> Vec<String> {
     match error {
@@ -233,5 +266,14 @@ mod tests {
         }
         let files = ProviderFiles::load(Some(directory.path()), &CorrelationConfig::default()).unwrap();
         assert_eq!(texts(&files), read_directory(directory.path()).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_look_that_takes_too_long_is_told_and_goes_on() {
+        let (answer, answered) = std::sync::mpsc::channel::<Look>();
+        let mut looking = tokio::task::spawn_blocking(move || answered.recv().unwrap());
+        assert_eq!(within(Duration::from_millis(20), &mut looking).await, None);
+        answer.send(Ok(Texts::default())).unwrap();
+        assert_eq!(within(Duration::from_secs(20), &mut looking).await, Some(Ok(Texts::default())));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spantally_store::{LedgerReader, StoreError};
 
-use super::{Exit, Failure, Outcome, colors, runtime, shell_word};
+use super::{Exit, Failure, Outcome, block_on, colors, shell_word};
 use crate::app::{Addresses, App};
 use crate::clock;
 use crate::config::Config;
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     let kept = Some(directory.as_path()).filter(|directory| Some(*directory) != temporary);
     telemetry::init(config.settings.logs);
-    runtime()?.block_on(async {
+    block_on(async {
         let signals = Signals::catch()?;
         let app = App::build(&config).await.map_err(Failure::usage)?;
         let running = app.start().await?;

@@ -26,6 +26,7 @@ mod serve;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -80,10 +81,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The runtime of commands that need one.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// How long the end of a command waits for threads that are still at work. What must be done is done before:
+/// these read files that do not answer.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs a command to its end on a runtime, which ends with it.
+pub(crate) fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed(miette::miette!("cannot start the runtime: {error}")))
+    let runtime =
+        runtime.map_err(|error| Failure::failed(miette::miette!("cannot start the runtime: {error}")))?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_timeout(END_TIMEOUT);
+    outcome
 }
 
 #[cfg(test)]
@@ -93,6 +102,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// A thread that waits for a file, as of a disk over the network, must not keep the process.
+    #[test]
+    fn a_command_ends_although_a_thread_does_not() {
+        let (_never, told) = std::sync::mpsc::channel::<()>();
+        let (tell, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let outcome = super::block_on(async {
+                drop(tokio::task::spawn_blocking(move || told.recv()));
+                Ok(super::Exit::Success)
+            });
+            tell.send(outcome.is_ok()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(super::END_TIMEOUT * 10), Ok(true));
     }
 
     #[test]

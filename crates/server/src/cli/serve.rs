@@ -1,6 +1,6 @@
 //! `spantally serve`: the server, until it is told to stop.
 
-use super::{ConfigArgs, Exit, Failure, Outcome, runtime};
+use super::{ConfigArgs, Exit, Failure, Outcome, block_on};
 use crate::app::{App, RunError};
 use crate::memory;
 use crate::signals::{Signals, hangups};
@@ -17,7 +17,7 @@ pub(super) struct Args {
 /// Builds the server and runs it until a signal.
 pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut exporters = telemetry::init_with_exporters(&config.settings);
         let (signals, mut hangups) = (Signals::catch()?, hangups()?);
         let app = App::build(&config).await.map_err(Failure::usage)?;

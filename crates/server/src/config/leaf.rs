@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 
 use super::Place;
 use super::env::expand;
@@ -50,7 +50,7 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// Reads a list of attribute names; by `--set` they are separated by commas.
+    /// Reads a list of attribute names, as [`read_list_of`](Self::read_list_of) does.
     pub(super) fn read_list(
         &mut self,
         key: &'static str,
@@ -61,7 +61,7 @@ impl<'a> Resolver<'a> {
         self.read_list_of::<AttributeName>(key, list, most, into)
     }
 
-    /// Reads a list of texts; by `--set` they are separated by commas.
+    /// Reads a list of texts; by `--set` it is written `[a, b]` as in the file, or `a,b`.
     pub(super) fn read_list_of<T: FromText + Into<String>>(
         &mut self,
         key: &'static str,
@@ -70,28 +70,52 @@ impl<'a> Resolver<'a> {
         into: &mut Vec<String>,
     ) -> Result<(), ConfigError> {
         self.known.push(key);
-        if let Some(text) = self.set.get(key) {
-            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-            *into = names
-                .map(|name| self.parse_set_text::<T>(key, name).map(Into::into))
-                .collect::<Result<_, _>>()?;
-            self.places.borrow_mut().insert(key.to_owned(), Place::CommandLine);
-        } else if let Some(list) = list {
-            for name in &list.value {
-                let name_text = self.parse_leaf::<T>(key, &name.value, name.referenced)?.into();
-                if into.contains(&name_text) {
-                    let message = format!("{key}: `{name_text}` is listed twice");
-                    return Err(self.source.error(name.referenced, &message, "listed before", None));
-                }
-                into.push(name_text);
+        let command_line = self.set.get(key).map(|text| self.parse_set_list::<T>(key, text)).transpose()?;
+        let (texts, places): (Vec<String>, Vec<Location>) = match (command_line, list) {
+            (Some(texts), _) => {
+                self.places.borrow_mut().insert(key.to_owned(), Place::CommandLine);
+                (texts, Vec::new())
             }
-            if let Some(extra) = list.value.get(most) {
-                let message = format!("{key}: {} names, expected at most {most}", list.value.len());
-                return Err(self.source.error(extra.referenced, &message, "one too many", None));
+            (None, Some(list)) => {
+                self.remember(key, list.referenced);
+                let parse = |leaf: &Spanned<String>| {
+                    let text = self.parse_leaf::<T>(key, &leaf.value, leaf.referenced)?.into();
+                    Ok((text, leaf.referenced))
+                };
+                list.value.iter().map(parse).collect::<Result<_, _>>()?
             }
-            self.remember(key, list.referenced);
+            (None, None) => return Ok(()),
+        };
+        for (at, text) in texts.iter().enumerate() {
+            if texts[..at].contains(text) {
+                let message = format!("{key}: `{text}` is listed twice");
+                return Err(self.error_of(key, places.get(at).copied(), &message, "listed before", None));
+            }
         }
+        if texts.len() > most {
+            let message = format!("{key}: {} names, expected at most {most}", texts.len());
+            return Err(self.error_of(key, places.get(most).copied(), &message, "one too many", None));
+        }
+        *into = texts;
         Ok(())
+    }
+
+    /// Reads a list of `--set`. Only what begins as one in YAML is read as YAML: `*` is an origin, and would
+    /// be an alias there.
+    fn parse_set_list<T: FromText + Into<String>>(
+        &self,
+        key: &str,
+        written: &str,
+    ) -> Result<Vec<String>, ConfigError> {
+        let texts: Vec<String> = if written.starts_with('[') {
+            serde_saphyr::from_str(written).map_err(|_| {
+                let message = format!("--set {key}: `{written}` is not a list");
+                ConfigError::plain(message, Some("write `[a, b]` or `a,b`".to_owned()))
+            })?
+        } else {
+            written.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+        };
+        texts.iter().map(|text| self.parse_set_text::<T>(key, text).map(Into::into)).collect()
     }
 
     /// Keeps where the value of a key is written.
@@ -109,13 +133,13 @@ impl<'a> Resolver<'a> {
         at: Option<Location>,
         message: &str,
         label: &str,
-        help: &str,
+        help: Option<&str>,
     ) -> ConfigError {
         match at {
             Some(at) if !self.set.contains_key(key) => {
-                self.source.error(at, message, label, Some(help.to_owned()))
+                self.source.error(at, message, label, help.map(str::to_owned))
             }
-            _ => ConfigError::plain(format!("--set {message}"), Some(help.to_owned())),
+            _ => ConfigError::plain(format!("--set {message}"), help.map(str::to_owned)),
         }
     }
 

@@ -221,7 +221,7 @@ impl Resolver<'_> {
                 let given = files.into_iter().find_map(Option::as_ref).map(|leaf| leaf.referenced);
                 let key = keys[..files.len()].iter().find(by_set).unwrap_or(&keys[0]);
                 let help = "give the two files, or leave the section `tls` out";
-                Err(self.error_of(key, given, &message, "without what belongs to it", help))
+                Err(self.error_of(key, given, &message, "without what belongs to it", Some(help)))
             }
         }
     }

@@ -182,6 +182,36 @@ fn a_label_that_a_page_has_already_is_refused_at_its_line() {
 }
 
 #[test]
+fn a_list_of_the_command_line_is_written_as_in_the_file() {
+    let labels = |written: &str| {
+        let set = [format!("processors.spantally.labels={written}")];
+        let config = resolve(&Source::none(), &set, &environment);
+        config.map(|config| config.settings.correlation.labels).map_err(|error| shown(&error))
+    };
+    for written in ["[team, env]", "team,env", "team, env", "[\"team\", '${env:SPANTALLY_TEST_NONE:-env}']"] {
+        assert_eq!(labels(written), Ok(vec!["team".to_owned(), "env".to_owned()]), "{written}");
+    }
+    assert_eq!(labels("[team]"), Ok(vec!["team".to_owned()]));
+    assert_eq!(labels("[]"), Ok(Vec::new()));
+    for (written, problem) in [
+        ("[team", "`[team` is not a list"),
+        ("team]", "`team]` is not valid"),
+        ("[[team]]", "is not a list"),
+        ("['a,b']", "`a,b` is not valid"),
+        ("'team'", "`'team'` is not valid"),
+        ("team, team", "`team` is listed twice"),
+        ("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "17 names, expected at most 16"),
+    ] {
+        let error = labels(written).unwrap_err();
+        assert!(error.contains("--set processors.spantally.labels: "), "{error}");
+        assert!(error.contains(problem), "{error}");
+    }
+    let origins = "receivers.otlp.protocols.http.cors.allowed_origins=*";
+    let http = read_with("", &[origins]).settings.receivers.http.unwrap();
+    assert_eq!(http.cors.allowed_origins, ["*"]);
+}
+
+#[test]
 fn invoices_are_read() {
     let config = read(
         "invoices: [{provider: fal, period: 2026-10, amount: 1204.17, currency: USD, time_zone: \

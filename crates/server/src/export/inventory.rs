@@ -280,7 +280,10 @@ inventory! {
         None, "Connections to the OTLP receivers that are open.";
     ForwardedSpans = "spantally_forward_spans", Counter, None, false,
         [open("destination"), known("outcome", span_outcomes)],
-        None, "Spans to be forwarded, by what became of them; not_queued is what a full queue left out.";
+        None, "Spans to be forwarded, by what became of them; not_queued could not be put into the queue.";
+    ForwardStorageFaults = "spantally_forward_storage_faults", Counter, None, false,
+        [open("destination"), known("fault", storage_faults)],
+        None, "Failures to write a destination's queue, or its log of spans held, by what is wrong.";
     ForwardRequests = "spantally_forward_requests", Counter, None, false,
         [open("destination"), known("result", forward_results)],
         None, "Requests to a destination, by how they ended; retry is one that is sent again.";

@@ -29,6 +29,7 @@ use super::metrics::{Counts, JobAttributes};
 use super::queue::{ASKS_MAX, Disk, Queue, ROW_BYTES_MAX};
 use super::rebuilt::{Going, Rebuilt, requests};
 use super::split;
+use super::trouble::Trouble;
 use crate::clock;
 use crate::config::HoldSpans;
 
@@ -79,7 +80,10 @@ impl Hold {
         let path = directory.to_owned();
         // What was held for a destination that does not want it any more is let go at once.
         let wait = if settings.enabled { settings.wait_duration } else { Duration::ZERO };
-        let thread = Thread { held, disk, queue, counts, wait };
+        let appending = Trouble::new(name, "the log of spans that are held cannot be written", &counts);
+        let meaning = "spans that were let go cannot be taken off the log of those held";
+        let forgetting = Trouble::new(name, meaning, &counts);
+        let thread = Thread { held, disk, queue, counts, wait, appending, forgetting };
         std::thread::Builder::new()
             .name(format!("hold {name}"))
             .spawn(move || thread.run(&asked))
@@ -128,6 +132,8 @@ struct Thread {
     queue: Queue,
     counts: Arc<Counts>,
     wait: Duration,
+    appending: Trouble,
+    forgetting: Trouble,
 }
 
 impl Thread {
@@ -248,10 +254,7 @@ impl Thread {
         if is_to_forget {
             self.held.forget_old();
         }
-        let done = self.held.done();
-        if let Err(error) = self.disk.forget(done) {
-            tracing::warn!(%error, "spans that were let go could not be taken off the log of those held");
-        }
+        self.forgetting.value_of(self.disk.forget(self.held.done()));
         self.show();
     }
 
@@ -300,16 +303,9 @@ impl Thread {
     }
 
     fn append(&mut self, row: &[u8]) -> Option<Seq> {
-        match self.disk.append_row(row) {
-            Ok(seq) => {
-                self.held.row(seq, row.len() as u64);
-                Some(seq)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the log of spans that are held cannot be written");
-                None
-            }
-        }
+        let seq = self.appending.value_of(self.disk.append_row(row))?;
+        self.held.row(seq, row.len() as u64);
+        Some(seq)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
+use spantally_store::Fault;
 
 use super::Forwarder;
 use crate::clock;
@@ -40,6 +41,7 @@ pub(super) struct Counts {
     failed: AtomicU64,
     not_queued: AtomicU64,
     requests: [AtomicU64; REQUEST_RESULTS.len()],
+    storage_faults: [AtomicU64; Fault::ALL.len()],
     job_attributes: [AtomicU64; JOB_ATTRIBUTES.len()],
     held_spans: AtomicU64,
     held_bytes: AtomicU64,
@@ -80,6 +82,11 @@ impl Counts {
     /// Never in the queue: it was full, or could not be written, or JSON could not be written as protobuf.
     pub(super) fn not_queued(&self, spans: u64) {
         self.not_queued.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// A file of its queue, or of the log of those held, could not be written.
+    pub(super) fn storage_fault(&self, fault: Fault) {
+        self.storage_faults[fault as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Went, after they had waited for their job.
@@ -131,6 +138,10 @@ impl Forwarder {
             }
             for (result, count) in REQUEST_RESULTS.into_iter().zip(&counts.requests) {
                 set(MetricId::ForwardRequests, &[name, result], count.load(Ordering::Relaxed).into());
+            }
+            for (fault, count) in Fault::ALL.iter().zip(&counts.storage_faults) {
+                let own = [name, fault.as_str()];
+                set(MetricId::ForwardStorageFaults, &own, count.load(Ordering::Relaxed).into());
             }
             if route.settings.hold.enabled {
                 for (result, count) in JOB_ATTRIBUTES.into_iter().zip(&counts.job_attributes) {

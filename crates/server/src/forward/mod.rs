@@ -34,6 +34,7 @@ mod split;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -180,7 +181,7 @@ impl Route {
         let place = directory.join("forward").join(settings.name.replace('/', "@"));
         let name = &settings.name;
         let of_queue = |source: StoreError| ForwardError::Queue { name: name.clone(), source: source.into() };
-        let queue = Queue::open(&place, name, settings.queue.max_bytes).map_err(of_queue)?;
+        let queue = Queue::open(&place, name, settings.queue.max_bytes, &counts).map_err(of_queue)?;
         let place = place.join("held");
         let hold = (settings.hold.enabled || place.exists())
             .then(|| Hold::open(&place, name, settings.hold, queue.clone(), counts.clone()))

@@ -16,7 +16,9 @@ use spantally_store::{DataDir, Dropped, Journal, JournalOptions, Seq, SqliteJour
 use tokio::sync::{Notify, oneshot};
 
 use super::item::Item;
+use super::metrics::Counts;
 use super::progress::{Place, Progress};
+use super::trouble::Trouble;
 use crate::clock;
 
 /// Appends that wait for the thread: more than receivers have under way in practice.
@@ -69,14 +71,26 @@ struct Shared {
 
 impl Queue {
     /// Opens or makes the queue in a directory, and finds what waits in it.
-    pub(super) fn open(directory: &Path, name: &str, max_bytes: u64) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        directory: &Path,
+        name: &str,
+        max_bytes: u64,
+        counts: &Arc<Counts>,
+    ) -> Result<Self, StoreError> {
         let mut disk = Disk::open(directory, max_bytes)?;
         let rows = disk.row_bytes()?;
         let bytes = rows.iter().map(|bytes| u64::from(*bytes)).sum::<u64>();
         let shared = Arc::new(Shared { max_bytes, bytes: bytes.into(), appended: Notify::new() });
         let (asks, asked) = sync_channel(ASKS_MAX);
         let path = disk.directory.clone();
-        let thread = Thread { disk, shared: shared.clone(), rows, unwritten_since: None };
+        let thread = Thread {
+            disk,
+            shared: shared.clone(),
+            rows,
+            unwritten_since: None,
+            appending: Trouble::new(name, "requests cannot be queued and are not forwarded", counts),
+            forgetting: Trouble::new(name, "what was forwarded cannot be taken off its queue", counts),
+        };
         std::thread::Builder::new()
             .name(format!("forward {name}"))
             .spawn(move || thread.run(&asked))
@@ -281,6 +295,8 @@ struct Thread {
     /// The bytes of every row that is not done with those before it.
     rows: VecDeque<u32>,
     unwritten_since: Option<Instant>,
+    appending: Trouble,
+    forgetting: Trouble,
 }
 
 impl Thread {
@@ -328,10 +344,8 @@ impl Thread {
     }
 
     fn write(&mut self) {
-        if self.unwritten_since.take().is_some()
-            && let Err(error) = self.disk.write()
-        {
-            tracing::warn!(%error, "what was forwarded could not be taken off its queue");
+        if self.unwritten_since.take().is_some() {
+            self.forgetting.value_of(self.disk.write());
         }
     }
 
@@ -350,17 +364,14 @@ impl Thread {
                 Err(_) => break,
             }
         }
-        let appended = self.disk.append_row(&row);
-        match &appended {
-            Ok(_) => self.rows.push_back(row.len() as u32),
-            Err(error) => {
-                self.shared.bytes.fetch_sub(row.len() as u64, Ordering::Relaxed);
-                tracing::warn!(%error, "a request could not be queued and is not forwarded");
-            }
+        let appended = self.appending.value_of(self.disk.append_row(&row));
+        match appended {
+            Some(_) => self.rows.push_back(row.len() as u32),
+            None => _ = self.shared.bytes.fetch_sub(row.len() as u64, Ordering::Relaxed),
         }
         for done in waiting {
             // The connection may be gone; the request is in the journal all the same.
-            let _: Result<(), bool> = done.send(appended.is_ok());
+            let _: Result<(), bool> = done.send(appended.is_some());
         }
         self.shared.appended.notify_one();
         next

@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{
     ClientTls, Compression, HoldSpans, Protocol, Queue as QueueSettings, Retry, ServerTlsFiles,
 };
+use crate::export::{LabelSets, MetricId, Registry};
 use crate::receivers::tests::tls::Authority;
 use crate::tls::ServerTls;
 
@@ -309,4 +310,25 @@ async fn a_destination_is_reached_by_tls_with_our_certificate() {
     settings.tls.ca_file = Some(authority.path("server.key"));
     let error = clients(&[settings]).unwrap_err().to_string();
     assert!(error.contains("exporters.otlp/test") && error.contains("tls.ca_file"), "{error}");
+}
+
+/// A disk that fails each request is counted by what is wrong, and what it cost.
+#[tokio::test]
+async fn a_queue_that_cannot_be_written_is_counted() {
+    let destination = Destination::start(|_| 200).await;
+    let directory = tempfile::tempdir().unwrap();
+    let forwarder = open(&settings(&destination, Protocol::Grpc, Compression::None), directory.path()).await;
+    put(&forwarder, "", b"one").await;
+    std::fs::remove_dir_all(directory.path().join("forward")).unwrap();
+    put(&forwarder, "", b"two").await;
+    put(&forwarder, "", b"three").await;
+    let mut registry = Registry::new(LabelSets::new(9, &[]));
+    forwarder.show(&mut registry, clock::now());
+    let counted = |metric| {
+        let of_some = registry.values(metric).filter(|(_, value)| !value.is_zero());
+        of_some.map(|(own, value)| format!("{own} {value}")).collect::<Vec<_>>()
+    };
+    let own = r#"destination="otlp/test","#;
+    assert_eq!(counted(MetricId::ForwardedSpans), [format!(r#"{own}outcome="not_queued" 2"#)]);
+    assert_eq!(counted(MetricId::ForwardStorageFaults), [format!(r#"{own}fault="gone" 2"#)]);
 }

@@ -56,7 +56,7 @@ impl Place {
         };
         let counts = Arc::new(Counts::default());
         loop {
-            let queue = match Queue::open(self.directory.path(), &name, 1 << 26) {
+            let queue = match Queue::open(self.directory.path(), &name, 1 << 26, &counts) {
                 Ok(queue) => queue,
                 Err(error) => {
                     again(&error);
