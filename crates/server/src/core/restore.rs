@@ -174,8 +174,9 @@ impl Core {
             books.restore(id, Published { revision: row.revision, is_superseded, at, started_at });
         })?;
         self.books.archive = Some(Box::new(reader));
-        // Of what settled before that only carried evidence can tell. Its jobs are looked up.
-        let until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
+        // Of what settled before that only carried evidence can tell. Its jobs are looked up. What starts
+        // after the last turn is none of them: to look up all that is new would hold the core up.
+        let until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS).min(self.now));
         self.books.forgotten.restore(until);
         Ok(())
     }
