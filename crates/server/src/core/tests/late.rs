@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rust_decimal::Decimal;
 use spantally_stitch::{JobId, Role, SpanId, TaskState, TraceId, What};
-use spantally_store::{DataDir, Ledger, Seq};
+use spantally_store::{DataDir, Ledger, Seq, StoreError};
 
 use super::fixture::*;
 use crate::commit::CommitMessage;
@@ -120,9 +120,9 @@ fn a_shorter_idle_limit_settles_what_is_open() {
 struct Asked(Arc<AtomicUsize>);
 
 impl Archive for Asked {
-    fn has(&self, _id: JobId) -> bool {
+    fn has(&self, _id: JobId) -> Result<bool, StoreError> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        false
+        Ok(false)
     }
 }
 
