@@ -15,7 +15,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use spantally_store::{DataDir, JournalSync, Ledger, SqliteJournal, StoreError};
+use spantally_store::{DataDir, JournalSync, Ledger, SqliteJournal, StoreError, check_pair};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -143,6 +143,7 @@ struct Store {
 impl Store {
     fn open(settings: &Settings) -> Result<Self, StoreError> {
         let directory = DataDir::open(&settings.storage.directory)?;
+        check_pair(&directory)?;
         let ledger = Ledger::open(&directory)?;
         let options = settings.storage.journal();
         let journal = SqliteJournal::open(&directory, (ledger.applied(), ledger.done()), options)?;

@@ -123,6 +123,16 @@ pub enum StoreError {
         /// The position up to which it needs no rows.
         done: Seq,
     },
+    /// One of the two files is not there, and the other one was used.
+    #[error("{missing}: absent or empty, and {other} beside it was in use: the two belong together; restore \
+             both from one copy, or move the other one away too and start empty",
+            missing = missing.display(), other = other.display())]
+    Alone {
+        /// The file that is not there.
+        missing: PathBuf,
+        /// The file that is.
+        other: PathBuf,
+    },
     /// A checkpoint would step back.
     #[error("{path}: a checkpoint at journal position {given} came after one at {applied}; this is a bug, \
              please report it", path = path.display())]

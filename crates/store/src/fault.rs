@@ -52,7 +52,7 @@ impl StoreError {
             Self::Corrupt { .. } | Self::Foreign { .. } | Self::Newer { .. } | Self::Gap { .. } => {
                 Fault::Corrupt
             }
-            Self::Gone { .. } | Self::Missing { .. } => Fault::Gone,
+            Self::Gone { .. } | Self::Missing { .. } | Self::Alone { .. } => Fault::Gone,
             Self::InUse { .. } => Fault::InUse,
             Self::Sqlite { source, .. } if is_sync(source) => Fault::Sync,
             Self::Sqlite { .. } | Self::Backwards { .. } | Self::Revision { .. } => Fault::Io,

@@ -30,6 +30,7 @@ use std::ops::ControlFlow;
 
 use crate::error::StoreError;
 pub use copy::{Checked, JournalCopy};
+pub(crate) use sqlite::SCHEMA;
 pub use sqlite::SqliteJournal;
 pub use sync::JournalSync;
 

@@ -23,6 +23,7 @@ mod fault;
 mod full;
 pub mod journal;
 pub mod ledger;
+mod pair;
 mod place;
 mod sqlite;
 
@@ -37,3 +38,4 @@ pub use ledger::{
     FormRow, JobFilter, JobRow, Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published,
     ReadEntries, Removed, RetentionBound, SettledRow, SpendRow, TurnRow,
 };
+pub use pair::check_pair;

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use spantally_providers::rates::{ChargeWord, RatesSection, Voice};
 use spantally_stitch::UnixNanos;
+use spantally_store::DAY_NANOS;
 
 use super::policy_table::{self, Cell};
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, stdout};
@@ -15,8 +16,6 @@ use crate::job_json::Rfc3339;
 use crate::memory::{Part, WorstCase, mib};
 use crate::provider_files::ProviderSource;
 use crate::setup::Setup;
-
-const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
 /// Check the configuration and the provider files, and show what they hold.
 #[derive(Debug, clap::Args)]
@@ -139,7 +138,7 @@ fn prices(source: &ProviderSource) -> Prices {
         |key: &str| rates.sources.get(key).is_some_and(|source| source.confidence == Voice::ThirdParty);
     let mut found = Prices {
         as_of: source.loaded.card.as_of().map(day),
-        age_days: source.loaded.card.as_of().map(|day| clock::now().0.saturating_sub(day.0) / NANOS_PER_DAY),
+        age_days: source.loaded.card.as_of().map(|day| clock::now().0.saturating_sub(day.0) / DAY_NANOS),
         ..Prices::default()
     };
     for meter in rates.tariffs.iter().flat_map(|tariff| &tariff.meters) {

@@ -20,7 +20,7 @@
 //! Spans that come again after their job was forgotten may make the same job anew. It must not be counted
 //! twice, and the ledger would refuse it. So a job that began no later than the latest one that was forgotten
 //! is looked up in the [`Archive`] before its first publication; what is found there is counted as late and
-//! changes nothing.
+//! changes nothing. While the archive cannot be read a publication waits ([`super::waiting`]).
 //!
 //! Histograms count a job once, when it first settles: a bucket cannot be taken back.
 
@@ -31,16 +31,20 @@ use hashbrown::HashMap;
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Cards, bill};
 use spantally_stitch::{Cause, FailureReason, Job, JobId, Outages, Role, State, UnixNanos};
-use spantally_store::{ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Published as LedgerJob};
+use spantally_store::{
+    ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Published as LedgerJob, StoreError,
+};
 
+use super::archive::Archive;
 use super::charges::{charge_deltas, charge_rows, is_priced, sum_of_rows};
 use super::checkpoint::{EXPOSURE_ROW, WINDOW_ROW};
-use super::entries::{Entry, difference, entries, exemplar, job_labels};
+use super::entries::{difference, entries, exemplar, job_labels};
 use super::exposure::Exposure;
 use super::forgotten::Forgotten;
 use super::forms::{Account, Forms, Observations};
 use super::options::CoreOptions;
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
+use super::waiting::Unread;
 use super::windows::CostWindows;
 use crate::export::{MetricId, Registry};
 use crate::job_json::JobDocument;
@@ -57,24 +61,6 @@ pub struct Settled {
     pub revision: u32,
 }
 
-/// What was published before. Asked rarely: of jobs that are as old as forgotten ones, and of jobs that are
-/// revised.
-pub trait Archive: std::fmt::Debug + Send {
-    /// Whether any revision of the job was ever written.
-    fn has(&self, id: JobId) -> bool;
-
-    /// The newest revision of a job with all its charges; none when it cannot be read.
-    fn read(&self, _id: JobId) -> Option<LedgerJob> {
-        None
-    }
-
-    /// Whether [`Self::read`] has every job of the checkpoints that were gathered before time went on: then
-    /// the books need not keep what those jobs added.
-    fn is_ledger(&self) -> bool {
-        false
-    }
-}
-
 /// Counters, ledger rows and windows of everything published.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -89,7 +75,7 @@ pub(super) struct Books {
     /// Whether `recent` was gathered for a checkpoint.
     gathered: bool,
     series: SeriesByKey,
-    /// Jobs that the stitcher may never tell as forgotten: when to look at them, by time.
+    /// Jobs the stitcher may never report as forgotten, with the time to check each.
     watched: VecDeque<(UnixNanos, JobId)>,
     pub(super) forgotten: Forgotten,
     /// The latest settlement of all rows that the ledger's retention removed.
@@ -137,24 +123,40 @@ impl Books {
         }
     }
 
-    /// Books a publication; none if the job was published before it was forgotten.
-    pub(super) fn publish(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Option<Settled> {
-        match self.published.get(&job.id).copied() {
-            Some(before) => self.revise(job, digest, &before, now),
-            None if self.is_archived(&job) => {
+    /// Books a publication; none if the job was published before it was forgotten, or if what it added is not
+    /// in the archive: then nothing changes, and the counters stay what the ledger's rows add up to.
+    ///
+    /// # Errors
+    /// The archive cannot be read. Nothing is booked then.
+    pub(super) fn publish(
+        &mut self,
+        job: Box<Job>,
+        digest: u64,
+        now: UnixNanos,
+    ) -> Result<Option<Settled>, Unread> {
+        let published = self.published.get(&job.id).copied();
+        let asked = match &published {
+            Some(before) => self.booked(job.id).map(|old| old.map(|old| Some((*before, old)))),
+            None => self.is_archived(&job).map(|is_archived| (!is_archived).then_some(None)),
+        };
+        match asked {
+            Ok(Some(Some((before, old)))) => Ok(Some(self.revise(job, digest, (&before, &old), now))),
+            Ok(Some(None)) => Ok(Some(self.publish_first(job, digest, now))),
+            Ok(None) => {
                 self.count_late(&job, now);
-                None
+                Ok(None)
             }
-            None => Some(self.publish_first(job, digest, now)),
+            Err(source) => Err(Unread { job, source: source.into() }),
         }
     }
 
     fn publish_first(&mut self, job: Box<Job>, digest: u64, now: UnixNanos) -> Settled {
         let bill = bill(&job, &self.cards);
         let (Account { entries, charges, observations }, form) = self.account(&job, &bill, now);
-        for &entry in entries.iter().filter(|(_, amount)| !amount.is_zero()) {
-            self.book_entry(entry, now);
+        for &(series, amount) in entries.iter().filter(|(_, amount)| !amount.is_zero()) {
+            self.registry.add(series, amount);
         }
+        self.exposure.move_job((&[], now), (&entries, now), &self.registry);
         self.book_windows(&charges, now);
         self.observe(&job, &observations, now);
         let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
@@ -190,13 +192,14 @@ impl Books {
         (account, form)
     }
 
-    /// Books a later revision, or takes a job back. When what it added cannot be read, nothing changes: the
-    /// counters stay what the ledger's rows add up to.
-    fn revise(&mut self, job: Box<Job>, digest: u64, before: &Published, now: UnixNanos) -> Option<Settled> {
-        let Some(old) = self.booked(job.id) else {
-            self.count_late(&job, now);
-            return None;
-        };
+    /// Books a later revision, or takes a job back.
+    fn revise(
+        &mut self,
+        job: Box<Job>,
+        digest: u64,
+        (before, old): (&Published, &Booked),
+        now: UnixNanos,
+    ) -> Settled {
         let is_superseded = job.state == State::Superseded;
         let job = if is_superseded { Box::new(old.superseded_job(job.id, before)) } else { job };
         let (bill, entries, charges) = if is_superseded {
@@ -207,9 +210,10 @@ impl Books {
             let charges = charge_rows(&job, &bill);
             (bill, added, charges)
         };
-        for entry in difference(&old.entries, &entries) {
-            self.book_entry(entry, now);
+        for (series, amount) in difference(&old.entries, &entries) {
+            self.registry.add(series, amount);
         }
+        self.exposure.move_job((&old.entries, before.at), (&entries, now), &self.registry);
         let deltas = charge_deltas(&old.charges, &charges);
         self.book_windows(&deltas, now);
         let revision = before.revision + 1;
@@ -226,34 +230,30 @@ impl Books {
         self.published.insert(job.id, published);
         let names = names_of(&job);
         self.recent.insert(job.id, Booked { entries: entries.into(), charges: charges.into(), names });
-        Some(Settled { job, bill, revision })
+        Settled { job, bill, revision }
     }
 
-    /// What a job added so far.
-    fn booked(&mut self, id: JobId) -> Option<Booked> {
+    /// What a job added so far; none when nobody can tell.
+    fn booked(&mut self, id: JobId) -> Result<Option<Booked>, StoreError> {
         if let Some(recent) = self.recent.get(&id) {
-            return Some(recent.clone());
+            return Ok(Some(recent.clone()));
         }
-        let LedgerJob { job, charges, is_cut } = self.archive.as_ref()?.read(id)?;
-        if is_cut {
-            return None;
-        }
-        let entries = self.series.read(&job.booked, &self.registry)?.into();
-        let charges = sum_of_rows(charges.into_iter().map(|(_, row)| row)).into();
-        let names = [job.tenant, job.service, job.provider, job.model, job.operation];
-        Some(Booked { entries, charges, names })
+        let found = self.archive.as_ref().map_or(Ok(None), |archive| archive.read(id))?;
+        Ok(found.filter(|found| !found.is_cut).and_then(|LedgerJob { job, charges, .. }| {
+            let entries = self.series.read(&job.booked, &self.registry)?.into();
+            let charges = sum_of_rows(charges.into_iter().map(|(_, row)| row)).into();
+            let names = [job.tenant, job.service, job.provider, job.model, job.operation];
+            Some(Booked { entries, charges, names })
+        }))
     }
 
     /// A superseded job that the books do not know has been told as late already.
-    fn is_archived(&self, job: &Job) -> bool {
-        if job.state == State::Superseded {
-            return true;
+    fn is_archived(&self, job: &Job) -> Result<bool, StoreError> {
+        if job.state == State::Superseded || job.started_at <= self.removed_until {
+            return Ok(true);
         }
-        if job.started_at <= self.removed_until {
-            return true;
-        }
-        let ask = || self.archive.as_ref().is_some_and(|archive| archive.has(job.id));
-        self.forgotten.has(job.id, job.started_at).unwrap_or_else(ask)
+        let ask = || self.archive.as_ref().map_or(Ok(false), |archive| archive.has(job.id));
+        self.forgotten.has(job.id, job.started_at).map_or_else(ask, Ok)
     }
 
     fn count_late(&mut self, job: &Job, now: UnixNanos) {
@@ -299,16 +299,14 @@ impl Books {
         forgotten
     }
 
+    /// Whether a job was published and not taken back since.
+    pub(super) fn is_settled(&self, id: JobId) -> bool {
+        self.published.get(&id).is_some_and(|published| !published.is_superseded)
+    }
+
     /// The newest revision of a job; 0 if it was never published, or is forgotten.
     pub(super) fn revision(&self, id: JobId) -> u32 {
         self.published.get(&id).map_or(0, |published| published.revision)
-    }
-
-    fn book_entry(&mut self, (series, amount): Entry, now: UnixNanos) {
-        self.registry.add(series, amount);
-        if series.metric == MetricId::AmbiguousCost {
-            self.exposure.add(self.registry.labels(series), amount, now);
-        }
     }
 
     fn book_windows(&mut self, deltas: &[ChargeRow], now: UnixNanos) {

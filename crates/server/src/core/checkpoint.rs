@@ -19,6 +19,7 @@ impl Core {
             moment(TURN_META, self.now),
             moment(FORGOTTEN_META, self.books.forgotten.until()),
             moment(TRIMMED_META, self.trimmed_at()),
+            (CUT_META.to_owned(), u8::from(self.is_cut).to_string().into_bytes()),
             (WAITED_META.to_owned(), self.waited_ms.to_string().into_bytes()),
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),
         ];
@@ -83,6 +84,8 @@ pub(crate) const WINDOW_ROW: &str = "cost_window";
 pub(crate) const EXPOSURE_ROW: &str = "exposure_days";
 /// The time of the last turn.
 pub(crate) const TURN_META: &str = "turn_unix_nanos";
+/// 1 when the last turn had more to tell: what this checkpoint includes of it is only a part.
+pub(crate) const CUT_META: &str = "turn_is_cut";
 /// The latest start of any job that was forgotten.
 pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 /// The longest that evidence waited for more: retention or idle limit.

@@ -6,8 +6,9 @@
 //! added to it lately: a charge leaves the gauge when a revision decides it, when an invoice that covers its
 //! day is in the configuration, or when the invoice must have come ([`OPEN_DAYS`]).
 //!
-//! Amounts are kept by the day on which their revision was made, so a decision takes back what its charge
-//! added, some hours apart at most.
+//! Amounts are kept by the day on which the newest revision of their job was made. A later revision takes all
+//! of it back from that day, and adds what is undecided still to its own: taken from another day it would
+//! hide what other jobs have there.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
 
@@ -19,12 +20,13 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use spantally_price::{add, sum};
 use spantally_stitch::UnixNanos;
+use spantally_store::DAY_NANOS;
 
-use crate::export::{MetricId, canonical};
+use super::entries::Entry;
+use crate::export::{MetricId, Registry, canonical};
 
 /// A month, and two weeks until its invoice is there.
 const OPEN_DAYS: u64 = 45;
-const DAY_NANOS: u64 = 86_400_000_000_000;
 
 /// A time for which a provider's invoice is known: what it lists is in it, and what it does not list will
 /// not be billed.
@@ -56,16 +58,33 @@ struct Days {
 }
 
 impl Exposure {
-    /// Adds to the day of `now`, or takes from it.
-    pub(super) fn add(&mut self, labels: &str, amount: Decimal, now: UnixNanos) {
+    /// Takes what a job had added with a revision from that revision's day, and adds what a newer one has to
+    /// the newer one's day.
+    pub(super) fn move_job(
+        &mut self,
+        (old, before): (&[Entry], UnixNanos),
+        (new, now): (&[Entry], UnixNanos),
+        registry: &Registry,
+    ) {
+        let taken = old.iter().map(|&(series, amount)| (series, -amount, before));
+        let added = new.iter().map(|&(series, amount)| (series, amount, now));
+        for (series, amount, at) in taken.chain(added) {
+            if series.metric == MetricId::AmbiguousCost && !amount.is_zero() {
+                self.add(registry.labels(series), amount, at);
+            }
+        }
+    }
+
+    /// Adds to the day of a moment, or takes from it.
+    fn add(&mut self, labels: &str, amount: Decimal, at: UnixNanos) {
         if !self.days.contains_key(labels) {
             self.days.insert(labels.into(), Days::default());
         }
         let Some(days) = self.days.get_mut(labels) else { return };
-        let today = now.0 / DAY_NANOS;
+        let day = at.0 / DAY_NANOS;
         days.changed = true;
-        add(days.amounts.entry(today).or_default(), amount);
-        days.amounts.retain(|day, amount| day + OPEN_DAYS > today && !amount.is_zero());
+        add(days.amounts.entry(day).or_default(), amount);
+        days.amounts.retain(|kept, amount| kept + OPEN_DAYS > day && !amount.is_zero());
     }
 
     /// What is undecided at `now`, by the labels of the series.
@@ -143,16 +162,17 @@ mod tests {
         let mut exposure = Exposure::default();
         exposure.add(LABELS, Decimal::from(5), day(100));
         exposure.add(LABELS, Decimal::from(3), day(101));
-        exposure.add(LABELS, Decimal::from(-1), day(101));
+        // Decided a day later, and taken from the day that it was added to.
+        exposure.add(LABELS, Decimal::from(-1), day(100));
         assert_eq!(open(&exposure, 101), ["7"]);
-        assert_eq!(open(&exposure, 145), ["2"], "the invoice of the first day has come");
+        assert_eq!(open(&exposure, 145), ["3"], "the invoice of the first day has come");
         assert_eq!(open(&exposure, 146), ["0"]);
         let until = UnixNanos(day(101).0 - 7);
         exposure.invoiced = vec![
             Invoiced { provider: "fa".into(), from: day(0), until },
             Invoiced { provider: "fal".into(), from: day(0), until },
         ];
-        assert_eq!(open(&exposure, 101), ["2"], "the first day is on an invoice");
+        assert_eq!(open(&exposure, 101), ["3"], "the first day is on an invoice");
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(super) struct Forms {
     saved: HashMap<FormKey, (u64, u64), foldhash::fast::FixedState>,
     seen: HashSet<FormKey, foldhash::fast::FixedState>,
     last: u64,
+    /// Forms in the ledger, also those that no new job will have.
+    count: usize,
     /// Names of the extra labels, as bytes: equal values of other labels are another content.
     names: Vec<u8>,
     scratch: Vec<u8>,
@@ -102,19 +104,22 @@ impl Forms {
         booked: impl FnOnce() -> Vec<u8>,
     ) -> Option<u64> {
         let saved = self.saved.remove(&key);
-        let is_full = || self.ready.len() + self.saved.len() >= FORMS_MAX;
+        let is_full = self.count >= FORMS_MAX;
         if account.charges.len() + account.entries.len() > PARTS_MAX
-            || saved.is_none() && (is_full() || self.is_new(&key))
+            || saved.is_none() && (is_full || self.is_new(&key))
         {
             return None;
         }
         let booked = booked();
         let id = match saved {
-            // With another bound on label sets the same job counts in other series than it did then.
+            // If `max_label_sets` changed, the same job may now count in different series.
             Some((id, held)) if held == fingerprint(&booked) => id,
+            // The old form stays in the ledger beside the new one: rows have it.
+            _ if is_full => return None,
             _ => {
                 let pieces = pieces(JobDocument { job, bill, revision: 1 })?;
                 self.last += 1;
+                self.count += 1;
                 let (id, charges) = (self.last, Arc::clone(&account.charges));
                 self.new.push(FormRow { id, key, pieces, charges, booked });
                 id
@@ -135,6 +140,7 @@ impl Forms {
     /// Takes back a form of the ledger.
     pub(super) fn restore(&mut self, id: u64, key: FormKey, booked: &[u8]) {
         self.last = self.last.max(id);
+        self.count += 1;
         self.saved.insert(key, (id, fingerprint(booked)));
     }
 
@@ -149,4 +155,36 @@ fn fingerprint(booked: &[u8]) -> u64 {
     let mut entries = read_entries(booked).unwrap_or_default();
     entries.sort_unstable();
     FixedState::with_seed(0x464f_524d).hash_one(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use spantally_stitch::UnixNanos;
+
+    use super::*;
+    use crate::export::{LabelSets, MetricId, Registry, SetId};
+
+    #[test]
+    fn no_more_forms_are_made_than_there_may_be_also_in_place_of_others() {
+        let mut registry = Registry::new(LabelSets::new(9, &[]));
+        let duration = registry.series(MetricId::JobDuration, SetId::NONE, &["failed"], UnixNanos(0));
+        let account = Account {
+            entries: Arc::default(),
+            charges: Arc::default(),
+            observations: Observations { duration, values: Arc::default() },
+        };
+        let (job, bill) = (Job::default(), Bill::default());
+        for (held, made) in [(FORMS_MAX - 1, 1), (FORMS_MAX, 0)] {
+            let mut forms = Forms::default();
+            for id in 1..=held as u64 {
+                forms.restore(id, u128::from(id).to_le_bytes(), b"of other series, and no entries");
+            }
+            // Each of these adds to other series than in the process before.
+            for id in 1..=5_u64 {
+                let booked = || vec![0; 24];
+                forms.offer(u128::from(id).to_le_bytes(), &job, &bill, &account, booked);
+            }
+            assert_eq!(forms.take_new().len(), made, "beside {held}");
+        }
+    }
 }

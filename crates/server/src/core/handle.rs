@@ -7,7 +7,8 @@
 //! **Nothing is shown that is not durable.** While a checkpoint cannot be written the core is ahead of the
 //! ledger, and a process that began anew would be behind what it shows. So pages then have of jobs, money and
 //! spans what they had before, and only what the server tells of itself goes on; jobs are shown as they were
-//! at the last look at all open ones, and as the ledger has them.
+//! at the last look at all open ones, and as the ledger has them. The same goes for the moment in which a
+//! listener is told what settled, before that is written.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -34,7 +35,7 @@ pub struct CoreStatus {
     pub applied: Seq,
     /// The last group that the ledger includes.
     pub checkpointed: Seq,
-    /// Why the ledger cannot be written, while it cannot.
+    /// Why the ledger cannot be written or read, while it cannot.
     pub failure: Option<String>,
     /// Jobs that are open, as of the last time they were counted.
     pub open_jobs: usize,
@@ -59,6 +60,21 @@ pub(super) struct Locked {
     pub(super) checkpointed: Seq,
     /// Set while a checkpoint cannot be written.
     pub(super) unwritten: Option<Unwritten>,
+    /// Jobs that were just booked, of which a listener is told before they are written.
+    pub(super) telling: HashSet<[u8; 16]>,
+}
+
+impl Locked {
+    /// Whether the core has booked what the ledger does not have yet.
+    fn is_ahead(&self) -> bool {
+        self.unwritten.is_some() || !self.telling.is_empty()
+    }
+
+    /// Whether it has a revision of a job that the ledger does not have yet.
+    fn is_ahead_of(&self, id: JobId) -> bool {
+        let is_unwritten = |unwritten: &Unwritten| unwritten.jobs.contains(&id.0);
+        self.telling.contains(&id.0) || self.unwritten.as_ref().is_some_and(is_unwritten)
+    }
 }
 
 /// A checkpoint that waits for the ledger.
@@ -92,15 +108,18 @@ impl CoreHandle {
         let process = process_metrics();
         let mut pages = self.shared.pages.lock();
         let mut locked = self.shared.core.lock();
-        let Locked { core, metrics, checkpointed, unwritten } = &mut *locked;
+        let is_ahead = locked.is_ahead();
+        let Locked { core, metrics, checkpointed, unwritten, .. } = &mut *locked;
         let applied = core.applied();
-        metrics.positions(core.registry_mut(), applied, *checkpointed, unwritten.is_some());
+        let is_failing = unwritten.is_some() || core.read_failure().is_some();
+        metrics.positions(core.registry_mut(), applied, *checkpointed, is_failing);
         metrics.commit(core.registry_mut(), self.shared.commit.stats());
         core.show_limits(metrics.created(), &self.shared.commit);
         show(core.registry_mut(), metrics.created());
-        match unwritten {
-            None => pages.look(core.registry_mut()),
-            Some(_) => pages.look_at_server(core.registry_mut()),
+        if is_ahead {
+            pages.look_at_server(core.registry_mut());
+        } else {
+            pages.look(core.registry_mut());
         }
         drop(locked);
         pages.write(format, &process)
@@ -116,13 +135,12 @@ impl CoreHandle {
     /// The jobs that were open at the last look, with what they would cost. One that has settled since is
     /// left out as soon as the ledger has it: it would be listed twice.
     pub fn open_jobs(&self, wanted: impl Fn(&OpenJob) -> bool) -> Vec<OpenJob> {
-        let Locked { core, unwritten, .. } = &*self.shared.core.lock();
+        let locked = &*self.shared.core.lock();
         let is_open = |open: &&OpenJob| {
             let id = open.job.id;
-            core.books.revision(id) == 0
-                || unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0))
+            !locked.core.books.is_settled(id) || locked.is_ahead_of(id)
         };
-        core.open_jobs().iter().filter(is_open).filter(|open| wanted(open)).cloned().collect()
+        locked.core.open_jobs().iter().filter(is_open).filter(|open| wanted(open)).cloned().collect()
     }
 
     /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose
@@ -131,12 +149,11 @@ impl CoreHandle {
         let mut search = JobSearch::default();
         loop {
             let locked = self.shared.core.lock();
-            let Locked { core, unwritten, .. } = &*locked;
-            if unwritten.as_ref().is_some_and(|unwritten| unwritten.jobs.contains(&id.0)) {
-                let open = core.open_jobs().iter().find(|open| open.job.id == id)?.clone();
+            if locked.is_ahead_of(id) {
+                let open = locked.core.open_jobs().iter().find(|open| open.job.id == id)?.clone();
                 return Some(JobView { job: open.job, bill: open.bill, revision: 0 });
             }
-            if let ControlFlow::Break(found) = core.seek_job(id, &mut search, POCKETS_A_PART) {
+            if let ControlFlow::Break(found) = locked.core.seek_job(id, &mut search, POCKETS_A_PART) {
                 return found;
             }
             // Else whoever lets go of it is the first to have it again.
@@ -160,7 +177,10 @@ impl CoreHandle {
         CoreStatus {
             applied: locked.core.applied(),
             checkpointed: locked.checkpointed,
-            failure: locked.unwritten.as_ref().map(|unwritten| unwritten.reason.clone()),
+            failure: match &locked.unwritten {
+                Some(unwritten) => Some(unwritten.reason.clone()),
+                None => locked.core.read_failure().map(ToString::to_string),
+            },
             open_jobs: locked.core.open_count(),
         }
     }

@@ -42,6 +42,20 @@ impl GivenUp {
 }
 
 impl Core {
+    /// Whether it holds as many spans as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.stitched_spans() > self.stitching.max_spans
+    }
+
+    /// Shows how many label sets there are, and counts those that were refused since the last call.
+    pub(super) fn count_label_sets(&mut self) {
+        let registry = &mut self.books.registry;
+        let (len, limit) = (registry.sets().len() as u64, registry.sets().limit() as u64);
+        let overflowed = registry.sets().overflowed() - self.counted_overflows;
+        self.counted_overflows += overflowed;
+        self.spans.show_label_sets(registry, len, limit, overflowed);
+    }
+
     /// Who gave something up since the last call.
     pub(super) fn take_trimmed(&mut self) -> Vec<Trimmed> {
         self.shards.iter_mut().flat_map(Stitcher::take_trimmed).collect()

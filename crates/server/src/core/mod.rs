@@ -29,9 +29,10 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`,
-//! `restore`, `recover`, `removal`, `search`, `handle`, then [`thread`].
+//! Read on in `entries`, `books`, `waiting`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`,
+//! `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, then [`thread`].
 
+mod archive;
 mod books;
 mod charges;
 pub(crate) mod checkpoint;
@@ -58,24 +59,27 @@ mod spans;
 mod tests;
 pub mod thread;
 mod turns;
-mod windows;
+mod waiting;
+pub(crate) mod windows;
 
 use std::sync::Arc;
 
 use spantally_price::{Bill, Cards};
-use spantally_stitch::{Change, Job, Observed, Outages, Settings, Stitcher, UnixNanos};
-use spantally_store::Seq;
+use spantally_stitch::{Job, Observed, Outages, Settings, Stitcher, UnixNanos};
+use spantally_store::{Seq, StoreError};
 
 use self::books::Books;
 use self::spans::SpanCounts;
 use self::turns::Turns;
+use self::waiting::Waiting;
 use self::windows::CostWindows;
 use crate::batch::Spares;
 use crate::budgets::Budgets;
 use crate::commit::CommitMessage;
 use crate::export::{LabelSets, MetricId, Registry, SetId};
 
-pub use books::{Archive, Settled};
+pub use archive::Archive;
+pub use books::Settled;
 pub use exposure::Invoiced;
 pub use handle::{CoreHandle, CoreStatus};
 pub(crate) use label_history::LabelHistory;
@@ -127,6 +131,9 @@ pub struct Core {
     /// How many jobs were given up at a limit, and when the last of them.
     trims: (u64, UnixNanos),
     given_up: limits::GivenUp,
+    waiting: Waiting,
+    /// Whether the last turn has more to tell.
+    is_cut: bool,
 }
 
 impl Core {
@@ -159,6 +166,8 @@ impl Core {
             spares: Spares::default(),
             trims: (0, UnixNanos::default()),
             given_up: limits::GivenUp::default(),
+            waiting: Waiting::default(),
+            is_cut: false,
             stitching: options.stitching.clone(),
         }
     }
@@ -213,7 +222,10 @@ impl Core {
     /// Says that it is some time, before that time is let pass: when no turn was made for longer than any
     /// turn takes, nothing could come meanwhile, and limits on waiting do not count it.
     pub fn resume(&mut self, now: UnixNanos) {
-        if self.now != UnixNanos::default() && self.now.plus_ms(OUTAGE_MS) < now {
+        if self.read_failure().is_none()
+            && self.now != UnixNanos::default()
+            && self.now.plus_ms(OUTAGE_MS) < now
+        {
             self.note_outage(self.now, now);
         }
     }
@@ -227,34 +239,54 @@ impl Core {
     /// Lets time pass: books what settles, is revised, is superseded or forgotten by `now`, in a fixed order.
     /// A clock that goes back is taken to stand still.
     pub fn advance(&mut self, now: UnixNanos) -> Vec<Settled> {
-        self.advance_some(now, usize::MAX).0
+        let mut all = Vec::new();
+        loop {
+            let (settled, more) = self.advance_some(now, usize::MAX);
+            all.extend(settled);
+            if !more {
+                return all;
+            }
+        }
     }
 
     /// The same in parts of about `limit` jobs, each of which can be written by itself; says whether more is
-    /// due at this moment.
+    /// due at this moment. While the archive cannot be read ([`Self::read_failure`]) no time passes.
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
-        self.now = self.now.max(now);
         self.books.go_on();
+        let mut settled = Vec::new();
+        if self.read_failure().is_some() {
+            let is_booked = self.waiting.book(&mut self.books, Vec::new(), self.now, &mut settled);
+            return (settled, is_booked);
+        }
+        self.now = self.now.max(now);
         self.budgets.turn(&self.books.registry, self.now);
-        let (mut settled, mut any) = (Vec::new(), false);
+        self.is_cut = false;
         for shard in &mut self.shards {
             let (changes, more) = shard.advance_some(self.now, limit);
-            any |= more;
-            book(&mut self.books, changes, self.now, &mut settled);
+            self.is_cut |= more;
+            if !self.waiting.book(&mut self.books, changes, self.now, &mut settled) {
+                self.is_cut = true;
+                return (settled, false);
+            }
         }
         let shards = &self.shards;
         let forgotten = self.books.forget_old(self.now, |id| shards.iter().any(|shard| shard.knows(id)));
         for id in forgotten {
             self.shards.iter_mut().for_each(|shard| shard.forget_published(id));
         }
-        (settled, any)
+        (settled, self.is_cut)
+    }
+
+    /// Why what was told is not booked, while the archive cannot be read.
+    pub(crate) fn read_failure(&self) -> Option<&StoreError> {
+        self.waiting.failure()
     }
 
     /// The end of a recording: settles everything as if all limits had passed.
     pub fn finish(&mut self) -> Vec<Settled> {
         let mut settled = Vec::new();
         for shard in &mut self.shards {
-            book(&mut self.books, shard.finish(), self.now, &mut settled);
+            self.waiting.book(&mut self.books, shard.finish(), self.now, &mut settled);
         }
         settled
     }
@@ -311,11 +343,6 @@ impl Core {
         self.shards.iter().map(Stitcher::span_count).sum()
     }
 
-    /// Whether it holds as many spans as it may.
-    pub(crate) fn is_full(&self) -> bool {
-        self.stitched_spans() > self.stitching.max_spans
-    }
-
     /// The time that it has been told.
     pub fn now(&self) -> UnixNanos {
         self.now
@@ -339,23 +366,6 @@ impl Core {
     /// Jobs that were open at the last [`Self::refresh`]: at most ten thousand, by start.
     pub fn open_jobs(&self) -> &[OpenJob] {
         &self.open
-    }
-
-    fn count_label_sets(&mut self) {
-        let registry = &mut self.books.registry;
-        let (len, limit) = (registry.sets().len() as u64, registry.sets().limit() as u64);
-        let overflowed = registry.sets().overflowed() - self.counted_overflows;
-        self.counted_overflows += overflowed;
-        self.spans.show_label_sets(registry, len, limit, overflowed);
-    }
-}
-
-fn book(books: &mut Books, changes: Vec<Change>, now: UnixNanos, settled: &mut Vec<Settled>) {
-    for change in changes {
-        match change {
-            Change::Published { job, digest, .. } => settled.extend(books.publish(job, digest, now)),
-            Change::Forgotten(id) => books.forget(id),
-        }
     }
 }
 

@@ -5,6 +5,9 @@
 //! back: the evidence that outlived the journal's rows and the rows themselves go through new stitchers, with
 //! the times at which they came, and time passes at the moments at which the server made turns: those in the
 //! ledger, and those at which rows were settled. So the same is told as was told then.
+//!
+//! A server that ended between two parts of a turn had told some of what was due, and nobody knows which. Of
+//! such a turn there are two answers for each job, before and after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,18 +39,25 @@ pub(crate) struct Rebuild {
     applied: Seq,
     /// When time passes, what is still to come of it.
     moments: BTreeSet<UnixNanos>,
-    told: BTreeMap<JobId, Rebuilt>,
+    told: Told,
+    /// When the turn was that is not over, if there is one, and what had been told before it.
+    cut_at: Option<UnixNanos>,
+    before: Option<Told>,
     spans: u64,
 }
 
+/// Jobs that were told and not taken back or forgotten.
+pub(crate) type Told = BTreeMap<JobId, Rebuilt>;
+
 impl Rebuild {
-    /// To rebuild what a ledger includes; `settled_at` are the moments at which it has rows. None when its
-    /// turns are not readable.
+    /// To rebuild what a ledger includes; `settled_at` are the moments at which it has rows, `cut_at` the
+    /// moment of its last turn if that had more to tell. None when its turns are not readable.
     pub(crate) fn new(
         settings: &Settings,
         (applied, done): (Seq, Seq),
         turns: &[TurnRow],
         settled_at: impl IntoIterator<Item = u64>,
+        cut_at: Option<UnixNanos>,
     ) -> Option<Self> {
         let mut known = Turns::default();
         // Only what some turn includes is asked for.
@@ -64,6 +74,8 @@ impl Rebuild {
             applied,
             moments,
             told: BTreeMap::new(),
+            cut_at,
+            before: None,
             spans: 0,
         })
     }
@@ -124,6 +136,9 @@ impl Rebuild {
     }
 
     fn advance(&mut self, now: UnixNanos) {
+        if self.cut_at == Some(now) && self.before.is_none() {
+            self.before = Some(self.told.clone());
+        }
         for shard in &mut self.shards {
             for change in shard.advance(now) {
                 match change {
@@ -141,15 +156,15 @@ impl Rebuild {
         }
     }
 
-    /// The jobs that are settled at a moment and may still be revised, and how many spans were read. Nothing
-    /// is told of what the server has forgotten by then.
-    pub(crate) fn finish(mut self, now: UnixNanos) -> (BTreeMap<JobId, Rebuilt>, u64) {
+    /// The jobs that are settled at a moment and may still be revised; those before the last turn, if it is
+    /// not over; and how many spans were read. Nothing is told of what the server has forgotten by then.
+    pub(crate) fn finish(mut self, now: UnixNanos) -> (Told, Option<Told>, u64) {
         self.pass(now);
         self.advance(now);
         self.shards.iter_mut().for_each(|shard| shard.forget_old(now, 0));
-        let Self { shards, mut told, spans, .. } = self;
+        let Self { shards, mut told, before, spans, .. } = self;
         told.retain(|&id, _| shards.iter().any(|shard| shard.knows(id)));
-        (told, spans)
+        (told, before, spans)
     }
 }
 

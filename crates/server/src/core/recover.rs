@@ -3,13 +3,12 @@
 //! The first turn is not part of it: what became due while no process ran, and all that is open, is looked at
 //! when spans are taken already, in parts ([`super::thread`]).
 
-use std::ops::Not as _;
 use std::path::{Path, PathBuf};
 
-use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::{Journal, Ledger, LedgerReader, Published};
+use spantally_stitch::UnixNanos;
+use spantally_store::{Journal, Ledger};
 
-use super::{Archive, Core, CoreRestoreError, Settled};
+use super::{Core, CoreRestoreError, Settled};
 use crate::commit::{self, ReplayError};
 
 /// Why the state of the last process cannot be taken back.
@@ -73,23 +72,5 @@ impl Core {
         settled.extend(self.advance(now));
         self.refresh();
         settled
-    }
-}
-
-impl Archive for LedgerReader {
-    /// A ledger that cannot be read is taken to have the job: counting it late changes no sum.
-    fn has(&self, id: JobId) -> bool {
-        self.published(id.0).is_ok_and(|found| found.is_none()).not()
-    }
-
-    fn read(&self, id: JobId) -> Option<Published> {
-        self.published(id.0).unwrap_or_else(|error| {
-            tracing::error!(job = %id, %error, "a job cannot be revised: what it added cannot be read");
-            None
-        })
-    }
-
-    fn is_ledger(&self) -> bool {
-        true
     }
 }

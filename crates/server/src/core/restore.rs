@@ -5,7 +5,7 @@
 //! evidence is still needed; then, through [`Core::apply`], those that it does not include.
 
 use spantally_stitch::{JobId, State, UnixNanos};
-use spantally_store::{CounterRow, Ledger, StoreError};
+use spantally_store::{CLOCK_SKEW_NANOS, CounterRow, Ledger, StoreError};
 
 use super::Core;
 use super::checkpoint::{
@@ -66,9 +66,6 @@ pub enum CoreRestoreError {
         name: &'static str,
     },
 }
-
-/// A job begins before it settles, unless its client's clock is ahead of ours: by no more than this.
-const SKEW_MS: u64 = 10 * 60_000;
 
 impl Core {
     /// Takes the last checkpoint of a ledger back into a new core.
@@ -174,8 +171,10 @@ impl Core {
             books.restore(id, Published { revision: row.revision, is_superseded, at, started_at });
         })?;
         self.books.archive = Some(Box::new(reader));
-        // Of what settled before that only carried evidence can tell. Its jobs are looked up.
-        let until = load_moment(ledger, FORGOTTEN_META)?.max(since.plus_ms(SKEW_MS));
+        // Of what settled before that only carried evidence can tell. Its jobs are looked up. What starts
+        // after the last turn is none of them: to look up all that is new would hold the core up.
+        let until = UnixNanos(since.0.saturating_add(CLOCK_SKEW_NANOS)).min(self.now);
+        let until = until.max(load_moment(ledger, FORGOTTEN_META)?);
         self.books.forgotten.restore(until);
         Ok(())
     }

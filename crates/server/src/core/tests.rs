@@ -1,7 +1,9 @@
 //! The core on hand-made evidence, with a real ledger file where a file matters.
 
 mod accounting;
+mod archive;
 mod budgets;
+mod cut;
 mod exposure;
 mod extremes;
 mod fixture;

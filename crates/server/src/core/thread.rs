@@ -8,7 +8,8 @@
 //! the journal. When many jobs are due a turn has parts, each with a checkpoint of its own, and groups are
 //! applied between them: else the channel would fill, and senders would wait for jobs that are not theirs.
 //!
-//! Questions are answered beside it: [`super::handle`].
+//! Questions are answered beside it: [`super::handle`]. So they are while a listener is told what settled,
+//! which may wait for a disk; they are answered then by what was before the part.
 //!
 //! # When the ledger cannot be written
 //! The checkpoint is kept and tried again each turn; until it succeeds time stands still for the core, which
@@ -16,7 +17,8 @@
 //! because the journal is only dropped behind a checkpoint that is durable. Pages and jobs stand still as
 //! well: what this checkpoint has is shown when it is written. That the ledger's log cannot be copied into
 //! its file is another matter: what was written is durable, so that is counted and told, and tried again by
-//! the next checkpoint.
+//! the next checkpoint. That the ledger cannot be read is like that it cannot be written
+//! ([`super::waiting`]), but for pages: what was booked before is in the ledger, and shown.
 //!
 //! # Start and end
 //! [`recover`](super::recover) brings a new core to where the last process was, before anything listens. What
@@ -24,12 +26,13 @@
 //! who asks waits for that ([`CoreHandle::first_look`]). The thread ends when the commit has ended and
 //! everything is applied, with a last turn; if that cannot be written, [`CoreThread::join`] says so.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use spantally_stitch::UnixNanos;
 use spantally_store::{Checkpoint, JournalSync, Ledger};
 use tokio::sync::watch;
@@ -98,7 +101,7 @@ impl CoreThread {
         // What was taken back is durable.
         let mut pages = Pages::new();
         pages.look(core.registry_mut());
-        let locked = Locked { core, metrics, checkpointed, unwritten: None };
+        let locked = Locked { core, metrics, checkpointed, unwritten: None, telling: HashSet::new() };
         let copied = (options.clock.instant)();
         let pace = Pace::new(copied, options.refresh_share, locked.core.applied_spans());
         let (core, pages) = (Mutex::new(locked), Mutex::new(pages));
@@ -117,6 +120,7 @@ impl CoreThread {
             removal,
             copied,
             copy_fails: false,
+            reading_fails: false,
             clock_is_behind: false,
         };
         let thread = std::thread::Builder::new().name("core".to_owned()).spawn(move || driver.run())?;
@@ -159,6 +163,8 @@ struct Driver {
     copied: Instant,
     /// Whether the ledger's log could not be copied into its file last time.
     copy_fails: bool,
+    /// Whether the ledger could not be read last time.
+    reading_fails: bool,
     /// Whether the clock was behind the last turn's time.
     clock_is_behind: bool,
 }
@@ -167,7 +173,8 @@ impl Driver {
     /// The ledger, and what could not be written to it in the end.
     fn run(mut self) -> (Ledger, Option<Unwritten>) {
         let instant = self.options.clock.instant;
-        // Two, so that what settles and is past the retention goes, however often the process begins anew.
+        // Two turns, so that jobs which settle now but are already past retention are also forgotten, however
+        // often the process restarts.
         self.turn();
         self.turn();
         self.shared.looked.send_replace(true);
@@ -252,13 +259,17 @@ impl Driver {
             }
             self.copy_for_pages(&mut locked.core);
             locked.core.heed_limits(&self.shared.commit, now);
-            locked.core.resume(now);
         }
+        locked.core.resume(now);
         let (settled, more) = locked.core.advance_some(now, self.options.jobs_per_part);
+        self.heed_reading(&mut locked);
         if let Some(listener) = &mut self.listener
             && !settled.is_empty()
         {
-            listener(&settled);
+            // A listener may wait for a disk of its own. Whoever asks meanwhile sees the last part.
+            locked.telling = settled.iter().map(|settled| settled.job.id.0).collect();
+            MutexGuard::unlocked(&mut locked, || listener(&settled));
+            locked.telling.clear();
         }
         if !more && self.pace.is_due((self.options.clock.instant)(), locked.core.applied_spans()) {
             self.refreshing = Some(Default::default());
@@ -269,7 +280,7 @@ impl Driver {
     }
 
     /// All that a page could now show is durable, or in the journal; what follows is not before it is
-    /// written. Who writes a page just now has this copy already.
+    /// written. If a scrape holds the lock, it already has this copy.
     fn copy_for_pages(&mut self, core: &mut Core) {
         let now = (self.options.clock.instant)();
         if now.saturating_duration_since(self.copied) >= COPY_EVERY
@@ -322,7 +333,9 @@ impl Driver {
                 }
                 locked.checkpointed = checkpoint.applied;
                 locked.core.keep_look();
-                self.shared.commit.hold_back(false);
+                // While what was told waits, no time passes and nothing is forgotten.
+                let waits = locked.core.read_failure().is_some();
+                self.shared.commit.hold_back(waits && locked.core.is_full());
                 self.heed_copy(locked);
                 self.shared.commit.applied(checkpoint.done);
                 true
@@ -341,6 +354,23 @@ impl Driver {
                 false
             }
         }
+    }
+
+    /// Counts, and tells once, that the ledger cannot be read, so that what was told is not booked.
+    fn heed_reading(&mut self, locked: &mut Locked) {
+        let Some(error) = locked.core.read_failure() else {
+            self.reading_fails = false;
+            return;
+        };
+        let fault = error.fault();
+        if !std::mem::replace(&mut self.reading_fails, true) {
+            tracing::error!(
+                %error,
+                "the ledger cannot be read, so nothing is booked: some jobs may be in it already; it is tried \
+                 again every turn"
+            );
+        }
+        locked.metrics.ledger_failed(locked.core.registry_mut(), fault);
     }
 
     /// Counts and tells that the log of what was just written could not be copied into the ledger's file.

@@ -102,7 +102,7 @@ impl Turns {
         true
     }
 
-    /// What time it was for the core when a row that some turn includes came.
+    /// The core's time when the given row arrived.
     pub(super) fn arrival(&self, seq: Seq) -> UnixNanos {
         let turn = self.kept.partition_point(|turn| turn.applied < seq);
         self.kept.get(turn).map_or(self.turned, |turn| turn.arrival)

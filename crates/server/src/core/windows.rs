@@ -15,7 +15,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use spantally_price::add;
 use spantally_stitch::{Cause, UnixNanos};
 
-const MINUTE_NANOS: u64 = 60_000_000_000;
+pub(crate) const MINUTE_NANOS: u64 = 60_000_000_000;
 /// Minutes are kept apart this long.
 const FINE_MINUTES: u64 = 60;
 /// Beyond that, this many minutes lie together.
@@ -32,6 +32,10 @@ pub(super) type WindowKey = [Arc<str>; 3];
 pub(super) struct CostWindows {
     rings: BTreeMap<WindowKey, Ring>,
     limit: usize,
+    /// The minute in which keys without cost in any window were last looked for.
+    swept: u64,
+    /// Keys that went, to be saved without buckets.
+    emptied: Vec<WindowKey>,
 }
 
 /// Cost of one key.
@@ -67,14 +71,19 @@ pub(super) struct Shares {
 }
 
 impl CostWindows {
-    /// At most `limit` keys; past it the models of a provider are taken together.
+    /// At most `limit` keys that have cost in some window; past it the further models of a provider are taken
+    /// together, until others have none any more.
     pub(super) fn new(limit: usize) -> Self {
-        Self { rings: BTreeMap::new(), limit }
+        Self { rings: BTreeMap::new(), limit, swept: 0, emptied: Vec::new() }
     }
 
     /// Books an amount, negative when it is taken back.
     pub(super) fn add(&mut self, mut key: WindowKey, cause: Option<Cause>, amount: Decimal, now: UnixNanos) {
+        let start = now.0 / MINUTE_NANOS;
         if !self.rings.contains_key(&key) {
+            if self.rings.len() >= self.limit {
+                self.sweep(start);
+            }
             if self.rings.len() >= self.limit {
                 key[1] = "".into();
             }
@@ -82,7 +91,7 @@ impl CostWindows {
         }
         let Some(ring) = self.rings.get_mut(&key) else { return };
         ring.changed = true;
-        let (buckets, start) = (&mut ring.buckets, now.0 / MINUTE_NANOS);
+        let buckets = &mut ring.buckets;
         if buckets.back().is_none_or(|bucket| bucket.start < start) {
             buckets.push_back(Bucket { start, ..Bucket::default() });
             coarsen(buckets, start);
@@ -96,6 +105,16 @@ impl CostWindows {
                 add(&mut bucket.waste, amount);
             }
         }
+    }
+
+    /// Drops keys whose cost has left the longest window: once a minute, since it looks at all of them.
+    fn sweep(&mut self, now: u64) {
+        if self.swept == now {
+            return;
+        }
+        self.swept = now;
+        let is_old = |ring: &Ring| ring.buckets.back().is_none_or(|last| last.start + LONGEST_MINUTES < now);
+        self.emptied.extend(self.rings.extract_if(.., |_, ring| is_old(ring)).map(|(key, _)| key));
     }
 
     /// The shares of every key in a window of some minutes; without positive cost there is no share.
@@ -118,10 +137,13 @@ impl CostWindows {
         let bucket =
             |Bucket { start, total, retry, waste }: &Bucket| format!("{start} {total} {retry} {waste}");
         let text = |ring: &Ring| ring.buckets.iter().map(bucket).collect::<Vec<_>>().join("\n");
+        // A key that went and came again is written last as what it is.
+        let emptied =
+            std::mem::take(&mut self.emptied).into_iter().map(|key| (key.join("\n"), String::new()));
         let changed = self.rings.iter_mut().filter_map(|(key, ring)| {
             std::mem::take(&mut ring.changed).then(|| (key.join("\n"), text(ring)))
         });
-        changed.collect()
+        emptied.chain(changed).collect()
     }
 
     /// Takes back what [`Self::take_changed`] gave; false if it is not readable.
@@ -133,7 +155,9 @@ impl CostWindows {
         let Some(buckets) = text.lines().map(parse_bucket).collect::<Option<VecDeque<_>>>() else {
             return false;
         };
-        self.rings.insert([provider, model, currency], Ring { buckets, changed: false });
+        if !buckets.is_empty() {
+            self.rings.insert([provider, model, currency], Ring { buckets, changed: false });
+        }
         true
     }
 }
@@ -244,5 +268,29 @@ mod tests {
         let total: Decimal =
             windows.rings.values().flat_map(|ring| &ring.buckets).map(|bucket| bucket.total).sum();
         assert_eq!(total, dec("3"));
+    }
+
+    #[test]
+    fn keys_without_cost_in_any_window_give_room_to_new_ones_also_after_a_restart() {
+        let mut windows = CostWindows::new(2);
+        let mut add = |model: &str, at| {
+            let key = ["fal".into(), model.into(), "USD".into()];
+            windows.add(key, Some(Cause::Delivered), Decimal::ONE, minute(at));
+            let models: Vec<String> = windows.rings.keys().map(|key| key[1].to_string()).collect();
+            (models, windows.take_changed())
+        };
+        add("a", 10);
+        add("b", 1000);
+        assert_eq!(add("c", 10 + LONGEST_MINUTES).0, ["", "a", "b"], "the last minute of the window");
+        let (models, saved) = add("d", 11 + LONGEST_MINUTES);
+        assert_eq!(models, ["", "b"], "two are in use still");
+        assert!(saved.contains(&("fal\na\nUSD".to_owned(), String::new())), "{saved:?}");
+        let (models, saved) = add("e", 5000);
+        assert_eq!(models, ["e"]);
+        let mut again = CostWindows::new(2);
+        for (key, text) in saved {
+            assert!(again.restore(&key, &text));
+        }
+        assert_eq!(again.rings.len(), 1, "what went does not come back");
     }
 }

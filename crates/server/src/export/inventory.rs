@@ -255,7 +255,7 @@ inventory! {
     LedgerRemoved = "spantally_ledger_removed_rows", Counter, None, false, [],
         None, "Rows of the ledger that its retention removed; of these only sums are left.";
     LedgerFailing = "spantally_ledger_failing", Gauge, None, false, [],
-        None, "1 while the ledger cannot be written.";
+        None, "1 while the ledger cannot be written or read.";
     StorageFaults = "spantally_storage_faults", Counter, None, false,
         [known("file", storage_files), known("fault", storage_faults)],
         None, "Failures to write the journal or the ledger, by what is wrong; they are tried again.";

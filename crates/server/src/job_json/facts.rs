@@ -3,6 +3,7 @@
 
 use serde::{Serialize, Serializer};
 use spantally_stitch::{Attempt, Fact, FactValue, Job, UnixNanos};
+use spantally_store::DAY_NANOS;
 
 use super::Rfc3339;
 
@@ -14,8 +15,6 @@ pub(super) fn is_false(value: &bool) -> bool {
 /// A day in UTC, counted from 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Day(pub(super) u64);
-
-const DAY_NANOS: u64 = 86_400_000_000_000;
 
 /// The day on which an attempt began, by which its price goes, where that is not the day of the job.
 pub(super) fn other_day(job: &Job, attempt: &Attempt) -> Option<Day> {

@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use spantally_providers::Recogniser;
 use spantally_stitch::{JobId, State, UnixNanos};
-use spantally_store::Seq;
+use spantally_store::{Seq, StoreError};
 
 use super::foreign::Foreign;
 use super::framing::{Fault, Problem, Record, Recording};
@@ -100,8 +100,8 @@ pub struct Replay {
 struct Known(Arc<Mutex<BTreeSet<JobId>>>);
 
 impl Archive for Known {
-    fn has(&self, id: JobId) -> bool {
-        self.0.lock().contains(&id)
+    fn has(&self, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.0.lock().contains(&id))
     }
 }
 

@@ -17,6 +17,7 @@ use super::rows::Totals;
 use crate::batch::Transport;
 use crate::core::checkpoint::WINDOW_ROW;
 use crate::core::rebuild::read_entries;
+use crate::core::windows::MINUTE_NANOS;
 use crate::export::{Kind, MetricId, canonical, series_key};
 
 /// Values by name and labels; of histograms, how many values were counted.
@@ -212,8 +213,6 @@ fn check_spans(counters: &Counters, report: &mut Report) {
         }
     }
 }
-
-const MINUTE_NANOS: u64 = 60_000_000_000;
 
 /// Cost by time, from which the ratio gauges are: everything since its first minute. Old minutes stay in it
 /// until something new is spent, also when their rows are removed; these are passed over.

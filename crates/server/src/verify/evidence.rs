@@ -2,7 +2,8 @@
 //!
 //! Of a job that may still be revised all evidence is there. So each job whose last call is younger than the
 //! retention must come out again with the content that its newest revision has, at the cost that its
-//! revisions add up to; and nothing else may come out.
+//! revisions add up to; and nothing else may come out. Where the last turn was cut off, what was due in it may
+//! be booked or not.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,7 +15,7 @@ use spantally_store::{ChargeRow, JournalCopy, LedgerReader, SettledRow, StoreErr
 
 use super::{Report, done};
 use crate::commit::CommitMessage;
-use crate::core::checkpoint::{OUTAGES_META, TRIMMED_META, TURN_META, parse_outages};
+use crate::core::checkpoint::{CUT_META, OUTAGES_META, TRIMMED_META, TURN_META, parse_outages};
 use crate::core::rebuild::{Rebuild, missing_charges};
 use crate::record;
 
@@ -32,7 +33,9 @@ pub(super) fn check(
         newest.entry(JobId(row.job_id)).or_insert(row);
     })?;
     let positions = (ledger.applied()?, done(ledger)?);
-    let Some(mut rebuild) = Rebuild::new(settings, positions, &ledger.load_turns()?, moments) else {
+    let cut_at = (ledger.number(CUT_META)? != 0).then_some(now);
+    let rebuild = Rebuild::new(settings, positions, &ledger.load_turns()?, moments, cut_at);
+    let Some(mut rebuild) = rebuild else {
         report.differs("turn", "turns of the ledger", "not readable", "times and marks");
         return Ok(());
     };
@@ -130,7 +133,7 @@ fn compare(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let removed_until = UnixNanos(ledger.number("removed_until")?);
-    let (mut rebuilt, spans) = rebuild.finish(now);
+    let (mut rebuilt, before, spans) = rebuild.finish(now);
     report.checked.spans = spans;
     let mut charged = charged_since(ledger, since(now, settings))?;
     // At the bounds on memory jobs are forgotten before their time.
@@ -142,15 +145,21 @@ fn compare(
         let is_retained = UnixNanos(row.ended_at).plus_ms(settings.retention_ms) > now;
         let is_known = is_retained && !is_crowded && row.settled_at > trimmed_at;
         let is_superseded = row.state == State::Superseded.as_str();
+        let live = (!is_superseded).then_some(row.digest);
+        // As it was before a turn that was cut off: what was due of it then is not booked.
+        let is_due = before.as_ref().is_some_and(|told| told.get(&id).map(|job| job.digest) == live);
         let at = format!("job {id}, revision {}", row.revision);
         let Some(found) = rebuilt.remove(&id) else {
-            if is_known && !is_superseded {
+            if is_known && !is_superseded && !is_due {
                 report.differs("evidence", at, row.state, "no such job, by its spans");
             }
             continue;
         };
         report.checked.rebuilt_jobs += 1;
-        if is_superseded || found.digest != row.digest {
+        if live != Some(found.digest) {
+            if is_due {
+                continue;
+            }
             let expected = format!("{} by its spans", described(&found.job));
             report.differs("evidence", at, format!("{}, with other content", row.state), expected);
             continue;
@@ -160,7 +169,8 @@ fn compare(
             compare_prices(&at, &found.job, charged, cards, report);
         }
     }
-    for (id, found) in rebuilt {
+    let was_told = |id: &JobId| before.as_ref().is_none_or(|told| told.contains_key(id));
+    for (id, found) in rebuilt.into_iter().filter(|(id, _)| was_told(id)) {
         // What began before the oldest row that is left was counted as late. A row that cannot be read is
         // told of by now.
         let is_missing = ledger.published(id.0).is_ok_and(|known| known.is_none());

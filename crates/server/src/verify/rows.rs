@@ -9,6 +9,7 @@ use spantally_stitch::{State, UnixNanos};
 use spantally_store::{ChargeRow, JobRow, LedgerReader, StoreError};
 
 use super::Report;
+use crate::core::windows::MINUTE_NANOS;
 use crate::job_json::Rfc3339;
 
 /// Rows whose documents are in memory at once.
@@ -209,7 +210,7 @@ impl Totals {
             self.add_charge(charge);
             if charge.unit_price.is_some() {
                 let key = [&charge.provider, &charge.model, &charge.currency].map(ToString::to_string);
-                let minute = job.settled_at / 60_000_000_000;
+                let minute = job.settled_at / MINUTE_NANOS;
                 let sum = self.minutes.entry((key, minute)).or_default();
                 *sum = sum.saturating_add(charge.cost_expected);
             }

@@ -23,7 +23,7 @@ const PRIMING_ROW_BYTES: u64 = 1 << 20;
 /// How a row is to be read: the format of its bytes is the caller's, this covers the columns.
 const ROW_VERSION: i64 = 1;
 
-pub(super) const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     kind: "journal",
     application_id: 0x5350_414A, // "SPAJ"
     steps: &["CREATE TABLE journal(

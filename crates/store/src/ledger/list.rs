@@ -2,6 +2,7 @@
 
 use rusqlite::named_params;
 
+use super::days::DAY_NANOS;
 use super::read::{LedgerReader, SELECT_JOB, read_job};
 use super::rows::JobRow;
 use super::spend::first_since;
@@ -9,7 +10,7 @@ use crate::error::StoreError;
 
 /// How far ahead a sender's clock may be for its jobs to be found by their start, in nanoseconds: a job seems
 /// then to settle before it begins.
-const CLOCK_AHEAD_MAX: u64 = 86_400_000_000_000;
+const CLOCK_AHEAD_MAX: u64 = DAY_NANOS;
 
 /// Which jobs to list. Every condition that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Reading the ledger beside a server that writes it: the command line and the API.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use rusqlite::{OpenFlags, Row, Transaction};
 
 use super::decimal::{parse_decimal, read_decimal};
 use super::rows::{ChargeRow, Detail, JobRow};
-use super::{SCHEMA, runs, write};
+use super::runs::FollowedRun;
+use super::{SCHEMA, write};
 use crate::dir::ledger_path;
 use crate::error::StoreError;
 use crate::journal::Seq;
@@ -17,6 +19,8 @@ use crate::sqlite::Database;
 #[derive(Debug)]
 pub struct LedgerReader {
     pub(super) database: Database,
+    /// Where the newest jobs are.
+    run: RefCell<FollowedRun>,
 }
 
 /// A job as the ledger now has it.
@@ -48,7 +52,7 @@ impl LedgerReader {
         let database = Database::open(path, SCHEMA.kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         database.execute("set the reader up", "PRAGMA busy_timeout = 1000; PRAGMA temp_store = MEMORY;")?;
         database.version(&SCHEMA)?;
-        Ok(Self { database })
+        Ok(Self { database, run: RefCell::default() })
     }
 
     /// The journal position that the ledger includes.
@@ -102,14 +106,16 @@ impl LedgerReader {
         let _moment = self.moment()?;
         let moment = &self.database.connection;
         let last = write::newest_row(moment)?;
-        let Some((mut row, _)) = runs::find(moment, job_id, last)? else { return Ok(None) };
+        let removed_to = write::read_number(moment, "removed_to")?.cast_signed();
+        let found = self.run.borrow_mut().find(moment, job_id, (last, removed_to))?;
+        let Some((mut row, _)) = found else { return Ok(None) };
         let job =
             moment.prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?.query_row([row], read_job)?;
         let mut revisions = vec![row];
         let mut before = moment.prepare_cached("SELECT replaces FROM job_row WHERE id = ?1")?;
         let mut is_cut = false;
         while let Some(earlier) = before.query_row([row], |found| found.get::<_, Option<i64>>(0))? {
-            is_cut = earlier <= write::read_number(moment, "removed_to")?.cast_signed();
+            is_cut = earlier <= removed_to;
             if is_cut {
                 break;
             }

@@ -33,14 +33,20 @@ impl GrowingRun {
     /// The run that a file ends with.
     pub(super) fn load(connection: &Connection, last: i64) -> rusqlite::Result<Self> {
         let mut run = Self::default();
+        // The row after the last one may begin a run.
+        run.read(connection, run_of(last + 1) << RUN_BITS)?;
+        Ok(run)
+    }
+
+    /// Takes every row from one on.
+    fn read(&mut self, connection: &Connection, from: i64) -> rusqlite::Result<()> {
         let mut select = connection
             .prepare_cached("SELECT job_id, id, revision FROM job_row WHERE id >= ?1 ORDER BY id")?;
-        // The row after the last one may begin a run.
-        let mut rows = select.query([run_of(last + 1) << RUN_BITS])?;
+        let mut rows = select.query([from])?;
         while let Some(row) = rows.next()? {
-            run.jobs.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
+            self.jobs.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
         }
-        Ok(run)
+        Ok(())
     }
 
     /// Takes a row that was just inserted; writes the list of a run that it completes.
@@ -100,19 +106,32 @@ fn entry(id: [u8; 16], place: u16) -> [u8; ENTRY_BYTES] {
     entry
 }
 
-/// The newest row of a job, for who has no run in memory.
-pub(super) fn find(connection: &Connection, job_id: [u8; 16], last: i64) -> rusqlite::Result<Option<Found>> {
-    let growing = connection
-        .prepare_cached(
-            "SELECT id, revision FROM job_row WHERE id >= ?1 AND job_id = ?2 ORDER BY id DESC LIMIT 1",
-        )?
-        .query_row(params![run_of(last + 1) << RUN_BITS, job_id.as_slice()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    match growing {
-        Some(found) => Ok(Some(found)),
-        None => find_in_complete(connection, job_id, last),
+/// The run that grows, as a reader knows it: read once and then followed, since its rows are wide and no
+/// index finds a job among them.
+#[derive(Debug, Default)]
+pub(super) struct FollowedRun {
+    run: GrowingRun,
+    /// The first row that is not read yet.
+    next: i64,
+}
+
+impl FollowedRun {
+    /// The newest row of a job. `last` is the newest row of all, and `removed_to` the newest that is gone.
+    pub(super) fn find(
+        &mut self,
+        connection: &Connection,
+        job_id: [u8; 16],
+        (last, removed_to): (i64, i64),
+    ) -> rusqlite::Result<Option<Found>> {
+        let first = run_of(last + 1) << RUN_BITS;
+        if self.next < first {
+            self.run.jobs.clear();
+            self.next = first;
+        }
+        self.run.read(connection, self.next)?;
+        self.next = last + 1;
+        // What was read may have been removed since.
+        Ok(self.run.find(connection, job_id, last)?.filter(|(row, _)| *row > removed_to))
     }
 }
 
@@ -163,4 +182,47 @@ fn find_in_complete(connection: &Connection, job_id: [u8; 16], last: i64) -> rus
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(row: i64) -> [u8; 16] {
+        u128::from(row.cast_unsigned()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834).to_be_bytes()
+    }
+
+    /// Appends rows, each of a job of its own, up to the last one.
+    fn append(connection: &Connection, run: &mut GrowingRun, rows: std::ops::RangeInclusive<i64>) {
+        let mut insert = connection.prepare_cached("INSERT INTO job_row VALUES (?1, ?2, 1)").unwrap();
+        for row in rows {
+            insert.execute(params![row, id(row)]).unwrap();
+            run.add(connection, id(row), (row, 1)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_reader_reads_each_row_once_and_finds_what_the_writer_finds() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE job_row(id INTEGER PRIMARY KEY, job_id BLOB, revision INTEGER);
+                 CREATE TABLE job_run(run INTEGER PRIMARY KEY, ids BLOB); BEGIN;",
+            )
+            .unwrap();
+        let (mut run, mut reader, mut first) = (GrowingRun::default(), FollowedRun::default(), 1);
+        for last in [1, 2, 900, (1 << RUN_BITS) - 2, (1 << RUN_BITS) - 1, 1 << RUN_BITS, 40_000] {
+            append(&connection, &mut run, first..=last);
+            for row in [1, 900, (1 << RUN_BITS) - 1, 1 << RUN_BITS, last, last + 1] {
+                let found = reader.find(&connection, id(row), (last, 0)).unwrap();
+                assert_eq!(found, run.find(&connection, id(row), last).unwrap(), "{row} of {last}");
+                assert_eq!(found, (row <= last).then_some((row, 1)), "{row} of {last}");
+            }
+            first = last + 1;
+        }
+        // The wide rows of the run that grows are not asked again; that they were removed is heeded.
+        connection.execute("DELETE FROM job_row WHERE id >= ?1", [39_000]).unwrap();
+        assert_eq!(reader.find(&connection, id(39_500), (40_000, 0)).unwrap(), Some((39_500, 1)));
+        assert_eq!(reader.find(&connection, id(39_500), (40_000, 39_500)).unwrap(), None);
+    }
 }

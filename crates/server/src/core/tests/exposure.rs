@@ -3,14 +3,12 @@
 
 use rust_decimal::Decimal;
 use spantally_stitch::{TaskState, UnixNanos};
-use spantally_store::{DataDir, Ledger};
+use spantally_store::{DAY_NANOS, DataDir, Ledger};
 
 use super::fixture::*;
 use crate::commit::CommitMessage;
 use crate::core::{Core, Invoiced};
 use crate::export::MetricId;
-
-const DAY_NANOS: u64 = 86_400_000_000_000;
 
 /// The least and the most that may still appear on an invoice.
 fn exposed(core: &Core) -> [Decimal; 2] {
@@ -95,5 +93,39 @@ fn exposure_ends_when_the_invoice_must_have_come_also_after_a_restart() {
     for (days, most) in [(44, Decimal::new(25, 3)), (46, Decimal::ZERO)] {
         turn(&mut again, &mut ledger, 4000 + days * 86_400);
         assert_eq!(exposed(&again)[1], most, "{days} days later");
+    }
+}
+
+/// What is decided a day later leaves the day that it was added to: it does not hide what is undecided of the
+/// later day. A restart in between changes nothing.
+#[test]
+fn a_decision_of_another_day_hides_nothing_of_its_own_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    let mut first = core();
+    // Fourteen hours until midnight.
+    let midnight = 14 * 3600;
+    let mut journal = vec![message(1, unfinished("task-001", midnight - 3600))];
+    first.apply(journal[0].clone());
+    turn(&mut first, &mut ledger, midnight - 600);
+    journal.push(message(2, unfinished("task-002", midnight - 1200)));
+    first.apply(journal[1].clone());
+    for second in (midnight - 590..midnight + 1200).step_by(30) {
+        turn(&mut first, &mut ledger, second);
+    }
+    let one = Decimal::new(25, 3);
+    assert_eq!(exposed(&first)[1], one + one);
+    let mut again = restarted(&ledger, &journal);
+    let day = at(midnight).0 / DAY_NANOS;
+    let until = UnixNanos(day * DAY_NANOS);
+    let invoiced = vec![Invoiced { provider: "fal".into(), from: UnixNanos(0), until }];
+    for core in [&mut first, &mut again] {
+        core.apply(message(3, vec![result("task-001", midnight - 3600, TaskState::Succeeded)]));
+        core.advance(at(midnight + 1260));
+        core.refresh();
+        assert_eq!(exposed(core)[1], one, "one is decided");
+        core.set_invoiced(invoiced.clone());
+        core.refresh();
+        assert_eq!(exposed(core)[1], one, "the other one is of the day after the invoice");
     }
 }

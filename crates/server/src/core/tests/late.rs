@@ -1,12 +1,15 @@
 //! Evidence that comes late: after an outage, after its job was forgotten, after a restart.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rust_decimal::Decimal;
-use spantally_stitch::{Role, SpanId, TaskState, TraceId, What};
-use spantally_store::{DataDir, Ledger, Seq};
+use spantally_stitch::{JobId, Role, SpanId, TaskState, TraceId, What};
+use spantally_store::{DataDir, Ledger, Seq, StoreError};
 
 use super::fixture::*;
 use crate::commit::CommitMessage;
-use crate::core::{Core, CoreOptions};
+use crate::core::{Archive, Core, CoreOptions};
 use crate::export::MetricId;
 
 const HOUR: u64 = 3600;
@@ -110,6 +113,49 @@ fn a_shorter_idle_limit_settles_what_is_open() {
     second.finish_rehydration();
     second.advance(at(1010));
     assert_eq!(net(&second, MetricId::Jobs, &[]), Decimal::ONE);
+}
+
+/// Knows no job, and counts how often it was asked.
+#[derive(Debug, Default)]
+struct Asked(Arc<AtomicUsize>);
+
+impl Archive for Asked {
+    fn has(&self, _id: JobId) -> Result<bool, StoreError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(false)
+    }
+}
+
+/// With a short retention the time of which only the ledger knows ends with the last turn, not minutes later.
+#[test]
+fn what_starts_after_a_restart_is_not_looked_up_in_the_ledger() {
+    let (_dir, mut ledger) = ledger();
+    let new_core = || {
+        let mut options = CoreOptions::default();
+        options.stitching.retention_ms = 3000;
+        Core::new(&options, cards(), at(0))
+    };
+    let ended = |task, second| {
+        let mut evidence = unfinished(task, second);
+        evidence.push(result(task, second, TaskState::Succeeded));
+        evidence
+    };
+    let mut first = new_core();
+    turn(&mut first, &mut ledger, 1);
+    first.apply(message(1, ended("task-001", 0)));
+    turns(&mut first, &mut ledger, 60..200);
+    let mut second = new_core();
+    second.restore(&ledger).unwrap();
+    second.finish_rehydration();
+    let asked = Asked::default();
+    let count = Arc::clone(&asked.0);
+    second.set_archive(Box::new(asked));
+    for (seq, task, start, times) in [(2, "task-002", 100, 1), (3, "task-003", 190, 1)] {
+        second.apply(message(seq, ended(task, start)));
+        second.advance(at(start + 120));
+        assert_eq!(count.load(Ordering::Relaxed), times, "{task}");
+    }
+    assert_eq!(net(&second, MetricId::Jobs, &[]), Decimal::from(3));
 }
 
 /// A turn with more to tell is written in parts. Killed between two of them, it has told only the first.

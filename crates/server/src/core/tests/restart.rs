@@ -188,7 +188,7 @@ fn alike_jobs_share_a_form_over_a_restart() {
     let mut last = restarted(&ledger, &[]);
     let id = settled[5].job.id;
     let gone = spantally_stitch::Job { id, state: State::Superseded, ..Default::default() };
-    assert_eq!(last.books.publish(Box::new(gone), 0, at(3000)).unwrap().revision, 2);
+    assert_eq!(last.books.publish(Box::new(gone), 0, at(3000)).unwrap().unwrap().revision, 2);
     assert_eq!(net(&last, MetricId::Cost, &[]), Decimal::new(5 * 25, 3));
     assert_eq!(net(&last, MetricId::Jobs, &[]), Decimal::from(5));
 }

@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 use spantally_stitch::{JobId, State, TaskState};
+use spantally_store::StoreError;
 
 use super::fixture::*;
 use crate::core::Archive;
@@ -44,7 +45,7 @@ fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
 
     // The stitcher tells nothing but the id: the books must know the rest.
     let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
-    let settled = core.books.publish(Box::new(gone), 0, at(130)).unwrap();
+    let settled = core.books.publish(Box::new(gone), 0, at(130)).unwrap().unwrap();
     assert_eq!((settled.revision, &*settled.job.service), (2, "clips"));
     rows.extend(core.checkpoint().jobs);
     assert_counters_are_the_ledger(&core, &rows);
@@ -54,7 +55,7 @@ fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
     }
 
     // It stands on its own again: the ledger must not see revision 1 twice.
-    let settled = core.books.publish(job.clone(), 7, at(140)).unwrap();
+    let settled = core.books.publish(job.clone(), 7, at(140)).unwrap().unwrap();
     assert_eq!(settled.revision, 3);
     rows.extend(core.checkpoint().jobs);
     assert_counters_are_the_ledger(&core, &rows);
@@ -70,7 +71,7 @@ fn what_is_superseded_is_forgotten_after_the_retention() {
     core.apply(message(1, evidence));
     let job = core.advance(at(120)).remove(0).job;
     let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
-    core.books.publish(Box::new(gone), 0, at(130));
+    core.books.publish(Box::new(gone), 0, at(130)).unwrap();
     core.checkpoint();
     core.books.forget_old(at(140), |_| false);
     assert_eq!(core.books.revision(job.id), 2);
@@ -82,8 +83,8 @@ fn what_is_superseded_is_forgotten_after_the_retention() {
 struct Known(Vec<JobId>);
 
 impl Archive for Known {
-    fn has(&self, id: JobId) -> bool {
-        self.0.contains(&id)
+    fn has(&self, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.0.contains(&id))
     }
 }
 
@@ -98,14 +99,14 @@ fn a_job_that_comes_again_after_it_was_forgotten_is_not_counted_again() {
     core.books.forget(job.id);
     core.set_archive(Box::new(Known(vec![job.id])));
 
-    assert_eq!(core.books.publish(job.clone(), 7, at(90_000)), None);
+    assert_eq!(core.books.publish(job.clone(), 7, at(90_000)).unwrap(), None);
     let gone = spantally_stitch::Job { id: job.id, state: State::Superseded, ..Default::default() };
-    assert_eq!(core.books.publish(Box::new(gone), 0, at(90_001)), None);
+    assert_eq!(core.books.publish(Box::new(gone), 0, at(90_001)).unwrap(), None);
     assert_eq!(core.checkpoint().jobs, []);
     assert_counters_are_the_ledger(&core, &rows);
     assert_eq!(net(&core, MetricId::LateJobs, &[]), Decimal::ONE);
 
     // One that is not in the ledger is only old.
     let other = spantally_stitch::Job { id: JobId([9; 16]), ..(*job).clone() };
-    assert!(core.books.publish(Box::new(other), 7, at(90_002)).is_some());
+    assert!(core.books.publish(Box::new(other), 7, at(90_002)).unwrap().is_some());
 }

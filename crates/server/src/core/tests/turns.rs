@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Evidence, SpanId, TaskState, TraceId, UnixNanos};
+use spantally_stitch::{Evidence, Job, SpanId, State, TaskState, TraceId, UnixNanos};
 use spantally_store::{DataDir, Journal, JournalOptions, Ledger, Seq, SqliteJournal};
 
 use super::fixture::*;
@@ -150,6 +150,83 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
     committer.stop().unwrap();
     let seen: Vec<_> = seen.iter().take(3).collect();
     assert_eq!((seen[0].0, &seen[1..]), (1, &[(1, Seq(1)), (1, Seq(2))][..]));
+}
+
+/// A listener may wait for a disk: pages and questions do not wait for it, and are answered by what is durable.
+#[test]
+fn who_asks_does_not_wait_for_a_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    let (unused, _groups) = sync_channel(1);
+    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let mut core = core();
+    core.apply(message(1, done(1)));
+    core.advance(at(10));
+    core.refresh();
+    let (told, seen) = std::sync::mpsc::channel();
+    let (sender, go_on) = std::sync::mpsc::channel::<()>();
+    let listener = move |settled: &[Settled]| {
+        told.send(settled.len()).unwrap();
+        go_on.recv_timeout(Duration::from_secs(20)).unwrap();
+    };
+    let clock = Clock { now: later, instant: Instant::now };
+    let options = TurnOptions { interval: Duration::from_millis(20), ..TurnOptions::new(clock) };
+    let (last, messages) = sync_channel(4);
+    let listener = Some(Box::new(listener) as Listener);
+    let thread = CoreThread::start(core, ledger, messages, committer.handle(), options, listener).unwrap();
+    let handle = thread.handle();
+    assert_eq!(seen.recv_timeout(Duration::from_secs(20)), Ok(1));
+
+    let began = Instant::now();
+    let counts_it = || {
+        let page = String::from_utf8(handle.metrics_page(Format::Text).to_vec()).unwrap();
+        page.lines().any(|line| line.starts_with("spantally_jobs_total{") && line.ends_with("} 1"))
+    };
+    assert!(!counts_it(), "it is not durable");
+    let open = handle.open_jobs(|_| true);
+    assert_eq!(open.len(), 1, "the job is in one of the lists");
+    assert_eq!(handle.job(open[0].job.id).unwrap().revision, 0);
+    assert!(began.elapsed() < Duration::from_secs(10), "the listener is waited for");
+
+    sender.send(()).unwrap();
+    wait_until(|| handle.open_jobs(|_| true).is_empty() && handle.status().checkpointed == Seq(1));
+    assert!(counts_it());
+    drop(last);
+    thread.join().unwrap();
+    committer.stop().unwrap();
+}
+
+/// A job that was taken back and is open again has revisions, and is in the list of open jobs nevertheless.
+#[test]
+fn a_job_that_was_taken_back_is_among_the_open_ones() {
+    fn early() -> UnixNanos {
+        at(30)
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    let (unused, _groups) = sync_channel(1);
+    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let mut core = core();
+    core.apply(message(1, unfinished("task-001", 0)));
+    core.advance(at(20));
+    core.refresh();
+    let job = core.open_jobs()[0].job.clone();
+    let gone = Job { id: job.id, state: State::Superseded, ..Job::default() };
+    for job in [job.clone(), gone] {
+        core.books.publish(Box::new(job), 7, at(20)).unwrap().unwrap();
+    }
+    let options = TurnOptions::new(Clock { now: early, instant: Instant::now });
+    let (sender, messages) = sync_channel(4);
+    let thread = CoreThread::start(core, ledger, messages, committer.handle(), options, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(thread.handle().first_look());
+    let open = thread.handle().open_jobs(|_| true);
+    assert_eq!(open.iter().map(|open| open.job.id).collect::<Vec<_>>(), [job.id]);
+    drop(sender);
+    thread.join().unwrap();
+    committer.stop().unwrap();
 }
 
 /// Eight or nine parts in an hour: the next turn is due after a part's time, and not after another hour.

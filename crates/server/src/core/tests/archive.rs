@@ -1,0 +1,85 @@
+//! A ledger that cannot be read for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rust_decimal::Decimal;
+use spantally_stitch::{JobId, TaskState};
+use spantally_store::{DataDir, Ledger, LedgerReader, Published, StoreError};
+
+use super::fixture::*;
+use crate::core::Archive;
+use crate::export::MetricId;
+
+/// A ledger that is not to be read so many times more.
+#[derive(Debug)]
+struct Faulty {
+    reader: LedgerReader,
+    failures: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    fn ask<T>(&self, read: impl FnOnce(&LedgerReader) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let fails =
+            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if fails.is_ok() {
+            return Err(StoreError::InUse { path: "ledger.db".into() });
+        }
+        read(&self.reader)
+    }
+}
+
+impl Archive for Faulty {
+    fn has(&self, id: JobId) -> Result<bool, StoreError> {
+        self.ask(|reader| Archive::has(reader, id))
+    }
+
+    fn read(&self, id: JobId) -> Result<Option<Published>, StoreError> {
+        self.ask(|reader| Archive::read(reader, id))
+    }
+
+    fn is_ledger(&self) -> bool {
+        true
+    }
+}
+
+/// A job that is new but as old as what was forgotten, and one that is revised: both wait for the ledger, and
+/// are then booked as if nothing had been.
+#[test]
+fn what_cannot_be_looked_up_is_booked_when_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    let mut core = core();
+    let failures = Arc::new(AtomicUsize::new(0));
+    let archive = Faulty { reader: ledger.reader().unwrap(), failures: Arc::clone(&failures) };
+    core.set_archive(Box::new(archive));
+    core.apply(message(1, unfinished("task-001", 0)));
+    turn(&mut core, &mut ledger, 4000);
+    let counts = |core: &crate::core::Core| {
+        let cause = |cause: &str| net(core, MetricId::Cost, &[&format!("cause=\"{cause}\"")]);
+        (net(core, MetricId::Jobs, &[]), cause("unverified"), cause("delivered"))
+    };
+    let price = Decimal::new(25, 3);
+    assert_eq!(counts(&core), (Decimal::ONE, price, Decimal::ZERO));
+
+    // Of what began before this only the ledger knows.
+    core.books.forgotten.restore(at(3900));
+    core.apply(message(2, vec![result("task-001", 0, TaskState::Succeeded)]));
+    let mut other = unfinished("task-002", 3800);
+    other.push(result("task-002", 3800, TaskState::Succeeded));
+    core.apply(message(3, other));
+    failures.store(5, Ordering::SeqCst);
+    let mut failed = 0;
+    for second in (4100..4120).step_by(2) {
+        core.resume(at(second));
+        turn(&mut core, &mut ledger, second);
+        failed += u32::from(core.read_failure().is_some());
+        assert_eq!(core.now(), if core.read_failure().is_some() { at(4100) } else { at(second) });
+    }
+    assert_eq!(failed, 5, "each turn tries once, and goes on when it succeeds");
+    assert_eq!(counts(&core), (Decimal::TWO, Decimal::ZERO, price * Decimal::TWO));
+    assert_eq!(net(&core, MetricId::LateJobs, &[]), Decimal::ZERO);
+    let mut report = crate::verify::Report::default();
+    crate::verify::verify_ledger(&ledger.reader().unwrap(), &mut report).unwrap();
+    assert_eq!((report.checked.rows, report.count), (3, 0), "{report:?}");
+}
