@@ -162,7 +162,7 @@ impl Delivery {
     fn is_to_wait(&self, lanes: &mut Lanes, outgoing: &Outgoing, refused: &Refused, began: Instant) -> bool {
         let (retry, count) = (&self.settings.retry, outgoing.items.len());
         let Some(lane) = lanes.lane(&outgoing.tenant) else { return false };
-        if refused.verdict == Verdict::TooLarge && count > 1 {
+        if refused.verdict.may_take_parts() && count > 1 {
             lane.most_items = count / 2;
             return true;
         }
@@ -199,7 +199,7 @@ impl Delivery {
         let (spans, bytes) = (outgoing.spans(), outgoing.bytes());
         let why = match refused.verdict {
             Verdict::TooLarge => "a request is larger than the destination takes and is given up",
-            Verdict::Again | Verdict::Never => "spans are not forwarded",
+            Verdict::Again | Verdict::Invalid | Verdict::Never => "spans are not forwarded",
         };
         tracing::warn!(destination, tenant, spans, bytes, reason = %refused.message, "{why}");
         self.counts.failed(spans);
