@@ -45,6 +45,9 @@ pub(super) enum Verdict {
     Again,
     /// Send it in smaller parts.
     TooLarge,
+    /// It is over a limit of the destination, and nobody says which: send it in smaller parts, and wait if
+    /// not even a small one is taken.
+    OverLimit,
     /// Something in it is not as the destination wants it: send it in smaller parts, so that only that is
     /// given up.
     Invalid,
@@ -56,7 +59,7 @@ impl Verdict {
     /// Whether a part of the request may be taken where the whole was not.
     pub(super) fn may_take_parts(self) -> bool {
         match self {
-            Self::TooLarge | Self::Invalid => true,
+            Self::TooLarge | Self::OverLimit | Self::Invalid => true,
             Self::Again | Self::Never => false,
         }
     }
@@ -305,7 +308,7 @@ async fn grpc_answer(response: Answer) -> Result<Taken, Refused> {
         | Code::Unavailable
         | Code::DataLoss => Verdict::Again,
         Code::ResourceExhausted if after.is_some() => Verdict::Again,
-        Code::ResourceExhausted => Verdict::TooLarge,
+        Code::ResourceExhausted => Verdict::OverLimit,
         // Internal is what gRPC itself says of a message that cannot be decoded, and Unknown what an error
         // without a code becomes in a Go server.
         Code::InvalidArgument | Code::Internal | Code::Unknown => Verdict::Invalid,
