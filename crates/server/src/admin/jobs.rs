@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -77,8 +78,11 @@ fn parse_job_id(text: &str) -> Option<JobId> {
 impl ListQuery {
     fn parse(pairs: &[(String, String)]) -> Result<Self, ApiError> {
         let mut query = Self { limit: DEFAULT_LIMIT, ..Self::default() };
-        for (name, value) in pairs {
+        for (index, (name, value)) in pairs.iter().enumerate() {
             query.set(name, value)?;
+            if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(ApiError::bad_request(format!("{name}: given twice")));
+            }
         }
         Ok(query)
     }
@@ -195,9 +199,9 @@ fn open_page(core: &CoreHandle, query: &ListQuery, cursor: Option<Cursor>) -> Ve
 /// One job, as it now stands.
 pub(super) async fn one(
     State(admin): State<Arc<Admin>>,
-    extract::Path(id): extract::Path<String>,
+    id: Result<extract::Path<String>, PathRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let job_id = job_id(&id)?;
+    let (id, job_id) = job_id(id)?;
     let directory = admin.data_directory.clone();
     let found = admin.ask(move |sources| find(&sources.core, &directory, job_id)).await?;
     let not_found = || ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no job {id}"));
@@ -207,9 +211,9 @@ pub(super) async fn one(
 /// The calls of a job with their times, which only the core has, and only while the job can be revised.
 pub(super) async fn calls(
     State(admin): State<Arc<Admin>>,
-    extract::Path(id): extract::Path<String>,
+    id: Result<extract::Path<String>, PathRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let job_id = job_id(&id)?;
+    let (id, job_id) = job_id(id)?;
     let calls = admin.ask(move |sources| Ok(sources.core.job(job_id).map(|view| JobCalls::of(&view.job))));
     let message = || format!("the calls of job {id} are not in memory; the times are in the traces");
     let calls = calls.await?.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "not_found", message()))?;
@@ -217,9 +221,13 @@ pub(super) async fn calls(
     Ok(([(header::CONTENT_TYPE, "application/json")], text + "\n"))
 }
 
-fn job_id(text: &str) -> Result<JobId, ApiError> {
-    let wrong = || ApiError::bad_request(format!("{text}: expected a job id, 32 lower-case hex digits"));
-    parse_job_id(text).ok_or_else(wrong)
+/// The job that a path names, as text too. A path may be no text at all.
+fn job_id(path: Result<extract::Path<String>, PathRejection>) -> Result<(String, JobId), ApiError> {
+    let wrong =
+        |text: &str| ApiError::bad_request(format!("{text}: expected a job id, 32 lower-case hex digits"));
+    let extract::Path(text) = path.map_err(|rejection| wrong(&rejection.body_text()))?;
+    let id = parse_job_id(&text).ok_or_else(|| wrong(&text))?;
+    Ok((text, id))
 }
 
 fn find(core: &CoreHandle, directory: &Path, id: JobId) -> Result<Option<String>, ApiError> {

@@ -34,9 +34,10 @@ fn is_same(url: &Uri, endpoint: &Endpoint) -> bool {
 }
 
 /// Whether two names or addresses are one. Two addresses are when they are equal, unless one is that of
-/// every address; of `localhost` nobody knows which one it is.
+/// every address; of `localhost` nobody knows which one it is. A dot at the end only says that a name is
+/// whole.
 fn is_same_host(one: &str, other: &str) -> bool {
-    let address = |host: &str| host.parse().ok().map(|address: IpAddr| address.to_canonical());
+    let [one, other] = [one, other].map(|host| host.strip_suffix('.').unwrap_or(host));
     match (address(one), address(other)) {
         (Some(one), Some(other)) if !one.is_unspecified() && !other.is_unspecified() => one == other,
         _ => one.eq_ignore_ascii_case(other) || is_here(one) && is_here(other),
@@ -46,7 +47,26 @@ fn is_same_host(one: &str, other: &str) -> bool {
 /// Whether a name or address is this machine whichever it is.
 fn is_here(host: &str) -> bool {
     let is_ours = |address: IpAddr| address.is_loopback() || address.is_unspecified();
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_ours)
+    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(is_ours)
+}
+
+/// An address as the system reads it, which also takes one to four numbers, in octal after `0` and
+/// hexadecimal after `0x`, of which the last fills the bytes that are left: `127.1` is 127.0.0.1.
+fn address(host: &str) -> Option<IpAddr> {
+    let number = |part: &str| match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None if part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
+        None => part.parse().ok(),
+    };
+    let of_numbers = || {
+        let numbers = host.split('.').map(number).collect::<Option<Vec<u32>>>()?;
+        let (&last, bytes) = numbers.split_last().filter(|(_, bytes)| bytes.len() < 4)?;
+        let room = 1_u64 << (32 - 8 * bytes.len());
+        let is_one = u64::from(last) < room && bytes.iter().all(|&byte| byte < 256);
+        let shifted = bytes.iter().zip([24, 16, 8]).map(|(byte, places)| byte << places);
+        is_one.then(|| IpAddr::from((last + shifted.sum::<u32>()).to_be_bytes()))
+    };
+    host.parse().ok().or_else(of_numbers).map(|address| address.to_canonical())
 }
 
 impl Resolver<'_> {
@@ -285,6 +305,15 @@ mod tests {
             ("http://[::ffff:127.0.0.1]:4317", true),
             ("http://[::]:4317", true),
             ("http://0.0.0.0:4317", true),
+            ("http://localhost.:4317", true),
+            ("http://127.1:4317", true),
+            ("http://0:4317", true),
+            ("http://2130706433:4317", true),
+            ("http://0x7f000001:4317", true),
+            ("http://0177.0.0.1:4317", true),
+            ("http://127.256.1:4317", false),
+            ("http://127.0.0.1.1:4317", false),
+            ("http://0x7f000002:4317", false),
             ("http://localhost:14317", false),
             ("http://localhost", false),
             ("http://tempo:4317", false),

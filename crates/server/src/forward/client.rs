@@ -45,8 +45,24 @@ pub(super) enum Verdict {
     Again,
     /// Send it in smaller parts.
     TooLarge,
+    /// It is over a limit of the destination, and nobody says which: send it in smaller parts, and wait if
+    /// not even a small one is taken.
+    OverLimit,
+    /// Something in it is not as the destination wants it: send it in smaller parts, so that only that is
+    /// given up.
+    Invalid,
     /// Give it up.
     Never,
+}
+
+impl Verdict {
+    /// Whether a part of the request may be taken where the whole was not.
+    pub(super) fn may_take_parts(self) -> bool {
+        match self {
+            Self::TooLarge | Self::OverLimit | Self::Invalid => true,
+            Self::Again | Self::Never => false,
+        }
+    }
 }
 
 /// A request that was not taken.
@@ -250,6 +266,10 @@ async fn http_answer(response: Answer) -> Result<Taken, Refused> {
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => Verdict::Again,
         StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge,
+        // Some destinations blame themselves for a message that they cannot read.
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::INTERNAL_SERVER_ERROR => {
+            Verdict::Invalid
+        }
         _ => Verdict::Never,
     };
     let status = body.ok().and_then(|body| Status::decode(body).ok()).unwrap_or_default();
@@ -288,7 +308,10 @@ async fn grpc_answer(response: Answer) -> Result<Taken, Refused> {
         | Code::Unavailable
         | Code::DataLoss => Verdict::Again,
         Code::ResourceExhausted if after.is_some() => Verdict::Again,
-        Code::ResourceExhausted => Verdict::TooLarge,
+        Code::ResourceExhausted => Verdict::OverLimit,
+        // Internal is what gRPC itself says of a message that cannot be decoded, and Unknown what an error
+        // without a code becomes in a Go server.
+        Code::InvalidArgument | Code::Internal | Code::Unknown => Verdict::Invalid,
         _ => Verdict::Never,
     };
     let message = format!("gRPC {:?}: {}", status.code(), shown(status.message()));

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::backoff::Backoff;
 use super::client::{Client, Refused, Taken, Verdict};
-use super::item::Outgoing;
-use super::lanes::{Again, Lanes, Next};
+use super::item::{Outgoing, REQUEST_BYTES};
+use super::lanes::{After, Again, Lanes, Next};
 use super::metrics::Counts;
 use super::progress::Place;
 use super::queue::Queue;
@@ -45,10 +45,9 @@ struct Ahead {
 struct Stopped;
 
 /// What became of a request.
-#[derive(PartialEq, Eq)]
 enum Outcome {
-    /// Taken, or given up.
-    Done,
+    /// Taken, or given up, and how its tenant goes on.
+    Done(After),
     /// It is sent again.
     Waits,
 }
@@ -131,10 +130,13 @@ impl Delivery {
         // Of a row that could be read before, and now cannot.
         self.counts.left_out((places.len() - items.len()) as u64);
         let outgoing = Outgoing { tenant, items };
-        if !outgoing.items.is_empty() && self.send(lanes, &outgoing).await == Outcome::Waits {
-            return Ok(true);
-        }
-        lanes.finish(&outgoing.tenant, places.len());
+        let outcome = if outgoing.items.is_empty() {
+            Outcome::Done(After::Larger)
+        } else {
+            self.send(lanes, &outgoing).await
+        };
+        let Outcome::Done(after) = outcome else { return Ok(true) };
+        lanes.finish(&outgoing.tenant, places.len(), after);
         self.queue.finish(places);
         Ok(true)
     }
@@ -142,11 +144,16 @@ impl Delivery {
     async fn send(&self, lanes: &mut Lanes, outgoing: &Outgoing) -> Outcome {
         let began = clock::instant();
         match self.attempt(outgoing).await {
-            Ok(taken) => self.delivered(outgoing, &taken),
-            Err(refused) if self.is_to_wait(lanes, outgoing, &refused, began) => return Outcome::Waits,
-            Err(refused) => self.give_up(outgoing, &refused),
+            Ok(taken) => {
+                self.delivered(outgoing, &taken);
+                Outcome::Done(After::Larger)
+            }
+            Err(refused) if self.is_to_wait(lanes, outgoing, &refused, began) => Outcome::Waits,
+            Err(refused) => {
+                self.give_up(outgoing, &refused);
+                Outcome::Done(self.after_given_up(lanes, outgoing, &refused))
+            }
         }
-        Outcome::Done
     }
 
     async fn attempt(&self, outgoing: &Outgoing) -> Result<Taken, Refused> {
@@ -162,7 +169,7 @@ impl Delivery {
     fn is_to_wait(&self, lanes: &mut Lanes, outgoing: &Outgoing, refused: &Refused, began: Instant) -> bool {
         let (retry, count) = (&self.settings.retry, outgoing.items.len());
         let Some(lane) = lanes.lane(&outgoing.tenant) else { return false };
-        if refused.verdict == Verdict::TooLarge && count > 1 {
+        if refused.verdict.may_take_parts() && count > 1 {
             lane.most_items = count / 2;
             return true;
         }
@@ -194,12 +201,29 @@ impl Delivery {
         true
     }
 
+    /// How a tenant goes on whose request was given up. What was refused for itself says nothing of the next
+    /// one but that it had better not be larger. A request that is small and still over a limit is over one
+    /// of the rate: the next one would be too if it came at once.
+    fn after_given_up(&self, lanes: &mut Lanes, outgoing: &Outgoing, refused: &Refused) -> After {
+        if !refused.verdict.may_take_parts() {
+            return After::Larger;
+        }
+        if refused.verdict != Verdict::OverLimit || outgoing.bytes() > REQUEST_BYTES {
+            return After::Same;
+        }
+        let paused = lanes.lane(&outgoing.tenant).and_then(|lane| lane.again.take());
+        let mut backoff = paused.map_or_else(|| Backoff::new(&self.settings.retry), |again| again.backoff);
+        let at = clock::instant() + backoff.next(refused.after);
+        After::Pause(Again { backoff, since: at, at })
+    }
+
     fn give_up(&self, outgoing: &Outgoing, refused: &Refused) {
         let (destination, tenant) = (self.settings.name.as_str(), &*outgoing.tenant);
         let (spans, bytes) = (outgoing.spans(), outgoing.bytes());
         let why = match refused.verdict {
             Verdict::TooLarge => "a request is larger than the destination takes and is given up",
-            Verdict::Again | Verdict::Never => "spans are not forwarded",
+            Verdict::OverLimit => "a request is over the destination's limit (size or rate) and is given up",
+            Verdict::Again | Verdict::Invalid | Verdict::Never => "spans are not forwarded",
         };
         tracing::warn!(destination, tenant, spans, bytes, reason = %refused.message, "{why}");
         self.counts.failed(spans);

@@ -25,7 +25,7 @@ const LOG_FACTOR: u64 = 4;
 /// What is let go at once: about so much is in memory a second time.
 pub(crate) const LET_GO_BYTES: usize = 4 << 20;
 
-/// Most spans that are remembered as told although they were not held, in one generation.
+/// Most spans that are remembered as told, in one generation.
 pub(crate) const MISSED_MAX: usize = 1 << 16;
 
 /// A span that waits.
@@ -158,20 +158,21 @@ impl Held {
         self.remove(number)
     }
 
-    /// Remembers for a while what a span is to have that is not here: its request may still be on its way
-    /// from the journal.
-    pub(super) fn miss(&mut self, (key, attributes): &Told) {
-        if self.missed[0].len() < MISSED_MAX {
+    /// Remembers for a while what was told of a span: its request may still be on its way from the journal,
+    /// or, if it was found, its client may send it again. Those take no more than half of the room.
+    pub(super) fn remember(&mut self, (key, attributes): &Told, is_found: bool) {
+        let room = if is_found { MISSED_MAX / 2 } else { MISSED_MAX };
+        if self.missed[0].len() < room {
             self.missed[0].insert(*key, attributes.clone());
         }
     }
 
-    /// What a span is to have that was told of before it came.
+    /// What a span is to have that was told of before it came, or before it came again.
     pub(super) fn missed(&self, key: SpanKey) -> Option<Arc<[KeyValue]>> {
         self.missed.iter().find_map(|generation| generation.get(&key)).cloned()
     }
 
-    /// Forgets the older half of what was missed.
+    /// Forgets the older half of what is remembered.
     pub(super) fn forget_old(&mut self) {
         self.missed.swap(0, 1);
         self.missed[0] = HashMap::new();

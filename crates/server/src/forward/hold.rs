@@ -36,7 +36,8 @@ use crate::config::HoldSpans;
 /// How often it is looked for what has waited too long.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Ticks for which is remembered, once or twice as long, what was told of a span that is not here.
+/// Ticks for which is remembered, once or twice as long, what was told of a span that is not here, or has
+/// gone and may be sent again.
 const MISSED_TICKS: u32 = 10;
 
 /// Whether a span waits for its job. A request that was served, or work of the application around calls,
@@ -237,9 +238,7 @@ impl Thread {
                     *is_found = true;
                     return Some((span, Some(one.1.clone())));
                 }
-                if !*is_found {
-                    held.miss(one);
-                }
+                held.remember(one, *is_found);
                 told.next();
             }
             None

@@ -35,18 +35,29 @@ pub(super) struct Lane {
     /// Items of a request: fewer after one that was too large, and as many as before in one that is sent
     /// again.
     pub(super) most_items: usize,
-    /// What its oldest request was not taken, and is to be sent again.
+    /// Its oldest request was not taken and is to be sent again, or is not to be sent at once.
     pub(super) again: Option<Again>,
 }
 
-/// A request that is to be sent again.
+/// A request that is not to be sent before its time.
 #[derive(Debug)]
 pub(super) struct Again {
     pub(super) backoff: Backoff,
-    /// When it was sent first.
+    /// When it was sent first, or will be.
     pub(super) since: Instant,
-    /// When it is to be sent again.
+    /// When it is to be sent.
     pub(super) at: Instant,
+}
+
+/// How a tenant goes on after a request that was taken, or given up.
+#[derive(Debug)]
+pub(super) enum After {
+    /// At once, with requests of up to twice as many items.
+    Larger,
+    /// At once, with requests of as many items as before.
+    Same,
+    /// Not before a time, with requests as large as this one.
+    Pause(Again),
 }
 
 impl Lane {
@@ -100,8 +111,10 @@ impl Lanes {
 
     /// The next request, of the tenant that may send and whose oldest item is the oldest; about `max_bytes`.
     pub(super) fn next(&mut self, now: Instant, max_bytes: usize) -> Option<Next> {
+        // Of those that paused, and of whom nothing came meanwhile.
+        self.by_tenant.retain(|_, lane| !lane.waiting.is_empty() || lane.at().is_some_and(|at| at > now));
         let may_send = |lane: &Lane| lane.at().max(self.until).is_none_or(|at| at <= now);
-        let lanes = self.by_tenant.iter().filter(|(_, lane)| may_send(lane));
+        let lanes = self.by_tenant.iter().filter(|(_, lane)| !lane.waiting.is_empty() && may_send(lane));
         let (tenant, lane) = lanes.min_by_key(|(_, lane)| lane.waiting.front().map(|one| one.place))?;
         let mut bytes = 0;
         let fits = lane.waiting.iter().take(lane.most_items).take_while(|one| {
@@ -125,12 +138,21 @@ impl Lanes {
     }
 
     /// The oldest of a tenant were sent, or given up.
-    pub(super) fn finish(&mut self, tenant: &str, count: usize) {
+    pub(super) fn finish(&mut self, tenant: &str, count: usize, after: After) {
         let Some(lane) = self.by_tenant.get_mut(tenant) else { return };
         lane.again = None;
-        lane.most_items = lane.most_items.saturating_mul(2);
         let finished = lane.waiting.drain(..count.min(lane.waiting.len())).count();
         self.items -= finished;
+        match after {
+            After::Larger => lane.most_items = lane.most_items.saturating_mul(2),
+            After::Same => {}
+            After::Pause(again) => {
+                (lane.again, lane.most_items) = (Some(again), count);
+                // It stays without anything that waits, so that what comes next keeps the pause.
+                self.unload(tenant);
+                return;
+            }
+        }
         if lane.waiting.is_empty() {
             self.by_tenant.remove(tenant);
         }
@@ -200,7 +222,7 @@ mod tests {
         assert!(lanes.has_room(29) && !lanes.has_room(28));
         for (tenant, rows) in [("a", &[1, 3][..]), ("b", &[2]), ("a", &[4]), ("a", &[5])] {
             assert_eq!(next(&mut lanes), Some(expect(tenant, rows, rows.len())));
-            lanes.finish(tenant, rows.len());
+            lanes.finish(tenant, rows.len(), After::Larger);
         }
         assert_eq!(next(&mut lanes), None);
         assert_eq!((lanes.items, lanes.body_bytes, lanes.by_tenant.len()), (0, 0, 0));
@@ -218,11 +240,41 @@ mod tests {
         lanes.unload("a");
         assert_eq!(lanes.body_bytes, 2);
         assert_eq!(next(&mut lanes), Some(expect("b", &[2], 1)));
-        lanes.finish("b", 1);
+        lanes.finish("b", 1, After::Larger);
         assert_eq!((next(&mut lanes), lanes.next_at()), (None, Some(at)));
         let later = lanes.next(at, 10).unwrap();
         assert_eq!((later.places.len(), later.items.len()), (2, 0), "they are read again");
         assert_eq!(lanes.oldest(), Some(UnixNanos(1)));
+    }
+
+    #[test]
+    fn requests_grow_with_those_that_are_taken_only() {
+        let mut lanes = lanes(&[("a", 1); 8]);
+        lanes.lane("a").unwrap().most_items = 1;
+        for (rows, after) in [(&[1][..], After::Same), (&[2], After::Larger), (&[3, 4], After::Larger)] {
+            assert_eq!(next(&mut lanes), Some(expect("a", rows, rows.len())));
+            lanes.finish("a", rows.len(), after);
+        }
+        assert_eq!(next(&mut lanes), Some(expect("a", &[5, 6, 7, 8], 4)));
+    }
+
+    #[test]
+    fn a_tenant_that_pauses_does_so_for_what_comes_next_too() {
+        let mut lanes = lanes(&[("a", 1)]);
+        let at = clock::instant() + Duration::from_hours(1);
+        let pause = || After::Pause(Again { backoff: Backoff::new(&Retry::default()), since: at, at });
+        assert_eq!(next(&mut lanes), Some(expect("a", &[1], 1)));
+        lanes.finish("a", 1, pause());
+        assert_eq!((next(&mut lanes), lanes.next_at(), lanes.oldest()), (None, Some(at), None));
+        for row in [2, 3] {
+            let item = Item { tenant: "a".into(), spans: 1, received_at: UnixNanos(row), body: "x".into() };
+            lanes.push(Place { row: Seq(row), index: 0 }, item);
+        }
+        assert_eq!((next(&mut lanes), lanes.body_bytes), (None, 0));
+        assert_eq!(lanes.next(at, 10).unwrap().places.len(), 1, "as large as the one that was refused");
+        lanes.finish("a", 2, pause());
+        assert!(lanes.next(at, 10).is_none());
+        assert_eq!((lanes.next_at(), lanes.by_tenant.len()), (None, 0), "it is forgotten with its pause");
     }
 
     #[test]

@@ -58,6 +58,16 @@ fn counted(forwarder: &Forwarder) -> String {
     format!("{:?}", forwarder.routes[0].counts)
 }
 
+/// Waits until all is sent, or given up.
+async fn until_empty(forwarder: &Forwarder) {
+    for _ in 0..500 {
+        if forwarder.routes[0].queue.bytes() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn bytes_arrive_as_they_came_by_both_protocols_and_every_compression() {
     let destination = Destination::start(|_| 200).await;
@@ -187,15 +197,49 @@ async fn a_request_too_large_for_the_destination_is_sent_in_parts() {
         }
         let (_stop, stops) = watch::channel(false);
         let _sending = forwarder.start(&stops);
-        for _ in 0..500 {
-            if forwarder.routes[0].queue.bytes() == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until_empty(&forwarder).await;
         assert_eq!(destination.bytes(), b"11223", "{protocol:?}");
         assert!(counted(&forwarder).contains("failed: 1"), "{}", counted(&forwarder));
     }
+}
+
+#[tokio::test]
+async fn what_the_destination_cannot_read_is_given_up_without_its_neighbours() {
+    for (protocol, invalid) in
+        [(Protocol::Http, 400), (Protocol::Http, 500), (Protocol::Grpc, 3), (Protocol::Grpc, 13)]
+    {
+        let destination =
+            Destination::start(move |got| if got.body.contains(&b'!') { invalid } else { 200 }).await;
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&destination, protocol, Compression::None);
+        let forwarder = open(&settings, directory.path()).await;
+        for body in [&b"1"[..], b"2", b"3!", b"4", b"5", b"6", b"7"] {
+            put(&forwarder, "", body).await;
+        }
+        let (_stop, stops) = watch::channel(false);
+        let _sending = forwarder.start(&stops);
+        until_empty(&forwarder).await;
+        assert_eq!(destination.bytes(), b"124567", "{protocol:?}");
+        let counted = counted(&forwarder);
+        assert!(counted.contains("sent: 6, rejected: 0, failed: 1"), "{counted}");
+    }
+}
+
+/// Of what is refused for who sends it, no part would be taken.
+#[tokio::test]
+async fn what_the_destination_does_not_want_from_us_is_given_up_at_once() {
+    let destination = Destination::start(|_| 403).await;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&destination, Protocol::Http, Compression::None);
+    let forwarder = open(&settings, directory.path()).await;
+    for body in [&b"1"[..], b"2", b"3"] {
+        put(&forwarder, "", body).await;
+    }
+    let (_stop, stops) = watch::channel(false);
+    let _sending = forwarder.start(&stops);
+    until_empty(&forwarder).await;
+    assert_eq!(destination.got().len(), 1);
+    assert!(counted(&forwarder).contains("failed: 3"), "{}", counted(&forwarder));
 }
 
 #[tokio::test]

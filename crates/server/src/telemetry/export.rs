@@ -10,15 +10,18 @@
 //! - `OTEL_EXPORTER_OTLP_[SIGNAL_]{ENDPOINT,PROTOCOL,HEADERS,TIMEOUT,COMPRESSION}`: as specified; the
 //!   protocols are `grpc` and `http/protobuf`.
 //! - `OTEL_EXPORTER_OTLP_CERTIFICATE`: authorities of the server's certificate, for `http/protobuf`.
-//! - `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`: the resource; the name is `spantally` by default.
+//! - `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`: the resource; the name is `spantally` by default,
+//!   and `service.instance.id` a random one for each process.
 //! - `OTEL_METRIC_EXPORT_INTERVAL`: as specified. Sums are cumulative whatever is preferred: a page is pushed
 //!   in parts, and the SDK takes differences between one export and the next.
 //! - `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_BLRP_*`: read by the SDK.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Uri;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{
@@ -32,6 +35,9 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use super::metrics::Pushing;
 use super::transport::Transport;
 use crate::config::{Receivers, Settings, leads_back};
+
+/// Which of several servers, and of several runs of one.
+const INSTANCE_ID: &str = "service.instance.id";
 
 /// How long a stopping server waits for its last exports.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -233,16 +239,30 @@ impl Exporters {
 
 /// Who we are. What the environment says wins, and there `OTEL_SERVICE_NAME`, which the SDK alone would let
 /// a `service.name` of `OTEL_RESOURCE_ATTRIBUTES` replace.
+///
+/// Two servers, or two runs of one, are two instances: sums that begin anew would else be one series.
 fn resource(environment: Environment<'_>) -> Resource {
-    let is_name = |pair: &str| pair.split('=').next().is_some_and(|key| key.trim() == "service.name");
-    let is_attribute =
-        environment("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| text.split(',').any(is_name));
-    let default = (!is_attribute).then(|| "spantally".to_owned());
+    let attributes = environment("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let is_attribute = |name: &str| {
+        attributes.split(',').any(|pair| pair.split('=').next().is_some_and(|key| key.trim() == name))
+    };
+    let default = (!is_attribute("service.name")).then(|| "spantally".to_owned());
     let builder = match environment("OTEL_SERVICE_NAME").or(default) {
         Some(name) => Resource::builder().with_service_name(name),
         None => Resource::builder(),
     };
-    builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+    let instance = (!is_attribute(INSTANCE_ID)).then(|| KeyValue::new(INSTANCE_ID, random_uuid()));
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    builder.with_attributes(instance.into_iter().chain([version])).build()
+}
+
+/// A random UUID (version 4) in its text form.
+fn random_uuid() -> String {
+    let random = || u128::from(RandomState::new().build_hasher().finish());
+    let bits = random() << 64 | random();
+    let version = bits & !(0xf << 76) | 0x4 << 76;
+    let digits = format!("{:032x}", version & !(0b11 << 62) | 0b10 << 62);
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]).join("-")
 }
 
 #[cfg(test)]
@@ -308,6 +328,22 @@ mod tests {
         assert_eq!(named(&[("OTEL_RESOURCE_ATTRIBUTES", "my.service.name=x")]), "spantally");
         assert_eq!(named(&[("OTEL_SERVICE_NAME", "name"), attribute]), "name");
         assert_ne!(named(&[attribute]), "spantally", "left to the SDK, which reads the attribute itself");
+    }
+
+    #[test]
+    fn an_instance_has_an_id_of_its_own_unless_it_is_given_one() {
+        let id = |attributes: &str| {
+            let environment =
+                |name: &str| (name == "OTEL_RESOURCE_ATTRIBUTES").then(|| attributes.to_owned());
+            resource(&environment).get(&INSTANCE_ID.into()).map(|id| id.to_string())
+        };
+        let (one, other) = (id("a=b").unwrap(), id("my.service.instance.id=x").unwrap());
+        assert_ne!(one, other);
+        let groups: Vec<_> = one.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12], "{one}");
+        assert_eq!(one.as_bytes()[14], b'4', "{one} is of version 4");
+        assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{one}");
+        assert_eq!(id("a=b, service.instance.id=mine"), None, "left to the SDK, which reads it itself");
     }
 
     #[test]

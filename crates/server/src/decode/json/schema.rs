@@ -1,6 +1,7 @@
 //! The fields of OTLP/JSON that the reader reads, with their protobuf numbers (opentelemetry-proto v1.11).
 //!
-//! `bytesValue` and `kvlistValue` are left out on purpose: no rule can name such a value.
+//! `bytesValue` and `kvlistValue` are left out on purpose, and so are arrays in arrays: no rule can name such
+//! a value. So no message holds itself, and what is nested deeper than this table is passed over unread.
 
 /// A message.
 pub(super) struct Message {
@@ -97,14 +98,22 @@ static STATUS: Message = Message { fields: &[one("message", 2, Kind::Text), one(
 static KEY_VALUE: Message =
     Message { fields: &[one("key", 1, Kind::Text), one("value", 2, Kind::Message(&ANY_VALUE))] };
 
+const STRING_VALUE: Field = one("stringValue", 1, Kind::Text);
+const BOOL_VALUE: Field = one("boolValue", 2, Kind::Bool);
+const INT_VALUE: Field = one("intValue", 3, Kind::Int64);
+const DOUBLE_VALUE: Field = one("doubleValue", 4, Kind::Double);
+
 static ANY_VALUE: Message = Message {
     fields: &[
-        one("stringValue", 1, Kind::Text),
-        one("boolValue", 2, Kind::Bool),
-        one("intValue", 3, Kind::Int64),
-        one("doubleValue", 4, Kind::Double),
+        STRING_VALUE,
+        BOOL_VALUE,
+        INT_VALUE,
+        DOUBLE_VALUE,
         one("arrayValue", 5, Kind::Message(&ARRAY_VALUE)),
     ],
 };
 
-static ARRAY_VALUE: Message = Message { fields: &[list("values", 1, &ANY_VALUE)] };
+static ARRAY_VALUE: Message = Message { fields: &[list("values", 1, &ELEMENT)] };
+
+/// A value in an array.
+static ELEMENT: Message = Message { fields: &[STRING_VALUE, BOOL_VALUE, INT_VALUE, DOUBLE_VALUE] };

@@ -172,3 +172,32 @@ async fn a_deferred_tenant_is_given_up_after_its_time_with_what_it_had_then() {
     let bodies: Vec<_> = place.backend.got().into_iter().map(|got| got.body).collect();
     assert!(bodies.iter().all(|body| **body == *b"1" || **body == *b"2"), "{bodies:?}");
 }
+
+/// A destination whose limit is one of the rate, and that does not say so: what it refuses is lost, so it is
+/// asked seldom.
+#[tokio::test]
+async fn a_limit_that_not_even_one_request_is_within_is_waited_for() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let told = refuses.clone();
+    let backend = Backend::start(move |_| if told.load(Ordering::Relaxed) { 8 } else { 200 }).await;
+    let mut settings = settings(&backend, Protocol::Grpc, Compression::None);
+    settings.retry.initial_interval = Duration::from_secs(1);
+    let directory = tempfile::tempdir().unwrap();
+    let forwarder = open(&settings, directory.path()).await;
+    for _ in 0..64 {
+        put(&forwarder, "a", b"1").await;
+    }
+    let sending = start(&forwarder);
+    // Of 64, 32, 16, 8, 4, 2 and 1; then it waits for half a second at least.
+    backend.wait_for(7).await;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let sizes: Vec<_> = backend.got().into_iter().map(|got| got.body.len()).collect();
+    assert_eq!(sizes, [64, 32, 16, 8, 4, 2, 1]);
+    backend.wait_for(8).await;
+    refuses.store(false, Ordering::Relaxed);
+    backend.wait_for(14).await;
+    stop_of(sending).await;
+    let sizes: Vec<_> = backend.got().into_iter().map(|got| got.body.len()).skip(7).collect();
+    assert_eq!(sizes, [1, 1, 2, 4, 8, 16, 31]);
+    assert!(format!("{:?}", forwarder.routes[0].counts).contains("sent: 62, rejected: 0, failed: 2"));
+}

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
+use super::super::held::MISSED_MAX;
 use super::super::job_span::text;
 use super::*;
 
@@ -182,6 +183,30 @@ fn a_span_that_came_twice_goes_twice() {
     opened.hold(&[1]);
     opened.tell(&[1]);
     assert_eq!(opened.queued(), [(1, true), (1, true)]);
+}
+
+/// Its job is not told again: nothing of it changed.
+#[test]
+fn a_span_that_comes_again_after_it_went_has_its_job_again() {
+    let place = Place::new(HoldSpans::default());
+    let opened = place.open();
+    opened.hold(&[1, 2]);
+    opened.tell(&[1]);
+    opened.hold(&[1]);
+    opened.wait_for(&[(1, true), (1, true)]);
+    assert!(opened.counted("job_attributes: [2, 0, 0, 0], held_spans: 1"), "{:?}", opened.counts);
+}
+
+/// What is sent again keeps nothing out that is on its way.
+#[test]
+fn spans_that_have_gone_leave_room_for_those_that_have_not_come() {
+    let mut held = Held::new(1 << 20);
+    let attributes: Arc<[KeyValue]> = Arc::new([]);
+    let told = |id: usize| (wide_key(id as u32), attributes.clone());
+    (0..MISSED_MAX).for_each(|id| held.remember(&told(id), true));
+    held.remember(&told(MISSED_MAX), false);
+    let is_known = |id: usize| held.missed(wide_key(id as u32)).is_some();
+    assert_eq!([0, MISSED_MAX / 2, MISSED_MAX].map(is_known), [true, false, true]);
 }
 
 #[test]
