@@ -81,13 +81,17 @@ impl Recogniser {
         // What would be the answer is delivered later.
         let role = if rule.role == Role::Sync && callback.is_some() { Role::Submit } else { rule.role };
         let (accepted, told) = rule.judge(role, answer);
+        let task = captured(captures, rule.task, cache)
+            .or_else(|| id_in(&rule.tasks, span, target, cache))
+            .or_else(|| id_in(&provider.tasks, span, target, cache))
+            .or_else(|| self.task_attribute(span, cache));
+        let alias = captured(captures, rule.alias, cache)
+            .or_else(|| id_in(&rule.aliases, span, target, cache))
+            .or_else(|| end_of(task.as_ref()?, rule.alias_after.as_deref()?));
         Call {
             role,
-            endpoint: self.endpoint(index, rule, captures, cache),
-            task: captured(captures, rule.task, cache)
-                .or_else(|| id_in(&rule.tasks, span, target, cache))
-                .or_else(|| id_in(&provider.tasks, span, target, cache))
-                .or_else(|| self.task_attribute(span, cache)),
+            endpoint: self.endpoint(index, rule, captures, self.named_model(span, rule, captures), cache),
+            task,
             answer,
             accepted,
             verdict: words::better(self.worded(span, Some(rule.provider)), told),
@@ -95,8 +99,7 @@ impl Recogniser {
             agent: self.agent(span, role, target, cache),
             rare: Rare::new(CallRare {
                 links: span.links.clone(),
-                alias: captured(captures, rule.alias, cache)
-                    .or_else(|| id_in(&rule.aliases, span, target, cache)),
+                alias,
                 parent_task: captured(captures, rule.parent_task, cache),
                 correlations,
                 resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
@@ -106,21 +109,33 @@ impl Recogniser {
         }
     }
 
-    /// The shared endpoint of a rule with what a path captured.
+    /// The model that the span itself names, of a call whose path and query name none.
+    #[inline]
+    fn named_model<'a>(&self, span: &SpanView<'a>, rule: &Rule, captures: &Captures<'_>) -> Option<&'a str> {
+        let slots = &self.slots;
+        let named = span.text(slots.response_model).or_else(|| span.text(slots.request_model))?;
+        (!named.is_empty() && rule.model.is_silent(captures)).then_some(named)
+    }
+
+    /// The shared endpoint of a rule with what a path captured, or with the model that a span named.
     pub(crate) fn endpoint(
         &self,
         index: u32,
         rule: &Rule,
         captures: &Captures<'_>,
+        named: Option<&str>,
         cache: &mut EndpointCache,
     ) -> Arc<Endpoint> {
-        let captured =
-            rule.shared.iter().map(|&at| captures.get(usize::from(at)).copied().unwrap_or_default());
+        let shared = rule.shared.iter().map(|&at| captures.get(usize::from(at)).copied().unwrap_or_default());
+        let captured = shared.chain(named);
         if let Some(endpoint) = cache.recent.get(index, &captured) {
             return endpoint.clone();
         }
         cache.scratch.clear();
-        rule.model.write(captures, &mut cache.scratch);
+        match named {
+            Some(model) => cache.scratch.push_str(model),
+            None => rule.model.write(captures, &mut cache.scratch),
+        }
         let split = cache.scratch.len();
         rule.family.write(captures, &mut cache.scratch);
         let provider = self.provider(rule.provider);
@@ -163,6 +178,13 @@ impl Recogniser {
 fn captured(captures: &Captures<'_>, at: Option<u8>, cache: &mut EndpointCache) -> Option<TaskId> {
     let text = captures.get(usize::from(at?))?;
     Some(cache.task(&decode(text, false)))
+}
+
+/// What stands in an id behind the last of some text, if it has it and does not end with it.
+fn end_of(id: &TaskId, text: &str) -> Option<TaskId> {
+    let id = id.to_string();
+    let (_, end) = id.rsplit_once(text)?;
+    (!end.is_empty()).then(|| TaskId::new(end))
 }
 
 /// The fingerprint of a query's parameters in the order of their names, without values that are ids.

@@ -81,6 +81,7 @@ pub(crate) struct Rule {
     pub(crate) parent_task: Option<u8>,
     pub(crate) tasks: Vec<Spot>,
     pub(crate) aliases: Vec<Spot>,
+    pub(crate) alias_after: Option<Box<str>>,
     pub(crate) callback: Option<Box<str>>,
     pub(crate) answers: Vec<Meaning>,
 }
@@ -302,6 +303,7 @@ impl Rule {
             parent_task: None,
             tasks: Vec::new(),
             aliases: Vec::new(),
+            alias_after: None,
             callback: None,
             answers: Vec::new(),
         }
@@ -332,6 +334,7 @@ impl Rule {
             family: pieces(&call.family),
             tasks: spots(&call.task_from, keys),
             aliases: spots(&call.alias_from, keys),
+            alias_after: call.alias_after.as_deref().filter(|text| !text.is_empty()).map(Box::from),
             callback: call.callback_query.as_deref().map(Box::from),
             answers: call.answers.iter().map(Meaning::new).collect(),
             ..Self::plain(provider, &call.name.value, call.role.value.0)

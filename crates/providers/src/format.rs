@@ -103,6 +103,8 @@ pub struct CallRule {
     /// Places besides the path that hold a second id of the task.
     #[serde(default)]
     pub alias_from: Vec<Place>,
+    /// What stands in the task id behind the last of this text is a second id of the task.
+    pub alias_after: Option<String>,
     /// Query parameter that holds the callback URL.
     pub callback_query: Option<String>,
     /// What an answer means, first match wins; then the general table for the role.

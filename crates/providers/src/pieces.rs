@@ -80,6 +80,13 @@ impl Pieces {
         })
     }
 
+    /// Whether nothing would be written: there is no text, and every capture is empty.
+    #[inline]
+    pub(crate) fn is_silent(&self, captures: &Captures<'_>) -> bool {
+        let is_empty = |at: u8| captures.get(usize::from(at)).is_none_or(|capture| capture.is_empty());
+        self.0.iter().all(|piece| matches!(piece, Piece::Capture(at) if is_empty(*at)))
+    }
+
     /// Appends the text to `out`. An empty capture at the end takes its slash with it.
     pub(crate) fn write(&self, captures: &Captures<'_>, out: &mut String) {
         let start = out.len();

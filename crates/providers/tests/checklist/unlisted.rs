@@ -28,8 +28,8 @@ fn a_picture_of_a_model_that_no_span_names_openai() {
         let facts = [("images", "1"), ("quality", quality), ("size", "1024x1024")];
         cost(attempt("openai", "", "text_to_image", &facts))
     };
-    assert_eq!(image("auto"), "[0.0045, 0.042, 0.36] USD", "gpt-image-2 takes fewer tokens, or more");
-    assert_eq!(image("high"), "[0.0045, 0.167, 0.36] USD");
+    assert_eq!(image("auto"), "[0.002176, 0.042, 0.4] USD", "from the least of -1-mini to the most of -2");
+    assert_eq!(image("high"), "[0.0045, 0.167, 0.4] USD", "gpt-image-2 may take fewer tokens than others");
     assert_eq!(image("standard"), "0.04 USD", "a word of DALL-E 3 alone");
 }
 
@@ -94,7 +94,7 @@ fn a_size_that_counts_as_neither_of_two_runway() {
 #[test]
 fn a_model_that_no_span_names_may_be_the_dearest_of_the_file_runway() {
     let clip = |model| cost(attempt("runway", model, "image_to_video", &[("seconds", "10")]));
-    assert_eq!(clip(""), "[0.5, 0.5, 6.8] USD");
+    assert_eq!(clip(""), "[0.5, 0.5, 12.08] USD", "with an input video and nine references");
     assert_eq!(clip("gen4.5"), "1.2 USD");
 }
 
@@ -108,8 +108,8 @@ fn the_frame_by_its_size_or_by_a_word_in_any_case_seedance() {
     assert_eq!(clip("resolution", "720P"), "4.968 CNY");
     assert_eq!(clip("size", "1280x720"), "4.968 CNY");
     assert_eq!(clip("resolution", "1080P"), "12.393 CNY");
-    assert_eq!(clip("resolution", "adaptive"), "[1.044576, 4.968, 16.524] CNY");
-    assert_eq!(clip("voice", "unseen"), "[1.044576, 4.968, 16.524] CNY", "as if it were not seen");
+    assert_eq!(clip("resolution", "adaptive"), "[1.30572, 4.968, 49.572] CNY");
+    assert_eq!(clip("voice", "unseen"), "[1.30572, 4.968, 49.572] CNY", "as if it were not seen");
     assert_eq!(clip("input_seconds", "3"), "unpriced no_price", "its rate was not found");
 }
 

@@ -130,6 +130,53 @@ fn our_own_attributes_on_a_call() {
 }
 
 #[test]
+fn a_call_s_own_span_names_the_model_where_path_and_query_do_not() {
+    const ASKED: (&str, Value<'static>) = ("gen_ai.request.model", Value::Text("sora-2-pro"));
+    const ANSWERED: (&str, Value<'static>) = ("gen_ai.response.model", Value::Text("gpt-image-1"));
+    const NOTHING: (&str, Value<'static>) = ("gen_ai.request.model", Value::Text(""));
+    let recogniser = builtin();
+    let table: [(&str, Attributes, &str); 8] = [
+        ("https://api.openai.com/v1/videos", &[ASKED], "sora-2-pro"),
+        ("https://api.openai.com/v1/images/generations", &[ASKED, ANSWERED], "gpt-image-1"),
+        ("https://api.openai.com/v1/videos", &[NOTHING], ""),
+        ("https://api.openai.com/v1/videos", &[], ""),
+        ("https://queue.fal.run/fal-ai/flux/dev", &[ASKED], "fal-ai/flux/dev"),
+        ("https://api.deepgram.com/v1/listen?model=nova-3", &[ASKED], "nova-3"),
+        ("https://api.deepgram.com/v1/listen", &[ASKED], "sora-2-pro"),
+        ("https://api.dev.runwayml.com/v1/recipes/product_ad", &[ASKED], "recipes/product_ad"),
+    ];
+    let (mut cache, client) = (EndpointCache::default(), Arc::new(Client::default()));
+    for round in 0..2 {
+        for (url, extra, model) in table {
+            let mut attributes =
+                vec![("http.request.method", Value::Text("POST")), ("url.full", Value::Text(url))];
+            attributes.extend_from_slice(extra);
+            let span = span(&recogniser, SpanKind::Client, "POST", &attributes);
+            match recogniser.recognise(&span, &client, &mut cache).map(|evidence| evidence.what) {
+                Some(What::Call(call)) => assert_eq!(&*call.endpoint.model, model, "{round} {url} {extra:?}"),
+                other => panic!("not a call: {other:?}"),
+            }
+        }
+    }
+}
+
+/// An application may know a task by the end of the name that its provider has for it.
+#[test]
+fn the_end_of_a_task_id_is_a_second_id() {
+    let recogniser = builtin();
+    let arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aasync-invoke%2F";
+    for (id, task, alias) in [
+        ("zzcdef123456", "arn:aws:bedrock:us-east-1:1:async-invoke/zzcdef123456", Some("zzcdef123456")),
+        ("", "arn:aws:bedrock:us-east-1:1:async-invoke/", None),
+    ] {
+        let url = format!("https://bedrock-runtime.us-east-1.amazonaws.com/async-invoke/{arn}{id}");
+        let attributes = [("http.request.method", Value::Text("GET")), ("url.full", Value::Text(&url))];
+        let call = call(&recogniser, &span(&recogniser, SpanKind::Client, "GET", &attributes));
+        assert_eq!((call.task, call.rare.alias.clone()), (Some(TaskId::new(task)), alias.map(TaskId::new)));
+    }
+}
+
+#[test]
 fn agents_tell_clients_apart_by_scope_user_agent_and_poll_query() {
     let recogniser = builtin();
     let agent = |scope: &'static str, url: &'static str, agent: &'static str| {

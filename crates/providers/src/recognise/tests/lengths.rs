@@ -42,6 +42,13 @@ fn what_a_call_shows_is_cut() {
         let spantally_stitch::FactValue::Text(value) = &fact.value else { continue };
         assert_eq!(value.len(), LABEL_BYTES_MAX, "{}", fact.name);
     }
+    let named = [
+        ("http.request.method", Value::Text("POST")),
+        ("url.full", Value::Text("https://api.openai.com/v1/videos")),
+        ("gen_ai.request.model", Value::Text(&text)),
+    ];
+    let named = call(&recogniser, &span(&recogniser, SpanKind::Client, "", &named));
+    assert_eq!(named.endpoint.model.len(), LABEL_BYTES_MAX);
     let cuts = cache.take_cuts();
     assert_eq!(cuts.callback_ids, 8, "{cuts:?}");
     assert!(cuts.labels >= 3 && cuts.ids >= 3, "{cuts:?}");
