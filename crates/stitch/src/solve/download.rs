@@ -123,6 +123,7 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
         let limit = told.partition_point(|(end, ..)| *end <= download.start.plus_ms(1));
         let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
         let mut best: Option<(bool, f64, usize)> = None;
+        let mut is_busy = false;
         for (end, root, part) in told[..limit].iter().rev() {
             let gap = download.start.seconds_since(*end);
             if gap > longest || best.is_some_and(|(kin, ..)| kin) {
@@ -133,10 +134,14 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
                 && part.client.tenant == download.client.tenant
                 && (kin || gap <= BARE_SECONDS && part.client.service == download.client.service)
                 && !pool.lineage.apart(download, part);
-            if fits && (best.is_none() || kin) && !goes_on(&drafts[root], download) {
+            if fits && goes_on(&drafts[root], download) {
+                is_busy = true;
+            } else if fits && (best.is_none() || kin) {
                 best = Some((kin, gap, *root));
             }
         }
+        // Who is busy with a task of its own did not fetch for somebody else.
+        let other = other.filter(|_| !is_busy);
         let best = best.or(other.map(|(root, gap)| (false, gap, root)));
         if let Some((kin, gap, root)) = best
             && let Some(draft) = drafts.get_mut(&root)
