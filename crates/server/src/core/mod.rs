@@ -29,8 +29,8 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `waiting`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`, `checkpoint`,
-//! `restore`, `recover`, `removal`, `handle`, then [`thread`].
+//! Read on in `entries`, `books`, `waiting`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`,
+//! `checkpoint`, `restore`, `recover`, `removal`, `handle`, then [`thread`].
 
 mod archive;
 mod books;
