@@ -40,7 +40,8 @@ fn is_used_ledger(dir: &DataDir) -> bool {
     LedgerReader::open(dir.path()).and_then(|ledger| ledger.applied()).is_ok_and(|applied| applied.0 > 0)
 }
 
-/// A journal that was used has at least its newest row. It cannot be read as others are: see [`crate::journal`].
+/// A journal that was used has at least its newest row. It cannot be opened as the ledger can: see
+/// [`crate::journal`].
 fn is_used_journal(path: &Path) -> bool {
     let newest = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;

@@ -152,7 +152,8 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
     assert_eq!((seen[0].0, &seen[1..]), (1, &[(1, Seq(1)), (1, Seq(2))][..]));
 }
 
-/// A listener may wait for a disk: pages and questions do not wait for it, and are answered by what is durable.
+/// A listener may wait for a disk: pages and questions do not wait for it, and are answered by what is
+/// durable.
 #[test]
 fn who_asks_does_not_wait_for_a_listener() {
     let dir = tempfile::tempdir().unwrap();
