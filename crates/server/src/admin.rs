@@ -115,6 +115,7 @@ impl Sources {
         let Self { core, entry, reloader, reconciliation } = self;
         core.metrics_page_with(format, |registry, created| {
             entry.intake.show(registry, created);
+            entry.tenants.show(registry, created);
             entry.forwarder.show(registry, created);
             reloader.show(registry, created);
             reconciliation.show(registry, created);

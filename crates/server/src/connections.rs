@@ -6,7 +6,7 @@
 //! [`one`] is the life of a single connection, [`stream`] its bytes with and without TLS.
 
 mod one;
-mod refusals;
+pub(crate) mod refusals;
 mod stream;
 
 use std::future::Future;

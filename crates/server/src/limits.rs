@@ -25,6 +25,8 @@ pub(crate) enum Limit {
     InflightBytes,
     /// Connections to a port.
     Connections,
+    /// Tenants that a header names and no list does.
+    Tenants,
     /// Bytes of a text that becomes a label.
     LabelBytes,
     /// Bytes of an id.
@@ -40,7 +42,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Spans,
         Self::OpenJobs,
         Self::TraceTasks,
@@ -49,6 +51,7 @@ impl Limit {
         Self::LabelSets,
         Self::InflightBytes,
         Self::Connections,
+        Self::Tenants,
         Self::LabelBytes,
         Self::IdBytes,
         Self::CallbackIds,
@@ -68,6 +71,7 @@ impl Limit {
             Self::LabelSets => "label_sets",
             Self::InflightBytes => "inflight_bytes",
             Self::Connections => "connections",
+            Self::Tenants => "tenants",
             Self::LabelBytes => "label_bytes",
             Self::IdBytes => "id_bytes",
             Self::CallbackIds => "callback_ids",

@@ -1,7 +1,8 @@
-//! Connections that the system refuses, told once a minute.
+//! What is refused again and again, told once a minute.
 //!
-//! When there are no more open files each try fails, twenty times a second and for as long as connections are
-//! idle. A line for each would fill a disk with one fault.
+//! When there are no more open files each try to accept a connection fails, twenty times a second and for as
+//! long as connections are idle; past the number of tenants each request of another one. A line for each
+//! would fill a disk with one fault.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,14 @@ const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Tries that failed.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     told_at: Option<Instant>,
     untold: u64,
 }
 
 impl Refusals {
     /// Counts one, and says how many there were since it was last told, if it is to be told now.
-    pub(super) fn count(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
         self.untold += 1;
         if self.told_at.is_some_and(|told_at| now.saturating_duration_since(told_at) < INTERVAL) {
             return None;

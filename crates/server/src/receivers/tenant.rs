@@ -10,18 +10,23 @@
 //! Limits are per tenant, so that one that sends too much is told to come back while the others go on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use parking_lot::Mutex;
+use spantally_stitch::UnixNanos;
 use subtle::ConstantTimeEq;
 
 use super::answer::Failure;
 use crate::batch::Refusal;
 use crate::clock;
 use crate::config::{self, Auth, TenantLimits, is_tenant_name};
+use crate::connections::refusals::Refusals;
+use crate::export::Registry;
 use crate::intake::{Admission, Inflight, Intake, RETRY_AFTER_MS, RequestEnd, SenderBytes};
+use crate::limits::{Limit, Standing};
 
 /// A token file that cannot be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -77,6 +82,9 @@ pub(crate) struct Tenants {
     /// Those that the header brought.
     others: Mutex<HashMap<String, Arc<Tenant>>>,
     others_max: usize,
+    /// Requests of others that came past that number.
+    refused: AtomicU64,
+    refusals: Mutex<Refusals>,
     others_limits: TenantLimits,
     /// The tenant of everything when nothing is configured.
     nobody: Arc<Tenant>,
@@ -127,6 +135,8 @@ impl Tenants {
             listed,
             others: Mutex::default(),
             others_max: auth.max_tenants,
+            refused: AtomicU64::new(0),
+            refusals: Mutex::default(),
             others_limits: auth.limits,
             nobody: Arc::new(Tenant::new("", auth.limits)),
         })
@@ -205,12 +215,36 @@ impl Tenants {
             return Ok(tenant.clone());
         }
         if others.len() >= self.others_max {
+            self.note_refused(name);
             let message = format!("there are {} tenants already; `max_tenants` allows no more", others.len());
             return Err(Failure::new(RequestEnd::Forbidden, message));
         }
         let tenant = Arc::new(Tenant::new(name, self.others_limits));
         others.insert(name.to_owned(), tenant.clone());
         Ok(tenant)
+    }
+
+    /// Counts a request of one tenant too many: its spans are refused for good, so somebody must know.
+    fn note_refused(&self, tenant: &str) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(times) = self.refusals.lock().count(clock::instant()) {
+            let max = self.others_max;
+            tracing::warn!(
+                tenant,
+                times,
+                max,
+                "there are as many tenants as may be: requests of others are refused, raise \
+                 receivers.otlp.auth.max_tenants"
+            );
+        }
+    }
+
+    /// Shows how many there are. `created` is when the process started.
+    pub(crate) fn show(&self, registry: &mut Registry, created: UnixNanos) {
+        let used = Some(self.others.lock().len() as u64);
+        let reached = self.refused.load(Ordering::Relaxed);
+        let max = self.others_max as u64;
+        Standing { limit: Limit::Tenants, max, used, reached }.show(registry, created);
     }
 }
 

@@ -66,6 +66,7 @@ fn every_limit_is_shown() {
         ("label_sets", 2000),
         ("inflight_bytes", 256 << 20),
         ("connections", 1024),
+        ("tenants", 1000),
         ("label_bytes", 256),
         ("id_bytes", 1024),
         ("callback_ids", 32),

@@ -1,10 +1,12 @@
 //! Tokens, tenants and what each may use, over real sockets.
 
+use hyper::header::HeaderMap;
 use tonic::Code;
 
 use super::grpc::{EXPORT, Headers, call, connect, framed, whole};
 use super::raw::{Answer, PROTOBUF, good, post, send};
 use crate::config::{Auth, Secret, Tenant, TenantLimits};
+use crate::export::{LabelSets, MetricId, Registry};
 use crate::receivers::testing::Server;
 use crate::receivers::{GrpcSettings, HttpSettings, Tenants};
 
@@ -111,6 +113,24 @@ async fn a_header_names_the_tenant_up_to_a_number_of_them() {
         assert_eq!(post_with(&server, headers).await.code, code, "{headers}");
     }
     assert_eq!(server.tenants_committed(3), ["one", "two", "one"]);
+}
+
+#[test]
+fn a_tenant_too_many_is_counted() {
+    let auth = Auth { tenant_header: Some("x-scope-orgid".to_owned()), max_tenants: 2, ..Auth::default() };
+    let tenants = Tenants::new(&auth).unwrap();
+    for name in ["one", "two", "three", "one", "four"] {
+        let headers = HeaderMap::from_iter([("x-scope-orgid".parse().unwrap(), name.parse().unwrap())]);
+        drop(tenants.of(&headers));
+    }
+    let mut registry = Registry::new(LabelSets::new(9, &[]));
+    tenants.show(&mut registry, crate::clock::now());
+    let metrics = [MetricId::Limit, MetricId::LimitUsed, MetricId::LimitReached];
+    let of_tenants = |metric| {
+        let mut values = registry.values(metric);
+        values.find(|(own, _)| own.contains(r#""tenants""#)).map(|(_, value)| value)
+    };
+    assert_eq!(metrics.map(of_tenants), [2, 2, 2].map(|value| Some(value.into())));
 }
 
 #[tokio::test]
