@@ -11,17 +11,21 @@ use super::fixture::*;
 use crate::core::Archive;
 use crate::export::MetricId;
 
-/// A ledger that is not to be read so many times more.
+/// A ledger of which so many questions more of each kind fail.
 #[derive(Debug)]
 struct Faulty {
     reader: LedgerReader,
-    failures: Arc<AtomicUsize>,
+    failures: Arc<[AtomicUsize; 2]>,
 }
 
 impl Faulty {
-    fn ask<T>(&self, read: impl FnOnce(&LedgerReader) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let fails =
-            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    fn ask<T>(
+        &self,
+        kind: usize,
+        read: impl FnOnce(&LedgerReader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let left = &self.failures[kind];
+        let fails = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if fails.is_ok() {
             return Err(StoreError::InUse { path: "ledger.db".into() });
         }
@@ -31,11 +35,11 @@ impl Faulty {
 
 impl Archive for Faulty {
     fn has(&self, id: JobId) -> Result<bool, StoreError> {
-        self.ask(|reader| Archive::has(reader, id))
+        self.ask(0, |reader| Archive::has(reader, id))
     }
 
     fn read(&self, id: JobId) -> Result<Option<Published>, StoreError> {
-        self.ask(|reader| Archive::read(reader, id))
+        self.ask(1, |reader| Archive::read(reader, id))
     }
 
     fn is_ledger(&self) -> bool {
@@ -50,7 +54,7 @@ fn what_cannot_be_looked_up_is_booked_when_it_can() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
     let mut core = core();
-    let failures = Arc::new(AtomicUsize::new(0));
+    let failures = Arc::new([const { AtomicUsize::new(0) }; 2]);
     let archive = Faulty { reader: ledger.reader().unwrap(), failures: Arc::clone(&failures) };
     core.set_archive(Box::new(archive));
     core.apply(message(1, unfinished("task-001", 0)));
@@ -68,7 +72,8 @@ fn what_cannot_be_looked_up_is_booked_when_it_can() {
     let mut other = unfinished("task-002", 3800);
     other.push(result("task-002", 3800, TaskState::Succeeded));
     core.apply(message(3, other));
-    failures.store(5, Ordering::SeqCst);
+    failures[0].store(2, Ordering::SeqCst);
+    failures[1].store(3, Ordering::SeqCst);
     let mut failed = 0;
     for second in (4100..4120).step_by(2) {
         core.resume(at(second));
@@ -77,6 +82,7 @@ fn what_cannot_be_looked_up_is_booked_when_it_can() {
         assert_eq!(core.now(), if core.read_failure().is_some() { at(4100) } else { at(second) });
     }
     assert_eq!(failed, 5, "each turn tries once, and goes on when it succeeds");
+    assert!(failures.iter().all(|left| left.load(Ordering::SeqCst) == 0), "both kinds were asked");
     assert_eq!(counts(&core), (Decimal::TWO, Decimal::ZERO, price * Decimal::TWO));
     assert_eq!(net(&core, MetricId::LateJobs, &[]), Decimal::ZERO);
     let mut report = crate::verify::Report::default();
