@@ -213,6 +213,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_long_talk_has_all_its_answers() {
+        let mut process = Process::new();
+        process.session(1, 0, 100);
+        process.session(2, 5000, 10);
+        let tokens = [100, 20].map(|tokens| Some(FactValue::Number(tokens.into())));
+        assert_eq!(process.tokens(), tokens);
+    }
+
     /// That each session goes through the answers of all would be noticed: it would take minutes.
     #[test]
     fn thousands_of_sessions_that_are_judged_at_once_each_have_their_own_answers() {

@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::item::{Carried, Item, has_neighbours};
-use super::trace::FrameItem;
+use super::trace::{FrameItem, is_session};
 use crate::call::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::stitcher::Observed;
@@ -95,14 +95,14 @@ impl Index {
         }
         let mut calls: Vec<&Evidence> = calls().collect();
         calls.sort_unstable_by_key(|call| (call.span.trace, call.parent));
-        calls.dedup_by_key(|call| (call.span.trace, call.parent));
+        calls.dedup_by(|a, b| (a.span.trace, a.parent) == (b.span.trace, b.parent) && !is_session(a));
         let mut frames = Vec::new();
         for calls in calls.chunk_by(|a, b| a.span.trace == b.span.trace) {
             let Some(trace) = self.traces.get(&calls[0].span.trace) else { continue };
             let calls = if trace.is_small() { &calls[..1] } else { calls };
             let from = frames.len();
             frames.extend(calls.iter().flat_map(|call| trace.frames_near(call)));
-            if calls.len() > 1 {
+            if !trace.is_small() {
                 frames[from..].sort_unstable_by_key(|frame| frame.span);
                 frames.dedup_by_key(|frame| frame.span);
             }

@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use crate::call::Evidence;
+use crate::call::{Evidence, Role, What};
 use crate::id::{SpanId, UnixNanos};
 use crate::solve::lineage::MAX_DEPTH;
 use crate::stitcher::crowd::CROWD;
@@ -18,6 +18,9 @@ use crate::stitcher::item::{Carried, is_same};
 
 /// Up to so many items are gone through.
 const FEW: usize = 8;
+
+/// Most frames of a crowded trace that are gone through for the answers of a realtime session in it.
+const MAX_ANSWERS: usize = 8192;
 
 /// A frame, with its creation number.
 #[derive(Debug)]
@@ -48,6 +51,11 @@ struct Crowd {
     apart: HashSet<u32, FixedState>,
     /// How many of them were forgotten since frames were.
     forgotten: usize,
+}
+
+/// Whether a call is a realtime connection.
+pub(super) fn is_session(call: &Evidence) -> bool {
+    matches!(&call.what, What::Call(call) if call.role == Role::Session)
 }
 
 impl Trace {
@@ -176,12 +184,18 @@ impl Trace {
         self.crowd.as_ref().is_some_and(|crowd| crowd.apart.contains(&slot))
     }
 
-    /// The frames that may say something of a call: all of them, or in a crowd those above it.
+    /// The frames that may say something of a call: all of them, or in a crowd those above it. A realtime session
+    /// has the spans of its answers below it and beside it, so in a crowd all that began after it are near. An
+    /// hour of talk has some thousands.
     pub(super) fn frames_near<'a>(&'a self, call: &Evidence) -> impl Iterator<Item = &'a Evidence> + use<'a> {
         let (all, crowd) = if self.is_small() { (&self.frames[..], None) } else { (&[][..], Some(self)) };
         let parent = call.parent;
         let above = crowd.into_iter().flat_map(move |crowd| crowd.frames_above(parent));
-        all.iter().map(|frame| &frame.evidence).chain(above)
+        let (is_session, start) = (is_session(call), call.start);
+        let talk = crowd.filter(|crowd| is_session && crowd.frames.len() <= MAX_ANSWERS);
+        let talk = talk.into_iter().flat_map(|crowd| &crowd.frames).map(|frame| &frame.evidence);
+        let answers = talk.filter(move |frame| frame.start >= start);
+        all.iter().map(|frame| &frame.evidence).chain(above).chain(answers)
     }
 
     /// The frame of a span id, the one above it, and so on.
