@@ -139,8 +139,8 @@ impl Books {
         open
     }
 
-    /// Makes the histograms in which a job counts if it succeeds. Those of other outcomes come into being with
-    /// the first job of theirs.
+    /// Makes the histograms in which a job counts if it succeeds. Those of other outcomes come into being
+    /// with the first job of theirs.
     fn expect_success(&mut self, set: SetId, bill: &Bill, now: UnixNanos) {
         let outcome = Outcome::Succeeded.as_str();
         for metric in [MetricId::JobDuration, MetricId::JobPolls, MetricId::JobAttempts] {

@@ -173,8 +173,8 @@ impl Told {
 
 /// The end that verdicts tell: a partial success before a success, for that is what a request that succeeded
 /// looks like until somebody counts the outputs; a success before a failure, but that a word of failure comes
-/// before a mere 200, which is also how an empty or moderated output is answered, and any failure before a file
-/// of which nobody knows whether it is the output; else the last failure.
+/// before a mere 200, which is also how an empty or moderated output is answered, and any failure before a
+/// file of which nobody knows whether it is the output; else the last failure.
 fn ended(told: impl Iterator<Item = Told>) -> Option<Ended> {
     let rank = |outcome, voice| match (outcome, voice) {
         (Outcome::Partial, _) => 5,

@@ -201,8 +201,8 @@ impl<'p, 'a> Binder<'p, 'a> {
         self.start_habits(&keys);
     }
 
-    /// Of the calls that ask for a task the first in a trace that holds an open submit to its provider, if there
-    /// is one: what another process asked before tells less, and its clock may be another one.
+    /// Of the calls that ask for a task the first in a trace that holds an open submit to its provider, if
+    /// there is one: what another process asked before tells less, and its clock may be another one.
     fn lead(&self, task: usize) -> usize {
         let in_trace = |(first, call): (&Evidence, &Call)| {
             let places = self.lanes.of_trace(first.span.trace).iter();

@@ -111,8 +111,8 @@ fn may_be_lost(shot: &Shot<'_>) -> bool {
     shot.is_async() && shot.call.accepted == Accepted::Yes
 }
 
-/// Whether the answer of one may have held its result, so that nothing had to follow it. Not if the other took
-/// as long, and was asked for afterwards all the same.
+/// Whether the answer of one may have held its result, so that nothing had to follow it. Not if the other
+/// took as long, and was asked for afterwards all the same.
 fn may_have_waited(shot: &Shot<'_>, other: &Shot<'_>) -> bool {
     shot.is_blocking() && shot.seconds() > 2.0 * other.seconds()
 }

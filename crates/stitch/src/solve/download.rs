@@ -3,8 +3,8 @@
 //! A client downloads right after the call that told it the address, so the attempt of that provider whose
 //! last call ended just before wins, one in the same trace first, then one of the same service. Further files
 //! follow one another. A client may also ask once more after it has the file, or delete the task: a download
-//! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at the
-//! pace of before has no output yet: what was fetched then is another file.
+//! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at
+//! the pace of before has no output yet: what was fetched then is another file.
 
 use std::collections::{BTreeMap, BTreeSet};
 

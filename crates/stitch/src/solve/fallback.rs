@@ -46,8 +46,8 @@ pub(super) struct Asked {
 /// for.
 pub(super) type Questions<'a> = BTreeMap<(ClientKey<'a>, bool), Vec<Asked>>;
 
-/// Tasks of which no delivery is known by name: those without a submit, and those of which the submit named the
-/// task and a callback URL.
+/// Tasks of which no delivery is known by name: those without a submit, and those of which the submit named
+/// the task and a callback URL.
 pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize]) -> Vec<usize> {
     let called_back = |bound: &Bound| pool.shots[bound.shot].call.rare.callback.is_some();
     let bound = solution.task_shot.iter().enumerate();

@@ -32,8 +32,8 @@ pub(super) const MAX_NEXT: usize = 32;
 /// Tenant, provider and the callback parameter.
 type CallbackKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
 
-/// Whose deliveries may follow one another: provider, tenant and service that takes them (any of its instances
-/// may be asked), at which path, and for which job of the application if the delivery says so.
+/// Whose deliveries may follow one another: provider, tenant and service that takes them (any of its
+/// instances may be asked), at which path, and for which job of the application if the delivery says so.
 pub(super) type LaneKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>, u64, Option<&'a Arc<str>>);
 
 /// Deliveries of one event.

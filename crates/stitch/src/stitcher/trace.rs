@@ -184,9 +184,9 @@ impl Trace {
         self.crowd.as_ref().is_some_and(|crowd| crowd.apart.contains(&slot))
     }
 
-    /// The frames that may say something of a call: all of them, or in a crowd those above it. A realtime session
-    /// has the spans of its answers below it and beside it, so in a crowd all that began after it are near. An
-    /// hour of talk has some thousands.
+    /// The frames that may say something of a call: all of them, or in a crowd those above it. A realtime
+    /// session has the spans of its answers below it and beside it, so in a crowd all that began after it are
+    /// near. An hour of talk has some thousands.
     pub(super) fn frames_near<'a>(&'a self, call: &Evidence) -> impl Iterator<Item = &'a Evidence> + use<'a> {
         let (all, crowd) = if self.is_small() { (&self.frames[..], None) } else { (&[][..], Some(self)) };
         let parent = call.parent;

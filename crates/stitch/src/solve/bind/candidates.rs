@@ -77,8 +77,8 @@ impl Binder<'_, '_> {
         found
     }
 
-    /// Places of the submits in the traces of an entity's first call and of its links: however many others lie
-    /// between, and with clocks that do not agree.
+    /// Places of the submits in the traces of an entity's first call and of its links: however many others
+    /// lie between, and with clocks that do not agree.
     fn tied(&self, entity: &Entity) -> impl Iterator<Item = usize> {
         let first = self.first_call(entity).and_then(|first| Some((first, call_of(first)?)));
         first.into_iter().flat_map(move |(first, call)| {
