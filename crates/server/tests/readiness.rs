@@ -16,7 +16,7 @@ use spantally_stitch::{
     Accepted, Answer, Call, Client, Endpoint, Evidence, Rare, Role, SpanId, SpanKey, TaskId, TraceId,
     UnixNanos, What,
 };
-use spantally_store::{DataDir, Journal, JournalOptions, Seq, SqliteJournal};
+use spantally_store::{DataDir, Journal, JournalOptions, Ledger, Seq, SqliteJournal};
 use support::{PATIENCE, free_address, get, sum_of};
 
 const GROUPS: u64 = 100;
@@ -50,6 +50,8 @@ fn journal(directory: &std::path::Path) {
     let endpoint =
         Arc::new(Endpoint { provider: "fal".into(), rule: "queue_status".into(), ..Endpoint::default() });
     let data = DataDir::open(directory).unwrap();
+    // A process makes both files before it takes anything.
+    let _ledger = Ledger::open(&data).unwrap();
     let mut journal = SqliteJournal::open(&data, (Seq(0), Seq(0)), JournalOptions::default()).unwrap();
     let (at, mut bytes) = (clock::now(), Vec::new());
     for group in 0..GROUPS {
