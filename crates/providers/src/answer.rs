@@ -92,6 +92,26 @@ const RESET: &[&str] = &[
     "EOF",
 ];
 
+/// Errors that SDKs raise for a status code, on spans that show no code: those of the Stainless SDKs (OpenAI,
+/// Runway, Luma), of AWS and of google.api_core.
+const CODES: &[(&str, u16)] = &[
+    ("BadRequestError", 400),
+    ("AuthenticationError", 401),
+    ("PermissionDeniedError", 403),
+    ("NotFoundError", 404),
+    ("ConflictError", 409),
+    ("UnprocessableEntityError", 422),
+    ("RateLimitError", 429),
+    ("InternalServerError", 500),
+    ("ValidationException", 400),
+    ("AccessDeniedException", 403),
+    ("ThrottlingException", 429),
+    ("ServiceUnavailableException", 503),
+    ("InvalidArgument", 400),
+    ("PermissionDenied", 403),
+    ("ResourceExhausted", 429),
+];
+
 /// What a status message says when the error's name does not: first match wins.
 const MESSAGES: &[(&str, Answer)] = &[
     ("ECONNREFUSED", Answer::NotSent),
@@ -130,12 +150,23 @@ pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
         name => name,
     };
     let code = || error.parse().ok().filter(|code| (100..=599).contains(code)).map(Answer::Status);
-    answer.or_else(code).unwrap_or(Answer::Missing)
+    let raised = || coded(error).or_else(|| coded(span.exception));
+    answer.or_else(code).or_else(raised).unwrap_or(Answer::Missing)
 }
 
-/// By the last part of an error's name, `httpx.ReadTimeout` or `java.net.ConnectException`.
+/// The last part of an error's name, `httpx.ReadTimeout` or `java.net.ConnectException`.
+fn last_part(error: &str) -> &str {
+    error.rsplit(['.', ':', '$']).next().unwrap_or(error)
+}
+
+/// The status code for which an SDK raises an error.
+fn coded(error: &str) -> Option<Answer> {
+    let name = last_part(error);
+    CODES.iter().find(|(known, _)| *known == name).map(|(_, code)| Answer::Status(*code))
+}
+
 fn named(error: &str) -> Option<Answer> {
-    let name = error.rsplit(['.', ':', '$']).next().unwrap_or(error);
+    let name = last_part(error);
     if name.is_empty() {
         return None;
     }

@@ -105,13 +105,19 @@ impl Recogniser {
                 resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
                 callback,
                 facts: self.facts(span, Some(rule.provider), cache),
+                stands_in: false,
             }),
         }
     }
 
     /// The model that the span itself names, of a call whose path and query name none.
     #[inline]
-    fn named_model<'a>(&self, span: &SpanView<'a>, rule: &Rule, captures: &Captures<'_>) -> Option<&'a str> {
+    pub(crate) fn named_model<'a>(
+        &self,
+        span: &SpanView<'a>,
+        rule: &Rule,
+        captures: &Captures<'_>,
+    ) -> Option<&'a str> {
         let slots = &self.slots;
         let named = span.text(slots.response_model).or_else(|| span.text(slots.request_model))?;
         (!named.is_empty() && rule.model.is_silent(captures)).then_some(named)
@@ -162,7 +168,13 @@ impl Recogniser {
     /// What tells one client library from another, as [`spantally_stitch::Call::agent`] wants it: scope and
     /// user agent in the upper half; of polls the shape of the query (`logs=false` of one SDK, `logs=0` of
     /// another) in the lower. Values longer than a flag are ids and left out.
-    fn agent(&self, span: &SpanView<'_>, role: Role, target: Target<'_>, cache: &mut EndpointCache) -> u64 {
+    pub(crate) fn agent(
+        &self,
+        span: &SpanView<'_>,
+        role: Role,
+        target: Target<'_>,
+        cache: &mut EndpointCache,
+    ) -> u64 {
         let (scope, agent) = (span.scope, span.text(self.slots.agent).unwrap_or_default());
         let make = || Fingerprint::new().part(scope).part(agent).value();
         let library = cache.libraries.get(scope, agent, make);

@@ -21,6 +21,7 @@ use crate::load::LoadedFile;
 use crate::masks::Masks;
 use crate::pieces::{Pieces, Queries};
 use crate::route::{Method, Routes, Template};
+use crate::stand_in::SpanWord;
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -42,6 +43,8 @@ pub struct Recogniser {
     pub(crate) webhooks: Routes,
     pub(crate) facts: Vec<FactSlot>,
     pub(crate) masks: Masks,
+    /// No span stands for a call.
+    pub(crate) requests_only: bool,
 }
 
 /// What is known of a provider beside its calls.
@@ -52,6 +55,7 @@ pub(crate) struct Provider {
     pub(crate) words: Vec<WordRule>,
     /// Slots in which they stand, besides those of any provider.
     pub(crate) word_slots: Vec<u16>,
+    pub(crate) spans: Vec<SpanWord>,
     pub(crate) tasks: Vec<Spot>,
     pub(crate) facts: Vec<FactSlot>,
     pub(crate) honours_idempotency_key: bool,
@@ -132,6 +136,7 @@ impl Recogniser {
             slots,
             facts,
             masks: Masks::default(),
+            requests_only: extra.requests_only,
             providers: Vec::new(),
             rules: Vec::new(),
             hosts: Vec::new(),
@@ -167,6 +172,7 @@ impl Compiler {
             operations: file.operations.clone(),
             words: file.words.clone(),
             word_slots: file.words_from.iter().filter_map(|from| keys::place(&from.value, keys)).collect(),
+            spans: Vec::new(),
             tasks: spots(&file.task_from, keys),
             facts: provider_facts(file, keys),
             honours_idempotency_key: file.idempotency_key == IdempotencyKey::Honoured,
@@ -185,7 +191,9 @@ impl Compiler {
             }
         }
         for call in &file.calls {
+            let first = self.recogniser.rules.len() as u32;
             self.call(loaded, provider, call);
+            self.spans(file, provider, call, first);
         }
         if !file.output_hosts.is_empty() {
             let rule = self.rule(Rule::plain(provider, "download", Role::Download));
@@ -214,6 +222,15 @@ impl Compiler {
                     self.shadowed(&loaded.source, path.referenced, &path.value, earlier);
                 }
             }
+        }
+    }
+
+    /// The spans that stand for a call, of which this is the first rule.
+    fn spans(&mut self, file: &ProviderFile, provider: u16, call: &CallRule, rule: u32) {
+        for span in file.spans.iter().filter(|span| span.call.value == call.name.value) {
+            let role = span.role.as_ref().unwrap_or(&call.role).value.0;
+            let words = span.is.iter().map(|word| SpanWord { word: word.value.as_str().into(), rule, role });
+            self.recogniser.providers[usize::from(provider)].spans.extend(words);
         }
     }
 

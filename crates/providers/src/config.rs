@@ -14,6 +14,8 @@ pub struct CorrelationConfig {
     pub task_attributes: Vec<String>,
     /// Span attributes that hold a task's status or error word, besides the built-in ones.
     pub status_attributes: Vec<String>,
+    /// Only requests are calls: a GenAI span never stands for those that are not seen.
+    pub requests_only: bool,
     /// Where the application receives webhooks, where the path does not say `webhook` and the provider.
     pub webhooks: Vec<WebhookPath>,
     /// Resource attributes that become extra labels, in this order.

@@ -35,6 +35,9 @@ pub struct ProviderFile {
     /// What is a call, in any order.
     #[serde(default)]
     pub calls: Vec<CallRule>,
+    /// Spans of GenAI instrumentations and applications that are a call where its requests are not seen.
+    #[serde(default)]
+    pub spans: Vec<SpanRule>,
     /// Operation by model, first match wins; for calls that do not name their operation.
     #[serde(default)]
     pub operations: Vec<OperationRule>,
@@ -110,6 +113,19 @@ pub struct CallRule {
     /// What an answer means, first match wins; then the general table for the role.
     #[serde(default)]
     pub answers: Vec<AnswerRule>,
+}
+
+/// Which spans that name the provider stand for a call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpanRule {
+    /// Operations (`gen_ai.operation.name`), or first words of span names.
+    pub is: Vec<Spanned<String>>,
+    /// The call that such a span stands for, by name.
+    pub call: Spanned<String>,
+    /// What such a span does, where it is not what the call does: `sync` of a span that lasts until the
+    /// output is there, over a call that only submits.
+    pub role: Option<Spanned<Word<Role>>>,
 }
 
 /// A leg of a voice session.

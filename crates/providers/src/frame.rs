@@ -138,12 +138,17 @@ impl Recogniser {
             model: cache.text(model.unwrap_or_default()),
             operation: cache.text(operation),
             facts: self.facts(span, provider, cache),
+            call: None,
         };
         if let Some(count) = span.get(slots.choices) {
             let is_image = matches!(operation, "image_generation" | "image" | "text_to_image");
             rare.facts.extend(facts::outputs(count, is_image));
         }
         let verdict = self.frame_verdict(span, kind, &rare, provider);
+        rare.call = provider
+            .filter(|_| is_generation && kind != FrameKind::Session && !self.requests_only)
+            .and_then(|provider| self.stand_in(span, provider, operation, (verdict, &rare), cache))
+            .map(Box::new);
         Frame { kind, verdict, rare: Rare::new(rare) }
     }
 

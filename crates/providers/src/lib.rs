@@ -28,6 +28,7 @@ mod recent;
 mod recognise;
 mod route;
 mod span;
+mod stand_in;
 mod url;
 mod webhook;
 mod words;

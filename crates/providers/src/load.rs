@@ -13,6 +13,9 @@ use crate::error::{LoadError, Source};
 use crate::format::{AnswerRule, CallRule, FactRule, Place, ProviderFile, StatusPattern, WordRule};
 use crate::route::{Method, Segment, Template};
 
+/// What a span above requests can do.
+const SPAN_ROLES: [Role; 5] = [Role::Submit, Role::Poll, Role::Result, Role::Cancel, Role::Sync];
+
 /// A provider file that was read and found good, with its text for findings that need other files.
 #[derive(Clone, Debug)]
 pub struct LoadedFile {
@@ -99,6 +102,7 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
         }
         check_call(source, file, call, &mut findings);
     }
+    check_spans(source, file, &mut findings);
     for rule in &file.words {
         check_word(source, rule, &mut findings);
     }
@@ -113,6 +117,33 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     }
     findings.extend(crate::lint::check(source, file));
     findings
+}
+
+/// A span stands for one call, that there is.
+fn check_spans(source: &Source, file: &ProviderFile, findings: &mut Vec<LoadError>) {
+    let names: Vec<&str> = file.calls.iter().map(|call| call.name.value.as_str()).collect();
+    let mut seen = BTreeMap::<&str, u64>::new();
+    for span in &file.spans {
+        if !names.contains(&span.call.value.as_str()) {
+            findings.push(
+                source
+                    .finding(span.call.referenced, "spans.call", "no call of this file has this name")
+                    .value(&span.call.value)
+                    .allowed(&span.call.value, &names),
+            );
+        }
+        if let Some(role) = span.role.as_ref().filter(|role| !SPAN_ROLES.contains(&role.value.0)) {
+            let problem = "a span can stand for a submit, a poll, a result, a cancel or a sync call";
+            findings
+                .push(source.finding(role.referenced, "spans.role", problem).value(role.value.0.as_str()));
+        }
+        for word in &span.is {
+            if let Some(line) = seen.insert(&word.value, word.referenced.line()) {
+                let problem = format!("line {line} has this word too, and a span stands for one call");
+                findings.push(source.finding(word.referenced, "spans.is", problem).value(&word.value));
+            }
+        }
+    }
 }
 
 /// Names become metric labels and parts of rule names.

@@ -13,11 +13,12 @@ fn schema() -> Value {
 }
 
 /// A file with an unknown key in each kind of mapping: where the key is, and which mapping it is in.
-const PLACES: [(&str, &str); 21] = [
+const PLACES: [(&str, &str); 22] = [
     ("provider: a\n? x", ""),
     ("output_hosts: [{? x}]", "output_host"),
     ("calls: [{? x}]", "call"),
     ("calls: [{answers: [{? x}]}]", "answer"),
+    ("spans: [{? x}]", "span"),
     ("operations: [{? x}]", "operation"),
     ("words: [{? x}]", "word"),
     ("facts: [{? x}]", "fact"),

@@ -140,7 +140,7 @@ impl Endpoint {
 /// How a request ended on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
-    /// An HTTP status code (or the one that a gRPC status stands for).
+    /// An HTTP status code (or the one that a gRPC status, or the good end of a span without one, stands for).
     Status(u16),
     /// Nothing was sent: refused, name not resolved, TLS failure.
     NotSent,
@@ -222,6 +222,9 @@ pub struct CallRare {
     pub callback: Option<Arc<str>>,
     /// Quantities and dimensions for pricing.
     pub facts: Vec<Fact>,
+    /// No request was seen: the span is one that an instrumentation or an application put around it. It is a
+    /// call as long as no request is seen beside it (`solve::stand_in`).
+    pub stands_in: bool,
 }
 
 impl Empty for CallRare {
@@ -234,6 +237,7 @@ impl Empty for CallRare {
             resend: None,
             callback: None,
             facts: Vec::new(),
+            stands_in: false,
         };
         &EMPTY
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::call::{Correlation, Fact, Verdict};
+use crate::call::{Call, Correlation, Fact, Verdict};
 use crate::id::{SpanKey, TaskId};
 use crate::rare::{Empty, Rare};
 
@@ -37,6 +37,8 @@ pub struct FrameRare {
     pub operation: Arc<str>,
     /// Quantities and dimensions for pricing.
     pub facts: Vec<Fact>,
+    /// The call that the span stands for where its requests are not seen; marked so.
+    pub call: Option<Box<Call>>,
 }
 
 impl Empty for FrameRare {

@@ -184,6 +184,7 @@ impl Stitcher {
     /// Takes one span.
     pub fn observe(&mut self, evidence: Evidence) -> Observed {
         match &evidence.what {
+            What::Frame(frame) if frame.rare.call.is_some() => self.gather_stand_in(evidence),
             What::Frame(_) => self.gather_frame(evidence, None),
             What::Call(_) => self.gather_call(evidence, None),
         }

@@ -170,6 +170,9 @@ pub struct CallRecord {
     pub callback: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "16")]
     pub facts: ::prost::alloc::vec::Vec<FactRecord>,
+    /// The span is one around the call, of which no request was seen.
+    #[prost(bool, tag = "17")]
+    pub stands_in: bool,
     /// The task's id: 16 bytes when it is a lower-case UUID, else as the provider writes it.
     #[prost(oneof = "call_record::Task", tags = "3, 4")]
     pub task: ::core::option::Option<call_record::Task>,
@@ -208,6 +211,9 @@ pub struct FrameRecord {
     pub reason: i32,
     #[prost(message, repeated, tag = "10")]
     pub facts: ::prost::alloc::vec::Vec<FactRecord>,
+    /// The call that the span stands for where its requests are not seen.
+    #[prost(message, optional, tag = "11")]
+    pub call: ::core::option::Option<CallRecord>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TaskReference {

@@ -23,6 +23,8 @@ words:
   - {is: [busy], state: failed, reason: capacity}
 facts:
   - {name: seconds, from: {response_header: x-seconds}, source: response}
+spans:
+  - {is: [a_clip, clips], call: create, role: sync}
 ";
 
 /// The findings of the good file with one text replaced.
@@ -140,7 +142,7 @@ fn what_is_worth_a_look_is_told_and_stops_nothing() {
     let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
     assert_eq!(lints.len(), 2, "{lints:?}");
     assert!(lints[0].contains("acme.yaml:15:13") && lints[0].contains("which task it is about"), "{lints:?}");
-    assert!(lints[1].contains("acme.yaml:21:") && lints[1].contains("`page`"), "{lints:?}");
+    assert!(lints[1].contains("acme.yaml:23:") && lints[1].contains("`page`"), "{lints:?}");
     for file in crate::builtin::files().unwrap() {
         assert!(file.lints().is_empty(), "a built-in file has nothing to look at: {:?}", file.lints());
     }

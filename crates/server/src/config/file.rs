@@ -112,6 +112,7 @@ sections! {
         session_attributes: List,
         task_attributes: List,
         status_attributes: List,
+        requests_only: Leaf,
         webhooks: Option<Spanned<Vec<Webhook>>>,
     }
     Webhook { provider: Leaf, path: Leaf }

@@ -180,6 +180,9 @@ impl Resolver<'_> {
         ] {
             self.read_list(key, list, MAX_ATTRIBUTES, names)?;
         }
+        self.read("processors.spantally.correlation.requests_only", &written.requests_only, |v: bool| {
+            correlation.requests_only = v;
+        })?;
         self.webhooks(written.webhooks.as_ref(), &mut correlation.webhooks)
     }
 

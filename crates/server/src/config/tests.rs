@@ -82,7 +82,7 @@ fn every_field_can_be_changed() {
             "allowed_origins" => "https://one.example.com,*",
             "allowed_headers" | "exposed_headers" => "x-one,x-two",
             "ambiguous_probability" => "0.25",
-            "native_histograms" => "true",
+            "native_histograms" | "requests_only" => "true",
             name if name.ends_with("attributes") || name == "labels" => "team,region",
             "traces_url_path" => "/otlp/v1/traces",
             "directory" => "/srv/elsewhere",

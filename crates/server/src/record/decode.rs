@@ -161,11 +161,13 @@ impl Decoder {
                 resend: record.resend.map(read_resend).transpose()?,
                 callback: record.callback.map(Arc::from),
                 facts: self.facts(record.facts)?,
+                stands_in: record.stands_in,
             }),
         })
     }
 
     fn frame(&self, record: wire::FrameRecord, links: Vec<SpanKey>) -> Result<Frame, RecordError> {
+        let call = record.call.map(|call| self.call(call, links.clone())).transpose()?;
         Ok(Frame {
             kind: read_code("kind", record.kind)?,
             verdict: read_verdict(record.state, record.reason)?,
@@ -178,6 +180,7 @@ impl Decoder {
                 model: self.word("model", record.model)?,
                 operation: self.word("operation", record.operation)?,
                 facts: self.facts(record.facts)?,
+                call: call.map(Box::new),
             }),
         })
     }

@@ -76,7 +76,7 @@ impl<'o, 'a> Encoder<'o, 'a> {
 
     // What a field is made of. A zero or an empty text takes no room, as proto3 has it.
 
-    /// All but one field number is below 16, where a key is one byte.
+    /// All but two field numbers are below 16, where a key is one byte.
     #[inline]
     fn key(&mut self, tag: u32, wire_type: WireType) {
         if tag < 16 {
@@ -247,6 +247,7 @@ impl<'o, 'a> Encoder<'o, 'a> {
             self.bytes(15, callback.as_bytes());
         }
         self.facts(16, &call.rare.facts);
+        self.number(17, call.rare.stands_in.into());
     }
 
     fn frame(&mut self, frame: &'a Frame) {
@@ -259,6 +260,9 @@ impl<'o, 'a> Encoder<'o, 'a> {
         self.correlations(7, &frame.rare.correlations);
         self.verdict(8, 9, frame.verdict);
         self.facts(10, &frame.rare.facts);
+        if let Some(call) = &frame.rare.call {
+            self.message(11, |encoder| encoder.call(call));
+        }
     }
 
     /// The index of a word plus one; none for the empty one.

@@ -114,11 +114,14 @@ fn call(endpoints: Vec<Arc<Endpoint>>) -> impl Strategy<Value = What> {
     let ending = (answer(), one_of(&ACCEPTED), proptest::option::of(verdict()));
     let marks = (proptest::option::of(any::<u16>()), any::<u64>(), 0..3_u64, proptest::option::of(word()));
     let place = (one_of(&Role::ALL), proptest::sample::select(endpoints));
-    (place, ids, links(), correlations(), ending, marks, facts()).prop_map(
-        |((role, endpoint), (task, alias, parent_task), links, correlations, ending, marks, facts)| {
+    let told = (facts(), any::<bool>());
+    (place, ids, links(), correlations(), ending, marks, told).prop_map(
+        |((role, endpoint), (task, alias, parent_task), links, correlations, ending, marks, told)| {
             let (answer, accepted, verdict) = ending;
             let (resend, request, agent, callback) = marks;
-            let rare = CallRare { links, alias, parent_task, correlations, resend, callback, facts };
+            let (facts, stands_in) = told;
+            let rare =
+                CallRare { links, alias, parent_task, correlations, resend, callback, facts, stands_in };
             What::Call(Call {
                 role,
                 endpoint,
@@ -134,7 +137,7 @@ fn call(endpoints: Vec<Arc<Endpoint>>) -> impl Strategy<Value = What> {
     )
 }
 
-fn frame() -> impl Strategy<Value = What> {
+fn frame(endpoints: Vec<Arc<Endpoint>>) -> impl Strategy<Value = What> {
     const KINDS: [FrameKind; 7] = [
         FrameKind::Server,
         FrameKind::Consumer,
@@ -147,16 +150,25 @@ fn frame() -> impl Strategy<Value = What> {
     let words = (word(), word(), word(), word());
     let task = proptest::option::of(task());
     let verdict = proptest::option::of(verdict());
-    (one_of(&KINDS), words, task, links(), correlations(), verdict, facts()).prop_map(
-        |(kind, (name, provider, model, operation), task, links, correlations, verdict, facts)| {
-            let rare = FrameRare { links, name, task, correlations, provider, model, operation, facts };
+    let told = (facts(), proptest::option::of(call(endpoints)));
+    (one_of(&KINDS), words, task, links(), correlations(), verdict, told).prop_map(
+        |(kind, (name, provider, model, operation), task, links, correlations, verdict, (facts, call))| {
+            let call = call.and_then(|what| standing_in(what, &links));
+            let rare = FrameRare { links, name, task, correlations, provider, model, operation, facts, call };
             What::Frame(Frame { kind, verdict, rare: Rare::new(rare) })
         },
     )
 }
 
+/// A call of a span with links.
+fn standing_in(what: What, links: &[SpanKey]) -> Option<Box<Call>> {
+    let What::Call(call) = what else { return None };
+    let rare = CallRare { links: links.to_vec(), ..call.rare.into_inner() };
+    Some(Box::new(Call { rare: Rare::new(rare), ..call }))
+}
+
 fn evidence(clients: Vec<Arc<Client>>, endpoints: Vec<Arc<Endpoint>>) -> impl Strategy<Value = Evidence> {
-    let what = prop_oneof![3 => call(endpoints), 1 => frame()];
+    let what = prop_oneof![3 => call(endpoints.clone()), 1 => frame(endpoints)];
     let client = proptest::sample::select(clients);
     (span_key(), any::<[u8; 8]>(), any::<u64>(), any::<u64>(), client, what).prop_map(
         |(span, parent, start, end, client, what)| Evidence {

@@ -4,7 +4,8 @@
 //! Its steps go from what is certain to what must be inferred, and each later step sees what the earlier ones
 //! settled:
 //!
-//! 1. calls that show one id are one task (done when the pool is made);
+//! 1. calls that show one id are one task, and spans that stand for requests which were seen are no calls
+//!    ([`stand_in`]; both done when the pool is made);
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
@@ -28,6 +29,7 @@ pub(crate) mod lineage;
 pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod retry;
+pub(crate) mod stand_in;
 #[cfg(test)]
 mod storm;
 pub(crate) mod tries;

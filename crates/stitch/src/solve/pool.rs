@@ -1,6 +1,6 @@
 //! Everything that is solved together, sorted, so that the order of arrival is forgotten here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
@@ -8,6 +8,7 @@ use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::answers::Answers;
 use crate::solve::lineage::Lineage;
+use crate::solve::stand_in::{Echo, echoes, stands_in};
 use crate::solve::union::Union;
 
 /// A submit that takes longer than this, in seconds, waits for its result (`Prefer: wait`).
@@ -108,6 +109,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) lineage: Lineage<'a>,
     /// What realtime sessions used; empty where there are none.
     pub(crate) answers: Answers,
+    /// Spans that would stand for requests which were seen, by span.
+    pub(crate) echoes: Vec<Echo>,
 }
 
 /// The call of a span, if it is one.
@@ -159,8 +162,16 @@ impl<'a> Pool<'a> {
         lone: impl Iterator<Item = (u32, &'a Evidence)>,
         frames: impl Iterator<Item = &'a Evidence>,
     ) -> Self {
-        let mut pool = Self::default();
-        for (slots, mut calls) in under_both_ids(tasks) {
+        let mut pool = Self { frames: frames.collect(), ..Self::default() };
+        pool.frames.sort_unstable_by_key(|frame| order(frame));
+        for frame in pool.frames.clone() {
+            pool.lineage.add(frame);
+            pool.lineage.count(frame);
+        }
+        let mut tasks: Vec<(u32, Vec<&'a Evidence>)> = tasks.collect();
+        let mut lone: Vec<(u32, &'a Evidence)> = lone.collect();
+        pool.take_echoes(&mut tasks, &mut lone);
+        for (slots, mut calls) in under_both_ids(tasks.into_iter()) {
             calls.sort_unstable_by_key(|evidence| order(evidence));
             pool.push_task(calls, slots);
         }
@@ -173,12 +184,6 @@ impl<'a> Pool<'a> {
             let slots = calls.iter().map(|(slot, _)| *slot).collect();
             pool.push_task(calls.iter().map(|(_, evidence)| *evidence).collect(), slots);
         }
-        pool.frames = frames.collect();
-        pool.frames.sort_unstable_by_key(|frame| order(frame));
-        for frame in pool.frames.clone() {
-            pool.lineage.add(frame);
-            pool.lineage.count(frame);
-        }
         pool.sort();
         if pool.shots.iter().any(|shot| shot.call.role == Role::Session) {
             pool.answers = Answers::new(&pool.frames, &pool.lineage);
@@ -186,10 +191,37 @@ impl<'a> Pool<'a> {
         pool
     }
 
+    /// Sets aside the spans that would stand for requests which are here too.
+    fn take_echoes(
+        &mut self,
+        tasks: &mut Vec<(u32, Vec<&'a Evidence>)>,
+        lone: &mut Vec<(u32, &'a Evidence)>,
+    ) {
+        let of_tasks = || tasks.iter().flat_map(|(slot, calls)| calls.iter().map(|call| (*slot, *call)));
+        if !of_tasks().chain(lone.iter().copied()).any(|(_, call)| stands_in(call)) {
+            return;
+        }
+        let calls: Vec<(u32, &Evidence)> = of_tasks().chain(lone.iter().copied()).collect();
+        self.echoes = echoes(&calls, &self.lineage);
+        let known = &self.echoes;
+        let stays = |call: &Evidence| {
+            !stands_in(call) || known.binary_search_by_key(&call.span, |echo| echo.span).is_err()
+        };
+        lone.retain(|(_, call)| stays(call));
+        for (_, calls) in tasks.iter_mut() {
+            calls.retain(|call| stays(call));
+        }
+        tasks.retain(|(_, calls)| !calls.is_empty());
+        // What is a call of its own as well has a job already.
+        let held: BTreeSet<u32> =
+            tasks.iter().map(|(slot, _)| *slot).chain(lone.iter().map(|(slot, _)| *slot)).collect();
+        self.echoes.retain(|echo| !held.contains(&echo.slot));
+    }
+
     fn push_task(&mut self, calls: Vec<&'a Evidence>, slots: SmallVec<[u32; 1]>) {
         let mut named = false;
         for &evidence in &calls {
-            self.lineage.count(evidence);
+            self.count(evidence);
             let Some(call) = call_of(evidence) else { continue };
             match call.role {
                 Role::Submit | Role::Sync | Role::Session => named = true,
@@ -219,7 +251,14 @@ impl<'a> Pool<'a> {
                 return; // counted with its group
             }
         }
-        self.lineage.count(evidence);
+        self.count(evidence);
+    }
+
+    /// Counts a call in its trace. A span that stands for one is among the frames.
+    fn count(&mut self, evidence: &Evidence) {
+        if !stands_in(evidence) {
+            self.lineage.count(evidence);
+        }
     }
 
     fn sort(&mut self) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
+use crate::frame::Frame;
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::rare::Rare;
 use crate::solve::pool::call_of;
 use crate::stitcher::index::Placed;
 use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, task_name};
@@ -37,7 +39,8 @@ impl Brief {
         let loose = match call.role {
             Role::Webhook => call.task.is_none(),
             Role::Session => false,
-            _ => alone,
+            // Its requests are looked for in its trace first ([`super::publish::loose`]).
+            _ => alone && !call.rare.stands_in,
         };
         let near = has_neighbours(evidence);
         let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
@@ -225,6 +228,25 @@ impl Stitcher {
             self.wake(slot, last);
         }
         Observed::New
+    }
+
+    /// Takes a span that is above calls, and stands for one itself if none of them is seen: from here on it is
+    /// two pieces of evidence.
+    pub(super) fn gather_stand_in(&mut self, evidence: Evidence) -> Observed {
+        let Evidence { span, parent, start, end, client, what: What::Frame(Frame { kind, verdict, rare }) } =
+            evidence
+        else {
+            return self.gather_call(evidence, None);
+        };
+        let mut rare = rare.into_inner();
+        let call = rare.call.take();
+        let piece = |what| Evidence { span, parent, start, end, client: client.clone(), what };
+        let frame = piece(What::Frame(Frame { kind, verdict, rare: Rare::new(rare) }));
+        let observed = match call {
+            Some(call) => self.gather_call(piece(What::Call(*call)), None),
+            None => Observed::New,
+        };
+        if observed == Observed::New { self.gather_frame(frame, None) } else { observed }
     }
 
     /// From when what a span says of time is waited on: not before it came, and a clock that is ahead of ours

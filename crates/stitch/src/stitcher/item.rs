@@ -208,8 +208,9 @@ fn is_like(held: &Evidence, evidence: &Evidence) -> bool {
 pub(crate) fn has_neighbours(evidence: &Evidence) -> bool {
     evidence.parent.is_some()
         || !evidence.links().is_empty()
-        || call_of(evidence)
-            .is_some_and(|call| call.role == Role::Webhook || !call.rare.correlations.is_empty())
+        || call_of(evidence).is_some_and(|call| {
+            call.role == Role::Webhook || call.rare.stands_in || !call.rare.correlations.is_empty()
+        })
 }
 
 /// What is kept by it outlives the process.

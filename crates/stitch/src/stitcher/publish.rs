@@ -13,6 +13,7 @@ use crate::settings::Settings;
 use crate::solve::group::JobDraft;
 use crate::solve::habit::WINDOW_MS;
 use crate::solve::pool::Pool;
+use crate::solve::stand_in;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
 use crate::stitcher::item::Item;
@@ -335,12 +336,13 @@ pub(super) fn solved<'a>(
 
 /// The lanes in which a submit waits for a task, or a task or a delivery for a submit. Where each call of an
 /// SDK is a trace, any submit may be a retry of another, until it was looked at with the others and has its
-/// ties.
+/// ties. The requests of a span that stands for them may be traces of their own.
 pub(super) fn loose(pool: &Pool<'_>, solution: &Solution, pins: &[Pin]) -> Vec<LaneKey> {
     let open = solve::open(pool, solution);
     let shots = open.shots.iter().map(|&shot| pool.shots[shot].evidence);
     let fresh = pool.shots.iter().filter(|shot| pins.iter().all(|pin| pin.shot != shot.slot));
-    let of_sdk = fresh.map(|shot| shot.evidence).filter(|shot| pool.lineage.is_sdk_call(shot));
+    let of_sdk = fresh.map(|shot| shot.evidence);
+    let of_sdk = of_sdk.filter(|shot| stand_in::stands_in(shot) || pool.lineage.is_sdk_call(shot));
     let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
     let hooks = open.groups.iter().map(|&group| solution.groups[group].first(pool).evidence);
     let key = |evidence: &Evidence| {

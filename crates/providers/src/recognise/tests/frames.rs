@@ -1,7 +1,7 @@
 //! Spans above calls, in the dialects of the field.
 
 use rust_decimal::Decimal;
-use spantally_stitch::{FactValue, FailureReason, TaskState};
+use spantally_stitch::{Accepted, Answer, FactValue, FailureReason, Role, TaskState};
 
 use super::*;
 use Value::Text;
@@ -205,4 +205,54 @@ fn configured_attributes() {
     assert_eq!(frame.rare.correlations, [Correlation { kind: CorrelationKind::Job, value: "77".into() }]);
     assert_eq!(frame.rare.task, Some(TaskId::new("t-1")));
     assert_eq!(frame.verdict.map(|verdict| verdict.state), Some(TaskState::Failed));
+}
+
+/// The call for which a span stands: its name, its role, how it ended, whether it was taken.
+type StandIn = Option<(&'static str, Role, Answer, Accepted)>;
+
+/// What GenAI spans are where no request is seen: the call of the provider's file, its role, how it ended.
+#[test]
+fn stand_ins() {
+    const ERROR: (&str, Value<'_>) = ("error.type", Text("openai.RateLimitError"));
+    const OPENAI: (&str, Value<'_>) = ("gen_ai.provider.name", Text("openai"));
+    const VIDEO: (&str, Value<'_>) = ("gen_ai.operation.name", Text("video"));
+    const QUEUED: (&str, Value<'_>) = ("gen_ai.response.status", Text("queued"));
+    const CLIP: (&str, Value<'_>) = ("gen_ai.operation.name", Text("text_to_video"));
+    let (recogniser, fine) = (builtin(), Answer::Status(200));
+    let table: [(&str, Attributes, StandIn); 9] = [
+        (
+            "video.create sora-2",
+            &[OPENAI, VIDEO, QUEUED],
+            Some(("video_create", Role::Submit, fine, Accepted::Yes)),
+        ),
+        (
+            "video.retrieve sora-2",
+            &[OPENAI, VIDEO, QUEUED],
+            Some(("video_get", Role::Poll, fine, Accepted::Yes)),
+        ),
+        // Which of OpenAI's video requests it was, nothing says.
+        ("video sora-2", &[OPENAI, VIDEO], None),
+        ("clip", &[OPENAI, CLIP], Some(("video_create", Role::Sync, fine, Accepted::Yes))),
+        // The work goes on when the span has ended.
+        ("clip", &[OPENAI, CLIP, QUEUED], Some(("video_create", Role::Submit, fine, Accepted::Yes))),
+        (
+            "clip",
+            &[OPENAI, CLIP, ERROR],
+            Some(("video_create", Role::Sync, Answer::Status(429), Accepted::No)),
+        ),
+        ("clip", &[("gen_ai.provider.name", Text("nobody")), CLIP], None),
+        ("clip", &[CLIP], None),
+        (
+            "replicate.run",
+            &[("gen_ai.system", Text("Replicate"))],
+            Some(("prediction_create", Role::Sync, fine, Accepted::Yes)),
+        ),
+    ];
+    for (name, attributes, expected) in table {
+        let frame = frame(&recogniser, &span(&recogniser, SpanKind::Client, name, attributes));
+        let call = frame.rare.call.as_deref();
+        assert!(call.is_none_or(|call| call.rare.stands_in), "{name} {attributes:?}");
+        let found = call.map(|call| (&*call.endpoint.rule, call.role, call.answer, call.accepted));
+        assert_eq!(found, expected, "{name} {attributes:?}");
+    }
 }
