@@ -157,8 +157,8 @@ impl Store {
 impl App {
     /// Loads the provider files, binds every address, opens the data directory.
     pub async fn build(config: &Config) -> Result<Self, BuildError> {
-        let settings = config.settings.clone();
-        open_files::raise(&settings);
+        let mut settings = config.settings.clone();
+        open_files::raise(&mut settings);
         let setup = Setup::of(config)?;
         let certificates = setup.certificates();
         let (mut grpc, mut http) = (None, None);
