@@ -238,27 +238,25 @@ impl ServerTls {
         let mut standing = self.standing.lock();
         standing.is_last_good = read.is_ok();
         match &read {
-            Ok(None) => {}
-            Ok(Some(ends_at)) => {
-                standing.taken += 1;
-                standing.ends_at = *ends_at;
-            }
+            Ok(false) => {}
+            Ok(true) => standing.taken += 1,
             Err(_) => standing.failed += 1,
         }
-        read.map(|taken| taken.is_some())
+        read
     }
 
-    /// Takes the files if they have changed, and says when the certificate in them ends.
-    fn read_again(&self) -> Result<Option<Option<i64>>, TlsError> {
+    /// Takes the files if they have changed, and says whether they had.
+    fn read_again(&self) -> Result<bool, TlsError> {
         let contents = Contents::read(&self.files)?;
         let mut loaded = self.loaded.lock();
         if *loaded == contents {
-            return Ok(None);
+            return Ok(false);
         }
         let (config, ends_at) = contents.config(&self.files, self.protocols)?;
         self.current.store(Arc::new(config));
+        self.standing.lock().ends_at = ends_at;
         *loaded = contents;
-        Ok(Some(ends_at))
+        Ok(true)
     }
 
     /// Looks at the files every `reload_interval` until `stop` is true.
