@@ -1,8 +1,8 @@
 //! A bill into postings: amounts on accounts, as the ledger keeps them and the counters add them up.
 //!
 //! A posting is one amount of one measure (a unit, a currency, or jobs without a price) for one cause and
-//! basis on one account. A revision of a job posts the differences ([`diff`]). The next file in the flow is
-//! `totals.rs`.
+//! basis on one account. The server makes its counters of them, and works out there what a revision of a job
+//! changes; here the flow ends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,18 +117,6 @@ fn account(job: &Job, attempt: usize) -> Account {
     }
 }
 
-/// What must be posted after `old` so that the net of every key is that of `new`.
-pub fn diff(old: &[Posting], new: &[Posting]) -> Vec<Posting> {
-    let mut sums = Sums::default();
-    for posting in new {
-        sums.add(posting.key.clone(), posting.amount);
-    }
-    for posting in old {
-        sums.add(posting.key.clone(), Bound::ZERO - posting.amount);
-    }
-    sums.into_postings()
-}
-
 #[derive(Default)]
 struct Sums(BTreeMap<PostingKey, Bound>);
 
@@ -143,3 +131,6 @@ impl Sums {
         sums.map(|(key, amount)| Posting { key, amount }).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

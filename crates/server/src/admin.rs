@@ -47,6 +47,7 @@ use crate::export::{Format, Page};
 use crate::receivers::Entry;
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
+use crate::tls::Certificates;
 
 /// Most connections at a time.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
@@ -107,18 +108,20 @@ pub(crate) struct Sources {
     pub(crate) entry: Arc<Entry>,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) reconciliation: Arc<Reconciliation>,
+    pub(crate) certificates: Certificates,
 }
 
 impl Sources {
     /// The whole page of metrics.
     pub(crate) fn metrics_page(&self, format: Format) -> Page {
-        let Self { core, entry, reloader, reconciliation } = self;
+        let Self { core, entry, reloader, reconciliation, certificates } = self;
         core.metrics_page_with(format, |registry, created| {
             entry.intake.show(registry, created);
             entry.tenants.show(registry, created);
             entry.forwarder.show(registry, created);
             reloader.show(registry, created);
             reconciliation.show(registry, created);
+            certificates.show(registry, created);
         })
     }
 }

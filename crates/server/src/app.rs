@@ -37,6 +37,7 @@ use crate::receivers::{self, Entry, Tenants};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 use crate::setup::{SettingError, Setup};
+use crate::tls::Certificates;
 
 /// The clocks of the process.
 pub const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
@@ -127,6 +128,7 @@ pub struct App {
     grpc: Option<Bound>,
     http: Option<Bound>,
     admin: Bound,
+    certificates: Certificates,
     tenants: Tenants,
     store: Store,
     forwarder: Arc<Forwarder>,
@@ -155,9 +157,10 @@ impl Store {
 impl App {
     /// Loads the provider files, binds every address, opens the data directory.
     pub async fn build(config: &Config) -> Result<Self, BuildError> {
-        let settings = config.settings.clone();
-        open_files::raise(&settings);
+        let mut settings = config.settings.clone();
+        open_files::raise(&mut settings);
         let setup = Setup::of(config)?;
+        let certificates = setup.certificates();
         let (mut grpc, mut http) = (None, None);
         if let Some(receiver) = &settings.receivers.grpc {
             let key = "receivers.otlp.protocols.grpc.endpoint";
@@ -180,7 +183,7 @@ impl App {
         let (store, forwarder) = store.await?;
         let forwarder = Arc::new(forwarder);
         let Setup { providers, tenants, .. } = setup;
-        Ok(Self { settings, providers, grpc, http, admin, tenants, store, forwarder })
+        Ok(Self { settings, providers, grpc, http, admin, certificates, tenants, store, forwarder })
     }
 
     /// Where it listens.
@@ -208,8 +211,7 @@ impl App {
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(port, admin_stops));
 
         let mut core = new_core(&self.settings, &self.providers, clock::now());
-        let invoices = self.settings.invoices.clone();
-        let reconciliation = Reconciliation::new(invoices, directory.path());
+        let reconciliation = Reconciliation::new(self.settings.invoices.clone(), directory.path());
         core.set_invoiced(reconciliation.invoiced());
         let spares = core.spares();
         let listener = self.forwarder.listener();
@@ -232,6 +234,7 @@ impl App {
             entry: Arc::clone(&entry),
             reloader,
             reconciliation: Arc::clone(&reconciliation),
+            certificates: self.certificates,
         };
         tokio::spawn(reconciliation.keep(receivers_stop.clone()));
         admin.answer_from(sources.clone());

@@ -11,7 +11,7 @@ use crate::config::{Config, Place, ServerTlsFiles};
 use crate::forward::{self, Client, ForwardError};
 use crate::provider_files::ProviderFiles;
 use crate::receivers::Tenants;
-use crate::tls::ServerTls;
+use crate::tls::{Certificates, ServerTls};
 
 /// Protocols offered by ALPN.
 const GRPC_PROTOCOLS: &[&[u8]] = &[b"h2"];
@@ -80,6 +80,15 @@ impl Setup {
             admin_tls: tls("exporters.prometheus", settings.admin.tls.as_ref(), HTTP_PROTOCOLS)?,
             clients: forward::clients(&settings.forward).map_err(|error| of_destination(config, &error))?,
         })
+    }
+
+    /// The certificates of all ports.
+    pub(crate) fn certificates(&self) -> Certificates {
+        Certificates::of([
+            ("grpc", self.grpc_tls.as_ref()),
+            ("http", self.http_tls.as_ref()),
+            ("admin", self.admin_tls.as_ref()),
+        ])
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! A certificate that is renewed on disk is taken by the next connection; open ones keep theirs. Files that
 //! cannot be used (half written, of another key) leave the old certificate in place, with a warning at each
-//! look. With `client_ca_file` only clients with a certificate of that authority get past the handshake.
+//! look and in the metrics ([`certificates`]). With `client_ca_file` only clients with a certificate of that
+//! authority get past the handshake.
+
+mod certificates;
+mod expiry;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +20,8 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::certificates::Certificates;
+use self::expiry::earliest_end;
 use crate::config::{ServerTlsFiles, TlsVersion};
 
 /// A certificate, key or authority that cannot be used.
@@ -136,10 +142,16 @@ impl Contents {
         })
     }
 
-    fn config(&self, files: &ServerTlsFiles, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+    /// What connections are accepted with, and when its certificates end.
+    fn config(
+        &self,
+        files: &ServerTlsFiles,
+        protocols: &[&[u8]],
+    ) -> Result<(ServerConfig, Option<i64>), TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let of_cert = |error: rustls::Error| CERTIFICATE.error(&files.cert_file, &error);
         let (chain, key) = parse_identity((&files.cert_file, &self.cert), (&files.key_file, &self.key))?;
+        let ends_at = earliest_end(&chain);
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions_from(files.min_version))
             .map_err(of_cert)?;
@@ -153,7 +165,7 @@ impl Contents {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(of_cert)?;
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        Ok(config)
+        Ok((config, ends_at))
     }
 }
 
@@ -163,6 +175,20 @@ pub(crate) struct ServerTls {
     protocols: &'static [&'static [u8]],
     loaded: Mutex<Contents>,
     current: ArcSwap<ServerConfig>,
+    standing: Mutex<Standing>,
+}
+
+/// How it stands with the certificate of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// When the first certificate of the chain in use ends, in seconds since 1970, where that can be read.
+    pub(crate) ends_at: Option<i64>,
+    /// How often changed files were taken.
+    pub(crate) taken: u64,
+    /// How often files could not be used.
+    pub(crate) failed: u64,
+    /// Whether the files could be used when they were last looked at.
+    pub(crate) is_last_good: bool,
 }
 
 impl std::fmt::Debug for ServerTls {
@@ -182,8 +208,20 @@ impl ServerTls {
         protocols: &'static [&'static [u8]],
     ) -> Result<Arc<Self>, TlsError> {
         let contents = Contents::read(&files)?;
-        let current = ArcSwap::from_pointee(contents.config(&files, protocols)?);
-        Ok(Arc::new(Self { files, protocols, loaded: Mutex::new(contents), current }))
+        let (config, ends_at) = contents.config(&files, protocols)?;
+        let standing = Standing { ends_at, taken: 0, failed: 0, is_last_good: true };
+        Ok(Arc::new(Self {
+            files,
+            protocols,
+            loaded: Mutex::new(contents),
+            current: ArcSwap::from_pointee(config),
+            standing: Mutex::new(standing),
+        }))
+    }
+
+    /// How it stands with the certificate.
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.lock()
     }
 
     /// What the next connection is accepted with.
@@ -196,12 +234,27 @@ impl ServerTls {
     /// # Errors
     /// The files cannot be used; the certificate in use stays.
     pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let read = self.read_again();
+        let mut standing = self.standing.lock();
+        standing.is_last_good = read.is_ok();
+        match &read {
+            Ok(false) => {}
+            Ok(true) => standing.taken += 1,
+            Err(_) => standing.failed += 1,
+        }
+        read
+    }
+
+    /// Takes the files if they have changed, and says whether they had.
+    fn read_again(&self) -> Result<bool, TlsError> {
         let contents = Contents::read(&self.files)?;
         let mut loaded = self.loaded.lock();
         if *loaded == contents {
             return Ok(false);
         }
-        self.current.store(Arc::new(contents.config(&self.files, self.protocols)?));
+        let (config, ends_at) = contents.config(&self.files, self.protocols)?;
+        self.current.store(Arc::new(config));
+        self.standing.lock().ends_at = ends_at;
         *loaded = contents;
         Ok(true)
     }

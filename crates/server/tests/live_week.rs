@@ -38,7 +38,8 @@ const SCRAPE_MS: u64 = 30 * 60_000;
 
 /// Panels that are empty when nothing went wrong, or because nothing is sent while the server is looked at;
 /// their queries must answer.
-const MAY_BE_EMPTY: [&str; 10] = [
+const MAY_BE_EMPTY: [&str; 11] = [
+    "Certificates",
     "Time to commit",
     "OTLP requests by result, per second",
     "Forwarded spans, per second",

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use rusqlite::ffi;
 
+use crate::sqlite::log_of;
+
 /// The kernel takes a write up to the limit and refuses what is beyond it. Frames of the log are the largest
 /// writes.
 const LARGEST_WRITE: u64 = 1 << 16;
@@ -18,12 +20,10 @@ pub(crate) fn no_room(path: &Path, error: &rusqlite::Error) -> Option<String> {
         }
         ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_TRUNCATE => {
             let limit = max_file_bytes(&fs::read_to_string("/proc/self/limits").ok()?)?;
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
             let is_at_limit = |file: &Path| {
                 fs::metadata(file).is_ok_and(|found| found.len().saturating_add(LARGEST_WRITE) >= limit)
             };
-            (is_at_limit(path) || is_at_limit(log.as_ref()))
+            (is_at_limit(path) || is_at_limit(&log_of(path)))
                 .then(|| format!("this process may make files of {limit} bytes (ulimit -f)"))
         }
         _ => None,

@@ -10,6 +10,7 @@
 
 pub mod bounds;
 pub mod budgets;
+pub mod certificates;
 pub mod jobs;
 pub mod overview;
 pub mod palette;

@@ -26,6 +26,7 @@ pub fn dashboard() -> Dashboard {
             series(),
             super::bounds::panels(),
             process(),
+            super::certificates::panels(),
         ]
         .concat(),
     }
@@ -249,7 +250,7 @@ fn disk() -> Vec<Panel> {
 }
 
 /// How a request, a checkpoint, a span on its way ends.
-const ENDS: [(&str, &str); 7] = [
+pub(super) const ENDS: [(&str, &str); 7] = [
     ("ok", "#73BF69"),
     ("sent", "#73BF69"),
     ("retry", "#FF9830"),
@@ -369,7 +370,7 @@ fn process() -> Vec<Panel> {
         Panel::time_series(
             "Provider files",
             "Were the files good when they were last read (1), and how old are the rules in force?",
-            (24, 6),
+            (12, 6),
             false,
         )
         .range(&format!("min({})", gauge("spantally_rules_last_reload_successful")), "files are good")

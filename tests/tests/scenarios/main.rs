@@ -125,18 +125,25 @@ fn every_situation_has_a_scenario() {
     assert!(missing.is_empty(), "no tests/scenarios/NN-*.txt for situations {missing:?}");
 }
 
+/// Scenarios whose submits are equal: which of them made the task that is polled is a guess. In a lane of its
+/// own the learned rhythm decides it one way, beside neighbours that poll otherwise another; outcomes, causes
+/// and money are the same.
+const GUESSES: [&str; 2] = ["11-submitted-twice", "11-three-clicks"];
+
 /// Services side by side, all at the same moment, have the jobs that each has by itself.
 #[test]
 fn services_do_not_disturb_one_another() {
-    let mut all = scenarios();
-    // Which of two equal submits is followed is a guess: the neighbours' rhythm may change it, and no total.
-    all.retain(|scenario| !scenario.name.starts_with("11-"));
+    let all = scenarios();
     let mut failures = Vec::new();
     for scenarios in all.windows(4) {
         let scenarios: Vec<&Scenario> = scenarios.iter().collect();
         let rules = Rules::new(scenarios.iter().copied());
         let events: Vec<Event> = scenarios.iter().flat_map(|scenario| exported(scenario)).collect();
         for (scenario, mut found) in scenarios.iter().zip(merged(&rules, &scenarios, &events)) {
+            // They are neighbours all the same.
+            if GUESSES.contains(&&*scenario.name) {
+                continue;
+            }
             reduce(&mut found, &scenario.expected);
             let shown = difference(&without_revisions(&scenario.expected), &found);
             failures.extend(shown.map(|shown| format!("{}.txt beside others:\n{shown}", scenario.name)));

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use rust_decimal::Decimal;
+use spantally_stitch::hex_digits;
 
 /// Appends a decimal without trailing zeros. Its text is exact; readers may round it to their own precision.
 pub(super) fn write_decimal(out: &mut Vec<u8>, value: Decimal) {
@@ -49,9 +50,8 @@ pub(super) fn write_count(out: &mut Vec<u8>, value: u64) {
 
 /// Appends bytes in hexadecimal.
 pub(super) fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
-        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        out.extend_from_slice(&hex_digits(*byte));
     }
 }
 

@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::OpenFlags;
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ use super::Seq;
 use super::sqlite::{SCHEMA, check_row};
 use crate::dir::journal_path;
 use crate::error::StoreError;
-use crate::sqlite::Database;
+use crate::sqlite::{Database, log_of};
 
 /// Salts and number of a write-ahead log stand in its header.
 const LOG_HEADER_BYTES: usize = 32;
@@ -94,12 +94,6 @@ impl JournalCopy {
         })()
         .map_err(self.database.failed("read the journal"))
     }
-}
-
-fn log_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {

@@ -10,7 +10,7 @@ use super::{Dropped, Durability, Journal, JournalOptions, JournalSync, Seq};
 use crate::dir::DataDir;
 use crate::error::StoreError;
 use crate::place::Place;
-use crate::sqlite::{Database, Schema};
+use crate::sqlite::{Database, Schema, log_of};
 
 const PAGE_BYTES: u64 = 16_384;
 /// The log is copied into the file when it holds this much.
@@ -117,11 +117,9 @@ impl SqliteJournal {
     /// # Errors
     /// [`StoreError::Sync`] when the write-ahead log cannot be opened.
     pub fn syncer(&self) -> Result<Option<JournalSync>, StoreError> {
-        let mut log = self.database.path.clone().into_os_string();
-        log.push("-wal");
         match self.durability {
             Durability::Strict => Ok(None),
-            Durability::Relaxed => JournalSync::open(log.into()).map(Some),
+            Durability::Relaxed => JournalSync::open(log_of(&self.database.path)).map(Some),
         }
     }
 

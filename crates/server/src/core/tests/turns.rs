@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
@@ -10,7 +10,7 @@ use spantally_stitch::{Evidence, Job, SpanId, State, TaskState, TraceId, UnixNan
 use spantally_store::{DataDir, Journal, JournalOptions, Ledger, Seq, SqliteJournal};
 
 use super::fixture::*;
-use crate::commit::{CommitOptions, Committer};
+use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::core::refresh::Refresh;
 use crate::core::{Clock, Core, CoreThread, Listener, Settled, TurnOptions, recover};
 use crate::export::{Format, MetricId};
@@ -26,6 +26,12 @@ fn later() -> UnixNanos {
 fn journal(dir: &DataDir, applied: Seq) -> Box<SqliteJournal> {
     let options = JournalOptions { primed_bytes: 1 << 20, ..JournalOptions::default() };
     Box::new(SqliteJournal::open(dir, (applied, applied), options).unwrap())
+}
+
+/// A committer, and where what it has made durable comes out.
+fn committer(journal: Box<SqliteJournal>) -> (Committer, Receiver<CommitMessage>) {
+    let (sender, groups) = sync_channel(4);
+    (Committer::start(journal, CommitOptions::default(), sender).unwrap(), groups)
 }
 
 /// Waits until something is so; a test must not wait for ever.
@@ -48,8 +54,7 @@ fn what_is_committed_is_on_the_page_in_the_ledger_and_in_the_next_process() {
     let ledger = Ledger::open(&dir).unwrap();
     let mut journal_file = journal(&dir, Seq(0));
     recover(&mut first, &ledger, &mut *journal_file).unwrap();
-    let (sender, messages) = sync_channel(4);
-    let committer = Committer::start(journal_file, CommitOptions::default(), sender).unwrap();
+    let (committer, messages) = committer(journal_file);
     let thread = CoreThread::start(first, ledger, messages, committer.handle(), options, None).unwrap();
     let handle = thread.handle();
 
@@ -95,8 +100,7 @@ fn what_became_due_while_nothing_ran_is_told_to_the_listener() {
     let (mut core, ledger) = (core(), Ledger::open(&dir).unwrap());
     let mut journal = journal(&dir, Seq(0));
     recover(&mut core, &ledger, &mut *journal).unwrap();
-    let (sender, messages) = sync_channel(4);
-    let committer = Committer::start(journal, CommitOptions::default(), sender).unwrap();
+    let (committer, messages) = committer(journal);
     let (told, seen) = std::sync::mpsc::channel();
     let listener = Some(Box::new(move |settled: &[Settled]| told.send(settled.len()).unwrap()) as Listener);
     let options = TurnOptions::new(Clock { now: later, instant: Instant::now });
@@ -131,8 +135,7 @@ fn what_comes_while_jobs_are_told_does_not_wait_for_all_of_them() {
         TurnOptions { interval: Duration::from_millis(20), jobs_per_part: 1, ..TurnOptions::new(clock) };
     let ledger = Ledger::open(&dir).unwrap();
     let reader = ledger.reader().unwrap();
-    let (unused, _groups) = sync_channel(1);
-    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let (committer, _groups) = committer(journal(&dir, Seq(0)));
 
     let (sender, messages) = sync_channel(4);
     sender.send(message(1, (1..=3).flat_map(done).collect())).unwrap();
@@ -159,8 +162,7 @@ fn who_asks_does_not_wait_for_a_listener() {
     let dir = tempfile::tempdir().unwrap();
     let dir = DataDir::open(dir.path()).unwrap();
     let ledger = Ledger::open(&dir).unwrap();
-    let (unused, _groups) = sync_channel(1);
-    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let (committer, _groups) = committer(journal(&dir, Seq(0)));
     let mut core = core();
     core.apply(message(1, done(1)));
     core.advance(at(10));
@@ -207,8 +209,7 @@ fn a_job_that_was_taken_back_is_among_the_open_ones() {
     let dir = tempfile::tempdir().unwrap();
     let dir = DataDir::open(dir.path()).unwrap();
     let ledger = Ledger::open(&dir).unwrap();
-    let (unused, _groups) = sync_channel(1);
-    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let (committer, _groups) = committer(journal(&dir, Seq(0)));
     let mut core = core();
     core.apply(message(1, unfinished("task-001", 0)));
     core.advance(at(20));
@@ -247,8 +248,7 @@ fn after_a_turn_of_many_parts_the_next_one_is_soon() {
     let options =
         TurnOptions { interval: Duration::from_hours(1), jobs_per_part: 1, ..TurnOptions::new(clock) };
     let ledger = Ledger::open(&dir).unwrap();
-    let (unused, _groups) = sync_channel(1);
-    let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), unused).unwrap();
+    let (committer, _groups) = committer(journal(&dir, Seq(0)));
     let (sender, messages) = sync_channel(4);
     let (told, seen) = std::sync::mpsc::channel();
     let listener = Some(Box::new(move |settled: &[Settled]| told.send(settled.len()).unwrap()) as Listener);
@@ -318,8 +318,7 @@ fn what_the_ledger_does_not_have_yet_is_replayed_from_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let dir = DataDir::open(dir.path()).unwrap();
     {
-        let (sender, messages) = sync_channel(4);
-        let committer = Committer::start(journal(&dir, Seq(0)), CommitOptions::default(), sender).unwrap();
+        let (committer, messages) = committer(journal(&dir, Seq(0)));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let batch = message(0, unfinished("task-001", 0)).batches.remove(0);
         runtime.block_on(committer.handle().commit(batch)).unwrap();

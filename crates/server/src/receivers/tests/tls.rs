@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::ServerName;
+use spantally_stitch::UnixNanos;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -13,9 +14,10 @@ use tokio_rustls::client::TlsStream;
 
 use super::raw::{Answer, PROTOBUF, good, post, read};
 use crate::config::{Auth, ServerTlsFiles, TlsVersion};
+use crate::export::{Format, LabelSets, Pages, Registry};
 use crate::receivers::testing::Server;
 use crate::receivers::{Connections, GrpcSettings, HttpSettings};
-use crate::tls::{ServerTls, identity, server_authorities};
+use crate::tls::{Certificates, ServerTls, identity, server_authorities};
 
 const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
@@ -41,8 +43,14 @@ impl Authority {
 
     /// Writes `NAME.crt` and `NAME.key`, made anew.
     pub(crate) fn issue(&self, name: &str) {
+        self.issue_until(name, 2090);
+    }
+
+    /// The same with a certificate that ends when that year begins.
+    fn issue_until(&self, name: &str, year: i32) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(self.path(&format!("{name}.crt")), cert.pem()).unwrap();
         std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
@@ -157,6 +165,51 @@ async fn a_new_certificate_is_taken_by_the_next_connection_and_a_broken_one_is_n
     assert!(error.contains("tls.cert_file") && error.contains("server.crt"), "{error}");
     assert_eq!(seen().await, second, "the old one stays in use");
     assert_eq!(post_over(open).await.unwrap().code, 200, "open connections go on");
+}
+
+/// What the page of metrics says of a port's certificate.
+fn shown(tls: &Arc<ServerTls>) -> Vec<String> {
+    let mut registry = Registry::new(LabelSets::new(10, &[]));
+    let certificates = Certificates::of([("grpc", None), ("http", Some(tls))]);
+    certificates.show(&mut registry, UnixNanos(0));
+    let mut pages = Pages::new();
+    pages.look(&mut registry);
+    let page = String::from_utf8(pages.write(Format::Text, &[]).to_vec()).unwrap();
+    page.lines().filter(|line| line.starts_with("spantally_tls_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_metrics_say_when_a_certificate_ends_and_whether_it_is_still_read_again() {
+    let said = |ends: &str, taken: u64, failed: u64, good: u64| {
+        [
+            format!("spantally_tls_certificate_expiry_timestamp_seconds{{endpoint=\"http\"}} {ends}"),
+            format!("spantally_tls_reloads_total{{endpoint=\"http\",result=\"error\"}} {failed}"),
+            format!("spantally_tls_reloads_total{{endpoint=\"http\",result=\"ok\"}} {taken}"),
+            format!("spantally_tls_last_reload_successful{{endpoint=\"http\"}} {good}"),
+        ]
+    };
+    let authority = Authority::new();
+    authority.issue_until("server", 2030);
+    let tls = ServerTls::load(authority.files(), PROTOCOLS).unwrap();
+    assert_eq!(shown(&tls), said("1893456000", 0, 0, 1));
+    authority.issue_until("server", 2031);
+    tls.reload().unwrap();
+    assert_eq!(shown(&tls), said("1924992000", 1, 0, 1));
+    let good = std::fs::read(authority.path("server.crt")).unwrap();
+    std::fs::write(authority.path("server.crt"), "half a").unwrap();
+    for _ in 0..2 {
+        tls.reload().unwrap_err();
+    }
+    assert_eq!(shown(&tls), said("1924992000", 1, 2, 0), "of the one in use");
+    std::fs::write(authority.path("server.crt"), &good).unwrap();
+    assert!(!tls.reload().unwrap());
+    assert_eq!(shown(&tls), said("1924992000", 1, 2, 1), "the files are good again");
+    // The chain ends with the first certificate of it, whichever that is.
+    authority.issue_until("between", 2029);
+    let chain = [good, std::fs::read(authority.path("between.crt")).unwrap()].concat();
+    std::fs::write(authority.path("server.crt"), chain).unwrap();
+    tls.reload().unwrap();
+    assert_eq!(shown(&tls), said("1861920000", 2, 2, 1));
 }
 
 #[test]

@@ -1,21 +1,12 @@
-//! Laws of bills, postings and totals, on jobs and rate cards made at random.
+//! Laws of bills and postings, on jobs and rate cards made at random.
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use spantally_stitch::{Accepted, Attempt, Cause, FactSource, Job, Outcome};
+use spantally_stitch::{Accepted, Attempt, FactSource, Outcome};
 
 use super::*;
 use crate::fixture::*;
-use crate::{Bill, Cards, Meter, PolicyRow, Source, Terms, bill, diff, postings};
-
-#[test]
-fn a_correction_goes_to_the_reversed_counter() {
-    let mut total = Total::default();
-    total.add(bound("1", "2", "3"));
-    total.add(bound("-1", "-0.5", "1"));
-    assert_eq!(total, Total { posted: bound("1", "2", "4"), reversed: bound("1", "0.5", "0") });
-    assert_eq!(total.net(), bound("0", "1.5", "4"));
-}
+use crate::{Bill, Cards, Meter, PolicyRow, Source, Terms, bill};
 
 #[test]
 fn postings_are_units_money_and_jobs_without_a_price() {
@@ -42,7 +33,7 @@ fn postings_are_units_money_and_jobs_without_a_price() {
             (fast(), Measure::Unit("second".into()), Cause::Delivered, dec("8")),
             (fast(), Measure::Currency("USD".into()), Cause::Delivered, dec("0.8")),
             (first.clone(), Measure::Unit("task".into()), Cause::Delivered, dec("1")),
-            (first, Measure::Unpriced(crate::UnpricedReason::NoPrice), Cause::Delivered, dec("1")),
+            (first, Measure::Unpriced(UnpricedReason::NoPrice), Cause::Delivered, dec("1")),
             (second, Measure::Unit("task".into()), Cause::Delivered, dec("1")),
         ],
         "one job without a price, though two attempts of it; a free retry posts nothing"
@@ -142,19 +133,35 @@ fn any_job() -> impl Strategy<Value = Job> {
     proptest::collection::vec(any_attempt(), 0..5).prop_map(job)
 }
 
-fn totals(postings: &[Posting]) -> Totals {
-    let mut totals = Totals::default();
-    totals.extend(postings);
-    totals
+/// Amounts of postings, added up by what their measure is grouped under; others are left out.
+fn sums<G: Ord>(postings: &[Posting], group: impl Fn(&PostingKey) -> Option<G>) -> BTreeMap<G, Bound> {
+    let mut sums = BTreeMap::<G, Bound>::new();
+    for posting in postings {
+        if let Some(group) = group(&posting.key) {
+            let sum = sums.entry(group).or_default();
+            *sum = *sum + posting.amount;
+        }
+    }
+    sums
 }
 
-fn nets(totals: &Totals) -> Vec<(PostingKey, Bound)> {
-    let nets = totals.iter().map(|(key, total)| (key.clone(), total.net()));
-    nets.filter(|(_, net)| !net.is_zero()).collect()
+fn currency(key: &PostingKey) -> Option<Arc<str>> {
+    match &key.measure {
+        Measure::Currency(currency) => Some(Arc::clone(currency)),
+        Measure::Unit(_) | Measure::Unpriced(_) => None,
+    }
 }
 
-fn non_zero<K>(costs: BTreeMap<K, Bound>) -> Vec<Bound> {
-    costs.into_values().filter(|cost| !cost.is_zero()).collect()
+fn unit(key: &PostingKey) -> Option<Arc<str>> {
+    match &key.measure {
+        Measure::Unit(unit) => Some(Arc::clone(unit)),
+        Measure::Currency(_) | Measure::Unpriced(_) => None,
+    }
+}
+
+fn non_zero<K: Ord>(mut sums: BTreeMap<K, Bound>) -> BTreeMap<K, Bound> {
+    sums.retain(|_, sum| !sum.is_zero());
+    sums
 }
 
 proptest! {
@@ -174,16 +181,11 @@ proptest! {
     }
 
     #[test]
-    fn causes_partition_the_charges_and_the_totals(job in any_job(), cards in any_cards()) {
+    fn postings_are_all_that_is_charged_whatever_the_cause(job in any_job(), cards in any_cards()) {
         let bill = bill(&job, &cards);
-        let totals = totals(&postings(&job, &bill));
-        prop_assert_eq!(non_zero(bill.cost()), non_zero(totals.cost()));
-        let mut by_currency = BTreeMap::<Arc<str>, Bound>::new();
-        for ((currency, _), cost) in totals.cost_by_cause() {
-            let sum = by_currency.entry(currency).or_default();
-            *sum = *sum + cost;
-        }
-        prop_assert_eq!(by_currency, totals.cost());
+        let postings = postings(&job, &bill);
+        prop_assert_eq!(non_zero(bill.cost()), non_zero(sums(&postings, currency)));
+        prop_assert!(postings.is_sorted_by(|a, b| a.key < b.key), "one of a key, in their order");
         // Credits and other units alike: what is charged is what is counted, whatever the cause.
         let mut charged = BTreeMap::<Arc<str>, Bound>::new();
         for charge in &bill.charges {
@@ -193,11 +195,7 @@ proptest! {
                 *sum = *sum + quantity;
             }
         }
-        let counted = totals.sum_by(|key| match &key.measure {
-            Measure::Unit(unit) => Some(Arc::clone(unit)),
-            Measure::Currency(_) | Measure::Unpriced(_) => None,
-        });
-        prop_assert_eq!(non_zero(charged), non_zero(counted));
+        prop_assert_eq!(non_zero(charged), non_zero(sums(&postings, unit)));
     }
 
     #[test]
@@ -213,43 +211,8 @@ proptest! {
         };
         let (whole, parted) = (cost(Vec::new()), cost(vec![source("unheard", FactSource::Response)]));
         prop_assert_eq!(whole.cost(), parted.cost());
-        let units = |bill: &Bill| totals(&postings(&job, bill)).sum_by(|key| match &key.measure {
-            Measure::Unit(unit) => Some(Arc::clone(unit)),
-            Measure::Currency(_) | Measure::Unpriced(_) => None,
-        });
+        let units = |bill: &Bill| sums(&postings(&job, bill), unit);
         prop_assert_eq!(units(&whole), units(&parted));
-    }
-
-    #[test]
-    fn a_correction_leads_from_the_old_bill_to_the_new(
-        before in any_job(), after in any_job(), old in any_cards(), new in any_cards(),
-    ) {
-        let (old, new) = (postings(&before, &bill(&before, &old)), postings(&after, &bill(&after, &new)));
-        let mut corrected = totals(&old);
-        corrected.extend(&diff(&old, &new));
-        prop_assert_eq!(nets(&corrected), nets(&totals(&new)));
-        prop_assert!(diff(&new, &new).is_empty());
-    }
-
-    #[test]
-    fn counters_never_fall_and_the_order_of_postings_does_not_matter(
-        jobs in proptest::collection::vec(any_job(), 1..6), cards in any_cards(), turn in 0_usize..50,
-    ) {
-        let bills: Vec<Bill> = jobs.iter().map(|job| bill(job, &cards)).collect();
-        let mut all: Vec<Posting> =
-            jobs.iter().zip(&bills).flat_map(|(job, bill)| postings(job, bill)).collect();
-        all.extend(diff(&postings(&jobs[0], &bills[0]), &[]));
-        let mut running = Totals::default();
-        for posting in &all {
-            let before = running.get(&posting.key).copied().unwrap_or_default();
-            running.apply(posting);
-            let after = running.get(&posting.key).copied().unwrap_or_default();
-            prop_assert!(after.posted.max >= before.posted.max && after.reversed.max >= before.reversed.max);
-        }
-        let len = all.len().max(1);
-        all.rotate_left(turn % len);
-        all.reverse();
-        prop_assert_eq!(totals(&all), running);
     }
 
     #[test]

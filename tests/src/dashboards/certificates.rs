@@ -1,0 +1,27 @@
+//! Part of Pipeline: does a certificate of a port end soon, are renewed ones taken?
+
+use super::panel::Panel;
+use super::pipeline::{ENDS, gauge, rate};
+
+/// The panels.
+pub(super) fn panels() -> Vec<Panel> {
+    let ends = gauge("spantally_tls_certificate_expiry_timestamp_seconds");
+    let good = gauge("spantally_tls_last_reload_successful");
+    vec![
+        Panel::time_series(
+            "Certificates",
+            "In how many days does the first certificate of a port end, and are its files good (1)?",
+            (12, 6),
+            false,
+        )
+        .range(&format!("(min by (endpoint) ({ends}) - time()) / 86400"), "days left, {{endpoint}}")
+        .range(&format!("min by (endpoint) ({good})"), "files are good, {{endpoint}}")
+        .range(
+            &format!("{} * 60", rate("spantally_tls_reloads_total", "result")),
+            "read again, a minute: {{result}}",
+        )
+        .colors_at_end(&ENDS)
+        .unit("locale", 1)
+        .legend("list", "bottom"),
+    ]
+}
