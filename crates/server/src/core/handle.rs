@@ -18,12 +18,12 @@ use std::sync::atomic::Ordering;
 use parking_lot::{Mutex, MutexGuard};
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::Seq;
+use spantally_store::{Seq, StoreError};
 use tokio::sync::watch;
 
 use super::search::{JobSearch, POCKETS_A_PART};
 use super::server_metrics::ServerMetrics;
-use super::{Core, JobView, OpenJob};
+use super::{Core, CoreEndError, JobView, OpenJob};
 use crate::commit::CommitHandle;
 use crate::export::process::process_metrics;
 use crate::export::{Format, Page, Pages, Registry, Scrape};
@@ -68,6 +68,17 @@ impl Locked {
     /// Whether the core has booked what the ledger does not have yet.
     fn is_ahead(&self) -> bool {
         self.unwritten.is_some() || !self.telling.is_empty()
+    }
+
+    /// Whether all that was told is in the ledger, after the last turn.
+    pub(super) fn ended(&self) -> Result<(), CoreEndError> {
+        if let Some(Unwritten { reason, .. }) = &self.unwritten {
+            return Err(CoreEndError::Unwritten { reason: reason.clone() });
+        }
+        let unread = |error: &StoreError| {
+            Err(CoreEndError::Unread { changes: self.core.waiting.len(), reason: error.to_string() })
+        };
+        self.core.read_failure().map_or(Ok(()), unread)
     }
 
     /// Whether it has a revision of a job that the ledger does not have yet.
