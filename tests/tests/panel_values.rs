@@ -162,9 +162,8 @@ const CURRENCIES: &[(&str, &str)] = &[
     ("spantally_cost_total{provider=\"fal\",currency=\"USD\",cause=\"failed\"}", "0+1x60"),
     ("spantally_cost_total{provider=\"fal\",currency=\"EUR\",cause=\"delivered\"}", "0+8x60"),
     ("spantally_jobs_total{provider=\"fal\",outcome=\"succeeded\"}", "0+9x60"),
-    ("spantally_job_cost_count{provider=\"fal\",currency=\"USD\",outcome=\"succeeded\"}", "0+1x60"),
-    ("spantally_job_cost_count{provider=\"fal\",currency=\"USD\",outcome=\"failed\"}", "0+1x60"),
-    ("spantally_job_cost_count{provider=\"fal\",currency=\"EUR\",outcome=\"succeeded\"}", "0+4x60"),
+    ("spantally_delivered_jobs_total{provider=\"fal\",currency=\"USD\"}", "0+1x60"),
+    ("spantally_delivered_jobs_total{provider=\"fal\",currency=\"EUR\"}", "0+4x60"),
 ];
 
 const TENANTS: &[(&str, &str)] = &[

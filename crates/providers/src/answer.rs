@@ -236,6 +236,23 @@ pub(crate) fn refusal(answer: Answer) -> FailureReason {
     }
 }
 
+/// What is told of a request without a status code, if its span has an error of a name that nobody knows: it
+/// failed, and by what is not known. Only silence is a time-out: the Stainless SDKs of Node give up without
+/// a status, an error or an event.
+pub(crate) fn unnamed_error(
+    span: &SpanView<'_>,
+    slots: &Slots,
+    role: Role,
+    answer: Answer,
+    told: Option<Verdict>,
+) -> Option<Verdict> {
+    let is_guess = told.is_none_or(|verdict| verdict.reason == Some(FailureReason::ClientTimeout));
+    let is_sent = matches!((role, answer), (Role::Submit | Role::Sync, Answer::Missing));
+    let is_unnamed = is_sent && is_guess && (is_error(span, slots) || !span.exception.is_empty());
+    let unknown = Verdict { state: TaskState::Failed, reason: Some(FailureReason::Unknown) };
+    if is_unnamed { Some(unknown) } else { told }
+}
+
 /// Whether a span says that it failed.
 pub(crate) fn is_error(span: &SpanView<'_>, slots: &Slots) -> bool {
     span.status == SpanStatus::Error || span.get(slots.error).is_some()

@@ -81,6 +81,7 @@ impl Recogniser {
         // What would be the answer is delivered later.
         let role = if rule.role == Role::Sync && callback.is_some() { Role::Submit } else { rule.role };
         let (accepted, told) = rule.judge(role, answer);
+        let told = answer::unnamed_error(span, &self.slots, role, answer, told);
         let task = captured(captures, rule.task, cache)
             .or_else(|| id_in(&rule.tasks, span, target, cache))
             .or_else(|| id_in(&provider.tasks, span, target, cache))

@@ -60,7 +60,7 @@ impl Recogniser {
             task: frame.task.clone(),
             answer,
             accepted,
-            verdict: worded.or(by_answer),
+            verdict: answer::unnamed_error(span, &self.slots, role, answer, worded.or(by_answer)),
             request: request.value(),
             agent: self.agent(span, role, target, cache),
             rare: Rare::new(CallRare {

@@ -41,7 +41,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::error::ApiError;
 use crate::connections::{Connections, Port, Watch, serve};
-use crate::core::CoreHandle;
+use crate::core::{CoreHandle, Reader};
 use crate::export::accept::takes_gzip;
 use crate::export::{Format, Page};
 use crate::receivers::Entry;
@@ -79,6 +79,12 @@ const MAX_QUESTIONS: usize = 8;
 /// Pages of metrics that are written at once, each held until it is sent; a further one waits.
 const MAX_SCRAPES: usize = 4;
 
+/// What Prometheus sends with a scrape, and who else scrapes for it.
+const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// What a page of metrics depends on.
+const VARY: &str = "accept, accept-encoding, x-prometheus-scrape-timeout-seconds";
+
 /// Whether the server takes spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -113,9 +119,9 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// The whole page of metrics.
-    pub(crate) fn metrics_page(&self, format: Format) -> Page {
+    pub(crate) fn metrics_page(&self, format: Format, reader: Reader) -> Page {
         let Self { core, entry, reloader, reconciliation, certificates } = self;
-        core.metrics_page_with(format, |registry, created| {
+        core.metrics_page_with(format, reader, |registry, created| {
             entry.intake.show(registry, created);
             entry.tenants.show(registry, created);
             entry.forwarder.show(registry, created);
@@ -222,13 +228,14 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<
     let format = Format::negotiate(accept);
     let encoding = headers.get(header::ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let is_zipped = takes_gzip(encoding);
+    let reader = if headers.contains_key(SCRAPE_TIMEOUT) { Reader::Scraper } else { Reader::Other };
     let pieces = admin.ask_in(&admin.scrapes, move |sources| {
-        let page = sources.metrics_page(format);
+        let page = sources.metrics_page(format, reader);
         if is_zipped { gzip(page).map_err(ApiError::internal) } else { Ok(page.into_pieces()) }
     });
     let body = Body::new(Pieces(pieces.await?.into()));
     let mut answer = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
-    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static(VARY));
     if is_zipped {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

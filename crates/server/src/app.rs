@@ -24,7 +24,7 @@ use crate::clock;
 use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{Clock, CoreEndError, CoreHandle, RecoverError};
+use crate::core::{Clock, CoreEndError, CoreHandle, Reader, RecoverError};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
@@ -311,7 +311,7 @@ impl Running {
     /// A writer of the page of metrics as it then stands, in Prometheus text.
     pub fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
         let sources = self.sources.clone();
-        move || sources.metrics_page(Format::Text).to_vec().into()
+        move || sources.metrics_page(Format::Text, Reader::Other).to_vec().into()
     }
 
     /// Stops in the order of the data: everything that was acknowledged is in the ledger when this returns.

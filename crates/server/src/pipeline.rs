@@ -30,6 +30,7 @@ fn core_options(settings: &Settings) -> CoreOptions {
         stitching: settings.stitching.clone(),
         max_label_sets: settings.prometheus.max_label_sets,
         native_histograms: settings.prometheus.native_histograms,
+        new_series_at_zero: settings.prometheus.new_series_at_zero,
         extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
         ..CoreOptions::default()
     }

@@ -37,6 +37,7 @@ prepaid:
   - {name: runway, unit: credit, balance: 100000, as_of: 2026-01-01, scope: {provider: runway}}
 invoices:
   - {provider: fal, period: 2026-01-01/2099-12-31, amount: 1, currency: USD}
+exporters: {prometheus: {new_series_at_zero: 2s}}
 ";
 
 /// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a
@@ -136,7 +137,7 @@ fn assert_native_histograms_are_read(
     admin: SocketAddr,
     [text, protobuf]: [&Prometheus; 2],
 ) {
-    let config = format!("{CONFIG}exporters: {{prometheus: {{native_histograms: true}}}}\n");
+    let config = CONFIG.replace("prometheus: {", "prometheus: {native_histograms: true, ");
     let server = Server::start_with(directory, admin, Some(&config), &[]);
     let began = Instant::now();
     let count = "sum(histogram_count(spantally_job_duration_seconds))";

@@ -3,7 +3,7 @@
 //! From large to small: the numbers of the time range, when and why money went, who takes it, what changed,
 //! and where to look next.
 
-use super::palette::{CAUSES, CURRENCY, DELIVERED_FOR, NO_TENANT, RETRY, UNKNOWN, WASTE};
+use super::palette::{CAUSES, CURRENCY, NO_TENANT, RETRY, UNKNOWN, WASTE};
 use super::panel::Panel;
 use super::query::{Growth, Net, in_range, lately, own, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, TO_WASTE, column, table};
@@ -13,9 +13,8 @@ const COST: &str = "spantally_cost";
 
 /// Jobs within the time range that delivered something for money of the chosen currency. Others, paid in
 /// another one or without a price, would make the cost of one look lower than it is.
-fn delivered(by: &str) -> String {
-    let jobs = selector("spantally_job_cost_count", DELIVERED_FOR);
-    format!("sum{by} (increase({jobs}[$__range]))")
+fn delivered(by: &'static [&'static str]) -> String {
+    format!("({}) > 0", in_range("spantally_delivered_jobs", CURRENCY, by))
 }
 
 /// The dashboard.
@@ -35,7 +34,7 @@ pub fn dashboard() -> Dashboard {
 fn numbers() -> Vec<Panel> {
     let spend = in_range(COST, CURRENCY, &[]);
     let waste = in_range(COST, WASTE, &[]);
-    let per_delivered = ratio(&spend, &format!("{} > 0", delivered("")));
+    let per_delivered = ratio(&spend, &delivered(&[]));
     let exposure = selector("spantally_exposure", "currency=\"$currency\",bound=\"max\"");
     let used = ratio(
         &own("spantally_budget_spent", CURRENCY),
@@ -192,13 +191,12 @@ fn top_spenders() -> Panel {
     let waste = in_range(COST, WASTE, BY);
     let top = format!("topk(20, {spend} > 0)");
     let jobs = in_range("spantally_jobs", "", BY);
-    let delivered = delivered(&format!(" by ({})", BY.join(", ")));
     let columns = [
         column("Spend", &top, Look::Money(2)),
         column("Waste", &format!("{waste} and {top}"), Look::Money(2)),
         column("Waste share", &ratio(&waste, &top), Look::Share(0.05, 0.15)),
         column("Jobs", &format!("{jobs} and {top}"), Look::Count),
-        column("Per delivered job", &ratio(&top, &format!("{delivered} > 0")), Look::Money(4)),
+        column("Per delivered job", &ratio(&top, &delivered(BY)), Look::Money(4)),
     ];
     table(
         "Top spenders, $currency",

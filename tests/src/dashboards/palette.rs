@@ -79,8 +79,6 @@ pub const RETRY: &str = "currency=\"$currency\",cause=~\"retry|timeout_resubmit|
 pub const FAILED: &str = "currency=\"$currency\",cause=~\"failed|moderated\"";
 /// Jobs that delivered something.
 pub const DELIVERED: &str = "outcome=~\"succeeded|partial\"";
-/// Jobs that delivered something and have a price in the chosen currency.
-pub const DELIVERED_FOR: &str = "currency=\"$currency\",outcome=~\"succeeded|partial\"";
 /// Operations that are legs of a voice session.
 pub const LEG: &str = "operation=~\"speech_to_text|chat|text_to_speech|speech_to_speech|realtime\"";
 /// Spend on them.

@@ -194,7 +194,7 @@ async fn a_scraper_gets_the_format_and_the_coding_that_it_asks_for() {
             let coding = if gzip { "br;q=1,gzip;q=0.5" } else { "gzip;q=0,identity" };
             let (head, body) = scrape(address, &accept, coding).await;
             assert!(head.contains(&format!("content-type: {}", content_type.to_lowercase())), "{head}");
-            assert!(head.contains("vary: accept, accept-encoding"), "{head}");
+            assert!(head.contains(&format!("vary: {VARY}")), "{head}");
             assert_eq!(head.contains("content-encoding: gzip"), gzip, "{head}");
             let mut page = Vec::new();
             if gzip {
@@ -205,6 +205,37 @@ async fn a_scraper_gets_the_format_and_the_coding_that_it_asks_for() {
             assert!(memchr::memmem::find(&page, mark.as_bytes()).is_some(), "{content_type}: no {mark}");
         }
     }
+    running.stop().await.unwrap();
+}
+
+/// Prometheus says how long it waits; who does not say it reads the page by hand.
+#[tokio::test]
+async fn what_is_new_is_at_zero_for_prometheus_alone() {
+    const SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00000000000000000000000000000001",
+        "spanId":"0000000000000001","name":"work","startTimeUnixNano":"1795168800000000000",
+        "endTimeUnixNano":"1795168801000000000"}]}]}]}"#;
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    let mut stream = TcpStream::connect(running.addresses.http.unwrap()).await.unwrap();
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close";
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{SPAN}", SPAN.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let address = running.addresses.admin;
+    let page = async |headers: &str| {
+        let (_, body) = scrape(address, &format!("text/plain{headers}"), "identity").await;
+        String::from_utf8(body).unwrap()
+    };
+    let received = |count| format!("\nspantally_spans_received_total{{transport=\"http_json\"}} {count}\n");
+    while !page("").await.contains(&received(1)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(page("\r\nX-Prometheus-Scrape-Timeout-Seconds: 10").await.contains(&received(0)));
+    assert!(page("").await.contains(&received(1)));
     running.stop().await.unwrap();
 }
 

@@ -124,7 +124,13 @@ sections! {
         max_idle_frames: Leaf,
         max_assignment: Leaf,
     }
-    Prometheus { endpoint: Leaf, max_label_sets: Leaf, native_histograms: Leaf, tls: Option<ServerTls> }
+    Prometheus {
+        endpoint: Leaf,
+        max_label_sets: Leaf,
+        native_histograms: Leaf,
+        new_series_at_zero: Leaf,
+        tls: Option<ServerTls>,
+    }
     OtlpExporter {
         endpoint: Leaf,
         traces_endpoint: Leaf,

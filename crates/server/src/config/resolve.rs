@@ -228,6 +228,9 @@ impl Resolver<'_> {
         self.read("exporters.prometheus.native_histograms", &written.native_histograms, |v: bool| {
             settings.prometheus.native_histograms = v;
         })?;
+        self.read("exporters.prometheus.new_series_at_zero", &written.new_series_at_zero, |v: Duration| {
+            settings.prometheus.new_series_at_zero = v;
+        })?;
         settings.admin.tls =
             self.server_tls(&ADMIN_TLS, written.tls.as_ref().unwrap_or(&file::ServerTls::default()))?;
         Ok(())

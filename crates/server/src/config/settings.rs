@@ -179,11 +179,13 @@ pub struct PrometheusExporter {
     pub max_label_sets: usize,
     /// Whether protobuf pages have native histograms beside the classic ones.
     pub native_histograms: bool,
+    /// How long Prometheus sees a new series at zero, from the first page that has it on; 0 is not at all.
+    pub new_series_at_zero: Duration,
 }
 
 impl Default for PrometheusExporter {
     fn default() -> Self {
-        Self { max_label_sets: 2000, native_histograms: false }
+        Self { max_label_sets: 2000, native_histograms: false, new_series_at_zero: Duration::from_mins(1) }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Charge, Measure, Posting, PostingKey, postings};
-use spantally_stitch::{Attempt, CallRef, Job, UnixNanos};
+use spantally_stitch::{Attempt, CallRef, Job, Outcome, UnixNanos};
 
 use crate::export::{CommonLabels, Exemplar, MetricId, Registry, SeriesId, SetId};
 
@@ -33,6 +33,7 @@ pub(super) fn entries(registry: &mut Registry, job: &Job, bill: &Bill, now: Unix
     for posting in postings(job, bill) {
         book.posting(&posting);
     }
+    book.delivered(bill);
     for charge in bill.charges.iter().filter(|charge| is_ambiguous(charge)) {
         book.ambiguous(charge);
     }
@@ -101,6 +102,19 @@ impl Book<'_> {
     fn add(&mut self, metric: MetricId, set: SetId, own: &[&str], amount: Decimal) {
         let series = self.registry.series(metric, set, own, self.now);
         self.entries.push((series, amount));
+    }
+
+    /// Beside the counter of outcomes, which does not know by what money a job was paid, and unlike the
+    /// histogram of costs, which counts a job once and never moves it.
+    fn delivered(&mut self, bill: &Bill) {
+        let is_delivered = matches!(self.job.outcome, Outcome::Succeeded | Outcome::Partial);
+        for (currency, _) in bill.cost() {
+            // There at zero before the first one delivers.
+            let series = self.registry.series(MetricId::DeliveredJobs, self.of_job, &[&currency], self.now);
+            if is_delivered {
+                self.entries.push((series, Decimal::ONE));
+            }
+        }
     }
 
     fn ambiguous(&mut self, charge: &Charge) {

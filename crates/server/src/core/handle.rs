@@ -18,15 +18,15 @@ use std::sync::atomic::Ordering;
 use parking_lot::{Mutex, MutexGuard};
 use spantally_price::Cards;
 use spantally_stitch::{JobId, UnixNanos};
-use spantally_store::Seq;
+use spantally_store::{Seq, StoreError};
 use tokio::sync::watch;
 
 use super::search::{JobSearch, POCKETS_A_PART};
 use super::server_metrics::ServerMetrics;
-use super::{Core, JobView, OpenJob};
+use super::{Core, CoreEndError, JobView, OpenJob};
 use crate::commit::CommitHandle;
 use crate::export::process::process_metrics;
-use crate::export::{Format, Page, Pages, Registry};
+use crate::export::{Format, Page, Pages, Registry, Scrape};
 
 /// How far the core is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,17 @@ impl Locked {
         self.unwritten.is_some() || !self.telling.is_empty()
     }
 
+    /// Whether all that was told is in the ledger, after the last turn.
+    pub(super) fn ended(&self) -> Result<(), CoreEndError> {
+        if let Some(Unwritten { reason, .. }) = &self.unwritten {
+            return Err(CoreEndError::Unwritten { reason: reason.clone() });
+        }
+        let unread = |error: &StoreError| {
+            Err(CoreEndError::Unread { changes: self.core.waiting.len(), reason: error.to_string() })
+        };
+        self.core.read_failure().map_or(Ok(()), unread)
+    }
+
     /// Whether it has a revision of a job that the ledger does not have yet.
     fn is_ahead_of(&self, id: JobId) -> bool {
         let is_unwritten = |unwritten: &Unwritten| unwritten.jobs.contains(&id.0);
@@ -86,6 +97,15 @@ pub(super) struct Unwritten {
     pub(super) jobs: HashSet<[u8; 16]>,
 }
 
+/// Who reads a page of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Who compares it with the pages before, and so needs a zero of each new series.
+    Scraper,
+    /// Who takes it as it stands.
+    Other,
+}
+
 /// Asks the core; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CoreHandle {
@@ -95,7 +115,7 @@ pub struct CoreHandle {
 impl CoreHandle {
     /// The page of metrics.
     pub fn metrics_page(&self, format: Format) -> Page {
-        self.metrics_page_with(format, |_, _| ())
+        self.metrics_page_with(format, Reader::Other, |_, _| ())
     }
 
     /// The page of metrics, with the series of another part of the server: `show` is told when the process
@@ -103,6 +123,7 @@ impl CoreHandle {
     pub(crate) fn metrics_page_with(
         &self,
         format: Format,
+        reader: Reader,
         show: impl FnOnce(&mut Registry, UnixNanos),
     ) -> Page {
         let process = process_metrics();
@@ -111,6 +132,7 @@ impl CoreHandle {
         let is_ahead = locked.is_ahead();
         let Locked { core, metrics, checkpointed, unwritten, .. } = &mut *locked;
         let applied = core.applied();
+        let scrape = Scrape { began: metrics.created(), at: core.now() };
         let is_failing = unwritten.is_some() || core.read_failure().is_some();
         metrics.positions(core.registry_mut(), applied, *checkpointed, is_failing);
         metrics.commit(core.registry_mut(), self.shared.commit.stats());
@@ -122,7 +144,10 @@ impl CoreHandle {
             pages.look(core.registry_mut());
         }
         drop(locked);
-        pages.write(format, &process)
+        match reader {
+            Reader::Scraper => pages.write_scraped(scrape, format, &process),
+            Reader::Other => pages.write(format, &process),
+        }
     }
 
     /// Waits until what the last process left was looked at. Before that no gauge of what is open is known,

@@ -81,6 +81,7 @@ use crate::export::{LabelSets, MetricId, Registry, SetId};
 pub use archive::Archive;
 pub use books::Settled;
 pub use exposure::Invoiced;
+pub(crate) use handle::Reader;
 pub use handle::{CoreHandle, CoreStatus};
 pub(crate) use label_history::LabelHistory;
 pub use open::OpenJob;
@@ -142,6 +143,7 @@ impl Core {
         let sets = LabelSets::new(options.max_label_sets, &options.extra_labels);
         let mut registry = Registry::new(sets);
         registry.show_native_histograms(options.native_histograms);
+        registry.hold_new_series(options.new_series_at_zero);
         let spans = SpanCounts::new(&mut registry, started_at);
         registry.series(MetricId::LedgerRemoved, SetId::NONE, &[], started_at);
         let windows = CostWindows::new(options.max_label_sets);

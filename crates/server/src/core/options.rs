@@ -22,6 +22,8 @@ pub struct CoreOptions {
     pub extra_labels: Vec<Arc<str>>,
     /// Whether the protobuf page has native histograms beside the classic ones.
     pub native_histograms: bool,
+    /// How long scrapers see a new series at zero.
+    pub new_series_at_zero: Duration,
 }
 
 impl Default for CoreOptions {
@@ -32,6 +34,7 @@ impl Default for CoreOptions {
             max_label_sets: 2000,
             extra_labels: Vec::new(),
             native_histograms: false,
+            new_series_at_zero: Duration::from_mins(1),
         }
     }
 }

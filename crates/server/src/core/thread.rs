@@ -72,13 +72,24 @@ pub enum CoreEndError {
         /// What the ledger said.
         reason: String,
     },
+    /// What was told of jobs could not be booked, since the ledger could not be asked about them.
+    #[error(
+        "stopped while the ledger cannot be read, so that changes of jobs wait ({changes}): {reason}; nothing is \
+         lost: the spans that they follow from are in the journal, and the next start books them"
+    )]
+    Unread {
+        /// How many wait.
+        changes: usize,
+        /// What the ledger said.
+        reason: String,
+    },
 }
 
 /// The thread, for the one who ends it.
 #[derive(Debug)]
 pub struct CoreThread {
     handle: CoreHandle,
-    thread: JoinHandle<(Ledger, Option<Unwritten>)>,
+    thread: JoinHandle<Result<Ledger, CoreEndError>>,
 }
 
 impl CoreThread {
@@ -136,13 +147,9 @@ impl CoreThread {
     /// back.
     ///
     /// # Errors
-    /// When the thread has panicked, or its last turn could not be written.
+    /// When the thread has panicked, or its last turn could not be written or booked.
     pub fn join(self) -> Result<Ledger, CoreEndError> {
-        match self.thread.join() {
-            Ok((ledger, None)) => Ok(ledger),
-            Ok((_, Some(Unwritten { reason, .. }))) => Err(CoreEndError::Unwritten { reason }),
-            Err(_) => Err(CoreEndError::Panicked),
-        }
+        self.thread.join().unwrap_or(Err(CoreEndError::Panicked))
     }
 }
 
@@ -170,8 +177,7 @@ struct Driver {
 }
 
 impl Driver {
-    /// The ledger, and what could not be written to it in the end.
-    fn run(mut self) -> (Ledger, Option<Unwritten>) {
+    fn run(mut self) -> Result<Ledger, CoreEndError> {
         let instant = self.options.clock.instant;
         // Two turns, so that jobs which settle now but are already past retention are also forgotten, however
         // often the process restarts.
@@ -186,7 +192,8 @@ impl Driver {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.turn();
-                    return (self.ledger, self.shared.core.lock().unwritten.take());
+                    let ended = self.shared.core.lock().ended();
+                    return ended.map(|()| self.ledger);
                 }
             }
             let began = instant();

@@ -58,6 +58,11 @@ impl Waiting {
         true
     }
 
+    /// How many changes wait.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Why something waits, while it does.
     pub(super) fn failure(&self) -> Option<&StoreError> {
         self.failure.as_ref()

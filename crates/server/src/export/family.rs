@@ -67,6 +67,8 @@ pub(super) struct Family {
     /// Indexes of `series` by label text.
     order: Vec<u32>,
     by_labels: HashTable<u32>,
+    /// Series before this one may have been shown by an earlier process.
+    pub(super) restored: usize,
     /// Which series changed since they were last shown, a bit each by index.
     unshown: Vec<u64>,
     is_all_unshown: bool,
@@ -86,6 +88,7 @@ impl Family {
             series: Vec::new(),
             order: Vec::new(),
             by_labels: HashTable::new(),
+            restored: 0,
             unshown: Vec::new(),
             is_all_unshown: true,
         }

@@ -137,6 +137,11 @@ inventory! {
         "Most that charges of settled jobs come to of which nobody knows whether they were billed at all.";
     AmbiguousCostReversed = "spantally_ambiguous_cost_reversed", Counter, None, true, [open("currency")],
         None, "Ambiguous cost taken back by a later revision.";
+    DeliveredJobs = "spantally_delivered_jobs", Counter, None, true, [open("currency")],
+        Some(MetricId::DeliveredJobsReversed),
+        "Settled jobs that delivered something (succeeded, partial) for money of the currency.";
+    DeliveredJobsReversed = "spantally_delivered_jobs_reversed", Counter, None, true, [open("currency")],
+        None, "Delivered jobs taken back by a later revision.";
     UnpricedJobs = "spantally_unpriced_jobs", Counter, None, true, [known("reason", unpriced_reasons)],
         Some(MetricId::UnpricedJobsReversed), "Settled jobs with an attempt that has no price, by reason.";
     UnpricedJobsReversed = "spantally_unpriced_jobs_reversed", Counter, None, true,

@@ -7,11 +7,15 @@
 //! replaced before it, which is in the processor's cache; so a page costs little more than reading and
 //! writing its bytes once, and no fresh memory (measured: `docs/performance.md`).
 //!
-//! [`Pages::look`] needs the registry, [`Pages::write`] does not.
+//! [`Pages::look`] needs the registry, [`Pages::write`] does not. While series are new, scrapers have pages
+//! of their own ([`super::first_zeros`]), kept beside the others in the same way.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::accept::Format;
+use super::first_zeros::Scrape;
 use super::inventory::{INVENTORY, Kind};
 use super::process::ProcessMetric;
 use super::protobuf::Messages;
@@ -59,6 +63,15 @@ pub struct Pages {
     /// Pages that were written.
     written: u32,
     shows_native: bool,
+    new_at_zero: Duration,
+    whole: LastPages,
+    /// With new series at zero.
+    held_back: LastPages,
+}
+
+/// The last page of each format.
+#[derive(Debug, Default)]
+struct LastPages {
     text: Option<LastPage>,
     openmetrics: Option<LastPage>,
     protobuf: Option<LastPage>,
@@ -120,8 +133,10 @@ impl Pages {
         self.look += 1;
         if self.shows_native != registry.shows_native {
             self.shows_native = registry.shows_native;
-            self.protobuf = None;
+            self.whole.protobuf = None;
+            self.held_back.protobuf = None;
         }
+        self.new_at_zero = registry.new_at_zero;
         for (shown, family) in self.shown.iter_mut().zip(registry.families_mut()) {
             shown.look(family, self.look);
         }
@@ -138,21 +153,38 @@ impl Pages {
 
     /// The whole page as of the last look, then what is known of the process.
     pub fn write(&mut self, format: Format, process: &[ProcessMetric]) -> Page {
+        self.write_held_back(false, format, process)
+    }
+
+    /// The same as a scraper sees it: with the series at zero that are new to it.
+    pub fn write_scraped(&mut self, scrape: Scrape, format: Format, process: &[ProcessMetric]) -> Page {
+        // What is let go has changed since the last page, even if nobody looked in between.
+        self.look += 1;
+        let Self { shown, look, new_at_zero, .. } = self;
+        let held =
+            shown.iter_mut().filter_map(|shown| shown.scrape(scrape, *new_at_zero, *look).then_some(()));
+        let is_held_back = held.count() > 0;
+        self.write_held_back(is_held_back, format, process)
+    }
+
+    fn write_held_back(&mut self, is_held_back: bool, format: Format, process: &[ProcessMetric]) -> Page {
         self.written += 1;
-        let Self { shown, look, written, .. } = self;
-        let is_kept = |last: &LastPage| *written - last.written < KEPT_PAGES;
-        for last in [&mut self.text, &mut self.openmetrics, &mut self.protobuf] {
-            *last = last.take().filter(is_kept);
+        let Self { shown, look, written, shows_native, whole, held_back, .. } = self;
+        for shown in &mut *shown {
+            shown.holds_back = is_held_back;
         }
+        for last in [&mut *whole, &mut *held_back] {
+            last.forget_unused(*written);
+        }
+        let last = if is_held_back { held_back } else { whole };
         let now = (*look, *written);
         match format {
-            Format::Text => write(&mut self.text, shown, now, &mut Lines::new(false), process),
+            Format::Text => write(&mut last.text, shown, now, &mut Lines::new(false), process),
             Format::OpenMetrics(_) => {
-                write(&mut self.openmetrics, shown, now, &mut Lines::new(true), process)
+                write(&mut last.openmetrics, shown, now, &mut Lines::new(true), process)
             }
             Format::Protobuf(_) => {
-                let writer = &mut Messages::new(self.shows_native);
-                write(&mut self.protobuf, shown, now, writer, process)
+                write(&mut last.protobuf, shown, now, &mut Messages::new(*shows_native), process)
             }
         }
     }
@@ -185,6 +217,14 @@ fn write(
     writer.end(&mut tail);
     page.push(tail.into());
     Page(page)
+}
+
+impl LastPages {
+    fn forget_unused(&mut self, written: u32) {
+        for last in [&mut self.text, &mut self.openmetrics, &mut self.protobuf] {
+            *last = last.take().filter(|last| written - last.written < KEPT_PAGES);
+        }
+    }
 }
 
 impl Block {

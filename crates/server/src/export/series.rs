@@ -3,7 +3,7 @@
 //! All values are decimals, so that a counter is the exact sum of what was added to it. A counter whose own
 //! labels have known values (cause, basis, outcome, ...) comes into being with all of them, at zero, together
 //! with its twin for reversals; Prometheus then sees a zero before the first increment, which `rate` and
-//! `increase` need.
+//! `increase` need (of a series that is new, scrapers see it for a while: [`super::first_zeros`]).
 //!
 //! Series of a family are kept in the order of their labels: the same content gives the same page, whatever
 //! the order in which it came. A series also has a stable *key*, a hash of its name and labels, by which the
@@ -12,6 +12,7 @@
 mod restore;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
@@ -54,6 +55,8 @@ pub struct Registry {
     scratch: String,
     /// Whether the protobuf page has native histograms beside the classic ones.
     pub(super) shows_native: bool,
+    /// How long scrapers see a new series at zero.
+    pub(super) new_at_zero: Duration,
 }
 
 impl Registry {
@@ -66,12 +69,18 @@ impl Registry {
             old_texts: OldTexts::default(),
             scratch: String::new(),
             shows_native: false,
+            new_at_zero: Duration::ZERO,
         }
     }
 
     /// Has native histograms on the protobuf page, beside the classic ones. They are counted either way.
     pub fn show_native_histograms(&mut self, shown: bool) {
         self.shows_native = shown;
+    }
+
+    /// Has new series at zero on scrapers' pages for so long, from the first page that has them on.
+    pub fn hold_new_series(&mut self, time: Duration) {
+        self.new_at_zero = time;
     }
 
     /// The label sets.

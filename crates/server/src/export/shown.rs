@@ -4,11 +4,13 @@
 //! ([`super::pages`]). The labels are not copied, they are shared.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spantally_stitch::UnixNanos;
 
 use super::family::{Family, Value};
-use super::inventory::Metric;
+use super::first_zeros::{FirstZeros, Scrape};
+use super::inventory::{Kind, Metric};
 
 /// A copy of the series of a metric. A *look* is a number that grows with each copy; a series has *places* in
 /// the order of labels and an *index* in the order in which it was made.
@@ -28,6 +30,12 @@ pub(super) struct Shown {
     pub(super) last_change: u32,
     /// The look at which places were new.
     pub(super) remade_at: u32,
+    /// Of counters and histograms that the ledger keeps.
+    first_zeros: Option<FirstZeros>,
+    /// What is shown of a series that is held back.
+    zero: Value,
+    /// Whether the page that is written holds new series back.
+    pub(super) holds_back: bool,
 }
 
 /// One series of it.
@@ -40,6 +48,7 @@ pub(super) struct ShownSeries<'a> {
 
 impl Shown {
     pub(super) fn new(metric: &'static Metric) -> Self {
+        let is_held = metric.kind != Kind::Gauge && metric.id.is_of_core();
         Self {
             metric,
             labels: Vec::new(),
@@ -50,6 +59,9 @@ impl Shown {
             changed_at: Vec::new(),
             last_change: 0,
             remade_at: 0,
+            first_zeros: is_held.then(FirstZeros::default),
+            zero: Family::new(metric).zero(),
+            holds_back: false,
         }
     }
 
@@ -60,11 +72,30 @@ impl Shown {
     /// The series at a place.
     pub(super) fn at(&self, place: usize) -> ShownSeries<'_> {
         let index = self.order[place] as usize;
-        ShownSeries { labels: &self.labels[index], created: self.created[index], value: &self.values[index] }
+        let is_held = |zeros: &FirstZeros| self.holds_back && zeros.holds(index);
+        let is_zero = self.first_zeros.as_ref().is_some_and(is_held);
+        let value = if is_zero { &self.zero } else { &self.values[index] };
+        ShownSeries { labels: &self.labels[index], created: self.created[index], value }
+    }
+
+    /// A page for scrapers is about to be written: notes which series it has, and shows those from now on
+    /// that were at zero for long enough. Tells whether any is held back.
+    pub(super) fn scrape(&mut self, scrape: Scrape, time: Duration, look: u32) -> bool {
+        let Some(zeros) = &mut self.first_zeros else { return false };
+        for index in zeros.scrape(self.values.len(), scrape, time) {
+            if self.values[index] != self.zero {
+                self.changed_at[self.places[index] as usize] = look;
+                self.last_change = look;
+            }
+        }
+        zeros.holds(self.values.len().saturating_sub(1)) && !self.values.is_empty()
     }
 
     /// Copies what changed since the last look.
     pub(super) fn look(&mut self, family: &mut Family, look: u32) {
+        if let Some(zeros) = &mut self.first_zeros {
+            zeros.restored(family.restored);
+        }
         let Self { values, places, changed_at, last_change, .. } = self;
         let is_known = family.show_changed(|index, series| {
             // What is new is copied below.

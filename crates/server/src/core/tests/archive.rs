@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
 
 use rust_decimal::Decimal;
 use spantally_stitch::{JobId, TaskState};
-use spantally_store::{DataDir, Ledger, LedgerReader, Published, StoreError};
+use spantally_store::{
+    DataDir, JournalOptions, Ledger, LedgerReader, Published, Seq, SqliteJournal, StoreError,
+};
 
 use super::fixture::*;
-use crate::core::Archive;
+use crate::commit::{CommitOptions, Committer};
+use crate::core::{Archive, Clock, CoreEndError, CoreThread, TurnOptions};
 use crate::export::MetricId;
 
 /// A ledger of which so many questions more of each kind fail.
@@ -88,4 +93,32 @@ fn what_cannot_be_looked_up_is_booked_when_it_can() {
     let mut report = crate::verify::Report::default();
     crate::verify::verify_ledger(&ledger.reader().unwrap(), &mut report).unwrap();
     assert_eq!((report.checked.rows, report.count), (3, 0), "{report:?}");
+}
+
+/// Who stops the server is told that it did not book everything, and where that is.
+#[test]
+fn a_stop_while_changes_wait_for_the_ledger_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    let mut core = core();
+    let failures = Arc::new([const { AtomicUsize::new(usize::MAX) }; 2]);
+    core.set_archive(Box::new(Faulty { reader: ledger.reader().unwrap(), failures }));
+    core.books.forgotten.restore(at(3900));
+    let mut evidence = unfinished("task-001", 3800);
+    evidence.push(result("task-001", 3800, TaskState::Succeeded));
+    core.apply(message(1, evidence));
+
+    let journal = SqliteJournal::open(&dir, (Seq(0), Seq(0)), JournalOptions::default()).unwrap();
+    let (unused, _groups) = sync_channel(1);
+    let committer = Committer::start(Box::new(journal), CommitOptions::default(), unused).unwrap();
+    let options = TurnOptions::new(Clock { now: || at(8000), instant: Instant::now });
+    let (sender, messages) = sync_channel(1);
+    let thread = CoreThread::start(core, ledger, messages, committer.handle(), options, None).unwrap();
+    drop(sender);
+    let error = thread.join().unwrap_err();
+    assert!(matches!(error, CoreEndError::Unread { changes: 1, .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("changes of jobs wait (1)") && said.contains("in the journal"), "{said}");
+    committer.stop().unwrap();
 }

@@ -29,6 +29,12 @@ fn a_late_result_moves_money_from_one_cause_to_another() {
     assert_eq!(net(&core, MetricId::CostReversed, &[r#"cause="unverified""#]), unverified);
     assert_eq!(net(&core, MetricId::JobsReversed, &[r#"outcome="unknown""#]), Decimal::ONE);
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
+    // What it cost to deliver is known now, and was not when it settled.
+    let delivered = [
+        net(&core, MetricId::DeliveredJobs, &[r#"currency="USD""#]),
+        net(&core, MetricId::DeliveredJobs, &[]),
+    ];
+    assert_eq!(delivered, [Decimal::ONE; 2]);
     // A histogram counts a job once.
     let durations = page(&core).lines().filter(|line| line.contains("_job_duration_seconds_count")).count();
     assert_eq!(durations, 1);
@@ -49,8 +55,14 @@ fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
     assert_eq!((settled.revision, &*settled.job.service), (2, "clips"));
     rows.extend(core.checkpoint().jobs);
     assert_counters_are_the_ledger(&core, &rows);
-    for metric in [MetricId::Cost, MetricId::Jobs, MetricId::Attempts, MetricId::Calls, MetricId::BilledUnits]
-    {
+    for metric in [
+        MetricId::Cost,
+        MetricId::Jobs,
+        MetricId::DeliveredJobs,
+        MetricId::Attempts,
+        MetricId::Calls,
+        MetricId::BilledUnits,
+    ] {
         assert_eq!(net(&core, metric, &[]), Decimal::ZERO, "{metric:?}");
     }
 

@@ -21,6 +21,12 @@ docs/metrics.md` writes it anew.
 - A counter with *reversals* has a second one, `..._reversed_total`, with the same labels: what later evidence took back. Always use the difference,
   `x_total - x_reversed_total`. Both exist from the same moment on.
 - Series whose label values are known beforehand exist at 0 before the first increment, so that `rate` and `increase` see it.
+- These two leave out what a series had when it was first scraped. So Prometheus, and who scrapes as it does (vmagent, Alloy, the Collector's
+  receiver: whoever sends `X-Prometheus-Scrape-Timeout-Seconds`), sees a new series about jobs, money or spans at 0 for
+  `exporters.prometheus.new_series_at_zero` (a minute) from the first page that has it on, then its value; of several scrapers each has its zero, if
+  none of them scrapes more seldom. Nothing of what `increase` gives is lost by it, it comes that much later, and sums over series agree with the
+  ledger again after that time. Whoever else asks for `/metrics` (a browser, `curl`), OTLP and the API see every value at once. What was counted
+  before a first scrape that comes more than ten minutes after the start is shown as it is, as is what an earlier process has left in the ledger.
 - Counters about jobs, money and spans go on after a restart, with the start time (`_created`) of the first process; those marked *process* begin anew.
 - Money is in the currency of the label `currency`, an ISO 4217 code or a provider's credit. Never add up two.
 ";

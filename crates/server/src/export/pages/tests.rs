@@ -144,12 +144,12 @@ fn a_format_that_nobody_asks_for_is_not_kept() {
     apply(&mut registry, &Step::Add { model: 1, amount: 5 });
     pages.look(&mut registry);
     pages.write(FORMATS[1], &[]);
-    assert!(pages.openmetrics.is_some());
+    assert!(pages.whole.openmetrics.is_some());
     for _ in 0..KEPT_PAGES {
         pages.look(&mut registry);
         pages.write(Format::Text, &[]);
     }
-    assert!(pages.openmetrics.is_none() && pages.text.is_some());
+    assert!(pages.whole.openmetrics.is_none() && pages.whole.text.is_some());
 }
 
 /// While the ledger cannot be written the server goes on to tell of itself, and of nothing else.

@@ -44,6 +44,7 @@ impl Registry {
         })?;
         let zero = family.zero();
         family.touch_all();
+        family.restored = family.restored.max(index as usize + 1);
         let slot = &mut family.series[index as usize];
         slot.value.merge(&value);
         slot.created = slot.created.min(created);
