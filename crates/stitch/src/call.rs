@@ -140,7 +140,8 @@ impl Endpoint {
 /// How a request ended on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
-    /// An HTTP status code (or the one that a gRPC status, or the good end of a span without one, stands for).
+    /// An HTTP status code (or the one that a gRPC status stands for, or the good end of a span around a
+    /// call).
     Status(u16),
     /// Nothing was sent: refused, name not resolved, TLS failure.
     NotSent,

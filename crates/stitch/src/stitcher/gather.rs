@@ -230,8 +230,8 @@ impl Stitcher {
         Observed::New
     }
 
-    /// Takes a span that is above calls, and stands for one itself if none of them is seen: from here on it is
-    /// two pieces of evidence.
+    /// Takes a span that is above calls, and stands for one itself if none of them is seen: from here on it
+    /// is two pieces of evidence.
     pub(super) fn gather_stand_in(&mut self, evidence: Evidence) -> Observed {
         let Evidence { span, parent, start, end, client, what: What::Frame(Frame { kind, verdict, rare }) } =
             evidence
