@@ -23,7 +23,9 @@
 //! # Late, twice, never
 //!
 //! A request that comes after the job was told makes an echo of its stand-in, and the job is told again or
-//! superseded. Both rules are of the set: in which order the two came does not matter.
+//! superseded: what is beside what follows from the set, whichever came first. In a crowd
+//! (`stitcher/crowd.rs`) jobs that are over leave together with their echoes; a span that comes after its
+//! requests have left finds none, and is a job. What was forgotten is beside nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
