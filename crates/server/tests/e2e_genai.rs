@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -29,14 +27,7 @@ fn all(server: &Server) -> Vec<Value> {
 fn spans_of_an_sdk_alone_are_its_calls_with_outcome_and_price() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = root.join("target/python/bin/python");
-    assert!(python.exists(), "target/python is missing: scripts/test makes it");
-    let output = Command::new(python)
-        .arg(root.join("tests/python/genai_calls.py"))
-        .arg(format!("http://{}", server.http))
-        .output()
-        .unwrap();
+    let output = support::python("genai_calls.py").arg(format!("http://{}", server.http)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let jobs = all(&server);

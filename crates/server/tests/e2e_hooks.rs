@@ -44,11 +44,7 @@ fn rules(job: &Value) -> Vec<&str> {
 fn the_httpx_hook_ties_a_submit_to_its_task_by_name_and_tells_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = root.join("target/python/bin/python");
-    assert!(python.exists(), "target/python is missing: scripts/test makes it");
-    let output = Command::new(python)
-        .arg(root.join("tests/python/hooked_job.py"))
+    let output = support::python("hooked_job.py")
         .args([&format!("http://{}", server.http), HOOKED, FAILED, PLAIN])
         .env("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
         .output()

@@ -113,15 +113,7 @@ fn exported(data: &Path, out: &Path, arguments: &[&str]) -> String {
 /// What pyarrow reads.
 #[track_caller]
 fn read(out: &Path, table: &str, format: &str) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = root.join("target/python/bin/python");
-    assert!(python.exists(), "target/python is missing: scripts/test makes it");
-    let output = Command::new(python)
-        .arg(root.join("tests/python/read_export.py"))
-        .arg(out)
-        .args([table, format])
-        .output()
-        .unwrap();
+    let output = support::python("read_export.py").arg(out).args([table, format]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

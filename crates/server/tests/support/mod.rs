@@ -295,6 +295,16 @@ pub fn send_with(
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
+/// A program of `tests/python`, with the packages that `scripts/test` installs.
+pub fn python(script: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = root.join("target/python/bin/python");
+    assert!(python.exists(), "target/python is missing: scripts/test makes it");
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/python").join(script));
+    command
+}
+
 /// A text of a job document.
 #[track_caller]
 pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
