@@ -1,6 +1,6 @@
 //! One job, from its attempts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, Role, TaskState, What};
@@ -149,8 +149,7 @@ fn assemble(
     let stands = &attempts[lead];
     let [provider, model, operation] = asked(&attempts, stands);
     let (outcome, failure_reason) = ended(&attempts, stands);
-    let mut spans: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
-    spans.sort_unstable();
+    let spans = other_spans(pool, draft);
     let parent_task = draft
         .attempts
         .iter()
@@ -172,6 +171,19 @@ fn assemble(
         attempts,
         parent_task,
     }
+}
+
+/// The spans of a job that are no calls: those above it alone, and those that show a call of it once more.
+fn other_spans(pool: &Pool<'_>, draft: &JobDraft<'_>) -> Vec<SpanKey> {
+    let mut spans: Vec<SpanKey> = draft.frames.iter().map(|&frame| pool.frames[frame].span).collect();
+    if !pool.echoes.is_empty() {
+        let parts = draft.attempts.iter().flat_map(|attempt| &attempt.parts);
+        let calls: BTreeSet<SpanKey> = parts.map(|part| part.span).collect();
+        spans.extend(pool.echoes.iter().filter(|echo| calls.contains(&echo.of)).map(|echo| echo.span));
+    }
+    spans.sort_unstable();
+    spans.dedup();
+    spans
 }
 
 /// Provider, model and operation of a job: those of the attempt that stands for it; of a voice session, those

@@ -26,6 +26,11 @@ impl<'a> Lineage<'a> {
         self.above.insert(evidence.span, evidence);
     }
 
+    /// The known span of an id.
+    pub(crate) fn get(&self, span: SpanKey) -> Option<&'a Evidence> {
+        self.above.get(&span).copied()
+    }
+
     /// Counts a span of its trace.
     pub(crate) fn count(&mut self, evidence: &Evidence) {
         let trace = evidence.span.trace;
@@ -78,7 +83,7 @@ impl<'a> Lineage<'a> {
         let mut at = evidence;
         let next = move || {
             let key = SpanKey { trace: at.span.trace, span: at.parent };
-            let above = self.above.get(&key).copied()?;
+            let above = self.get(key)?;
             at = above;
             Some(above)
         };

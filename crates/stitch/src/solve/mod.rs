@@ -4,8 +4,9 @@
 //! Its steps go from what is certain to what must be inferred, and each later step sees what the earlier ones
 //! settled:
 //!
-//! 1. calls that show one id are one task, and spans that stand for requests which were seen are no calls
-//!    ([`stand_in`]; both done when the pool is made);
+//! 1. calls that show one id are one task; spans that show what others show better are no calls: of two for
+//!    one request ([`nested`]), and those that stand for requests which were seen ([`stand_in`]). All of it is
+//!    done when the pool is made;
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
@@ -20,6 +21,7 @@ pub(crate) mod bind;
 pub(crate) mod density;
 pub(crate) mod double;
 pub(crate) mod download;
+pub(crate) mod echo;
 pub(crate) mod fallback;
 pub(crate) mod group;
 pub(crate) mod habit;
@@ -27,6 +29,7 @@ pub(crate) mod hint;
 pub(crate) mod hooks;
 pub(crate) mod lineage;
 pub(crate) mod names;
+pub(crate) mod nested;
 pub(crate) mod pool;
 pub(crate) mod retry;
 pub(crate) mod stand_in;

@@ -7,8 +7,10 @@ use smallvec::SmallVec;
 use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::answers::Answers;
+use crate::solve::echo::{self, Echo, Kept};
 use crate::solve::lineage::Lineage;
-use crate::solve::stand_in::{Echo, echoes, stands_in};
+use crate::solve::nested::{may_nest, nested};
+use crate::solve::stand_in::{self, stands_in};
 use crate::solve::union::Union;
 
 /// A submit that takes longer than this, in seconds, waits for its result (`Prefer: wait`).
@@ -109,7 +111,7 @@ pub(crate) struct Pool<'a> {
     pub(crate) lineage: Lineage<'a>,
     /// What realtime sessions used; empty where there are none.
     pub(crate) answers: Answers,
-    /// Spans that would stand for requests which were seen, by span.
+    /// Spans that show what others show better.
     pub(crate) echoes: Vec<Echo>,
 }
 
@@ -126,12 +128,20 @@ pub(crate) fn order(evidence: &Evidence) -> (UnixNanos, SpanKey, UnixNanos, Opti
     (evidence.start, evidence.span, evidence.end, call_of(evidence).map(|call| call.answer))
 }
 
+/// Calls that share an id, and where the caller keeps them.
+type Group<'a> = (u32, Vec<&'a Evidence>);
+
+fn all<'s, 'a>(tasks: &'s [Group<'a>], lone: &'s [Kept<'a>]) -> impl Iterator<Item = Kept<'a>> + Clone + 's {
+    let of_tasks = tasks.iter().flat_map(|(slot, calls)| calls.iter().map(|call| (*slot, *call)));
+    of_tasks.chain(lone.iter().copied())
+}
+
 /// Calls of one task, and where the caller keeps them.
-type Kept<'a> = (SmallVec<[u32; 1]>, Vec<&'a Evidence>);
+type Merged<'a> = (SmallVec<[u32; 1]>, Vec<&'a Evidence>);
 
 /// Tasks of which one call shows two ids are one, whichever id the others show.
-fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>) -> Vec<Kept<'a>> {
-    let tasks: Vec<Kept<'a>> = tasks.map(|(slot, calls)| (SmallVec::from_elem(slot, 1), calls)).collect();
+fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>) -> Vec<Merged<'a>> {
+    let tasks: Vec<Merged<'a>> = tasks.map(|(slot, calls)| (SmallVec::from_elem(slot, 1), calls)).collect();
     let calls = || tasks.iter().enumerate().flat_map(|(at, (_, calls))| calls.iter().map(move |&c| (at, c)));
     if !calls().any(|(_, evidence)| call_of(evidence).is_some_and(|call| call.rare.alias.is_some())) {
         return tasks;
@@ -145,7 +155,7 @@ fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>) -> 
             union.join(*first.entry(key).or_insert(at), at);
         }
     }
-    let mut merged: BTreeMap<usize, Kept<'a>> = BTreeMap::new();
+    let mut merged: BTreeMap<usize, Merged<'a>> = BTreeMap::new();
     for (at, (slots, calls)) in tasks.into_iter().enumerate() {
         let into = merged.entry(union.find(at)).or_default();
         into.0.extend(slots);
@@ -168,8 +178,8 @@ impl<'a> Pool<'a> {
             pool.lineage.add(frame);
             pool.lineage.count(frame);
         }
-        let mut tasks: Vec<(u32, Vec<&'a Evidence>)> = tasks.collect();
-        let mut lone: Vec<(u32, &'a Evidence)> = lone.collect();
+        let mut tasks: Vec<Group<'a>> = tasks.collect();
+        let mut lone: Vec<Kept<'a>> = lone.collect();
         pool.take_echoes(&mut tasks, &mut lone);
         for (slots, mut calls) in under_both_ids(tasks.into_iter()) {
             calls.sort_unstable_by_key(|evidence| order(evidence));
@@ -191,31 +201,35 @@ impl<'a> Pool<'a> {
         pool
     }
 
-    /// Sets aside the spans that would stand for requests which are here too.
-    fn take_echoes(
-        &mut self,
-        tasks: &mut Vec<(u32, Vec<&'a Evidence>)>,
-        lone: &mut Vec<(u32, &'a Evidence)>,
-    ) {
-        let of_tasks = || tasks.iter().flat_map(|(slot, calls)| calls.iter().map(|call| (*slot, *call)));
-        if !of_tasks().chain(lone.iter().copied()).any(|(_, call)| stands_in(call)) {
-            return;
+    /// Sets aside the spans that show what others show better: first of two that show one request, then of
+    /// those that would stand for requests which are here too.
+    fn take_echoes(&mut self, tasks: &mut Vec<Group<'a>>, lone: &mut Vec<Kept<'a>>) {
+        let evidence = || all(tasks, lone).map(|(_, call)| call);
+        if may_nest(evidence(), self.frames.iter().copied()) {
+            let calls: Vec<Kept<'a>> = all(tasks, lone).collect();
+            let found = nested(&calls, &self.lineage);
+            let above = calls.iter().map(|(_, call)| *call).filter(|call| echo::has(&found, call.span));
+            above.for_each(|call| self.lineage.add(call));
+            self.set_aside(found, tasks, lone);
         }
-        let calls: Vec<(u32, &Evidence)> = of_tasks().chain(lone.iter().copied()).collect();
-        self.echoes = echoes(&calls, &self.lineage);
-        let known = &self.echoes;
-        let stays = |call: &Evidence| {
-            !stands_in(call) || known.binary_search_by_key(&call.span, |echo| echo.span).is_err()
-        };
+        if all(tasks, lone).any(|(_, call)| stands_in(call)) {
+            let calls: Vec<Kept<'a>> = all(tasks, lone).collect();
+            self.set_aside(stand_in::echoes(&calls, &self.lineage), tasks, lone);
+        }
+        if !self.echoes.is_empty() {
+            let held: BTreeSet<u32> = all(tasks, lone).map(|(slot, _)| slot).collect();
+            self.echoes.iter_mut().for_each(|echo| echo.slot = echo.slot.filter(|slot| !held.contains(slot)));
+        }
+    }
+
+    fn set_aside(&mut self, mut found: Vec<Echo>, tasks: &mut Vec<Group<'a>>, lone: &mut Vec<Kept<'a>>) {
+        let stays = |call: &Evidence| !echo::has(&found, call.span);
         lone.retain(|(_, call)| stays(call));
         for (_, calls) in tasks.iter_mut() {
             calls.retain(|call| stays(call));
         }
         tasks.retain(|(_, calls)| !calls.is_empty());
-        // What is a call of its own as well has a job already.
-        let held: BTreeSet<u32> =
-            tasks.iter().map(|(slot, _)| *slot).chain(lone.iter().map(|(slot, _)| *slot)).collect();
-        self.echoes.retain(|echo| !held.contains(&echo.slot));
+        self.echoes.append(&mut found);
     }
 
     fn push_task(&mut self, calls: Vec<&'a Evidence>, slots: SmallVec<[u32; 1]>) {

@@ -32,25 +32,12 @@ use std::sync::Arc;
 
 use crate::call::{Call, Client, Evidence, Role};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::solve::echo::{Echo, Kept};
 use crate::solve::lineage::Lineage;
 use crate::solve::pool::{call_of, order};
 
 /// Two processes of one trace may tell times that are so far apart.
 const SKEW_MS: u64 = 2_000;
-
-/// A span beside which a request was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Echo {
-    /// The span.
-    pub(crate) span: SpanKey,
-    /// Where the caller keeps it.
-    pub(crate) slot: u32,
-    /// Where the caller keeps what is beside it.
-    pub(crate) beside: u32,
-}
-
-/// A call, and where the caller keeps it.
-type Kept<'a> = (u32, &'a Evidence);
 
 /// Whether a call is known by a span around it alone.
 pub(crate) fn stands_in(evidence: &Evidence) -> bool {
@@ -72,9 +59,8 @@ pub(crate) fn echoes<'a>(calls: &[Kept<'a>], lineage: &Lineage<'a>) -> Vec<Echo>
     let standing: Vec<Kept<'a>> = stand_ins.iter().copied().filter(|at| is_seen(at).is_none()).collect();
     let lowest = below(&standing, lineage);
     let echo = |stand_in: &Kept<'a>| {
-        let (slot, evidence) = *stand_in;
-        let beside = is_seen(stand_in).or_else(|| lowest.get(&evidence.span).copied())?;
-        Some(Echo { span: evidence.span, slot, beside })
+        let beside = is_seen(stand_in).or_else(|| lowest.get(&stand_in.1.span).copied())?;
+        Some(Echo::new(*stand_in, beside))
     };
     let mut found: Vec<Echo> = stand_ins.iter().filter_map(echo).collect();
     found.sort_unstable_by_key(|echo| echo.span);
@@ -88,11 +74,11 @@ fn is_request(evidence: &Evidence) -> bool {
 }
 
 /// By each span above some calls, the first of them.
-fn below<'a>(calls: &[Kept<'a>], lineage: &Lineage<'a>) -> BTreeMap<SpanKey, u32> {
+fn below<'a>(calls: &[Kept<'a>], lineage: &Lineage<'a>) -> BTreeMap<SpanKey, Kept<'a>> {
     let mut first = BTreeMap::new();
-    for &(slot, evidence) in calls {
-        for above in lineage.ancestors(evidence) {
-            first.entry(above.span).or_insert(slot);
+    for &call in calls {
+        for above in lineage.ancestors(call.1) {
+            first.entry(above.span).or_insert(call);
         }
     }
     first
@@ -100,32 +86,33 @@ fn below<'a>(calls: &[Kept<'a>], lineage: &Lineage<'a>) -> BTreeMap<SpanKey, u32
 
 /// Requests, by what may lie beside them.
 struct Seen<'a> {
-    below: BTreeMap<SpanKey, u32>,
-    by_task: BTreeMap<(&'a str, &'a TaskId), u32>,
-    by_trace: BTreeMap<(TraceId, &'a str), Spread>,
-    by_client: BTreeMap<(&'a Arc<Client>, &'a str), Spread>,
+    below: BTreeMap<SpanKey, Kept<'a>>,
+    by_task: BTreeMap<(&'a str, &'a TaskId), Kept<'a>>,
+    by_trace: BTreeMap<(TraceId, &'a str), Spread<'a>>,
+    by_client: BTreeMap<(&'a Arc<Client>, &'a str), Spread<'a>>,
 }
 
 impl<'a> Seen<'a> {
     /// Of requests in order.
     fn new(requests: &[Kept<'a>], lineage: &Lineage<'a>) -> Self {
         let mut by_task = BTreeMap::new();
-        let mut by_trace: BTreeMap<_, Spread> = BTreeMap::new();
-        let mut by_client: BTreeMap<_, Spread> = BTreeMap::new();
-        for &(slot, evidence) in requests {
+        let mut by_trace: BTreeMap<_, Spread<'a>> = BTreeMap::new();
+        let mut by_client: BTreeMap<_, Spread<'a>> = BTreeMap::new();
+        for &request in requests {
+            let evidence = request.1;
             let Some(call) = call_of(evidence) else { continue };
             for task in call.task.iter().chain(&call.rare.alias) {
-                by_task.entry((&*evidence.client.tenant, task)).or_insert(slot);
+                by_task.entry((&*evidence.client.tenant, task)).or_insert(request);
             }
             let provider = &*call.endpoint.provider;
-            by_trace.entry((evidence.span.trace, provider)).or_default().push(slot, evidence);
-            by_client.entry((&evidence.client, provider)).or_default().push(slot, evidence);
+            by_trace.entry((evidence.span.trace, provider)).or_default().push(request);
+            by_client.entry((&evidence.client, provider)).or_default().push(request);
         }
         Self { below: below(requests, lineage), by_task, by_trace, by_client }
     }
 
-    /// Where the first request beside a span is kept, if there is one.
-    fn beside(&self, stand_in: &'a Evidence) -> Option<u32> {
+    /// The first request beside a span, if there is one.
+    fn beside(&self, stand_in: &'a Evidence) -> Option<Kept<'a>> {
         let call = call_of(stand_in)?;
         let provider = &*call.endpoint.provider;
         let named = || self.by_task.get(&(&*stand_in.client.tenant, call.task.as_ref()?)).copied();
@@ -137,30 +124,31 @@ impl<'a> Seen<'a> {
 
 /// When some requests were under way, by start.
 #[derive(Debug, Default)]
-struct Spread(Vec<Lasted>);
+struct Spread<'a>(Vec<Lasted<'a>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Lasted {
-    slot: u32,
-    start: UnixNanos,
-    end: UnixNanos,
+struct Lasted<'a> {
+    request: Kept<'a>,
     /// The latest end among it and those before.
     latest: UnixNanos,
 }
 
-impl Spread {
-    fn push(&mut self, slot: u32, evidence: &Evidence) {
-        let Evidence { start, end, .. } = *evidence;
+impl<'a> Spread<'a> {
+    fn push(&mut self, request: Kept<'a>) {
+        let end = request.1.end;
         let latest = self.0.last().map_or(end, |before| before.latest.max(end));
-        self.0.push(Lasted { slot, start, end, latest });
+        self.0.push(Lasted { request, latest });
     }
 
     /// The first that was under way during a span, give or take some time.
-    fn during(&self, span: &Evidence, skew_ms: u64) -> Option<u32> {
+    fn during(&self, span: &Evidence, skew_ms: u64) -> Option<Kept<'a>> {
         let from = UnixNanos(span.start.0.saturating_sub(skew_ms * 1_000_000));
         let until = span.end.plus_ms(skew_ms);
-        let first = self.0.partition_point(|request| request.latest < from);
-        let begun = self.0[first..].iter().take_while(|request| request.start <= until);
-        begun.into_iter().find(|request| request.end >= from).map(|request| request.slot)
+        let first = self.0.partition_point(|lasted| lasted.latest < from);
+        let mut begun = self.0[first..].iter().map(|lasted| lasted.request);
+        begun
+            .by_ref()
+            .take_while(|(_, request)| request.start <= until)
+            .find(|(_, request)| request.end >= from)
     }
 }

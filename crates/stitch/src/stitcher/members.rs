@@ -31,7 +31,7 @@ pub(super) fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<
     members.sort_unstable();
     let of_job = |slot: u32| members.binary_search(&slot).is_ok();
     let echoes: Vec<u32> =
-        pool.echoes.iter().filter(|echo| of_job(echo.beside)).map(|echo| echo.slot).collect();
+        pool.echoes.iter().filter(|echo| of_job(echo.beside)).filter_map(|echo| echo.slot).collect();
     members.extend(echoes);
     members.sort_unstable();
     members.dedup();
