@@ -135,6 +135,12 @@ impl Endpoint {
     pub(crate) fn fits_family(&self, other: &Self) -> bool {
         self.family == other.family || self.family.is_empty() || other.family.is_empty()
     }
+
+    /// The same, and as far as models tell.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        let is_one_model = self.model == other.model || self.model.is_empty() || other.model.is_empty();
+        is_one_model && self.fits_family(other)
+    }
 }
 
 /// How a request ended on the wire.
@@ -309,6 +315,13 @@ pub enum TaskState {
     Partial,
     /// Succeeded.
     Succeeded,
+}
+
+impl TaskState {
+    /// The task ended, and made nothing that was wanted.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Rejected | Self::Canceled | Self::CanceledQueued)
+    }
 }
 
 /// A quantity or a dimension that pricing may need.

@@ -7,7 +7,7 @@ use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, Role, TaskSt
 use crate::frame::FrameKind;
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
 use crate::job::{Attempt, FailureReason, Job, Outcome, State};
-use crate::judge::{attempt, cause, fact, failed_at, session};
+use crate::judge::{attempt, cause, fact, session};
 use crate::solve::Solution;
 use crate::solve::group::{self, JobDraft};
 use crate::solve::pool::{Pool, call_of};
@@ -35,7 +35,7 @@ pub(crate) fn job(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) ->
         .iter()
         .zip(&attempts)
         .map(|(&at, made)| {
-            let seen = failed_at(&draft.attempts[at]);
+            let seen = draft.attempts[at].failed_at();
             let told = matches!(made.outcome, Outcome::Failed | Outcome::Rejected | Outcome::Canceled);
             seen.or((told && made.accepted == Accepted::Yes).then_some(made.ended_at))
         })

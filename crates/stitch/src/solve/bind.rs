@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::call::{Accepted, Call, Client, Evidence};
 use crate::frame::FrameKind;
-use crate::id::{TraceId, UnixNanos};
+use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::candidates::Lanes;
 use crate::solve::habit::{Cadence, Habits, Sample};
@@ -80,6 +80,8 @@ pub(crate) struct Binder<'p, 'a> {
     lanes: Lanes<'a>,
     /// Per open shot: it is one of two equal accepted submits within a second.
     doubled: Vec<bool>,
+    /// Per open shot: what a span above it says of its task.
+    named: Vec<Option<(SpanKey, &'a TaskId)>>,
     /// Services that submit to a provider themselves.
     submitters: BTreeSet<Submitter<'a>>,
     /// Providers of which submits show their callback URL.
@@ -120,6 +122,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             shots: open.shots.clone(),
             lanes: Lanes::new(pool, &open.shots),
             doubled: Vec::new(),
+            named: open.shots.iter().map(|&shot| candidates::named_above(pool, shot)).collect(),
             submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
             callers: shows.map(|shot| &*shot.call.endpoint.provider).collect(),
             linked: BTreeSet::new(),

@@ -3,19 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Correlation, CorrelationKind, Evidence, What};
+use crate::call::{Correlation, CorrelationKind, Evidence, TaskState, What};
 use crate::frame::FrameKind;
-use crate::id::{SpanKey, TraceId};
+use crate::id::{SpanKey, TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};
-use crate::judge;
 use crate::solve::download;
 use crate::solve::pool::{Pool, call_of, order};
-use crate::solve::retry::Rates;
+use crate::solve::resubmit::{Resubmission, resubmissions};
 use crate::solve::union::Union;
 use crate::solve::{Solution, confidence, tries};
-
-/// Longest wait before an application resubmits what had failed at the provider, in seconds.
-const RESUBMIT_SECONDS: f64 = 60.0;
 
 /// Indices into the pool that make one attempt.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +23,28 @@ pub(crate) struct AttemptDraft<'a> {
     pub(crate) joins: Vec<Join>,
     /// Every span of it, sorted by start, then span.
     pub(crate) parts: Vec<&'a Evidence>,
+}
+
+impl AttemptDraft<'_> {
+    fn states(&self) -> impl Iterator<Item = (&Evidence, TaskState)> {
+        let state = |evidence: &&'_ Evidence| call_of(evidence)?.verdict.map(|verdict| verdict.state);
+        self.parts.iter().filter_map(move |evidence| Some((*evidence, state(evidence)?)))
+    }
+
+    /// When it had visibly ended without success, if it had. A refused submit has no task to end: its retry is
+    /// found by the retry chains.
+    pub(crate) fn failed_at(&self) -> Option<UnixNanos> {
+        if self.states().any(|(_, state)| matches!(state, TaskState::Succeeded | TaskState::Partial)) {
+            return None;
+        }
+        let failed = self.states().find(|(_, state)| state.is_failure()).map(|(evidence, _)| evidence.end);
+        failed.filter(|_| !self.tasks.is_empty())
+    }
+
+    /// Whether the client canceled it.
+    pub(crate) fn was_canceled(&self) -> bool {
+        self.states().any(|(_, state)| matches!(state, TaskState::Canceled | TaskState::CanceledQueued))
+    }
 }
 
 /// Indices into the pool that make one job.
@@ -58,7 +76,7 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
         draft.parts = parts(pool, solution, draft);
     }
     let mut jobs = attempts.clone();
-    let resubmitted = resubmissions(pool, &drafts);
+    let resubmitted = resubmissions(pool, solution, &drafts);
     tie_retries(solution, &resubmitted, &mut jobs);
     tries::tie(pool, &mut jobs);
     tie_names(pool, &mut drafts, &mut jobs);
@@ -151,48 +169,6 @@ fn tie_retries(solution: &Solution, resubmitted: &[Resubmission], jobs: &mut Uni
     for again in resubmitted {
         jobs.join(again.from, again.to);
     }
-}
-
-/// A submit whose task had visibly ended without success, and the equal one that came instead.
-struct Resubmission {
-    from: usize,
-    to: usize,
-    /// Below one parent, which says more than time.
-    kin: bool,
-}
-
-/// Equal requests of one client after the earlier one's task had visibly ended without success.
-fn resubmissions(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>) -> Vec<Resubmission> {
-    let mut rates = None;
-    let mut found = Vec::new();
-    for draft in drafts.values() {
-        let Some(from) = draft.shot else { continue };
-        let Some(failed_at) = judge::failed_at(draft) else { continue };
-        let shot = &pool.shots[from];
-        let later = pool.shots.partition_point(|other| other.evidence.start < failed_at);
-        let next = pool.shots[later..].iter().position(|other| {
-            other.call.request == shot.call.request
-                && other.call.agent == shot.call.agent
-                && other.evidence.client == shot.evidence.client
-        });
-        let Some(to) = next.map(|at| at + later) else { continue };
-        let other = &pool.shots[to];
-        let gap = other.evidence.start.seconds_since(failed_at);
-        let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
-        let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
-        let kin = same_trace && shot.evidence.parent == other.evidence.parent;
-        let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
-        // Who cancels does not want it again; a program that sees a failure may.
-        let rare = silent
-            && gap < 2.0
-            && !judge::was_canceled(draft)
-            && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
-        let kin = tells && kin;
-        if gap <= RESUBMIT_SECONDS && (kin || rare) && from != to {
-            found.push(Resubmission { from, to, kin });
-        }
-    }
-    found
 }
 
 /// Operation spans and correlation ids: everything under one name is one job.

@@ -5,14 +5,15 @@
 //! settled:
 //!
 //! 1. calls that show one id are one task; spans that show what others show better are no calls: of two for
-//!    one request ([`nested`]), and those that stand for requests which were seen ([`stand_in`]). All of it is
-//!    done when the pool is made;
+//!    one request ([`nested`]), and those that stand for requests which were seen ([`stand_in`]); what shows no
+//!    id and has no submit beside it goes by the submit before it ([`nameless`]). All of it is done when the
+//!    pool is made;
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
 //! 5. submits and tasks, as one assignment ([`bind`]); then the tasks whose name several submits share;
 //! 6. deliveries that came once more ([`again`]) and double submits ([`double`]) among what is left;
-//! 7. attempts into jobs, spans above, downloads ([`group`]).
+//! 7. attempts into jobs, with what was submitted again ([`resubmit`]), spans above, downloads ([`group`]).
 
 mod again;
 pub(crate) mod answers;
@@ -28,9 +29,11 @@ pub(crate) mod habit;
 pub(crate) mod hint;
 pub(crate) mod hooks;
 pub(crate) mod lineage;
+pub(crate) mod nameless;
 pub(crate) mod names;
 pub(crate) mod nested;
 pub(crate) mod pool;
+pub(crate) mod resubmit;
 pub(crate) mod retry;
 pub(crate) mod stand_in;
 #[cfg(test)]

@@ -118,12 +118,11 @@ impl Tree {
 fn is_one_request(outer: &Evidence, inner: &Evidence) -> bool {
     let (Some(a), Some(b)) = (call_of(outer), call_of(inner)) else { return false };
     let (here, there) = (&a.endpoint, &b.endpoint);
-    let is_one_model = here.model == there.model || here.model.is_empty() || there.model.is_empty();
     let is_one_task = a.task == b.task || a.task.is_none() || b.task.is_none();
     outer.span != inner.span
         && outer.client.tenant == inner.client.tenant
         && (&here.provider, &here.rule) == (&there.provider, &there.rule)
-        && is_one_model
+        && here.fits(there)
         && is_one_task
         && outer.start <= inner.end
         && inner.start <= outer.end

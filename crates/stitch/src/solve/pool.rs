@@ -9,6 +9,7 @@ use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::answers::Answers;
 use crate::solve::echo::{self, Echo, Kept};
 use crate::solve::lineage::Lineage;
+use crate::solve::nameless;
 use crate::solve::nested::{may_nest, nested};
 use crate::solve::stand_in::{self, stands_in};
 use crate::solve::union::Union;
@@ -52,7 +53,7 @@ impl Shot<'_> {
 /// All calls that show one provider id.
 #[derive(Clone, Debug)]
 pub(crate) struct Task<'a> {
-    /// None for polls that show no id (Vertex): they are grouped by trace.
+    /// None for polls that show no id: see [`nameless`].
     pub(crate) id: Option<&'a TaskId>,
     /// Sorted by start, then span.
     pub(crate) calls: Vec<&'a Evidence>,
@@ -137,7 +138,7 @@ fn all<'s, 'a>(tasks: &'s [Group<'a>], lone: &'s [Kept<'a>]) -> impl Iterator<It
 }
 
 /// Calls of one task, and where the caller keeps them.
-type Merged<'a> = (SmallVec<[u32; 1]>, Vec<&'a Evidence>);
+pub(crate) type Merged<'a> = (SmallVec<[u32; 1]>, Vec<&'a Evidence>);
 
 /// Tasks of which one call shows two ids are one, whichever id the others show.
 fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>) -> Vec<Merged<'a>> {
@@ -189,10 +190,8 @@ impl<'a> Pool<'a> {
         for (slot, evidence) in lone {
             pool.push_lone(slot, evidence, &mut strays);
         }
-        strays.sort_unstable_by_key(|(_, evidence)| (evidence.span.trace, order(evidence)));
-        for calls in strays.chunk_by(|a, b| a.1.span.trace == b.1.span.trace) {
-            let slots = calls.iter().map(|(slot, _)| *slot).collect();
-            pool.push_task(calls.iter().map(|(_, evidence)| *evidence).collect(), slots);
+        for (slots, calls) in nameless::tasks(strays, &pool.shots, &pool.lineage) {
+            pool.push_task(calls, slots);
         }
         pool.sort();
         if pool.shots.iter().any(|shot| shot.call.role == Role::Session) {

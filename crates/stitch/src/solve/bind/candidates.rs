@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Binder, Entity, peak};
-use crate::Call;
-use crate::id::TraceId;
+use crate::call::{Call, Evidence};
+use crate::id::{SpanKey, TaskId, TraceId};
 use crate::solve::habit::WINDOW_SECONDS;
 use crate::solve::hint;
 use crate::solve::hooks::callback_value;
@@ -24,8 +24,10 @@ const MAX_GAPS_OF_ALL: usize = 1 << 18;
 
 /// How far one clock may be off, in seconds.
 const TICK_SECONDS: f64 = 0.001;
-/// How far the clocks of two processes may be apart, in seconds, where lineage ties a submit to a first call
-/// that seems to come before its answer.
+/// How far the clocks of two processes may be apart, in seconds, where nothing but time ties a submit to a
+/// first call that seems to come before it: what machines that are kept in time show.
+const APART_MS: u64 = 100;
+/// The same where lineage ties them.
 const SKEW_SECONDS: f64 = 2.0;
 
 /// Places of open submits, by start.
@@ -125,13 +127,22 @@ impl Binder<'_, '_> {
     fn near(&self, entity: &Entity) -> impl Iterator<Item = usize> {
         let call = self.first_call(entity).and_then(|first| Some((first, call_of(first)?)));
         let lane = call.and_then(|(first, call)| {
-            Some((call, self.lanes.of_provider.get(&(&first.client.tenant, &call.endpoint.provider))?))
+            let lane = self.lanes.of_provider.get(&(&first.client.tenant, &call.endpoint.provider))?;
+            Some((first, call, lane))
         });
-        lane.into_iter().flat_map(move |(call, lane)| {
-            let started = |&place: &usize| self.shot(place).evidence.start <= entity.first;
+        lane.into_iter().flat_map(move |(first, call, lane)| {
+            let latest = entity.first.plus_ms(APART_MS);
+            let started = |&place: &usize| self.shot(place).evidence.start <= latest;
             let before = &lane[..lane.partition_point(started)];
             let looked_at = before.iter().rev().take(MAX_LOOKED_AT).copied();
-            looked_at.filter(move |&place| self.possible(place, entity, call, TICK_SECONDS))
+            looked_at.filter(move |&place| {
+                let shot = self.shot(place).evidence;
+                let (early, latest) = match shot.client == first.client {
+                    true => (TICK_SECONDS, entity.first),
+                    false => (APART_MS as f64 / 1e3, latest),
+                };
+                shot.start <= latest && self.possible(place, entity, call, early)
+            })
         })
     }
 
@@ -144,6 +155,18 @@ impl Binder<'_, '_> {
             && gap <= WINDOW_SECONDS
             && (gap >= -early || shot.is_blocking())
             && entity.group.is_none_or(|group| self.callback_fits(shot, group))
+            && !self.is_another(place, entity)
+    }
+
+    /// Whether a span above a submit names another task, which is not below that span.
+    fn is_another(&self, place: usize, entity: &Entity) -> bool {
+        let Some((above, named)) = self.named[place] else { return false };
+        let Some(task) = entity.task.map(|task| &self.pool.tasks[task]) else { return false };
+        let ids = || task.calls.iter().filter_map(|call| call_of(call));
+        let goes_by =
+            |call: &Call| [&call.task, &call.rare.alias].into_iter().flatten().any(|id| id == named);
+        let is_below = |call: &&Evidence| self.pool.lineage.ancestors(call).any(|span| span.span == above);
+        task.id.is_some() && !ids().any(goes_by) && !task.calls.iter().any(|call| is_below(&call))
     }
 
     /// Where submits show their callback URL, a delivery must have come by that very URL.
@@ -157,6 +180,12 @@ impl Binder<'_, '_> {
             _ => true,
         }
     }
+}
+
+/// The nearest span above a submit that names a task, and that task.
+pub(super) fn named_above<'a>(pool: &Pool<'a>, shot: usize) -> Option<(SpanKey, &'a TaskId)> {
+    let mut frames = pool.lineage.frames(pool.shots[shot].evidence);
+    frames.find_map(|(above, frame)| Some((above.span, frame.rare.task.as_ref()?)))
 }
 
 /// From the shortest to the longest of such gaps (sorted), and as much again on both sides.

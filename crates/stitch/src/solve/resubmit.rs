@@ -1,0 +1,104 @@
+//! Submits that an application sends again after the task of the one before had visibly failed.
+//!
+//! Equal requests of one client, the later one after the end of the earlier one's task. Below one parent that
+//! is a resubmission, unless that parent goes on so without a failure as well: a batch sends the next item
+//! whether or not the last one failed, and nothing tells the two apart. Who cancels does not want it again,
+//! unless it is sent at once. Without lineage it is one only if it comes at once and such requests are rare.
+//! A submit that is known as a retry of another one is none.
+
+use std::collections::BTreeMap;
+
+use crate::call::Evidence;
+use crate::id::UnixNanos;
+use crate::solve::Solution;
+use crate::solve::group::AttemptDraft;
+use crate::solve::pool::{Pool, Shot};
+use crate::solve::retry::Rates;
+
+/// Longest wait before an application resubmits what had failed at the provider, in seconds.
+const RESUBMIT_SECONDS: f64 = 60.0;
+
+/// Longest wait, in seconds, before it does so at once.
+const AT_ONCE_SECONDS: f64 = 2.0;
+
+/// So often must a parent have gone on without a failure to be a batch.
+const BATCH: usize = 2;
+
+/// A submit whose task had visibly ended without success, and the equal one that came instead.
+pub(crate) struct Resubmission {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// Below one parent, which says more than time.
+    pub(crate) kin: bool,
+}
+
+/// All of a pool, by the end of the first of the two.
+pub(crate) fn resubmissions(
+    pool: &Pool<'_>,
+    solution: &Solution,
+    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
+) -> Vec<Resubmission> {
+    let retried = solution.retries.iter().map(|retry| retry.to);
+    let mut known: Vec<usize> = retried.chain(solution.doubles.iter().map(|double| double.lost)).collect();
+    known.sort_unstable();
+    let mut rates = None;
+    let mut found = Vec::new();
+    for draft in drafts.values() {
+        let Some(from) = draft.shot else { continue };
+        let Some(failed_at) = draft.failed_at() else { continue };
+        let shot = &pool.shots[from];
+        let later = pool.shots.partition_point(|other| other.evidence.start < failed_at);
+        let next = pool.shots[later..].iter().position(|other| is_equal(shot, other));
+        let Some(to) = next.map(|at| at + later) else { continue };
+        let other = &pool.shots[to];
+        let gap = other.evidence.start.seconds_since(failed_at);
+        if from == to || gap > RESUBMIT_SECONDS || known.binary_search(&to).is_ok() {
+            continue;
+        }
+        let at_once = gap < AT_ONCE_SECONDS;
+        let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
+        let kin = tells
+            && is_sibling(shot.evidence, other.evidence)
+            && (at_once || !draft.was_canceled())
+            && !goes_on(pool, drafts, shot, gap);
+        let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
+        let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
+        // Who cancels does not want it again; a program that sees a failure may.
+        let rare = silent
+            && at_once
+            && !draft.was_canceled()
+            && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
+        if kin || rare {
+            found.push(Resubmission { from, to, kin });
+        }
+    }
+    found
+}
+
+fn is_equal(a: &Shot<'_>, b: &Shot<'_>) -> bool {
+    a.call.request == b.call.request && a.call.agent == b.call.agent && a.evidence.client == b.evidence.client
+}
+
+fn is_sibling(a: &Evidence, b: &Evidence) -> bool {
+    a.span.trace == b.span.trace && a.parent == b.parent
+}
+
+/// Whether the parent of a submit sends equal ones after such a pause, whatever became of the one before.
+fn goes_on(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>, shot: &Shot<'_>, pause: f64) -> bool {
+    let mut siblings: Vec<(UnixNanos, UnixNanos, bool)> = drafts
+        .values()
+        .filter_map(|draft| {
+            let other = &pool.shots[draft.shot?];
+            if !is_sibling(shot.evidence, other.evidence) || !is_equal(shot, other) {
+                return None;
+            }
+            let end = draft.parts.iter().map(|part| part.end).max()?;
+            Some((other.evidence.start, end, !other.failed() && draft.failed_at().is_none()))
+        })
+        .collect();
+    siblings.sort_unstable();
+    let after = siblings.windows(2).filter(|pair| pair[0].2);
+    let mut pauses: Vec<f64> = after.map(|pair| pair[1].0.seconds_since(pair[0].1)).collect();
+    pauses.sort_unstable_by(f64::total_cmp);
+    pauses.len() >= BATCH && 2.0 * pause >= pauses[0]
+}
