@@ -65,7 +65,7 @@ fn models_find_their_tariff() {
         ("fal", "somebody/something", "", None),
         ("replicate", "black-forest-labs/flux-dev", "text_to_image", Some("0.025")),
         ("replicate", "minimax/video-01", "video_generation", Some("0.50")),
-        ("replicate", sdxl, "text_to_image", Some("0.000225")),
+        ("replicate", sdxl, "text_to_image", Some("0.000975")),
         ("runway", "gen4_turbo", "image_to_video", Some("5")),
         ("runway", "", "image_to_video", Some("5")),
         ("runway", "gen4_image", "text_to_image", Some("5")),

@@ -11,6 +11,9 @@ use spantally_stitch::{
 /// 2026-11-20, in nanoseconds since the epoch.
 pub(crate) const DAY: u64 = 1_795_132_800_000_000_000;
 
+/// A model of fal with one price a second, 0.07, whatever the clip.
+pub(crate) const KLING_ON_FAL: &str = "fal-ai/kling-video/v2.5-turbo/pro/text-to-video";
+
 pub(crate) fn dec(text: &str) -> Decimal {
     text.parse().unwrap()
 }

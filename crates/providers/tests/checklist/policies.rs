@@ -130,10 +130,10 @@ fn failed_by_code_and_by_class_runway_and_fal() {
 
 #[test]
 fn a_quantity_on_an_error_response_fal_and_xai() {
-    let mut error = attempt("fal", "fal-ai/veo3", "", &[("seconds", "8")]);
+    let mut error = attempt("fal", KLING_ON_FAL, "", &[("seconds", "8")]);
     error.calls.push(call(Role::Result, 422));
     error.facts.push(fact("billable_units", "3.14159265", FactSource::Reported));
-    assert_eq!(cost(ended(error, Outcome::Failed, Why::InvalidInput)), "1.25663706 USD");
+    assert_eq!(cost(ended(error, Outcome::Failed, Why::InvalidInput)), "0.2199114855 USD");
     let mut rejected = attempt("xai", "grok-imagine-video", "video_generation", &[]);
     rejected.facts.push(fact("cost_ticks", "2500000000", FactSource::Reported));
     assert_eq!(cost(ended(rejected, Outcome::Rejected, Why::ModerationOutput)), "0.25 USD");
@@ -222,10 +222,10 @@ fn polls_results_downloads_and_deliveries_cost_nothing_anywhere() {
         let meters = card.tariffs().iter().flat_map(|tariff| &tariff.meters);
         assert!(meters.into_iter().all(|meter| meter.cause.is_none()), "{provider} charges for calls");
     }
-    let mut clip = attempt("fal", "fal-ai/veo3", "", &[("seconds", "8")]);
+    let mut clip = attempt("fal", KLING_ON_FAL, "", &[("seconds", "8")]);
     clip.calls.extend((0..1800).map(|_| call(Role::Poll, 200)));
     clip.calls.extend((0..10).map(|_| call(Role::Webhook, 200)));
-    assert_eq!(cost(clip), "3.2 USD");
+    assert_eq!(cost(clip), "0.56 USD");
 }
 
 /// An extension tells the stitched total; what is billed is what was added.
@@ -258,7 +258,7 @@ fn the_model_that_was_billed_is_the_one_that_is_priced_fal_fallback() {
 #[test]
 fn estimate_and_final_are_told_apart_by_their_basis() {
     let basis = |attempt| billed(attempt, &built_in()).charges[0].basis;
-    let clip = |facts: &[_]| attempt("fal", "fal-ai/veo3", "", facts);
+    let clip = |facts: &[_]| attempt("fal", KLING_ON_FAL, "", facts);
     let mut reported = clip(&[]);
     reported.facts.push(fact("billable_units", "8", FactSource::Reported));
     assert_eq!(basis(reported), Basis::Reported);

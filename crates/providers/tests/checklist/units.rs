@@ -7,9 +7,9 @@ use super::fixture::*;
 
 #[test]
 fn per_second_of_the_delivered_file_fal() {
-    let mut veo = attempt("fal", "fal-ai/veo3", "video_generation", &[("seconds", "3")]);
-    veo.facts.push(fact("billable_units", "3.008", FactSource::Reported));
-    assert_eq!(cost(veo), "1.2032 USD", "3.008 units, no rounding, though 3 were asked for");
+    let mut kling = attempt("fal", KLING_ON_FAL, "video_generation", &[("seconds", "3")]);
+    kling.facts.push(fact("billable_units", "3.008", FactSource::Reported));
+    assert_eq!(cost(kling), "0.21056 USD", "3.008 units, no rounding, though 3 were asked for");
 }
 
 #[test]
