@@ -5,9 +5,9 @@
 //! settled:
 //!
 //! 1. calls that show one id are one task; spans that show what others show better are no calls: of two for
-//!    one request ([`nested`]), and those that stand for requests which were seen ([`stand_in`]); what shows no
-//!    id and has no submit beside it goes by the submit before it ([`nameless`]). All of it is done when the
-//!    pool is made;
+//!    one request ([`nested`]), and those that stand for requests which were seen ([`stand_in`]); what shows
+//!    no id and has no submit beside it goes by the submit before it ([`nameless`]). All of this is done when
+//!    the pool is made;
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);

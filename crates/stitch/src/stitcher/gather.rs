@@ -10,7 +10,7 @@ use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::solve::pool::call_of;
 use crate::stitcher::index::Placed;
-use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, task_name};
+use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, root_name, task_name};
 use crate::stitcher::pocket::LaneKey;
 use crate::stitcher::{Observed, Stitcher};
 
@@ -22,6 +22,8 @@ struct Brief {
     links: Vec<SpanKey>,
     start: UnixNanos,
     last: UnixNanos,
+    /// The trace that it began, if it did and may be around another call.
+    began: Option<TraceId>,
     /// The lane in which it waits if it is loose.
     lane: Option<LaneKey>,
     /// The name of its task when it is new, for spans that name the task in an attribute.
@@ -43,6 +45,7 @@ impl Brief {
             _ => alone && !call.rare.stands_in,
         };
         let near = has_neighbours(evidence);
+        let starts = matches!(call.role, Role::Submit | Role::Sync | Role::Session);
         let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
         // Whoever knows a task by its second id must meet those who know it by the first.
         let alias = call.rare.alias.iter().map(|alias| task_name(tenant, alias));
@@ -53,6 +56,7 @@ impl Brief {
             links: evidence.links().to_vec(),
             start,
             last,
+            began: (starts && alone && !near).then_some(evidence.span.trace),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
             task: call.task.as_ref().filter(|_| created).map(|task| task_name(tenant, task)),
         })
@@ -150,10 +154,29 @@ impl Stitcher {
                 self.tie_frames(trace, slot);
             }
         }
+        if created {
+            self.tie_root(slot, brief);
+        }
         for &name in brief.names.iter().chain(&brief.task) {
             self.tie_name(slot, name);
         }
         self.tie_links(slot, &brief.links);
+    }
+
+    /// Ties a call that began its trace, and is not kept with it since most such are alone, to the calls below
+    /// it: a mesh or a gateway shows a request once more ([`crate::solve::nested`]).
+    fn tie_root(&mut self, slot: u32, brief: &Brief) {
+        let other = match (brief.began, brief.trace) {
+            (Some(trace), _) => {
+                let below = self.index.in_trace(trace).first().copied();
+                below.or_else(|| self.index.name(root_name(trace), slot))
+            }
+            (None, Some(trace)) => self.index.root(trace),
+            (None, None) => None,
+        };
+        if let Some(other) = other {
+            self.tie_to(slot, other);
+        }
     }
 
     fn is_hook(&self, slot: u32) -> bool {

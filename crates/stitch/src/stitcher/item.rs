@@ -262,6 +262,11 @@ pub(super) fn link_name(trace: TraceId) -> u64 {
     hash(&("trace", trace))
 }
 
+/// The name of the call that began a trace, and is not kept with it.
+pub(super) fn root_name(trace: TraceId) -> u64 {
+    hash(&("root", trace))
+}
+
 pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
     let call = call_of(evidence)?;
     Some((&evidence.client.tenant, &call.endpoint.provider, call.task.as_ref()?))

@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::stitcher::pocket::{LaneKey, Pockets};
 
 mod looks;
+mod nested;
 mod stand_ins;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
