@@ -35,6 +35,8 @@ pub(crate) mod retry;
 pub(crate) mod stand_in;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod sure;
 pub(crate) mod tries;
 pub(crate) mod union;
 
