@@ -24,8 +24,8 @@ pub(super) const MAX_NEAR: usize = 128;
 pub(crate) struct Double {
     pub(crate) lost: usize,
     pub(crate) kept: usize,
-    /// In one trace, soon after one another, and that trace has no other such submit that is followed: then it
-    /// is no batch, of whose equal submits one was given up.
+    /// In one trace, soon after one another, and that trace has no other such submit that is followed: then
+    /// it is no batch, of whose equal submits one was given up.
     pub(crate) sure: bool,
 }
 

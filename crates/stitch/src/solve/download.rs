@@ -4,8 +4,8 @@
 //! last call ended just before wins, one in the same trace first, then one of the same service. Further files
 //! follow one another. A client may also ask once more after it has the file, or delete the task: a download
 //! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at
-//! the pace of before has no output yet: what was fetched then is another file. Across traces a download comes
-//! at once, or at least sooner than the client would have asked again: any other file may come later.
+//! the pace of before has no output yet: what was fetched then is another file. Across traces a download
+//! comes at once, or at least sooner than the client would have asked again: any other file may come later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

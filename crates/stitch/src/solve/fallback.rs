@@ -263,7 +263,7 @@ pub(super) fn rates<'a>(
     ends.into_iter().map(rate).collect()
 }
 
-fn client_of<'a>(hook: Hook<'a>) -> ClientKey<'a> {
+fn client_of(hook: Hook<'_>) -> ClientKey<'_> {
     (&hook.evidence.client.tenant, &hook.call.endpoint.provider)
 }
 

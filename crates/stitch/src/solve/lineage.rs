@@ -98,9 +98,9 @@ impl<'a> Lineage<'a> {
         })
     }
 
-    /// Whether two spans of one trace are known to be of different wishes: they lie below different generation
-    /// spans of which the first had not ended when the second call began (what begins after the end may be the
-    /// application's next try), or the nearest spans above them that name a task name another.
+    /// Whether two spans of one trace are known to be of different wishes: they lie below different
+    /// generation spans of which the first had not ended when the second call began (what begins after the
+    /// end may be the application's next try), or the nearest spans above them that name a task name another.
     pub(crate) fn of_two_wishes(&self, a: &'a Evidence, b: &'a Evidence) -> bool {
         if a.span.trace != b.span.trace {
             return false;

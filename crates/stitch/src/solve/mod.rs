@@ -167,8 +167,8 @@ fn placed(binder: &Binder<'_, '_>, bindings: &[Binding]) -> Vec<(Binding, bind::
     bindings.iter().map(|binding| (*binding, binder.entities[binding.entity].clone())).collect()
 }
 
-/// Gives deliveries the tasks that were asked for in their place. Those that name their submit name it for the
-/// task as well, as surely as the task is theirs.
+/// Gives deliveries the tasks that were asked for in their place. Those that name their submit name it for
+/// the task as well, as surely as the task is theirs.
 fn take_polls(solution: &mut Solution, found: &[assign::Pair]) {
     for pair in found {
         let (rule, margin) = (JoinRule::FallbackPoll, Some(pair.margin));
