@@ -95,7 +95,7 @@ fn accepted(shot: Option<&Shot<'_>>, parts: &[&Evidence]) -> Accepted {
 
 type Ended = (Outcome, Option<FailureReason>, bool);
 
-/// `guessed` are the downloads that are no more than near in time.
+/// `guessed` are the downloads that are no more than near in time: nobody knows whether they are the output.
 fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], guessed: &[SpanKey], frames: &[&Evidence]) -> Ended {
     let calls: Vec<&Call> = parts.iter().filter_map(|part| call_of(part)).collect();
     let above = frames.iter().filter_map(|frame| match &frame.what {
@@ -105,7 +105,8 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], guessed: &[SpanKey], fr
     if let Some(shot) = shot.filter(|shot| shot.call.accepted == Accepted::No && calls.len() == 1) {
         return refused(shot, above);
     }
-    let told = parts.iter().filter_map(|part| Told::by_call(call_of(part)?, guessed.contains(&part.span)));
+    let known = parts.iter().filter(|part| !guessed.contains(&part.span));
+    let told = known.filter_map(|part| Told::by_call(call_of(part)?));
     if let Some(ended) = ended(told.chain(above.map(Told::by_frame))) {
         return ended;
     }
@@ -134,8 +135,6 @@ fn is_refused_submit(call: &Call) -> bool {
 /// What speaks for a verdict, the weakest first.
 #[derive(Clone, Copy)]
 enum Voice {
-    /// A file that was fetched at about the time.
-    Guess,
     /// An HTTP status, or an error without a word.
     Status,
     /// A word.
@@ -150,19 +149,14 @@ struct Told {
 }
 
 impl Told {
-    fn by_call(call: &Call, is_guess: bool) -> Option<Self> {
+    fn by_call(call: &Call) -> Option<Self> {
         let verdict = call.verdict.filter(|_| !is_refused_submit(call))?;
         let fetches = matches!(call.role, Role::Sync | Role::Result | Role::Download);
         let wordless = match verdict.state {
             TaskState::Succeeded => fetches && call.answer.is_success(),
             _ => call.role == Role::Cancel || !call.answer.is_success(),
         };
-        let voice = match wordless {
-            true if is_guess => Voice::Guess,
-            true => Voice::Status,
-            false => Voice::Word,
-        };
-        Some(Self { verdict, voice })
+        Some(Self { verdict, voice: if wordless { Voice::Status } else { Voice::Word } })
     }
 
     fn by_frame(verdict: Verdict) -> Self {
@@ -173,15 +167,13 @@ impl Told {
 
 /// The end that verdicts tell: a partial success before a success, for that is what a request that succeeded
 /// looks like until somebody counts the outputs; a success before a failure, but that a word of failure comes
-/// before a mere 200, which is also how an empty or moderated output is answered, and any failure before a
-/// file of which nobody knows whether it is the output; else the last failure.
+/// before a mere 200, which is also how an empty or moderated output is answered; else the last failure.
 fn ended(told: impl Iterator<Item = Told>) -> Option<Ended> {
     let rank = |outcome, voice| match (outcome, voice) {
         (Outcome::Partial, _) => 5,
         (Outcome::Succeeded, Voice::Word) => 4,
         (_, Voice::Word) => 3,
         (Outcome::Succeeded, Voice::Status) => 2,
-        (Outcome::Succeeded, Voice::Guess) => 0,
         _ => 1,
     };
     let mut found: Option<(Ended, u8)> = None;
@@ -248,7 +240,7 @@ mod tests {
     #[test]
     fn the_end_is_the_best_that_any_span_tells() {
         use TaskState::{Canceled, CanceledQueued, Errored, Failed, NotReady, Partial, Succeeded};
-        // A star marks what no word tells, a question mark a guess.
+        // A star marks what no word tells.
         for (states, expected) in [
             (&[(NotReady, "")][..], None),
             (&[(NotReady, ""), (Failed, ""), (Succeeded, "")], Some((Outcome::Succeeded, false))),
@@ -260,14 +252,11 @@ mod tests {
             (&[(Succeeded, ""), (Partial, "")], Some((Outcome::Partial, false))),
             (&[(Partial, ""), (Succeeded, ""), (Failed, "")], Some((Outcome::Partial, false))),
             (&[(Canceled, "*"), (CanceledQueued, "*")], Some((Outcome::Canceled, true))),
-            (&[(Failed, "*"), (Succeeded, "?")], Some((Outcome::Failed, false))),
-            (&[(Succeeded, "?"), (NotReady, "*")], Some((Outcome::Succeeded, false))),
         ] {
             let told = states.iter().map(|&(state, star)| Told {
                 verdict: Verdict { state, reason: None },
                 voice: match star {
                     "*" => Voice::Status,
-                    "?" => Voice::Guess,
                     _ => Voice::Word,
                 },
             });

@@ -24,8 +24,9 @@ pub(super) const MAX_NEAR: usize = 128;
 pub(crate) struct Double {
     pub(crate) lost: usize,
     pub(crate) kept: usize,
-    /// In one trace, which says more than time.
-    pub(crate) kin: bool,
+    /// In one trace, soon after one another, and that trace has no other such submit that is followed: then
+    /// it is no batch, of whose equal submits one was given up.
+    pub(crate) sure: bool,
 }
 
 /// `followed[shot]` tells whether a task or a retry follows it.
@@ -44,8 +45,11 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
         })
         .collect();
     let pairs = assign::assign(&edges, settings.max_assignment, false);
-    let kin = candidates.iter().filter(|near| near.kin > 0).map(|near| (near.lost, near.kept));
-    let kin: BTreeSet<(usize, usize)> = kin.collect();
+    let equal = equal_and_followed(pool, followed);
+    let alone = |near: &Near| equal.get(&wish(&pool.shots[near.kept])) == Some(&1);
+    let is_sure = |near: &&Near| near.kin > 0 && near.gap <= AT_ONCE_SECONDS && alone(near);
+    let sure = candidates.iter().filter(is_sure).map(|near| (near.lost, near.kept));
+    let sure: BTreeSet<(usize, usize)> = sure.collect();
     let found = pairs.iter().map(|pair| (pair.left, pair.right));
     let mut found: BTreeMap<usize, usize> = found.collect();
     // Who clicks three times makes two that are lost for one that is followed. Below one parent that is sure
@@ -55,7 +59,22 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
     for near in close {
         found.entry(near.lost).or_insert(near.kept);
     }
-    found.into_iter().map(|(lost, kept)| Double { lost, kept, kin: kin.contains(&(lost, kept)) }).collect()
+    found.into_iter().map(|(lost, kept)| Double { lost, kept, sure: sure.contains(&(lost, kept)) }).collect()
+}
+
+/// What is asked for, and in which trace.
+fn wish(shot: &Shot<'_>) -> (TraceId, u64) {
+    (shot.evidence.span.trace, shot.call.request)
+}
+
+/// How many equal submits of each trace are followed.
+fn equal_and_followed(pool: &Pool<'_>, followed: &[bool]) -> BTreeMap<(TraceId, u64), u32> {
+    let mut counts = BTreeMap::new();
+    let shots = pool.shots.iter().zip(followed).filter(|(shot, followed)| **followed && may_be_lost(shot));
+    for (shot, _) in shots {
+        *counts.entry(wish(shot)).or_insert(0) += 1;
+    }
+    counts
 }
 
 /// From the end of the earlier to the start of the later: what a client's habit keeps constant.
@@ -117,15 +136,6 @@ fn may_have_waited(shot: &Shot<'_>, other: &Shot<'_>) -> bool {
     shot.is_blocking() && shot.seconds() > 2.0 * other.seconds()
 }
 
-/// Whether spans above two submits name a task each, and not the same.
-fn made_two(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
-    let task = |shot: &Shot<'_>| {
-        let mut frames = pool.lineage.frames(shot.evidence);
-        frames.find_map(|(_, frame)| frame.rare.task.clone())
-    };
-    task(a).is_some_and(|one| task(b).is_some_and(|other| one != other))
-}
-
 fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
     let overlap = a.evidence.start < b.evidence.end && b.evidence.start < a.evidence.end;
     b.call.accepted == Accepted::Yes
@@ -135,7 +145,7 @@ fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
         && !overlap
         && !may_have_waited(a, b)
         && !pool.lineage.apart(a.evidence, b.evidence)
-        && !made_two(pool, a, b)
+        && !pool.lineage.name_two_tasks(a.evidence, b.evidence)
 }
 
 fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {
@@ -150,6 +160,8 @@ fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {
 
 /// Across traces, what follows sooner is a loop and no second try.
 const SHORTEST_SECONDS: f64 = 0.05;
+/// In one trace, what comes later may as well be the next of a batch.
+const AT_ONCE_SECONDS: f64 = 1.0;
 /// Longest gap that tells a habit by recurring: longer ones are the rhythm of the work.
 const HABIT_SECONDS: f64 = 1.0;
 

@@ -4,9 +4,11 @@
 //! last call ended just before wins, one in the same trace first, then one of the same service. Further files
 //! follow one another. A client may also ask once more after it has the file, or delete the task: a download
 //! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at
-//! the pace of before has no output yet: what was fetched then is another file.
+//! the pace of before has no output yet: what was fetched then is another file. Across traces a download
+//! comes at once, or at least sooner than the client would have asked again: any other file may come later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::call::{Accepted, Evidence, Role};
 use crate::id::{TraceId, UnixNanos};
@@ -16,12 +18,19 @@ use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of, order};
 
 /// Longest wait before a download without lineage, in seconds.
 const BARE_SECONDS: f64 = 2.0;
+/// A download without lineage that comes sooner, in seconds, needs no pace to go by: clients take a few
+/// milliseconds.
+const AT_ONCE_SECONDS: f64 = 0.05;
+/// From so many other files on that are expected within the wait, a download tells nothing of the job before.
+const CROWDED: f64 = 0.1;
 /// Longest wait within one trace, in seconds.
 const TRACE_SECONDS: f64 = 120.0;
 
 /// A client that asks again sooner than so many of its intervals goes on as before.
 const PACE: f64 = 2.0;
 
+/// Calls whose gaps are the pace at which a client asks.
+const ASKS: [Role; 2] = [Role::Submit, Role::Poll];
 /// Calls whose answer may show the address of an output.
 const TELLS: [Role; 3] = [Role::Poll, Role::Result, Role::Webhook];
 
@@ -42,6 +51,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
     // Where each call is a trace, nothing that ended long ago is in the download's.
     let mut left = Vec::new();
     let mut traces: BTreeSet<TraceId> = places.iter().map(|place| place.last.span.trace).collect();
+    let rates = rates(pool);
     for (at, download) in pool.downloads.iter().enumerate() {
         let download = download.evidence;
         let Some(provider) = call_of(download).map(|call| &*call.endpoint.provider) else { continue };
@@ -56,7 +66,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
             let kin = place.last.span.trace == download.span.trace;
             let fits = place.provider == provider
                 && place.last.client.tenant == download.client.tenant
-                && gap <= if kin { TRACE_SECONDS } else { BARE_SECONDS }
+                && gap <= if kin { TRACE_SECONDS } else { longest_bare(&drafts[&place.root], download) }
                 && !pool.lineage.apart(download, place.last);
             let near = (kin, place.last.client.service == download.client.service);
             let better = best.is_none_or(|(_, held, held_near)| (near, -gap) > (held_near, -held));
@@ -73,7 +83,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
             }
         };
         if let Some(draft) = drafts.get_mut(&places[index].root) {
-            give(pool, draft, at, (kin, gap));
+            give(pool, draft, at, confidence(&rates, download, kin, gap));
         }
         // It moves to its new end, past those that ended meanwhile.
         places[index].end = download.end;
@@ -82,17 +92,54 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
         let to = places[index..].iter().take_while(|place| place.end <= download.end).count();
         places[index..index + to].rotate_left(1);
     }
-    interrupted(pool, drafts, left);
+    interrupted(pool, drafts, left, &rates);
 }
 
-/// Gives a download to an attempt; `kin` if the call before it, `gap` seconds earlier, is in its trace.
-fn give<'a>(pool: &Pool<'a>, draft: &mut AttemptDraft<'a>, at: usize, (kin, gap): (bool, f64)) {
-    let download = pool.downloads[at].evidence;
-    let confidence = match (kin, gap) {
-        (true, _) => Confidence::Strong,
-        (false, gap) if gap < 0.05 => Confidence::Likely,
-        _ => Confidence::Guess,
+/// Who fetches what: a service and a provider.
+type FetchKey<'a> = (&'a Arc<str>, &'a Arc<str>);
+
+fn fetches(download: &Evidence) -> Option<FetchKey<'_>> {
+    Some((&download.client.service, &call_of(download)?.endpoint.provider))
+}
+
+/// How many other files each service fetches from a provider, per second.
+fn rates<'a>(pool: &Pool<'a>) -> BTreeMap<FetchKey<'a>, f64> {
+    let mut starts: BTreeMap<FetchKey<'a>, (f64, UnixNanos, UnixNanos)> = BTreeMap::new();
+    for download in pool.downloads.iter().map(|download| download.evidence) {
+        let Some(key) = fetches(download) else { continue };
+        let (others, first, last) = starts.entry(key).or_insert((-1.0, download.start, download.start));
+        *others += 1.0;
+        (*first, *last) = ((*first).min(download.start), (*last).max(download.start));
+    }
+    let rate =
+        |(others, first, last): (f64, UnixNanos, UnixNanos)| others / last.seconds_since(first).max(1.0);
+    starts.into_iter().map(|(key, known)| (key, rate(known))).collect()
+}
+
+/// How sure a download is that comes `gap` seconds after a call; `kin` if that is in its trace.
+fn confidence(rates: &BTreeMap<FetchKey<'_>, f64>, download: &Evidence, kin: bool, gap: f64) -> Confidence {
+    let rate = fetches(download).and_then(|key| rates.get(&key)).copied().unwrap_or_default();
+    match kin {
+        true => Confidence::Strong,
+        false if rate * gap < CROWDED => Confidence::Likely,
+        false => Confidence::Guess,
+    }
+}
+
+/// Longest wait after a call before a client without lineage fetches what the answer told, in seconds: less
+/// than it takes to ask again.
+fn longest_bare(draft: &AttemptDraft<'_>, download: &Evidence) -> f64 {
+    let asks = |part: &&Evidence| {
+        part.start <= download.start && call_of(part).is_some_and(|call| ASKS.contains(&call.role))
     };
+    let mut asked = draft.parts.iter().rev().copied().filter(asks);
+    let (Some(last), Some(before)) = (asked.next(), asked.next()) else { return AT_ONCE_SECONDS };
+    last.start.seconds_since(before.end).clamp(AT_ONCE_SECONDS, BARE_SECONDS)
+}
+
+/// Gives a download to an attempt.
+fn give<'a>(pool: &Pool<'a>, draft: &mut AttemptDraft<'a>, at: usize, confidence: Confidence) {
+    let download = pool.downloads[at].evidence;
     let span = Some(download.span);
     draft.downloads.push(at);
     draft.parts.push(download);
@@ -105,7 +152,12 @@ type Left = (usize, Option<(usize, f64)>);
 
 /// Gives what follows no last call of its service to the attempt without a download whose calls it stands
 /// between: the nearest that asked before it, one in the same trace first.
-fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>, left: Vec<Left>) {
+fn interrupted<'a>(
+    pool: &Pool<'a>,
+    drafts: &mut BTreeMap<usize, AttemptDraft<'a>>,
+    left: Vec<Left>,
+    rates: &BTreeMap<FetchKey<'a>, f64>,
+) {
     if left.is_empty() {
         return;
     }
@@ -132,7 +184,8 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
             let kin = part.span.trace == download.span.trace;
             let fits = call_of(part).is_some_and(|call| call.endpoint.provider == *provider)
                 && part.client.tenant == download.client.tenant
-                && (kin || gap <= BARE_SECONDS && part.client.service == download.client.service)
+                && (kin || part.client.service == download.client.service)
+                && (kin || gap <= longest_bare(&drafts[root], download))
                 && !pool.lineage.apart(download, part);
             if fits && goes_on(&drafts[root], download) {
                 is_busy = true;
@@ -146,7 +199,7 @@ fn interrupted<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a
         if let Some((kin, gap, root)) = best
             && let Some(draft) = drafts.get_mut(&root)
         {
-            give(pool, draft, at, (kin, gap));
+            give(pool, draft, at, confidence(rates, download, kin, gap));
         }
     }
 }

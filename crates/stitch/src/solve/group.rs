@@ -338,18 +338,19 @@ fn retry_joins(pool: &Pool<'_>, solution: &Solution, resubmitted: &[Resubmission
         joins.insert(again.to, join);
     }
     for double in &solution.doubles {
-        let confidence = if double.kin { Confidence::Strong } else { Confidence::Likely };
+        let confidence = if double.sure { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[double.lost].evidence.span);
         let join = Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span, instead: None };
         joins.insert(double.lost, join);
     }
     for retry in &solution.retries {
         let span = Some(pool.shots[retry.to].evidence.span);
-        let join = if retry.marked {
-            named(JoinRule::RetryMark, span)
+        let rule = if retry.marked { JoinRule::RetryMark } else { JoinRule::RetryOrder };
+        let join = if retry.exact {
+            named(rule, span)
         } else {
             let instead = retry.rival.map(|shot| pool.shots[shot].evidence.span);
-            inferred(JoinRule::RetryOrder, Some(retry.margin), span, instead)
+            inferred(rule, Some(retry.margin), span, instead)
         };
         joins.insert(retry.to, join);
     }

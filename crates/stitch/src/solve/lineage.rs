@@ -98,6 +98,26 @@ impl<'a> Lineage<'a> {
         })
     }
 
+    /// Whether two spans of one trace are known to be of different wishes: they lie below different
+    /// generation spans of which the first had not ended when the second call began (what begins after the
+    /// end may be the application's next try), or the nearest spans above them that name a task name another.
+    pub(crate) fn of_two_wishes(&self, a: &'a Evidence, b: &'a Evidence) -> bool {
+        if a.span.trace != b.span.trace {
+            return false;
+        }
+        let operation = |evidence| self.topmost(evidence, FrameKind::Operation);
+        let goes_on = |first: &Evidence| first.end > b.start;
+        let operations = (operation(a), operation(b));
+        matches!(operations, (Some(one), Some(other)) if one.span != other.span && goes_on(one))
+            || self.name_two_tasks(a, b)
+    }
+
+    /// Whether spans above two calls name a task each, and not the same.
+    pub(crate) fn name_two_tasks(&self, a: &'a Evidence, b: &'a Evidence) -> bool {
+        let task = |evidence| self.frames(evidence).find_map(|(_, frame)| frame.rare.task.as_ref());
+        task(a).is_some_and(|one| task(b).is_some_and(|other| one != other))
+    }
+
     /// The topmost frame of a kind above a span.
     pub(crate) fn topmost(&self, evidence: &'a Evidence, kind: FrameKind) -> Option<&'a Evidence> {
         self.frames(evidence).filter(|(_, frame)| frame.kind == kind).last().map(|(above, _)| above)

@@ -38,6 +38,8 @@ pub(crate) mod retry;
 pub(crate) mod stand_in;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod sure;
 pub(crate) mod tries;
 pub(crate) mod union;
 
@@ -114,10 +116,10 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
 
 /// Step 5, with the fallback polls of step 4 between a first and a second run.
 fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
-    let open = open(pool, solution);
+    let open = waiting(pool, solution, Refused::Taken);
     // Deliveries that were refused to the last may name their submit, and not the task that was then asked
     // for.
-    let dead = || solution.groups.iter().any(|group| group.task.is_none() && group.is_dead(pool));
+    let dead = || solution.groups.iter().any(|group| fallback::is_lost(pool, group));
     let pairs = !(open.shots.is_empty() || open.tasks.is_empty() && open.groups.is_empty());
     let silent = if dead() { fallback::silent(pool, solution, &open.tasks) } else { Vec::new() };
     if !pairs && silent.is_empty() {
@@ -130,23 +132,20 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         return;
     }
     let mut binder = Binder::new(pool, &solution.groups, &open);
-    let mut bindings = binder.solve(limit);
+    let bindings = binder.solve(limit);
     let found = fallback::polls(pool, solution, &silent, &binder, &bindings, limit);
-    if !found.is_empty() {
-        for pair in &found {
-            solution.groups[pair.left].task = Some((pair.right, JoinRule::FallbackPoll));
-            solution.group_task[pair.left] = Some((pair.right, JoinRule::FallbackPoll, Some(pair.margin)));
-            // Deliveries that name their submit name it for the task as well.
-            if let Some(bound) = solution.group_shot[pair.left].take() {
-                solution.task_shot[pair.right] = Some(bound);
-            }
-        }
+    let mut placed = placed(&binder, &bindings);
+    take_polls(solution, &found);
+    // Or the client asked later, or went on asking: then only time or lineage ties the task to that submit.
+    let lost = |(at, group): (usize, &HookGroup)| {
+        solution.group_shot[at].is_some() && fallback::is_lost(pool, group)
+    };
+    if !found.is_empty() || solution.groups.iter().enumerate().any(lost) {
         let open = self::open(pool, solution);
-        binder = Binder::new(pool, &solution.groups, &open);
-        bindings = binder.solve(limit);
+        let mut binder = Binder::new(pool, &solution.groups, &open);
+        let bindings = binder.solve(limit);
+        placed = self::placed(&binder, &bindings);
     }
-    let placed: Vec<(Binding, bind::Entity)> =
-        bindings.iter().map(|binding| (*binding, binder.entities[binding.entity].clone())).collect();
     for (binding, entity) in placed {
         let rule = match binding.tie {
             Tie::Link => JoinRule::SpanLink,
@@ -167,15 +166,46 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     }
 }
 
+fn placed(binder: &Binder<'_, '_>, bindings: &[Binding]) -> Vec<(Binding, bind::Entity)> {
+    bindings.iter().map(|binding| (*binding, binder.entities[binding.entity].clone())).collect()
+}
+
+/// Gives deliveries the tasks that were asked for in their place. Those that name their submit name it for
+/// the task as well, as surely as the task is theirs.
+fn take_polls(solution: &mut Solution, found: &[assign::Pair]) {
+    for pair in found {
+        let (rule, margin) = (JoinRule::FallbackPoll, Some(pair.margin));
+        solution.groups[pair.left].task = Some((pair.right, rule));
+        solution.group_task[pair.left] = Some((pair.right, rule, margin));
+        if let Some(bound) = solution.group_shot[pair.left].take() {
+            let bound = Bound { rule, confidence: confidence(pair.margin), margin, ..bound };
+            solution.task_shot[pair.right].get_or_insert(bound);
+        }
+    }
+}
+
+/// Whether a submit may still have a task whose deliveries name it, and were refused to the last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    Taken,
+    Open,
+}
+
 /// What still waits: submits that may have a task and are not followed by a retry; tasks and delivery groups
 /// without a submit.
 pub(crate) fn open(pool: &Pool<'_>, solution: &Solution) -> Open {
+    waiting(pool, solution, Refused::Open)
+}
+
+fn waiting(pool: &Pool<'_>, solution: &Solution, refused: Refused) -> Open {
     let mut taken = vec![false; pool.shots.len()];
     for retry in &solution.retries {
         taken[retry.from] = true;
     }
     let made = solution.task_shot.iter().enumerate().filter(|(task, _)| pool.tasks[*task].first().is_some());
-    for bound in made.map(|(_, bound)| bound).chain(&solution.group_shot).flatten() {
+    let holds = |at: usize| refused == Refused::Taken || !fallback::is_lost(pool, &solution.groups[at]);
+    let delivered = solution.group_shot.iter().enumerate().filter(|(at, _)| holds(*at));
+    for bound in made.chain(delivered).filter_map(|(_, bound)| bound.as_ref()) {
         taken[bound.shot] = true;
     }
     let waits = |at: &usize| {

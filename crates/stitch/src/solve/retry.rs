@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 
 use crate::call::{Answer, Client};
 use crate::id::TraceId;
+use crate::solve::STRONG_NATS;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::density::{Kernels, lognormal};
 use crate::solve::pool::{Pool, Shot};
@@ -39,6 +40,8 @@ pub(crate) struct Retry {
     pub(crate) rival: Option<usize>,
     /// The client marked it.
     pub(crate) marked: bool,
+    /// The mark tells all: nothing else near carries it, or it fits nowhere else.
+    pub(crate) exact: bool,
 }
 
 /// Finds the retry chains of a pool.
@@ -49,9 +52,10 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
     }
     let rates = Rates::new(pool);
     let mut pairs: Vec<Pair> = Vec::new();
+    let mut edges: Vec<Edge> = Vec::new();
     for round in 0..ROUNDS {
         let habits = Habits::learn(pool, &pairs);
-        let edges: Vec<Edge> = candidates
+        edges = candidates
             .iter()
             .map(|&(from, to)| Edge { left: from, right: to, gain: gain(pool, &rates, &habits, from, to) })
             .collect();
@@ -63,17 +67,23 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
             break;
         }
     }
-    pairs
-        .iter()
-        .map(|pair| Retry {
-            from: pair.left,
-            to: pair.right,
-            margin: pair.margin,
-            rival: pair.rival,
-            marked: marks(&pool.shots[pair.left], &pool.shots[pair.right]) == Mark::Next,
-        })
-        .collect()
+    let is_marked = |from: usize, to: usize| marks(&pool.shots[from], &pool.shots[to]) == Mark::Next;
+    let (mut again, mut before) = (Counts::default(), Counts::default());
+    for edge in edges.iter().filter(|edge| edge.gain > 0.0 && is_marked(edge.left, edge.right)) {
+        *again.entry(edge.left).or_default() += 1;
+        *before.entry(edge.right).or_default() += 1;
+    }
+    let retry = |pair: &Pair| {
+        let Pair { left: from, right: to, margin, rival } = *pair;
+        let marked = is_marked(from, to);
+        let alone = [again.get(&from), before.get(&to)].into_iter().flatten().all(|&count| count == 1);
+        Retry { from, to, margin, rival, marked, exact: marked && (alone || margin >= STRONG_NATS) }
+    };
+    pairs.iter().map(retry).collect()
 }
+
+/// By shot, how many others it may be tied to by a mark.
+type Counts = HashMap<usize, u32, FixedState>;
 
 /// What equal submits of one client library share, with the resend count that they are marked with (zero
 /// where they are not) and, for those that a trace ties, the trace.
@@ -123,7 +133,10 @@ fn following(pool: &Pool<'_>, queue: &[usize], from: usize) -> impl Iterator<Ite
     let shot = &pool.shots[from];
     let later = queue.partition_point(|&at| pool.shots[at].evidence.start < shot.evidence.end);
     let gap = move |to: usize| pool.shots[to].evidence.start.seconds_since(shot.evidence.end);
-    let apart = move |to: usize| pool.lineage.apart(shot.evidence, pool.shots[to].evidence);
+    let apart = move |to: usize| {
+        let other = pool.shots[to].evidence;
+        pool.lineage.apart(shot.evidence, other) || pool.lineage.of_two_wishes(shot.evidence, other)
+    };
     let near = queue[later..].iter().copied().take(MAX_LOOKED_AT);
     near.take_while(move |&to| gap(to) <= WINDOW_SECONDS).filter(move |&to| to != from && !apart(to))
 }

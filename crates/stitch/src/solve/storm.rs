@@ -15,14 +15,14 @@ use crate::solve::{Solution, assign, double, fallback, hooks, retry, solve};
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
 /// Calls of one process, each a trace of its own until it is given another.
-struct Storm {
+pub(super) struct Storm {
     client: Arc<Client>,
     endpoint: Arc<Endpoint>,
-    calls: Vec<Evidence>,
+    pub(super) calls: Vec<Evidence>,
 }
 
 impl Storm {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             client: Arc::new(Client { service: "studio".into(), ..Client::default() }),
             endpoint: Arc::new(Endpoint { provider: "clips".into(), ..Endpoint::default() }),
@@ -31,7 +31,7 @@ impl Storm {
     }
 
     /// A call of 10 ms that shows no task.
-    fn call(&mut self, at_ms: u64, role: Role, status: u16) -> &mut Evidence {
+    pub(super) fn call(&mut self, at_ms: u64, role: Role, status: u16) -> &mut Evidence {
         let number = self.calls.len() as u64 + 1;
         let start = BEGIN.plus_ms(at_ms);
         let accepted = if status < 300 { Accepted::Yes } else { Accepted::No };
@@ -58,7 +58,7 @@ impl Storm {
         &mut self.calls[last]
     }
 
-    fn pool(&self) -> Pool<'_> {
+    pub(super) fn pool(&self) -> Pool<'_> {
         let mut tasks: BTreeMap<&TaskId, Vec<&Evidence>> = BTreeMap::new();
         let mut lone = Vec::new();
         for evidence in &self.calls {
@@ -71,7 +71,7 @@ impl Storm {
     }
 }
 
-fn trace(number: u64) -> TraceId {
+pub(super) fn trace(number: u64) -> TraceId {
     TraceId(u128::from(number).to_be_bytes())
 }
 
@@ -79,12 +79,12 @@ fn call_of(evidence: &Evidence) -> &Call {
     crate::solve::pool::call_of(evidence).unwrap()
 }
 
-fn ask_for(evidence: &mut Evidence, task: u64) {
+pub(super) fn ask_for(evidence: &mut Evidence, task: u64) {
     let What::Call(call) = &mut evidence.what else { return };
     call.task = Some(TaskId::new(&format!("task-{task}")));
 }
 
-fn mark(evidence: &mut Evidence, resend: u16) {
+pub(super) fn mark(evidence: &mut Evidence, resend: u16) {
     let What::Call(call) = &mut evidence.what else { return };
     call.rare = Rare::new(CallRare { resend: Some(resend), ..CallRare::default() });
 }
@@ -162,12 +162,16 @@ fn questions_after_dead_deliveries_are_weighed_a_few_for_each() {
             hooks::HookGroup { hooks: starts.map(place).to_vec(), ..hooks::HookGroup::default() }
         })
         .collect();
-    let dead: Vec<_> = groups.iter().enumerate().collect();
+    let dead: Vec<_> =
+        groups.iter().enumerate().map(|(at, group)| fallback::Dead { at, group, submit: None }).collect();
     let asked = fallback::asked_once(&pool, 0..pool.tasks.len());
-    let edges = fallback::edges(&pool, &dead, &asked);
+    let edges = fallback::edges(&pool, &dead, &asked, &BTreeMap::new());
     assert!(edges.len() <= 2000 * fallback::MAX_CANDIDATES, "{} edges", edges.len());
-    assert_eq!(fallback::reached(&pool, &dead, &asked), 2000, "chance is of all, weighed or not");
-    let one = fallback::edges(&pool, &dead[..1], &asked);
+    let rates: Vec<f64> = fallback::rates(&pool, &dead, &asked).into_values().collect();
+    // The window opens again every 20 ms, the last time after 2000 * 20 ms.
+    let expected = 2000.0 / (40.0 + 120.0);
+    assert!(rates.len() == 1 && (rates[0] - expected).abs() < 0.01, "of all, weighed or not: {rates:?}");
+    let one = fallback::edges(&pool, &dead[..1], &asked, &BTreeMap::new());
     assert_eq!((one.len(), one[0].right), (fallback::MAX_CANDIDATES, 0));
 }
 
@@ -180,7 +184,8 @@ fn a_question_in_the_trace_of_a_submit_is_weighed_among_thousands_that_are_not()
     poll.span.trace = submit;
     let (pool, group) = (storm.pool(), hooks::HookGroup { hooks: vec![1, 2], ..hooks::HookGroup::default() });
     let asked = fallback::asked_once(&pool, 0..pool.tasks.len());
-    let edges = fallback::edges(&pool, &[(0, &group)], &asked);
+    let dead = fallback::Dead { at: 0, group: &group, submit: None };
+    let edges = fallback::edges(&pool, &[dead], &asked, &BTreeMap::new());
     let known = pool.tasks.iter().position(|task| task.id == Some(&TaskId::new("task-9999")));
     assert!(edges.iter().any(|edge| Some(edge.right) == known), "{edges:?}");
 }
