@@ -13,6 +13,7 @@ use crate::attributes::AttributeKeys;
 use crate::compile::{Provider, Recogniser, Spot};
 use crate::endpoint::EndpointCache;
 use crate::lengths::LABEL_BYTES_MAX;
+use crate::placeholder::is_placeholder;
 use crate::span::{ResourceView, SpanKind, SpanView, Value};
 use crate::url::{Target, decode, host_of};
 use crate::words::{self, Vocabulary};
@@ -131,7 +132,7 @@ impl Recogniser {
             return Vec::new();
         }
         let read = |(slot, kind): &(u16, CorrelationKind)| {
-            let value = text_of(span.get(*slot)).filter(|value| !value.is_empty())?;
+            let value = text_of(span.get(*slot)).filter(|value| !is_placeholder(value))?;
             Some(Correlation { kind: *kind, value: cache.cuts.id(&value).into() })
         };
         self.slots.correlations.iter().filter_map(read).collect()
@@ -157,7 +158,7 @@ impl Recogniser {
 
     /// The task id in one of our own or a GenAI attribute.
     pub(crate) fn task_attribute(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<TaskId> {
-        let text = |slot: &u16| span.text(*slot).filter(|id| !id.is_empty());
+        let text = |slot: &u16| span.text(*slot).filter(|id| !is_placeholder(id));
         self.slots.tasks.iter().find_map(text).map(|id| cache.task(id))
     }
 
@@ -186,9 +187,9 @@ pub(crate) fn id_in(
 ) -> Option<TaskId> {
     spots.iter().find_map(|spot| match spot {
         Spot::Query(name) => {
-            target.parameter(name).filter(|id| !id.is_empty()).map(|id| cache.task(&decode(id, true)))
+            target.parameter(name).filter(|id| !is_placeholder(id)).map(|id| cache.task(&decode(id, true)))
         }
-        Spot::Attribute(slot) => span.text(*slot).filter(|id| !id.is_empty()).map(|id| cache.task(id)),
+        Spot::Attribute(slot) => span.text(*slot).filter(|id| !is_placeholder(id)).map(|id| cache.task(id)),
     })
 }
 

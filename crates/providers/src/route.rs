@@ -9,6 +9,8 @@
 use memchr::memchr;
 use smallvec::SmallVec;
 
+use crate::placeholder::is_placeholder;
+
 /// One segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
@@ -119,7 +121,7 @@ impl Method {
     }
 }
 
-/// What a match captured, in the order of [`Template::captures`].
+/// What a match captured, in the order of [`Template::captures`]; empty where the path hides it.
 pub(crate) type Captures<'a> = SmallVec<[&'a str; 6]>;
 
 /// The templates of one host.
@@ -228,6 +230,7 @@ impl Routes {
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut captures = Captures::new();
         let target = self.walk(0, method, path, &mut captures)?;
+        captures.iter_mut().filter(|text| is_placeholder(text)).for_each(|text| *text = "");
         Some((target, captures))
     }
 

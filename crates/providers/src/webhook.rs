@@ -13,6 +13,7 @@ use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
 use crate::lengths::{CALLBACK_IDS_MAX, Cuts};
+use crate::placeholder::is_placeholder;
 use crate::route::{Captures, Method};
 use crate::span::SpanView;
 use crate::url::{Target, decode, parameters};
@@ -44,7 +45,7 @@ const TASK: &[&str] = &["request_id", "task_id", "prediction_id", "generation_id
 /// Adds the ids in a callback URL's query. Parameters of other names are not kept: they may be secrets.
 pub(crate) fn correlations(query: &str, out: &mut Vec<Correlation>, cuts: &mut Cuts) {
     let ids = parameters(query)
-        .filter(|(name, value)| !value.is_empty() && (CHOSEN.contains(name) || TASK.contains(name)));
+        .filter(|(name, value)| !is_placeholder(value) && (CHOSEN.contains(name) || TASK.contains(name)));
     for (at, (_, value)) in ids.enumerate() {
         if at >= CALLBACK_IDS_MAX {
             cuts.callback_ids += 1;
@@ -78,7 +79,7 @@ impl Recogniser {
         rare.callback = Some(place(target.path, cache));
         call.rare = Rare::new(rare);
         call.task = call.task.or_else(|| {
-            let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !id.is_empty()))?;
+            let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !is_placeholder(id)))?;
             Some(cache.task(&decode(id, true)))
         });
         Some(call)
