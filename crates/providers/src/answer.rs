@@ -130,6 +130,12 @@ const MESSAGES: &[(&str, Answer)] = &[
     ("aborted", Answer::TimedOut),
 ];
 
+/// Instrumentations that write nothing at all when the client gives up: a span of theirs without a status, an
+/// error or an event is a time-out. That is how the Stainless SDKs of Node give up. Others (Next.js) never
+/// write a status, and their silence tells nothing.
+const SILENT_WHEN_GIVEN_UP: &[&str] =
+    &["@opentelemetry/instrumentation-undici", "opentelemetry-instrumentation-fetch-node"];
+
 /// How the request of a span ended.
 pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
     if let Some(status) = integer(span, slots.status).and_then(|status| u16::try_from(status).ok())
@@ -151,7 +157,14 @@ pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
     };
     let code = || error.parse().ok().filter(|code| (100..=599).contains(code)).map(Answer::Status);
     let raised = || coded(error).or_else(|| coded(span.exception));
-    answer.or_else(code).or_else(raised).unwrap_or(Answer::Missing)
+    let given_up =
+        || (is_silent(span, error) && SILENT_WHEN_GIVEN_UP.contains(&span.scope)).then_some(Answer::TimedOut);
+    answer.or_else(code).or_else(raised).or_else(given_up).unwrap_or(Answer::Missing)
+}
+
+/// Whether a span has no word of an error.
+fn is_silent(span: &SpanView<'_>, error: &str) -> bool {
+    span.status != SpanStatus::Error && error.is_empty() && span.exception.is_empty()
 }
 
 /// The last part of an error's name, `httpx.ReadTimeout` or `java.net.ConnectException`.
@@ -237,8 +250,7 @@ pub(crate) fn refusal(answer: Answer) -> FailureReason {
 }
 
 /// What is told of a request without a status code, if its span has an error of a name that nobody knows: it
-/// failed, and by what is not known. Only silence is a time-out: the Stainless SDKs of Node give up without
-/// a status, an error or an event.
+/// failed, and by what is not known.
 pub(crate) fn unnamed_error(
     span: &SpanView<'_>,
     slots: &Slots,

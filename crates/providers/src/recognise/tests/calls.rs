@@ -226,7 +226,7 @@ fn an_endpoint_is_shared() {
 #[test]
 fn an_answer_without_a_status_says_whether_the_request_went_out() {
     let recogniser = builtin();
-    let table: [(Attributes, &str, &str, Answer); 22] = [
+    let table: [(Attributes, &str, &str, Answer); 23] = [
         (&[], "", "", Answer::Missing),
         (
             &[("error.type", Value::Text("ReadTimeout"))],
@@ -264,6 +264,7 @@ fn an_answer_without_a_status_says_whether_the_request_went_out() {
         (&[], "", "aiohttp.client_exceptions.ClientConnectorError", Answer::NotSent),
         (&[("error.type", Value::Text("429"))], "", "", Answer::Status(429)),
         (&[("http.response.status_code", Value::Text("503"))], "", "", Answer::Status(503)),
+        (&[("http.status_code", Value::Double(200.0))], "", "", Answer::Status(200)),
     ];
     for (extra, message, exception, expected) in table {
         let mut attributes = vec![
@@ -274,5 +275,28 @@ fn an_answer_without_a_status_says_whether_the_request_went_out() {
         let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);
         (span.status_message, span.exception, span.status) = (message, exception, SpanStatus::Error);
         assert_eq!(call(&recogniser, &span).answer, expected, "{extra:?} {message} {exception}");
+    }
+}
+
+/// Silence is a time-out of those instrumentations alone that say whatever else there is to say.
+#[test]
+fn silence_is_no_failure() {
+    let recogniser = builtin();
+    for (scope, status, expected) in [
+        ("next.js", SpanStatus::Unset, Answer::Missing),
+        ("next.js", SpanStatus::Error, Answer::Missing),
+        ("@opentelemetry/instrumentation-undici", SpanStatus::Unset, Answer::TimedOut),
+        ("@opentelemetry/instrumentation-undici", SpanStatus::Error, Answer::Missing),
+    ] {
+        let attributes = [
+            ("http.method", Value::Text("POST")),
+            ("http.url", Value::Text("https://api.lumalabs.ai/dream-machine/v1/generations")),
+        ];
+        let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);
+        (span.scope, span.status) = (scope, status);
+        let call = call(&recogniser, &span);
+        let told = (status == SpanStatus::Error).then_some(spantally_stitch::TaskState::Failed);
+        assert_eq!((call.answer, call.verdict.map(|verdict| verdict.state)), (expected, told), "{scope}");
+        assert_eq!(call.accepted, spantally_stitch::Accepted::Ambiguous);
     }
 }
