@@ -181,10 +181,13 @@ impl Recogniser {
     ) -> Option<Verdict> {
         let worded = self.worded(span, provider);
         let whole = matches!(kind, FrameKind::Operation | FrameKind::Chat);
-        let failing =
-            worded.is_some_and(|verdict| verdict.state == TaskState::Failed && verdict.reason.is_none());
-        if failing || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
-            return Some(self.failure(span, provider, failing));
+        let unreasoned = worded.filter(|verdict| match verdict.state {
+            TaskState::Failed => verdict.reason.is_none(),
+            TaskState::Rejected => verdict.reason == Some(FailureReason::Unknown),
+            _ => false,
+        });
+        if unreasoned.is_some() || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
+            return Some(self.failure(span, provider, unreasoned.map(|verdict| verdict.state)));
         }
         let used = rare.facts.iter().any(|fact| matches!(&*fact.name, "input_tokens" | "output_tokens"));
         let by_usage = (whole && used).then_some(Verdict { state: TaskState::Succeeded, reason: None });
@@ -193,7 +196,7 @@ impl Recogniser {
 
     /// Why a failed generation failed, from `error.type` and the exception. Without a word, `worded` or in
     /// these, the span failed, and perhaps not the generation.
-    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>, worded: bool) -> Verdict {
+    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>, worded: Option<TaskState>) -> Verdict {
         let own = provider.map(|index| &*self.provider(index).words);
         let word = span.text(self.slots.error).unwrap_or_default();
         let told = words::verdict(Vocabulary::Provider, own, word)
@@ -203,7 +206,10 @@ impl Recogniser {
             answer => answer::refusal(answer),
         };
         let reason = told.and_then(|verdict| verdict.reason).unwrap_or_else(by_answer);
-        let otherwise = if worded { TaskState::Failed } else { TaskState::Errored };
-        Verdict { state: told.map_or(otherwise, |verdict| verdict.state), reason: Some(reason) }
+        let state = match worded {
+            Some(TaskState::Rejected) => TaskState::Rejected,
+            _ => told.map_or(worded.unwrap_or(TaskState::Errored), |verdict| verdict.state),
+        };
+        Verdict { state, reason: Some(reason) }
     }
 }

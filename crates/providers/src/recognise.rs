@@ -156,6 +156,15 @@ impl Recogniser {
         self.slots.words.iter().copied().chain(places).map(read).fold(None, words::better)
     }
 
+    /// Whether an application says in a word of its own how it went, and nobody knows the word.
+    pub(crate) fn is_worded_unknown(&self, span: &SpanView<'_>) -> bool {
+        let is_unknown = |&(slot, kind): &(u16, Vocabulary)| {
+            kind == Vocabulary::Application
+                && span.text(slot).is_some_and(|word| words::verdict(kind, None, word).is_none())
+        };
+        span.attributes.has_any(&self.masks.words) && self.slots.words.iter().any(is_unknown)
+    }
+
     /// The task id in one of our own or a GenAI attribute.
     pub(crate) fn task_attribute(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<TaskId> {
         let text = |slot: &u16| span.text(*slot).filter(|id| !is_placeholder(id));

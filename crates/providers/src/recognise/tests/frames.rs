@@ -108,10 +108,15 @@ fn a_generation_with_everything_an_application_may_say() {
 fn how_a_generation_ended() {
     let recogniser = builtin();
     let (failed, rejected, errored) = (TaskState::Failed, TaskState::Rejected, TaskState::Errored);
-    let table: [(Attributes, End); 9] = [
+    let table: [(Attributes, End); 11] = [
         (&[], None),
         (&[(STATUS, Text("succeeded"))], Some((TaskState::Succeeded, None))),
-        (&[(STATUS, Text("abandoned"))], None),
+        (&[(STATUS, Text("abandoned"))], Some((TaskState::Running, None))),
+        (&[(STATUS, Text("rejected"))], Some((rejected, Some(FailureReason::Unknown)))),
+        (
+            &[(STATUS, Text("rejected")), ("error.type", Text("422"))],
+            Some((rejected, Some(FailureReason::InvalidInput))),
+        ),
         (&[(STATUS, Text("failed"))], Some((failed, Some(FailureReason::Unknown)))),
         (
             &[(STATUS, Text("failed")), ("error.type", Text("moderated"))],
@@ -218,8 +223,11 @@ fn stand_ins() {
     const VIDEO: (&str, Value<'_>) = ("gen_ai.operation.name", Text("video"));
     const QUEUED: (&str, Value<'_>) = ("gen_ai.response.status", Text("queued"));
     const CLIP: (&str, Value<'_>) = ("gen_ai.operation.name", Text("text_to_video"));
+    const REJECTED: (&str, Value<'_>) = (STATUS, Text("rejected"));
+    const ABANDONED: (&str, Value<'_>) = (STATUS, Text("abandoned"));
+    const SHELVED: (&str, Value<'_>) = (STATUS, Text("shelved"));
     let (recogniser, fine) = (builtin(), Answer::Status(200));
-    let table: [(&str, Attributes, StandIn); 9] = [
+    let table: [(&str, Attributes, StandIn); 12] = [
         (
             "video.create sora-2",
             &[OPENAI, VIDEO, QUEUED],
@@ -239,6 +247,14 @@ fn stand_ins() {
             "clip",
             &[OPENAI, CLIP, ERROR],
             Some(("video_create", Role::Sync, Answer::Status(429), Accepted::No)),
+        ),
+        // What an application says in its own words is no silent success.
+        ("clip", &[OPENAI, CLIP, REJECTED], Some(("video_create", Role::Sync, fine, Accepted::Yes))),
+        ("clip", &[OPENAI, CLIP, ABANDONED], Some(("video_create", Role::Submit, fine, Accepted::Yes))),
+        (
+            "clip",
+            &[OPENAI, CLIP, SHELVED],
+            Some(("video_create", Role::Sync, Answer::Missing, Accepted::Ambiguous)),
         ),
         ("clip", &[("gen_ai.provider.name", Text("nobody")), CLIP], None),
         ("clip", &[CLIP], None),
