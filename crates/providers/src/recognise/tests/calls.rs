@@ -300,3 +300,65 @@ fn silence_is_no_failure() {
         assert_eq!(call.accepted, spantally_stitch::Accepted::Ambiguous);
     }
 }
+
+/// Errors in the words of further clients: error type, status message, exception and its message.
+#[test]
+fn errors_of_many_clients_say_whether_the_request_went_out() {
+    use Answer::{NotSent, Reset, TimedOut};
+    let recogniser = builtin();
+    for (error, message, exception, exception_message, expected) in [
+        // .NET
+        ("connection_error", "", "", "", NotSent),
+        ("name_resolution_error", "", "", "", NotSent),
+        ("secure_connection_error", "", "", "", NotSent),
+        ("System.Threading.Tasks.TaskCanceledException", "", "", "", TimedOut),
+        ("response_ended", "", "", "", Reset),
+        // Java
+        ("java.net.http.HttpConnectTimeoutException", "", "", "HTTP connect timed out", NotSent),
+        ("org.apache.http.conn.HttpHostConnectException", "", "", "", NotSent),
+        ("org.apache.http.conn.ConnectTimeoutException", "", "", "", NotSent),
+        ("io.netty.channel.AbstractChannel$AnnotatedConnectException", "", "", "", NotSent),
+        ("io.netty.channel.ConnectTimeoutException", "", "", "", NotSent),
+        ("io.netty.handler.timeout.ReadTimeoutException", "", "", "", TimedOut),
+        (
+            "java.net.SocketTimeoutException",
+            "",
+            "java.net.SocketTimeoutException",
+            "Connect timed out",
+            NotSent,
+        ),
+        (
+            "java.net.SocketTimeoutException",
+            "",
+            "java.net.SocketTimeoutException",
+            "Read timed out",
+            TimedOut,
+        ),
+        ("", "", "java.io.InterruptedIOException", "timeout", TimedOut),
+        ("", "", "java.io.IOException", "Connection reset by peer", Reset),
+        // Go
+        ("*net.OpError", "dial tcp: lookup api.example on 10.0.0.2:53: no such host", "", "", NotSent),
+        ("*net.OpError", "dial tcp 34.1.2.3:443: i/o timeout", "", "", NotSent),
+        ("*net.OpError", "read tcp 10.0.0.9:1->34.1.2.3:443: i/o timeout", "", "", TimedOut),
+        ("net/http.tlsHandshakeTimeoutError", "net/http: TLS handshake timeout", "", "", NotSent),
+        ("context.deadlineExceededError", "", "", "", TimedOut),
+        ("*errors.errorString", "context canceled", "", "", TimedOut),
+        ("*errors.errorString", "unexpected EOF", "", "", Reset),
+        // Ruby, PHP
+        ("Net::OpenTimeout", "Unhandled exception of type: Net::OpenTimeout", "", "", NotSent),
+        ("Net::ReadTimeout", "Unhandled exception of type: Net::ReadTimeout", "", "", TimedOut),
+        ("GuzzleHttp\\Exception\\ConnectException", "", "", "", NotSent),
+        // Node
+        ("", "Connect Timeout Error", "", "", NotSent),
+    ] {
+        let attributes = [
+            ("http.request.method", Value::Text("POST")),
+            ("url.full", Value::Text("https://api.lumalabs.ai/dream-machine/v1/generations")),
+            ("error.type", Value::Text(error)),
+        ];
+        let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);
+        (span.status, span.status_message) = (SpanStatus::Error, message);
+        (span.exception, span.exception_message) = (exception, exception_message);
+        assert_eq!(call(&recogniser, &span).answer, expected, "{error} {message} {exception_message}");
+    }
+}
