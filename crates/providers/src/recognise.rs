@@ -89,20 +89,30 @@ impl Recogniser {
     /// Where the request of a span went, from whichever attributes its instrumentation writes.
     pub(crate) fn target<'a>(&self, span: &SpanView<'a>) -> Option<Target<'a>> {
         let slots = &self.slots;
+        // ASP.NET Core writes the question mark too.
+        let query = || span.text(slots.query).map(|query| query.strip_prefix('?').unwrap_or(query));
         let host = || span.text(slots.host).map(host_of).unwrap_or_default();
         if let Some(url) = span.text(slots.url) {
             let target = Target::parse(url);
             return Some(if target.host.is_empty() { Target { host: host(), ..target } } else { target });
         }
         if let Some(path) = span.text(slots.path) {
-            return Some(Target { host: host(), path, query: span.text(slots.query).unwrap_or_default() });
+            return Some(Target { host: host(), path, query: query().unwrap_or_default() });
         }
         let target = Target::parse(span.text(slots.target)?);
         Some(Target { host: host(), ..target })
     }
 
-    /// The rules of a host: its own, else those of the longest ending of its name. An index of `hosts`.
+    /// The rules of a host in any case: its own, else those of the longest ending of its name. An index of
+    /// `hosts`.
     pub(crate) fn host(&self, name: &str) -> Option<u32> {
+        self.host_in_small_letters(name).or_else(|| {
+            let has_capital = name.bytes().any(|byte| byte.is_ascii_uppercase());
+            has_capital.then(|| self.host_in_small_letters(&name.to_ascii_lowercase()))?
+        })
+    }
+
+    fn host_in_small_letters(&self, name: &str) -> Option<u32> {
         if let Some(index) = self.exact.get(name) {
             return Some(*index);
         }

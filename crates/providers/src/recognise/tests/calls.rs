@@ -362,3 +362,13 @@ fn errors_of_many_clients_say_whether_the_request_went_out() {
         assert_eq!(call(&recogniser, &span).answer, expected, "{error} {message} {exception_message}");
     }
 }
+
+#[test]
+fn a_host_in_capitals_and_a_base_url_with_a_slash_of_its_own() {
+    let recogniser = builtin();
+    for url in ["https://API.OpenAI.com/v1/videos", "https://api.openai.com//v1//videos"] {
+        let attributes = [("http.request.method", Value::Text("POST")), ("url.full", Value::Text(url))];
+        let call = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
+        assert_eq!(&*call.endpoint.rule, "video_create", "{url}");
+    }
+}

@@ -42,6 +42,14 @@ fn a_path_that_says_webhook_and_a_provider() {
     }
 }
 
+/// ASP.NET Core's query begins with its question mark.
+#[test]
+fn a_query_with_its_question_mark() {
+    let call = delivery(&builtin(), "/webhooks/fal", "?order=ord_1&request_id=r-1").unwrap();
+    assert_eq!(line(&call), "webhook fal/webhook task=r-1");
+    assert_eq!(call.rare.correlations[0].value.as_ref(), "ord_1");
+}
+
 #[test]
 fn a_configured_path_with_the_task_in_it() {
     let webhook = WebhookPath { provider: "luma".into(), path: "/in/{task}/done".into() };
