@@ -43,7 +43,17 @@ const OPERATIONS: &[(&[&str], FrameKind)] = &[
         FrameKind::Operation,
     ),
     (
-        &["chat", "text_completion", "completion", "embeddings", "embedding", "rerank", "LLM", "EMBEDDING"],
+        &[
+            "chat",
+            "text_completion",
+            "completion",
+            "responses",
+            "embeddings",
+            "embedding",
+            "rerank",
+            "LLM",
+            "EMBEDDING",
+        ],
         FrameKind::Chat,
     ),
     // OpenLIT's `video` covers create, retrieve, list and delete alike: each wraps one request.
@@ -69,6 +79,13 @@ const OUTPUTS: &[(&str, &str)] = &[
 fn known_name(name: &str) -> &str {
     let is_known = SESSIONS.contains(&name) || WRAPPERS.iter().any(|start| name.starts_with(start));
     if is_known { name } else { "" }
+}
+
+/// An operation word without the `a` that LiteLLM puts before those of its asynchronous calls,
+/// `aimage_generation`.
+fn plain(word: &str) -> &str {
+    let is_known = |word: &str| OPERATIONS.iter().any(|(words, _)| words.contains(&word));
+    word.strip_prefix('a').filter(|plain| !is_known(word) && is_known(plain)).unwrap_or(word)
 }
 
 impl Recogniser {
@@ -98,7 +115,7 @@ impl Recogniser {
         }
         let operation = span.text(slots.operation).or_else(|| span.text(slots.span_kind));
         if let Some(operation) = operation {
-            let row = OPERATIONS.iter().find(|(words, _)| words.contains(&operation));
+            let row = OPERATIONS.iter().find(|(words, _)| words.contains(&plain(operation)));
             return Some(row.map_or(FrameKind::Internal, |(_, kind)| *kind));
         }
         if SESSIONS.contains(&span.name) || self.is_conversation(span) {
@@ -149,19 +166,32 @@ impl Recogniser {
         let verdict = self.frame_verdict(span, kind, &rare, provider);
         rare.call = provider
             .filter(|_| is_generation && kind != FrameKind::Session && !self.requests_only)
-            .and_then(|provider| self.stand_in(span, provider, operation, (verdict, &rare), cache))
+            .and_then(|provider| {
+                let operation = self.operation_of_call(span, kind, operation);
+                self.stand_in(span, provider, operation, (verdict, &rare), cache)
+            })
             .map(Box::new);
         Frame { kind, verdict, rare: Rare::new(rare) }
     }
 
     /// The operation, in our words where a dialect's word says less than the output type.
     fn operation<'a>(&self, span: &SpanView<'a>) -> &'a str {
-        let operation = span.text(self.slots.operation).unwrap_or_default();
+        let operation = span.text(self.slots.operation).map(plain).unwrap_or_default();
         let output = span.text(self.slots.output_type).unwrap_or_default();
         match OUTPUTS.iter().find(|(word, _)| *word == output) {
             Some((_, better)) if matches!(operation, "generate_content" | "") => better,
             _ => operation,
         }
+    }
+
+    /// The word by which a span may stand for a call: of a dialect without operations its kind
+    /// (OpenInference), and of one that has neither (Vercel's AI SDK) that it is one to a language model.
+    fn operation_of_call<'a>(&self, span: &SpanView<'a>, kind: FrameKind, operation: &'a str) -> &'a str {
+        if !operation.is_empty() {
+            return operation;
+        }
+        let by_kind = if kind == FrameKind::Chat { "chat" } else { "" };
+        span.text(self.slots.span_kind).unwrap_or(by_kind)
     }
 
     /// OpenLIT writes the `created` clock of an image answer as its response id: no id of anything.

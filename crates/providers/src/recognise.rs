@@ -121,7 +121,8 @@ impl Recogniser {
         endings.find_map(|ending| self.endings.get(ending)).copied()
     }
 
-    /// The provider that a name or an alias stands for, in any case.
+    /// The provider that a name or an alias stands for, in any case, with hyphens or underscores. What stands
+    /// behind its first dot may be the name of an interface of it (`openai.chat`, `google.generative-ai`).
     pub(crate) fn provider_named(&self, name: &str, cache: &mut EndpointCache) -> Option<u16> {
         if name.len() > LABEL_BYTES_MAX {
             return None;
@@ -129,7 +130,10 @@ impl Recogniser {
         cache.scratch.clear();
         cache.scratch.push_str(name);
         cache.scratch.make_ascii_lowercase();
-        self.names.get(cache.scratch.as_str()).copied()
+        let of = |name: &str| self.names.get(name).copied();
+        let known = |name: &str| of(name).or_else(|| of(&name.replace('-', "_")));
+        let written = cache.scratch.as_str();
+        known(written).or_else(|| known(written.split_once('.')?.0))
     }
 
     pub(crate) fn provider(&self, index: u16) -> &Provider {

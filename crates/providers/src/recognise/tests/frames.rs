@@ -272,3 +272,42 @@ fn stand_ins() {
         assert_eq!(found, expected, "{name} {attributes:?}");
     }
 }
+
+/// Dialects that name no operation, or in words of their own: what instrumentations of a model's caller write
+/// where no request is seen.
+#[test]
+fn stand_ins_of_further_dialects() {
+    let (recogniser, model) = (builtin(), ("gen_ai.request.model", Text("m-1")));
+    let litellm = |word| ("llm.request.type", Text(word));
+    let system = |name| ("gen_ai.system", Text(name));
+    let openinference =
+        |name| vec![("openinference.span.kind", Text("LLM")), ("llm.provider", Text(name)), model];
+    let table: Vec<(Vec<(&str, Value<'static>)>, Option<&str>)> = vec![
+        // LiteLLM
+        (vec![litellm("aimage_generation"), system("openai"), model], Some("openai/image_create")),
+        (vec![litellm("aimage_edit"), system("openai"), model], Some("openai/image_edit")),
+        (vec![litellm("aspeech"), system("openai"), model], Some("openai/speech")),
+        (vec![litellm("atranscription"), system("openai"), model], Some("openai/transcription")),
+        (vec![litellm("avideo_generation"), system("openai"), model], Some("openai/video_create")),
+        (vec![litellm("acompletion"), system("openai"), model], Some("openai/chat")),
+        (vec![litellm("aimage_generation"), system("vertex_ai"), model], Some("google/image_create")),
+        // OpenInference
+        (openinference("openai"), Some("openai/chat")),
+        (openinference("azure"), Some("azure_openai/chat")),
+        (openinference("google"), Some("google/generate_content")),
+        (vec![("openinference.span.kind", Text("EMBEDDING")), ("llm.provider", Text("openai")), model], None),
+        // Vercel's AI SDK
+        (vec![system("openai.chat"), model], Some("openai/chat")),
+        (vec![system("azure-openai.chat"), model], Some("azure_openai/chat")),
+        (vec![system("google.generative-ai"), model], Some("google/generate_content")),
+        (vec![system("google.vertex.chat"), model], Some("google/generate_content")),
+        (vec![system("nobody.chat"), model], None),
+    ];
+    for (attributes, expected) in table {
+        let frame = frame(&recogniser, &span(&recogniser, SpanKind::Internal, "x", &attributes));
+        let call = frame.rare.call.as_deref();
+        let found = call.map(|call| format!("{}/{}", call.endpoint.provider, call.endpoint.rule));
+        assert_eq!(found.as_deref(), expected, "{attributes:?}");
+        assert!(call.is_none_or(|call| &*call.endpoint.model == "m-1"), "{attributes:?}");
+    }
+}
