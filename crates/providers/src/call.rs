@@ -50,7 +50,7 @@ impl Recogniser {
             fits.then(|| (*rule, Captures::new()))
         })?;
         let queries = self.rules[index as usize].queries.iter();
-        let shown = |name: &Box<str>| target.parameter(name).filter(|value| !is_placeholder(value));
+        let shown = |name: &str| target.parameter(name).filter(|value| !is_placeholder(value));
         captures.extend(queries.map(|name| shown(name).unwrap_or_default()));
         Some(self.read(span, index, Request::to(begun, target), &captures, cache))
     }

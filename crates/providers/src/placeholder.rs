@@ -77,7 +77,7 @@ mod tests {
             "(hidden)",
             ":id",
             "xxxx",
-            "XXXXXX",
+            "XXXX",
             "None",
             "null",
             "undefined",

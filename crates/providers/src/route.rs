@@ -269,8 +269,8 @@ impl Routes {
         Some(target)
     }
 
-    /// Past an empty segment, which a client leaves that joins a base URL and a path with a slash each. Only to
-    /// a literal: behind an id that is empty there is no other id.
+    /// Past an empty segment, which a client leaves that joins a base URL and a path with a slash each. Only
+    /// to a literal: behind an id that is empty there is no other id.
     #[cold]
     fn walk_on<'a>(
         &self,

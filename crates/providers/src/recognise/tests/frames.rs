@@ -273,6 +273,9 @@ fn stand_ins() {
     }
 }
 
+/// What a span of some dialect says, and the provider and call that it stands for.
+type Dialect = (Vec<(&'static str, Value<'static>)>, Option<&'static str>);
+
 /// Dialects that name no operation, or in words of their own: what instrumentations of a model's caller write
 /// where no request is seen.
 #[test]
@@ -282,7 +285,7 @@ fn stand_ins_of_further_dialects() {
     let system = |name| ("gen_ai.system", Text(name));
     let openinference =
         |name| vec![("openinference.span.kind", Text("LLM")), ("llm.provider", Text(name)), model];
-    let table: Vec<(Vec<(&str, Value<'static>)>, Option<&str>)> = vec![
+    let table: Vec<Dialect> = vec![
         // LiteLLM
         (vec![litellm("aimage_generation"), system("openai"), model], Some("openai/image_create")),
         (vec![litellm("aimage_edit"), system("openai"), model], Some("openai/image_edit")),
