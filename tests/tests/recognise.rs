@@ -79,6 +79,7 @@ fn view<'a>(keys: &AttributeKeys, scope: &'a str, span: &'a otlp::Span) -> SpanV
         status_message: status.map(|status| &*status.message).unwrap_or_default(),
         scope,
         exception: exception.unwrap_or_default(),
+        exception_message: "",
         links: Vec::new(),
         attributes: slots(keys, &span.attributes),
     }

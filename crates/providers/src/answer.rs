@@ -1,8 +1,8 @@
 //! How a request ended on the wire, and what that means where a provider file says nothing else.
 //!
 //! The tables come from real clients: Python (httpx, requests, aiohttp, urllib3), Node (undici, http,
-//! node-fetch), Java and Go. What matters is one distinction: whether the request can have reached the
-//! provider.
+//! node-fetch), Java (the JDK's, Apache's, OkHttp, Netty), Go, .NET and Ruby. What matters is one distinction:
+//! whether the request can have reached the provider.
 
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
 
@@ -38,6 +38,23 @@ const NOT_SENT: &[&str] = &[
     "UnknownHostException",
     "ConnectException",
     "SSLHandshakeException",
+    "SSLPeerUnverifiedException",
+    "HttpConnectTimeoutException",
+    "HttpHostConnectException",
+    "ConnectTimeoutException",
+    "ConnectionRequestTimeoutException",
+    "AnnotatedConnectException",
+    "NoRouteToHostException",
+    "UnresolvedAddressException",
+    "DNSError",
+    "CertificateVerificationError",
+    "tlsHandshakeTimeoutError",
+    "OpenTimeout",
+    "ConnectionFailed",
+    "connection_error",
+    "name_resolution_error",
+    "secure_connection_error",
+    "proxy_tunnel_error",
 ];
 
 /// Error names for which the client stopped waiting. 20 and 23 are the DOM's codes of `AbortError` and
@@ -66,6 +83,11 @@ const TIMED_OUT: &[&str] = &[
     "ESOCKETTIMEDOUT",
     "CancelledError",
     "APITimeoutError",
+    "ReadTimeoutException",
+    "InterruptedIOException",
+    "deadlineExceededError",
+    "TaskCanceledException",
+    "OperationCanceledException",
 ];
 
 /// Error names for which the connection broke after it stood.
@@ -90,6 +112,10 @@ const RESET: &[&str] = &[
     "BrokenPipeError",
     "EOFException",
     "EOF",
+    "EOFError",
+    "NoHttpResponseException",
+    "PrematureCloseException",
+    "response_ended",
 ];
 
 /// Errors that SDKs raise for a status code, on spans that show no code: those of the Stainless SDKs (OpenAI,
@@ -112,7 +138,8 @@ const CODES: &[(&str, u16)] = &[
     ("ResourceExhausted", 429),
 ];
 
-/// What a status message says when the error's name does not: first match wins.
+/// What a message says when the error's name does not: first match wins. In Go nearly every error has the
+/// name of a wrapper, and a dial that fails has sent nothing, however it fails.
 const MESSAGES: &[(&str, Answer)] = &[
     ("ECONNREFUSED", Answer::NotSent),
     ("refused", Answer::NotSent),
@@ -120,15 +147,29 @@ const MESSAGES: &[(&str, Answer)] = &[
     ("Name or service not known", Answer::NotSent),
     ("Failed to establish a new connection", Answer::NotSent),
     ("certificate", Answer::NotSent),
+    ("no such host", Answer::NotSent),
+    ("dial tcp", Answer::NotSent),
+    ("TLS handshake timeout", Answer::NotSent),
+    ("onnect timed out", Answer::NotSent),
+    ("onnect timeout", Answer::NotSent),
+    ("onnect Timeout", Answer::NotSent),
     ("socket hang up", Answer::Reset),
     ("Connection aborted", Answer::Reset),
     ("ECONNRESET", Answer::Reset),
     ("reset by peer", Answer::Reset),
+    ("EOF", Answer::Reset),
     ("deadline exceeded", Answer::TimedOut),
+    ("context canceled", Answer::TimedOut),
     ("timed out", Answer::TimedOut),
     ("timeout", Answer::TimedOut),
     ("aborted", Answer::TimedOut),
 ];
+
+/// Instrumentations that write nothing at all when the client gives up: a span of theirs without a status, an
+/// error or an event is a time-out. That is how the Stainless SDKs of Node give up. Others (Next.js) never
+/// write a status, and their silence tells nothing.
+const SILENT_WHEN_GIVEN_UP: &[&str] =
+    &["@opentelemetry/instrumentation-undici", "opentelemetry-instrumentation-fetch-node"];
 
 /// How the request of a span ended.
 pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
@@ -143,20 +184,30 @@ pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
         Some(Value::Int(code)) => decimal(code, &mut digits),
         _ => "",
     };
-    // A `ConnectionError` of requests may be a refusal or a reset: then the message decides.
+    // A `ConnectionError` of requests may be a refusal or a reset: then the message decides. OkHttp's
+    // `SocketTimeoutException` may be one of connecting.
     let name = named(error).or_else(|| named(span.exception));
+    let message = || told(span.status_message).or_else(|| told(span.exception_message));
     let answer = match name {
-        None | Some(Answer::Reset) => told(span.status_message).or(name),
+        None | Some(Answer::Reset) => message().or(name),
+        Some(Answer::TimedOut) => message().filter(|told| *told == Answer::NotSent).or(name),
         name => name,
     };
     let code = || error.parse().ok().filter(|code| (100..=599).contains(code)).map(Answer::Status);
     let raised = || coded(error).or_else(|| coded(span.exception));
-    answer.or_else(code).or_else(raised).unwrap_or(Answer::Missing)
+    let given_up =
+        || (is_silent(span, error) && SILENT_WHEN_GIVEN_UP.contains(&span.scope)).then_some(Answer::TimedOut);
+    answer.or_else(code).or_else(raised).or_else(given_up).unwrap_or(Answer::Missing)
 }
 
-/// The last part of an error's name, `httpx.ReadTimeout` or `java.net.ConnectException`.
+/// Whether a span has no word of an error.
+fn is_silent(span: &SpanView<'_>, error: &str) -> bool {
+    span.status != SpanStatus::Error && error.is_empty() && span.exception.is_empty()
+}
+
+/// The last part of an error's name, `httpx.ReadTimeout`, `java.net.ConnectException` or `Net::OpenTimeout`.
 fn last_part(error: &str) -> &str {
-    error.rsplit(['.', ':', '$']).next().unwrap_or(error)
+    error.rsplit(['.', ':', '$', '\\']).next().unwrap_or(error)
 }
 
 /// The status code for which an SDK raises an error.
@@ -237,8 +288,7 @@ pub(crate) fn refusal(answer: Answer) -> FailureReason {
 }
 
 /// What is told of a request without a status code, if its span has an error of a name that nobody knows: it
-/// failed, and by what is not known. Only silence is a time-out: the Stainless SDKs of Node give up without
-/// a status, an error or an event.
+/// failed, and by what is not known.
 pub(crate) fn unnamed_error(
     span: &SpanView<'_>,
     slots: &Slots,

@@ -9,6 +9,7 @@ use crate::compile::{Recogniser, Rule};
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
 use crate::keys::integer;
+use crate::placeholder::is_placeholder;
 use crate::recognise::id_in;
 use crate::route::{Captures, Method};
 use crate::span::SpanView;
@@ -49,7 +50,8 @@ impl Recogniser {
             fits.then(|| (*rule, Captures::new()))
         })?;
         let queries = self.rules[index as usize].queries.iter();
-        captures.extend(queries.map(|name| target.parameter(name).unwrap_or_default()));
+        let shown = |name: &str| target.parameter(name).filter(|value| !is_placeholder(value));
+        captures.extend(queries.map(|name| shown(name).unwrap_or_default()));
         Some(self.read(span, index, Request::to(begun, target), &captures, cache))
     }
 
@@ -67,12 +69,15 @@ impl Recogniser {
         let provider = self.provider(rule.provider);
         let answer = answer::answer(span, &self.slots);
         let mut correlations = self.correlations(span, cache);
-        if let Some(key) = span.text(self.slots.idempotency).filter(|key| !key.is_empty()) {
+        if let Some(key) = span.text(self.slots.idempotency).filter(|key| !is_placeholder(key)) {
             let honoured = provider.honours_idempotency_key;
             let kind = if honoured { CorrelationKind::Idempotency } else { CorrelationKind::Job };
             correlations.push(Correlation { kind, value: cache.cuts.id(key).into() });
         }
         let callback = rule.callback.as_deref().and_then(|name| target.parameter(name)).map(|url| {
+            if is_placeholder(url) {
+                return cache.text("");
+            }
             let url = decode(url, true);
             let url = Target::parse(&url);
             webhook::correlations(url.query, &mut correlations, &mut cache.cuts);
@@ -120,8 +125,9 @@ impl Recogniser {
         captures: &Captures<'_>,
     ) -> Option<&'a str> {
         let slots = &self.slots;
-        let named = span.text(slots.response_model).or_else(|| span.text(slots.request_model))?;
-        (!named.is_empty() && rule.model.is_silent(captures)).then_some(named)
+        let shown = |slot| span.text(slot).filter(|model| !is_placeholder(model));
+        let named = shown(slots.response_model).or_else(|| shown(slots.request_model))?;
+        rule.model.is_silent(captures).then_some(named)
     }
 
     /// The shared endpoint of a rule with what a path captured, or with the model that a span named.
@@ -189,7 +195,7 @@ impl Recogniser {
 
 /// The id that a path has at a place.
 fn captured(captures: &Captures<'_>, at: Option<u8>, cache: &mut EndpointCache) -> Option<TaskId> {
-    let text = captures.get(usize::from(at?))?;
+    let text = captures.get(usize::from(at?)).filter(|text| !text.is_empty())?;
     Some(cache.task(&decode(text, false)))
 }
 

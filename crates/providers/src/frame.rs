@@ -9,6 +9,7 @@ use crate::answer;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::facts;
+use crate::placeholder::is_placeholder;
 use crate::span::{SpanKind, SpanView};
 use crate::words::{self, Vocabulary};
 
@@ -42,7 +43,17 @@ const OPERATIONS: &[(&[&str], FrameKind)] = &[
         FrameKind::Operation,
     ),
     (
-        &["chat", "text_completion", "completion", "embeddings", "embedding", "rerank", "LLM", "EMBEDDING"],
+        &[
+            "chat",
+            "text_completion",
+            "completion",
+            "responses",
+            "embeddings",
+            "embedding",
+            "rerank",
+            "LLM",
+            "EMBEDDING",
+        ],
         FrameKind::Chat,
     ),
     // OpenLIT's `video` covers create, retrieve, list and delete alike: each wraps one request.
@@ -68,6 +79,13 @@ const OUTPUTS: &[(&str, &str)] = &[
 fn known_name(name: &str) -> &str {
     let is_known = SESSIONS.contains(&name) || WRAPPERS.iter().any(|start| name.starts_with(start));
     if is_known { name } else { "" }
+}
+
+/// An operation word without the `a` that LiteLLM puts before those of its asynchronous calls,
+/// `aimage_generation`.
+fn plain(word: &str) -> &str {
+    let is_known = |word: &str| OPERATIONS.iter().any(|(words, _)| words.contains(&word));
+    word.strip_prefix('a').filter(|plain| !is_known(word) && is_known(plain)).unwrap_or(word)
 }
 
 impl Recogniser {
@@ -97,7 +115,7 @@ impl Recogniser {
         }
         let operation = span.text(slots.operation).or_else(|| span.text(slots.span_kind));
         if let Some(operation) = operation {
-            let row = OPERATIONS.iter().find(|(words, _)| words.contains(&operation));
+            let row = OPERATIONS.iter().find(|(words, _)| words.contains(&plain(operation)));
             return Some(row.map_or(FrameKind::Internal, |(_, kind)| *kind));
         }
         if SESSIONS.contains(&span.name) || self.is_conversation(span) {
@@ -128,7 +146,8 @@ impl Recogniser {
         let written = span.text(slots.provider).unwrap_or_default();
         let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
         let operation = self.operation(span);
-        let model = span.text(slots.response_model).or_else(|| span.text(slots.request_model));
+        let shown = |slot| span.text(slot).filter(|model| !is_placeholder(model));
+        let model = shown(slots.response_model).or_else(|| shown(slots.request_model));
         let mut rare = FrameRare {
             links: span.links.clone(),
             name: cache.text(known_name(span.name)),
@@ -147,19 +166,32 @@ impl Recogniser {
         let verdict = self.frame_verdict(span, kind, &rare, provider);
         rare.call = provider
             .filter(|_| is_generation && kind != FrameKind::Session && !self.requests_only)
-            .and_then(|provider| self.stand_in(span, provider, operation, (verdict, &rare), cache))
+            .and_then(|provider| {
+                let operation = self.operation_of_call(span, kind, operation);
+                self.stand_in(span, provider, operation, (verdict, &rare), cache)
+            })
             .map(Box::new);
         Frame { kind, verdict, rare: Rare::new(rare) }
     }
 
     /// The operation, in our words where a dialect's word says less than the output type.
     fn operation<'a>(&self, span: &SpanView<'a>) -> &'a str {
-        let operation = span.text(self.slots.operation).unwrap_or_default();
+        let operation = span.text(self.slots.operation).map(plain).unwrap_or_default();
         let output = span.text(self.slots.output_type).unwrap_or_default();
         match OUTPUTS.iter().find(|(word, _)| *word == output) {
             Some((_, better)) if matches!(operation, "generate_content" | "") => better,
             _ => operation,
         }
+    }
+
+    /// The word by which a span may stand for a call: of a dialect without operations its kind
+    /// (OpenInference), and of one that has neither (Vercel's AI SDK) that it is one to a language model.
+    fn operation_of_call<'a>(&self, span: &SpanView<'a>, kind: FrameKind, operation: &'a str) -> &'a str {
+        if !operation.is_empty() {
+            return operation;
+        }
+        let by_kind = if kind == FrameKind::Chat { "chat" } else { "" };
+        span.text(self.slots.span_kind).unwrap_or(by_kind)
     }
 
     /// OpenLIT writes the `created` clock of an image answer as its response id: no id of anything.
@@ -179,10 +211,13 @@ impl Recogniser {
     ) -> Option<Verdict> {
         let worded = self.worded(span, provider);
         let whole = matches!(kind, FrameKind::Operation | FrameKind::Chat);
-        let failing =
-            worded.is_some_and(|verdict| verdict.state == TaskState::Failed && verdict.reason.is_none());
-        if failing || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
-            return Some(self.failure(span, provider, failing));
+        let unreasoned = worded.filter(|verdict| match verdict.state {
+            TaskState::Failed => verdict.reason.is_none(),
+            TaskState::Rejected => verdict.reason == Some(FailureReason::Unknown),
+            _ => false,
+        });
+        if unreasoned.is_some() || (worded.is_none() && whole && answer::is_error(span, &self.slots)) {
+            return Some(self.failure(span, provider, unreasoned.map(|verdict| verdict.state)));
         }
         let used = rare.facts.iter().any(|fact| matches!(&*fact.name, "input_tokens" | "output_tokens"));
         let by_usage = (whole && used).then_some(Verdict { state: TaskState::Succeeded, reason: None });
@@ -191,7 +226,7 @@ impl Recogniser {
 
     /// Why a failed generation failed, from `error.type` and the exception. Without a word, `worded` or in
     /// these, the span failed, and perhaps not the generation.
-    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>, worded: bool) -> Verdict {
+    fn failure(&self, span: &SpanView<'_>, provider: Option<u16>, worded: Option<TaskState>) -> Verdict {
         let own = provider.map(|index| &*self.provider(index).words);
         let word = span.text(self.slots.error).unwrap_or_default();
         let told = words::verdict(Vocabulary::Provider, own, word)
@@ -201,7 +236,10 @@ impl Recogniser {
             answer => answer::refusal(answer),
         };
         let reason = told.and_then(|verdict| verdict.reason).unwrap_or_else(by_answer);
-        let otherwise = if worded { TaskState::Failed } else { TaskState::Errored };
-        Verdict { state: told.map_or(otherwise, |verdict| verdict.state), reason: Some(reason) }
+        let state = match worded {
+            Some(TaskState::Rejected) => TaskState::Rejected,
+            _ => told.map_or(worded.unwrap_or(TaskState::Errored), |verdict| verdict.state),
+        };
+        Verdict { state, reason: Some(reason) }
     }
 }

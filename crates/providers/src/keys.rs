@@ -147,11 +147,18 @@ pub(crate) fn place(place: &Place, keys: &mut AttributeKeys) -> Option<u16> {
     }
 }
 
-/// A whole number that stands as one or as text.
+/// A whole number that stands as one, as text or as a float: some writers have no other numbers.
 pub(crate) fn integer(span: &SpanView<'_>, slot: u16) -> Option<i64> {
     match span.get(slot)? {
         Value::Int(number) => Some(number),
         Value::Text(text) => text.trim().parse().ok(),
-        Value::Double(_) | Value::Bool(_) => None,
+        Value::Double(number) => whole(number),
+        Value::Bool(_) => None,
     }
+}
+
+/// A float that is a whole number and exact as one.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
 }

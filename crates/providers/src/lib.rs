@@ -23,6 +23,7 @@ mod lint;
 mod load;
 mod masks;
 mod pieces;
+mod placeholder;
 pub mod rates;
 mod recent;
 mod recognise;

@@ -13,6 +13,7 @@ use crate::attributes::AttributeKeys;
 use crate::compile::{Provider, Recogniser, Spot};
 use crate::endpoint::EndpointCache;
 use crate::lengths::LABEL_BYTES_MAX;
+use crate::placeholder::is_placeholder;
 use crate::span::{ResourceView, SpanKind, SpanView, Value};
 use crate::url::{Target, decode, host_of};
 use crate::words::{self, Vocabulary};
@@ -88,20 +89,30 @@ impl Recogniser {
     /// Where the request of a span went, from whichever attributes its instrumentation writes.
     pub(crate) fn target<'a>(&self, span: &SpanView<'a>) -> Option<Target<'a>> {
         let slots = &self.slots;
+        // ASP.NET Core writes the question mark too.
+        let query = || span.text(slots.query).map(|query| query.strip_prefix('?').unwrap_or(query));
         let host = || span.text(slots.host).map(host_of).unwrap_or_default();
         if let Some(url) = span.text(slots.url) {
             let target = Target::parse(url);
             return Some(if target.host.is_empty() { Target { host: host(), ..target } } else { target });
         }
         if let Some(path) = span.text(slots.path) {
-            return Some(Target { host: host(), path, query: span.text(slots.query).unwrap_or_default() });
+            return Some(Target { host: host(), path, query: query().unwrap_or_default() });
         }
         let target = Target::parse(span.text(slots.target)?);
         Some(Target { host: host(), ..target })
     }
 
-    /// The rules of a host: its own, else those of the longest ending of its name. An index of `hosts`.
+    /// The rules of a host in any case: its own, else those of the longest ending of its name. An index of
+    /// `hosts`.
     pub(crate) fn host(&self, name: &str) -> Option<u32> {
+        self.host_in_small_letters(name).or_else(|| {
+            let has_capital = name.bytes().any(|byte| byte.is_ascii_uppercase());
+            has_capital.then(|| self.host_in_small_letters(&name.to_ascii_lowercase()))?
+        })
+    }
+
+    fn host_in_small_letters(&self, name: &str) -> Option<u32> {
         if let Some(index) = self.exact.get(name) {
             return Some(*index);
         }
@@ -110,7 +121,8 @@ impl Recogniser {
         endings.find_map(|ending| self.endings.get(ending)).copied()
     }
 
-    /// The provider that a name or an alias stands for, in any case.
+    /// The provider that a name or an alias stands for, in any case, with hyphens or underscores. What stands
+    /// behind its first dot may be the name of an interface of it (`openai.chat`, `google.generative-ai`).
     pub(crate) fn provider_named(&self, name: &str, cache: &mut EndpointCache) -> Option<u16> {
         if name.len() > LABEL_BYTES_MAX {
             return None;
@@ -118,7 +130,10 @@ impl Recogniser {
         cache.scratch.clear();
         cache.scratch.push_str(name);
         cache.scratch.make_ascii_lowercase();
-        self.names.get(cache.scratch.as_str()).copied()
+        let of = |name: &str| self.names.get(name).copied();
+        let known = |name: &str| of(name).or_else(|| of(&name.replace('-', "_")));
+        let written = cache.scratch.as_str();
+        known(written).or_else(|| known(written.split_once('.')?.0))
     }
 
     pub(crate) fn provider(&self, index: u16) -> &Provider {
@@ -131,7 +146,7 @@ impl Recogniser {
             return Vec::new();
         }
         let read = |(slot, kind): &(u16, CorrelationKind)| {
-            let value = text_of(span.get(*slot)).filter(|value| !value.is_empty())?;
+            let value = text_of(span.get(*slot)).filter(|value| !is_placeholder(value))?;
             Some(Correlation { kind: *kind, value: cache.cuts.id(&value).into() })
         };
         self.slots.correlations.iter().filter_map(read).collect()
@@ -155,9 +170,18 @@ impl Recogniser {
         self.slots.words.iter().copied().chain(places).map(read).fold(None, words::better)
     }
 
+    /// Whether an application says in a word of its own how it went, and nobody knows the word.
+    pub(crate) fn is_worded_unknown(&self, span: &SpanView<'_>) -> bool {
+        let is_unknown = |&(slot, kind): &(u16, Vocabulary)| {
+            kind == Vocabulary::Application
+                && span.text(slot).is_some_and(|word| words::verdict(kind, None, word).is_none())
+        };
+        span.attributes.has_any(&self.masks.words) && self.slots.words.iter().any(is_unknown)
+    }
+
     /// The task id in one of our own or a GenAI attribute.
     pub(crate) fn task_attribute(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<TaskId> {
-        let text = |slot: &u16| span.text(*slot).filter(|id| !id.is_empty());
+        let text = |slot: &u16| span.text(*slot).filter(|id| !is_placeholder(id));
         self.slots.tasks.iter().find_map(text).map(|id| cache.task(id))
     }
 
@@ -186,9 +210,9 @@ pub(crate) fn id_in(
 ) -> Option<TaskId> {
     spots.iter().find_map(|spot| match spot {
         Spot::Query(name) => {
-            target.parameter(name).filter(|id| !id.is_empty()).map(|id| cache.task(&decode(id, true)))
+            target.parameter(name).filter(|id| !is_placeholder(id)).map(|id| cache.task(&decode(id, true)))
         }
-        Spot::Attribute(slot) => span.text(*slot).filter(|id| !id.is_empty()).map(|id| cache.task(id)),
+        Spot::Attribute(slot) => span.text(*slot).filter(|id| !is_placeholder(id)).map(|id| cache.task(id)),
     })
 }
 

@@ -9,6 +9,8 @@
 use memchr::memchr;
 use smallvec::SmallVec;
 
+use crate::placeholder::is_placeholder;
+
 /// One segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
@@ -119,7 +121,7 @@ impl Method {
     }
 }
 
-/// What a match captured, in the order of [`Template::captures`].
+/// What a match captured, in the order of [`Template::captures`]; empty where the path hides it.
 pub(crate) type Captures<'a> = SmallVec<[&'a str; 6]>;
 
 /// The templates of one host.
@@ -224,10 +226,11 @@ impl Routes {
 
     /// The target that a method and a path lead to, and what its template captured.
     pub(crate) fn find<'a>(&self, method: Method, path: &'a str) -> Option<(u32, Captures<'a>)> {
-        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = path.trim_start_matches('/');
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut captures = Captures::new();
         let target = self.walk(0, method, path, &mut captures)?;
+        captures.iter_mut().filter(|text| is_placeholder(text)).for_each(|text| *text = "");
         Some((target, captures))
     }
 
@@ -243,10 +246,10 @@ impl Routes {
                 Some(target)
             });
         }
-        let (segment, left) = match memchr(b'/', path.as_bytes()) {
-            Some(at) => (&path[..at], &path[at + 1..]),
-            None => (path, ""),
-        };
+        let (segment, left) = first_segment(path);
+        if segment.is_empty() {
+            return self.walk_on(node, method, left, captures);
+        }
         if let Some(next) = node.literal(segment)
             && let Some(target) = self.walk(next as usize, method, left, captures)
         {
@@ -264,6 +267,28 @@ impl Routes {
         let target = of(&node.rests)?;
         captures.push(path);
         Some(target)
+    }
+
+    /// Past an empty segment, which a client leaves that joins a base URL and a path with a slash each. Only
+    /// to a literal: behind an id that is empty there is no other id.
+    #[cold]
+    fn walk_on<'a>(
+        &self,
+        node: &Node,
+        method: Method,
+        path: &'a str,
+        captures: &mut Captures<'a>,
+    ) -> Option<u32> {
+        let (segment, left) = first_segment(path.trim_start_matches('/'));
+        self.walk(node.literal(segment)? as usize, method, left, captures)
+    }
+}
+
+/// The first segment of a path without a leading slash, and what is left.
+fn first_segment(path: &str) -> (&str, &str) {
+    match memchr(b'/', path.as_bytes()) {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (path, ""),
     }
 }
 
@@ -289,7 +314,7 @@ mod tests {
             "/v1/{model}:predict",
             "/v1/{model}",
         ]);
-        let table: [(&str, u32, &[&str]); 9] = [
+        let table: [(&str, u32, &[&str]); 12] = [
             ("/fal-ai/flux/dev", 0, &["fal-ai", "flux", "dev"]),
             ("/fal-ai/flux", 0, &["fal-ai", "flux", ""]),
             ("/fal-ai/kling/v2/master/x", 0, &["fal-ai", "kling", "v2/master/x"]),
@@ -299,12 +324,15 @@ mod tests {
             ("/workflows/me/flow/requests/1", 3, &["me", "flow", "1"]),
             ("/v1/veo:predict", 4, &["veo"]),
             ("/v1/veo", 5, &["veo"]),
+            ("//v1/veo", 5, &["veo"]),
+            ("/fal-ai/flux//requests/1", 1, &["fal-ai", "flux", "1"]),
+            ("/workflows/me/flow//requests/1", 3, &["me", "flow", "1"]),
         ];
         for (path, target, captured) in table {
             let (found, captures) = routes.find(Method::Get, path).unwrap();
             assert_eq!((found, captures.as_slice()), (target, captured), "{path}");
         }
-        for path in ["/", "", "/fal-ai"] {
+        for path in ["/", "", "/fal-ai", "/workflows//flow/requests/1/x", "/v1//veo"] {
             assert_eq!(routes.find(Method::Get, path), None, "{path}");
         }
         assert_eq!(routes.find(Method::Post, "/v1/veo"), None);

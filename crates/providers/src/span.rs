@@ -77,6 +77,9 @@ pub struct SpanView<'a> {
     pub scope: &'a str,
     /// `exception.type` of the last `exception` event, else empty.
     pub exception: &'a str,
+    /// `exception.message` of the same event, else empty. It is looked at for what ended a request, and not
+    /// kept.
+    pub exception_message: &'a str,
     /// Spans it links to.
     pub links: Vec<SpanKey>,
     /// The attributes that a rule names; of a key given twice, the last.

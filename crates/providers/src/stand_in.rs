@@ -40,9 +40,10 @@ impl Recogniser {
         let rule = &self.rules[index as usize];
         let captures = Captures::new();
         let ended = answer::answer(span, &self.slots);
-        // A span that ended well says so by saying nothing.
+        // A span that ended well says so by saying nothing, and not by a word that nobody knows.
+        let says_nothing = verdict.is_some() || !self.is_worded_unknown(span);
         let answer = match ended {
-            Answer::Missing if !answer::is_error(span, &self.slots) => Answer::Status(200),
+            Answer::Missing if says_nothing && !answer::is_error(span, &self.slots) => Answer::Status(200),
             ended => ended,
         };
         // It lasts until the output is there, unless it says that there is none yet.

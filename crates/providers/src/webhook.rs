@@ -6,16 +6,19 @@
 
 use std::sync::Arc;
 
-use spantally_stitch::{Call, Correlation, CorrelationKind, Rare};
+use spantally_stitch::{Answer, Call, Correlation, CorrelationKind, Rare};
 
+use crate::answer;
 use crate::call::Request;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
 use crate::lengths::{CALLBACK_IDS_MAX, Cuts};
+use crate::placeholder::is_placeholder;
 use crate::route::{Captures, Method};
 use crate::span::SpanView;
 use crate::url::{Target, decode, parameters};
+use crate::words;
 
 /// Words that make a path segment that of a webhook.
 const HOOK: &[&str] = &["webhook", "webhooks", "callback", "callbacks", "hook", "hooks"];
@@ -44,7 +47,7 @@ const TASK: &[&str] = &["request_id", "task_id", "prediction_id", "generation_id
 /// Adds the ids in a callback URL's query. Parameters of other names are not kept: they may be secrets.
 pub(crate) fn correlations(query: &str, out: &mut Vec<Correlation>, cuts: &mut Cuts) {
     let ids = parameters(query)
-        .filter(|(name, value)| !value.is_empty() && (CHOSEN.contains(name) || TASK.contains(name)));
+        .filter(|(name, value)| !is_placeholder(value) && (CHOSEN.contains(name) || TASK.contains(name)));
     for (at, (_, value)) in ids.enumerate() {
         if at >= CALLBACK_IDS_MAX {
             cuts.callback_ids += 1;
@@ -64,7 +67,9 @@ pub(crate) fn place(path: &str, cache: &mut EndpointCache) -> Arc<str> {
 impl Recogniser {
     /// The delivery that a server span shows, if its path is that of a webhook.
     pub(crate) fn delivery(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
-        let method = Method::parse(span.text(self.slots.method)?)?;
+        // Node's Lambda instrumentation writes neither a method nor a status on the span of an invocation.
+        let written = span.text(self.slots.method);
+        let method = Method::parse(written.unwrap_or("POST"))?;
         let route = || span.text(self.slots.route).map(Target::parse);
         let target = self.target(span).or_else(route)?;
         let (rule, captures) = match self.webhooks.find(method, target.path) {
@@ -77,8 +82,13 @@ impl Recogniser {
         rare.correlations.dedup();
         rare.callback = Some(place(target.path, cache));
         call.rare = Rare::new(rare);
+        if written.is_none() && call.answer == Answer::Missing && !answer::is_error(span, &self.slots) {
+            call.answer = Answer::Status(200);
+            let (accepted, told) = self.rules[rule as usize].judge(call.role, call.answer);
+            (call.accepted, call.verdict) = (accepted, words::better(call.verdict, told));
+        }
         call.task = call.task.or_else(|| {
-            let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !id.is_empty()))?;
+            let id = TASK.iter().find_map(|name| target.parameter(name).filter(|id| !is_placeholder(id)))?;
             Some(cache.task(&decode(id, true)))
         });
         Some(call)

@@ -43,6 +43,10 @@ const GENERAL: &[Row] = &[
         TaskState::Rejected,
         Some(FailureReason::ModerationOutput),
     ),
+    // Whether it was for its content, the word does not say.
+    (&["rejected"], TaskState::Rejected, Some(FailureReason::Unknown)),
+    // Whoever asked for it stopped asking: the task may go on.
+    (&["abandoned"], TaskState::Running, None),
     (&["timed_out", "timeout", "expired"], TaskState::Failed, Some(FailureReason::ProviderTimeout)),
     (&["invalid_input", "invalid_request", "invalid"], TaskState::Failed, Some(FailureReason::InvalidInput)),
     (&["rate_limited", "rate_limit"], TaskState::Failed, Some(FailureReason::RateLimit)),

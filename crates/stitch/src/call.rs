@@ -225,7 +225,8 @@ pub struct CallRare {
     pub correlations: Vec<Correlation>,
     /// Resend count that the client marked (`http.request.resend_count`, `x-stainless-retry-count`).
     pub resend: Option<u16>,
-    /// The submit names a callback URL in a place that spans show, and this stands for its path.
+    /// The submit names a callback URL in a place that spans show, and this stands for its path; empty where
+    /// they show only that there is one.
     pub callback: Option<Arc<str>>,
     /// Quantities and dimensions for pricing.
     pub facts: Vec<Fact>,
@@ -258,6 +259,16 @@ impl Call {
     /// The part of [`Self::agent`] that submits and polls of one library share.
     pub fn library(&self) -> u32 {
         (self.agent >> 32) as u32
+    }
+
+    /// What stands for the path of the callback URL, where the span shows it.
+    pub(crate) fn callback_place(&self) -> Option<&Arc<str>> {
+        self.rare.callback.as_ref().filter(|place| !place.is_empty())
+    }
+
+    /// Whether there is a callback URL of which the span shows nothing.
+    pub(crate) fn hides_callback(&self) -> bool {
+        self.rare.callback.as_ref().is_some_and(|place| place.is_empty())
     }
 }
 

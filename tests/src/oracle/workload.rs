@@ -346,6 +346,7 @@ impl Maker {
             answer: Answer::Status(200),
             attributes: Vec::new(),
             links: Vec::new(),
+            scope: None,
         }));
     }
 
@@ -363,6 +364,7 @@ impl Maker {
             answer,
             attributes: Vec::new(),
             links: Vec::new(),
+            scope: None,
         }
     }
 }

@@ -73,6 +73,8 @@ pub struct Span {
     pub attributes: Vec<(String, String)>,
     /// Names of the spans that it links to.
     pub links: Vec<String>,
+    /// The instrumentation that made it, where it is not the usual one.
+    pub scope: Option<String>,
 }
 
 /// The kinds of spans that scenarios need.

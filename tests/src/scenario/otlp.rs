@@ -158,7 +158,10 @@ fn uuid(id: u128) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-fn scope(span: &Span) -> &'static str {
+fn scope(span: &Span) -> &str {
+    if let Some(scope) = &span.scope {
+        return scope;
+    }
     match (span.kind, &span.subject) {
         (Kind::Client, Subject::Http { .. }) => "opentelemetry.instrumentation.httpx",
         (Kind::Server, _) => "opentelemetry.instrumentation.aiohttp_server",

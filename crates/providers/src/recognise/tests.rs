@@ -9,6 +9,7 @@ use crate::{CorrelationConfig, WebhookPath};
 mod calls;
 mod frames;
 mod lengths;
+mod placeholders;
 mod webhooks;
 
 /// Attributes of a span in a table.

@@ -166,7 +166,7 @@ impl<'a> SpanReader<'a> {
         view.attributes.clear();
         view.links.clear();
         (view.kind, view.status) = (SpanKind::Unspecified, SpanStatus::Unset);
-        view.exception = "";
+        (view.exception, view.exception_message) = ("", "");
     }
 
     fn finish(&mut self, mut raw: Raw<'a>) -> std::result::Result<(), RejectReason> {
@@ -258,7 +258,7 @@ fn keep_link(link: Option<SpanKey>, links: &mut Vec<SpanKey>) -> u64 {
     0
 }
 
-/// Keeps `exception.type` of an `exception` event; of several such events the last one counts.
+/// Keeps type and message of an `exception` event; of several such events the last one counts.
 fn read_event<'a>(encoded: &'a [u8], view: &mut SpanView<'a>, texts: &mut Texts) -> Result<()> {
     let mut name: &[u8] = &[];
     fields(encoded, &EVENT, |key, cursor| {
@@ -271,18 +271,21 @@ fn read_event<'a>(encoded: &'a [u8], view: &mut SpanView<'a>, texts: &mut Texts)
     if name != b"exception" {
         return Ok(());
     }
-    view.exception = "";
+    (view.exception, view.exception_message) = ("", "");
     fields(encoded, &EVENT, |key, cursor| {
         if key != EVENT_ATTRIBUTES {
             return cursor.skip(key, &EVENT);
         }
         let attribute = cursor.bytes()?;
-        if key_of(attribute)? == b"exception.type" {
-            view.exception = match value_of(attribute, texts)? {
-                Some(spantally_providers::Value::Text(text)) => text,
-                _ => "",
-            };
-        }
+        let kept = match key_of(attribute)? {
+            b"exception.type" => &mut view.exception,
+            b"exception.message" => &mut view.exception_message,
+            _ => return Ok(()),
+        };
+        *kept = match value_of(attribute, texts)? {
+            Some(spantally_providers::Value::Text(text)) => text,
+            _ => "",
+        };
         Ok(())
     })
 }

@@ -217,8 +217,12 @@ fn refused(shot: &Shot<'_>, above: impl Iterator<Item = Verdict>) -> Ended {
 fn alone(shot: &Shot<'_>) -> Ended {
     let reason = shot.call.verdict.and_then(|verdict| verdict.reason);
     if shot.call.accepted != Accepted::Yes {
+        // Some instrumentations never say how a request ended: nothing speaks of a failure.
+        if shot.call.answer == Answer::Missing && reason.is_none() {
+            return (Outcome::Unknown, None, false);
+        }
         let guessed = match shot.call.answer {
-            Answer::TimedOut | Answer::Missing => FailureReason::ClientTimeout,
+            Answer::TimedOut => FailureReason::ClientTimeout,
             _ => FailureReason::ProviderError,
         };
         return (Outcome::Failed, reason.or(Some(guessed)), false);

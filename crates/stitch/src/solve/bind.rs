@@ -112,7 +112,7 @@ fn lesson(candidates: &[(usize, usize)], entities: usize) -> &[(usize, usize)] {
 impl<'p, 'a> Binder<'p, 'a> {
     /// Of what is open in a pool: the entities, their classes, and the habits learned from them.
     pub(crate) fn new(pool: &'p Pool<'a>, groups: &'p [HookGroup], open: &Open) -> Self {
-        let shows = pool.shots.iter().filter(|shot| shot.call.rare.callback.is_some());
+        let shows = pool.shots.iter().filter(|shot| shot.call.callback_place().is_some());
         let mut binder = Self {
             pool,
             groups,

@@ -87,7 +87,8 @@ pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize])
 fn agrees(pool: &Pool<'_>, solution: &Solution, group: usize, task: usize) -> bool {
     let Some(bound) = solution.task_shot[task] else { return true };
     let came = solution.groups[group].first(pool).call;
-    pool.shots[bound.shot].call.rare.callback == came.rare.callback
+    let asked = pool.shots[bound.shot].call;
+    (asked.hides_callback() || asked.rare.callback == came.rare.callback)
         && solution.group_shot[group].is_none_or(|named| named.shot == bound.shot)
 }
 

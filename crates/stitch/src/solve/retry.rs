@@ -193,6 +193,8 @@ fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, from: usize, to: usize)
     let (a, b) = (&pool.shots[from], &pool.shots[to]);
     let gap = b.evidence.start.seconds_since(a.evidence.end);
     let retried = match a.call.answer {
+        // Nothing speaks of a failure, and so of no need to ask again.
+        Answer::Missing if a.call.verdict.is_none() => 0.03,
         Answer::Status(408 | 409 | 429 | 500..=599)
         | Answer::TimedOut
         | Answer::Reset

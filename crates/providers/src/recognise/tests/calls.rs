@@ -226,7 +226,7 @@ fn an_endpoint_is_shared() {
 #[test]
 fn an_answer_without_a_status_says_whether_the_request_went_out() {
     let recogniser = builtin();
-    let table: [(Attributes, &str, &str, Answer); 22] = [
+    let table: [(Attributes, &str, &str, Answer); 23] = [
         (&[], "", "", Answer::Missing),
         (
             &[("error.type", Value::Text("ReadTimeout"))],
@@ -264,6 +264,7 @@ fn an_answer_without_a_status_says_whether_the_request_went_out() {
         (&[], "", "aiohttp.client_exceptions.ClientConnectorError", Answer::NotSent),
         (&[("error.type", Value::Text("429"))], "", "", Answer::Status(429)),
         (&[("http.response.status_code", Value::Text("503"))], "", "", Answer::Status(503)),
+        (&[("http.status_code", Value::Double(200.0))], "", "", Answer::Status(200)),
     ];
     for (extra, message, exception, expected) in table {
         let mut attributes = vec![
@@ -274,5 +275,100 @@ fn an_answer_without_a_status_says_whether_the_request_went_out() {
         let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);
         (span.status_message, span.exception, span.status) = (message, exception, SpanStatus::Error);
         assert_eq!(call(&recogniser, &span).answer, expected, "{extra:?} {message} {exception}");
+    }
+}
+
+/// Silence is a time-out of those instrumentations alone that say whatever else there is to say.
+#[test]
+fn silence_is_no_failure() {
+    let recogniser = builtin();
+    for (scope, status, expected) in [
+        ("next.js", SpanStatus::Unset, Answer::Missing),
+        ("next.js", SpanStatus::Error, Answer::Missing),
+        ("@opentelemetry/instrumentation-undici", SpanStatus::Unset, Answer::TimedOut),
+        ("@opentelemetry/instrumentation-undici", SpanStatus::Error, Answer::Missing),
+    ] {
+        let attributes = [
+            ("http.method", Value::Text("POST")),
+            ("http.url", Value::Text("https://api.lumalabs.ai/dream-machine/v1/generations")),
+        ];
+        let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);
+        (span.scope, span.status) = (scope, status);
+        let call = call(&recogniser, &span);
+        let told = (status == SpanStatus::Error).then_some(spantally_stitch::TaskState::Failed);
+        assert_eq!((call.answer, call.verdict.map(|verdict| verdict.state)), (expected, told), "{scope}");
+        assert_eq!(call.accepted, spantally_stitch::Accepted::Ambiguous);
+    }
+}
+
+/// Errors in the words of further clients: error type, status message, exception and its message.
+#[test]
+fn errors_of_many_clients_say_whether_the_request_went_out() {
+    use Answer::{NotSent, Reset, TimedOut};
+    let recogniser = builtin();
+    for (error, message, exception, exception_message, expected) in [
+        // .NET
+        ("connection_error", "", "", "", NotSent),
+        ("name_resolution_error", "", "", "", NotSent),
+        ("secure_connection_error", "", "", "", NotSent),
+        ("System.Threading.Tasks.TaskCanceledException", "", "", "", TimedOut),
+        ("response_ended", "", "", "", Reset),
+        // Java
+        ("java.net.http.HttpConnectTimeoutException", "", "", "HTTP connect timed out", NotSent),
+        ("org.apache.http.conn.HttpHostConnectException", "", "", "", NotSent),
+        ("org.apache.http.conn.ConnectTimeoutException", "", "", "", NotSent),
+        ("io.netty.channel.AbstractChannel$AnnotatedConnectException", "", "", "", NotSent),
+        ("io.netty.channel.ConnectTimeoutException", "", "", "", NotSent),
+        ("io.netty.handler.timeout.ReadTimeoutException", "", "", "", TimedOut),
+        (
+            "java.net.SocketTimeoutException",
+            "",
+            "java.net.SocketTimeoutException",
+            "Connect timed out",
+            NotSent,
+        ),
+        (
+            "java.net.SocketTimeoutException",
+            "",
+            "java.net.SocketTimeoutException",
+            "Read timed out",
+            TimedOut,
+        ),
+        ("", "", "java.io.InterruptedIOException", "timeout", TimedOut),
+        ("", "", "java.io.IOException", "Connection reset by peer", Reset),
+        // Go
+        ("*net.OpError", "dial tcp: lookup api.example on 10.0.0.2:53: no such host", "", "", NotSent),
+        ("*net.OpError", "dial tcp 34.1.2.3:443: i/o timeout", "", "", NotSent),
+        ("*net.OpError", "read tcp 10.0.0.9:1->34.1.2.3:443: i/o timeout", "", "", TimedOut),
+        ("net/http.tlsHandshakeTimeoutError", "net/http: TLS handshake timeout", "", "", NotSent),
+        ("context.deadlineExceededError", "", "", "", TimedOut),
+        ("*errors.errorString", "context canceled", "", "", TimedOut),
+        ("*errors.errorString", "unexpected EOF", "", "", Reset),
+        // Ruby, PHP
+        ("Net::OpenTimeout", "Unhandled exception of type: Net::OpenTimeout", "", "", NotSent),
+        ("Net::ReadTimeout", "Unhandled exception of type: Net::ReadTimeout", "", "", TimedOut),
+        ("GuzzleHttp\\Exception\\ConnectException", "", "", "", NotSent),
+        // Node
+        ("", "Connect Timeout Error", "", "", NotSent),
+    ] {
+        let attributes = [
+            ("http.request.method", Value::Text("POST")),
+            ("url.full", Value::Text("https://api.lumalabs.ai/dream-machine/v1/generations")),
+            ("error.type", Value::Text(error)),
+        ];
+        let mut span = span(&recogniser, SpanKind::Client, "POST", &attributes);
+        (span.status, span.status_message) = (SpanStatus::Error, message);
+        (span.exception, span.exception_message) = (exception, exception_message);
+        assert_eq!(call(&recogniser, &span).answer, expected, "{error} {message} {exception_message}");
+    }
+}
+
+#[test]
+fn a_host_in_capitals_and_a_base_url_with_a_slash_of_its_own() {
+    let recogniser = builtin();
+    for url in ["https://API.OpenAI.com/v1/videos", "https://api.openai.com//v1//videos"] {
+        let attributes = [("http.request.method", Value::Text("POST")), ("url.full", Value::Text(url))];
+        let call = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
+        assert_eq!(&*call.endpoint.rule, "video_create", "{url}");
     }
 }

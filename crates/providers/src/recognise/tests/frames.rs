@@ -108,10 +108,15 @@ fn a_generation_with_everything_an_application_may_say() {
 fn how_a_generation_ended() {
     let recogniser = builtin();
     let (failed, rejected, errored) = (TaskState::Failed, TaskState::Rejected, TaskState::Errored);
-    let table: [(Attributes, End); 9] = [
+    let table: [(Attributes, End); 11] = [
         (&[], None),
         (&[(STATUS, Text("succeeded"))], Some((TaskState::Succeeded, None))),
-        (&[(STATUS, Text("abandoned"))], None),
+        (&[(STATUS, Text("abandoned"))], Some((TaskState::Running, None))),
+        (&[(STATUS, Text("rejected"))], Some((rejected, Some(FailureReason::Unknown)))),
+        (
+            &[(STATUS, Text("rejected")), ("error.type", Text("422"))],
+            Some((rejected, Some(FailureReason::InvalidInput))),
+        ),
         (&[(STATUS, Text("failed"))], Some((failed, Some(FailureReason::Unknown)))),
         (
             &[(STATUS, Text("failed")), ("error.type", Text("moderated"))],
@@ -218,8 +223,11 @@ fn stand_ins() {
     const VIDEO: (&str, Value<'_>) = ("gen_ai.operation.name", Text("video"));
     const QUEUED: (&str, Value<'_>) = ("gen_ai.response.status", Text("queued"));
     const CLIP: (&str, Value<'_>) = ("gen_ai.operation.name", Text("text_to_video"));
+    const REJECTED: (&str, Value<'_>) = (STATUS, Text("rejected"));
+    const ABANDONED: (&str, Value<'_>) = (STATUS, Text("abandoned"));
+    const SHELVED: (&str, Value<'_>) = (STATUS, Text("shelved"));
     let (recogniser, fine) = (builtin(), Answer::Status(200));
-    let table: [(&str, Attributes, StandIn); 9] = [
+    let table: [(&str, Attributes, StandIn); 12] = [
         (
             "video.create sora-2",
             &[OPENAI, VIDEO, QUEUED],
@@ -240,6 +248,14 @@ fn stand_ins() {
             &[OPENAI, CLIP, ERROR],
             Some(("video_create", Role::Sync, Answer::Status(429), Accepted::No)),
         ),
+        // What an application says in its own words is no silent success.
+        ("clip", &[OPENAI, CLIP, REJECTED], Some(("video_create", Role::Sync, fine, Accepted::Yes))),
+        ("clip", &[OPENAI, CLIP, ABANDONED], Some(("video_create", Role::Submit, fine, Accepted::Yes))),
+        (
+            "clip",
+            &[OPENAI, CLIP, SHELVED],
+            Some(("video_create", Role::Sync, Answer::Missing, Accepted::Ambiguous)),
+        ),
         ("clip", &[("gen_ai.provider.name", Text("nobody")), CLIP], None),
         ("clip", &[CLIP], None),
         (
@@ -254,5 +270,47 @@ fn stand_ins() {
         assert!(call.is_none_or(|call| call.rare.stands_in), "{name} {attributes:?}");
         let found = call.map(|call| (&*call.endpoint.rule, call.role, call.answer, call.accepted));
         assert_eq!(found, expected, "{name} {attributes:?}");
+    }
+}
+
+/// What a span of some dialect says, and the provider and call that it stands for.
+type Dialect = (Vec<(&'static str, Value<'static>)>, Option<&'static str>);
+
+/// Dialects that name no operation, or in words of their own: what instrumentations of a model's caller write
+/// where no request is seen.
+#[test]
+fn stand_ins_of_further_dialects() {
+    let (recogniser, model) = (builtin(), ("gen_ai.request.model", Text("m-1")));
+    let litellm = |word| ("llm.request.type", Text(word));
+    let system = |name| ("gen_ai.system", Text(name));
+    let openinference =
+        |name| vec![("openinference.span.kind", Text("LLM")), ("llm.provider", Text(name)), model];
+    let table: Vec<Dialect> = vec![
+        // LiteLLM
+        (vec![litellm("aimage_generation"), system("openai"), model], Some("openai/image_create")),
+        (vec![litellm("aimage_edit"), system("openai"), model], Some("openai/image_edit")),
+        (vec![litellm("aspeech"), system("openai"), model], Some("openai/speech")),
+        (vec![litellm("atranscription"), system("openai"), model], Some("openai/transcription")),
+        (vec![litellm("avideo_generation"), system("openai"), model], Some("openai/video_create")),
+        (vec![litellm("acompletion"), system("openai"), model], Some("openai/chat")),
+        (vec![litellm("aimage_generation"), system("vertex_ai"), model], Some("google/image_create")),
+        // OpenInference
+        (openinference("openai"), Some("openai/chat")),
+        (openinference("azure"), Some("azure_openai/chat")),
+        (openinference("google"), Some("google/generate_content")),
+        (vec![("openinference.span.kind", Text("EMBEDDING")), ("llm.provider", Text("openai")), model], None),
+        // Vercel's AI SDK
+        (vec![system("openai.chat"), model], Some("openai/chat")),
+        (vec![system("azure-openai.chat"), model], Some("azure_openai/chat")),
+        (vec![system("google.generative-ai"), model], Some("google/generate_content")),
+        (vec![system("google.vertex.chat"), model], Some("google/generate_content")),
+        (vec![system("nobody.chat"), model], None),
+    ];
+    for (attributes, expected) in table {
+        let frame = frame(&recogniser, &span(&recogniser, SpanKind::Internal, "x", &attributes));
+        let call = frame.rare.call.as_deref();
+        let found = call.map(|call| format!("{}/{}", call.endpoint.provider, call.endpoint.rule));
+        assert_eq!(found.as_deref(), expected, "{attributes:?}");
+        assert!(call.is_none_or(|call| &*call.endpoint.model == "m-1"), "{attributes:?}");
     }
 }

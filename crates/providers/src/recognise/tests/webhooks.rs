@@ -42,6 +42,36 @@ fn a_path_that_says_webhook_and_a_provider() {
     }
 }
 
+/// ASP.NET Core's query begins with its question mark.
+#[test]
+fn a_query_with_its_question_mark() {
+    let call = delivery(&builtin(), "/webhooks/fal", "?order=ord_1&request_id=r-1").unwrap();
+    assert_eq!(line(&call), "webhook fal/webhook task=r-1");
+    assert_eq!(call.rare.correlations[0].value.as_ref(), "ord_1");
+}
+
+/// Node's Lambda instrumentation writes neither a method nor a status: a function that ended without an error
+/// has answered.
+#[test]
+fn a_delivery_to_a_function() {
+    let recogniser = builtin();
+    let call = |url: &'static str, status| {
+        let attributes = [("faas.coldstart", Value::Bool(false)), ("url.full", Value::Text(url))];
+        let mut span = span(&recogniser, SpanKind::Server, "hook", &attributes);
+        span.status = status;
+        match what(&recogniser, &span) {
+            Some(What::Call(call)) => Some((line(&call), call.answer)),
+            _ => None,
+        }
+    };
+    let url = "https://shop.example:443/webhooks/fal?request_id=r-1";
+    let expected = "webhook fal/webhook task=r-1".to_owned();
+    let answered = spantally_stitch::Answer::Status(200);
+    assert_eq!(call(url, SpanStatus::Unset), Some((expected.clone(), answered)));
+    assert_eq!(call(url, SpanStatus::Error), Some((expected, spantally_stitch::Answer::Missing)));
+    assert_eq!(call("https://shop.example:443/orders", SpanStatus::Unset), None);
+}
+
 #[test]
 fn a_configured_path_with_the_task_in_it() {
     let webhook = WebhookPath { provider: "luma".into(), path: "/in/{task}/done".into() };

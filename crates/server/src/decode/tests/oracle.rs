@@ -43,7 +43,7 @@ struct SpanSeen {
     status: SpanStatus,
     message: String,
     scope: String,
-    exception: String,
+    exception: [String; 2],
     links: Vec<SpanKey>,
     attributes: Vec<Option<Owned>>,
 }
@@ -65,7 +65,7 @@ fn ours(body: &[u8]) -> Result<Vec<Seen>, DecodeError> {
                 status: span.status,
                 message: span.status_message.into(),
                 scope: span.scope.into(),
-                exception: span.exception.into(),
+                exception: [span.exception, span.exception_message].map(String::from),
                 links: span.links.clone(),
                 attributes: owned(&span.attributes),
             })));
@@ -133,9 +133,13 @@ fn expected_span(span: &Span, scope: &str) -> Result<SpanSeen, RejectReason> {
     ];
     let statuses = [SpanStatus::Unset, SpanStatus::Ok, SpanStatus::Error];
     let status = span.status.clone().unwrap_or_default();
-    let exception = span.events.iter().rfind(|event| event.name == "exception").and_then(|event| {
-        let last = event.attributes.iter().rfind(|attribute| attribute.key == "exception.type");
-        last.and_then(|attribute| expected_value(attribute.value.as_ref(), true))
+    let event = span.events.iter().rfind(|event| event.name == "exception");
+    let exception = ["exception.type", "exception.message"].map(|key| {
+        let last = event.and_then(|event| event.attributes.iter().rfind(|attribute| attribute.key == key));
+        match last.and_then(|attribute| expected_value(attribute.value.as_ref(), true)) {
+            Some(Owned::Text(text)) => text,
+            _ => String::new(),
+        }
     });
     let links = span.links.iter().filter_map(|link| {
         let (trace, span) = (expected_id(&link.trace_id)?, expected_id(&link.span_id)?);
@@ -157,7 +161,7 @@ fn expected_span(span: &Span, scope: &str) -> Result<SpanSeen, RejectReason> {
             .unwrap_or_default(),
         message: status.message,
         scope: scope.into(),
-        exception: if let Some(Owned::Text(text)) = exception { text } else { String::new() },
+        exception,
         links: links.collect(),
         attributes: expected_attributes(&span.attributes),
     })

@@ -172,11 +172,13 @@ impl Binder<'_, '_> {
     /// Where submits show their callback URL, a delivery must have come by that very URL.
     fn callback_fits(&self, shot: &Shot<'_>, group: usize) -> bool {
         let hook = self.groups[group].first(self.pool);
-        match (&shot.call.rare.callback, &hook.call.rare.callback) {
+        match (shot.call.callback_place(), &hook.call.rare.callback) {
             (Some(asked), Some(came)) => {
                 asked == came && callback_value(shot.call) == callback_value(hook.call)
             }
-            (None, Some(_)) => !self.callers.contains(&*shot.call.endpoint.provider),
+            (None, Some(_)) => {
+                shot.call.hides_callback() || !self.callers.contains(&*shot.call.endpoint.provider)
+            }
             _ => true,
         }
     }
