@@ -13,6 +13,7 @@ use spantally_stitch::{Attempt, Cause, UnixNanos};
 
 use crate::bill::UnpricedReason;
 use crate::condition::{Condition, all_hold};
+use crate::fact::billed_model;
 use crate::glob::Pattern;
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::price::{Citation, Credit, Exchange, PriceRow};
@@ -178,8 +179,13 @@ impl RateCard {
     }
 
     /// The policy row that decides a case: the tariff's own come first.
-    pub(crate) fn policy_for<'a>(&'a self, tariff: &'a Tariff, case: Case<'_>) -> Option<&'a PolicyRow> {
-        tariff.policy.iter().chain(&self.policy).find(|row| row.when.matches(case))
+    pub(crate) fn policy_for<'a>(
+        &'a self,
+        tariff: Option<&'a Tariff>,
+        case: Case<'_>,
+    ) -> Option<&'a PolicyRow> {
+        let own = tariff.into_iter().flat_map(|tariff| &tariff.policy);
+        own.chain(&self.policy).find(|row| row.when.matches(case))
     }
 
     /// Whether a currency is one of the card's credits.
@@ -189,9 +195,7 @@ impl RateCard {
 
     /// The policy row that decides what an attempt is charged; none: no row matches.
     pub fn policy_of(&self, attempt: &Attempt) -> Option<&PolicyRow> {
-        let own = self.tariff(&attempt.model, &attempt.operation).map(|tariff| &tariff.policy);
-        let rows = own.into_iter().flatten().chain(&self.policy);
-        rows.into_iter().find(|row| row.when.matches(Case::of(attempt)))
+        self.policy_for(self.tariff(billed_model(attempt), &attempt.operation), Case::of(attempt))
     }
 
     /// Whether any of its rows is about whose job it is.
@@ -226,11 +230,6 @@ impl RateCard {
             });
         }
         found.ok_or(UnpricedReason::NoPriceAtTime)
-    }
-
-    /// Every exchange rate, in file order.
-    pub fn exchanges(&self) -> &[Exchange] {
-        &self.exchange
     }
 
     /// The exchange rate of a currency at a time; none when prices in it are charged in it.
