@@ -160,12 +160,8 @@ fn rounding_allowance_and_minimum() {
 fn nothing_is_not_raised_to_the_minimum() {
     let minimum = Rounding { minimum: Some(dec("10")), ..Rounding::default() };
     let by_unit = Meter { rounding: minimum, ..seconds() };
-    let by_credit = Meter {
-        currency: "coin".into(),
-        prices: vec![price("1")],
-        credit_rounding: minimum,
-        ..seconds()
-    };
+    let by_credit =
+        Meter { currency: "coin".into(), prices: vec![price("1")], credit_rounding: minimum, ..seconds() };
     let nothing = Terms::Prorated(vec![Source::Constant(Decimal::ZERO)]);
     for (meter, terms) in
         [(&by_unit, &nothing), (&by_credit, &nothing), (&by_credit, &Terms::Fixed(Decimal::ZERO))]
