@@ -171,6 +171,17 @@ impl RateCard {
         &self.credits
     }
 
+    /// Every currency that it may charge in: of prices, of credits and of reported money, after the exchange.
+    pub fn currencies(&self) -> impl Iterator<Item = &str> {
+        let tariffs = || self.tariffs.iter();
+        let reported = tariffs().flat_map(|tariff| &tariff.reported).chain(&self.reported);
+        let priced = tariffs().flat_map(|tariff| &tariff.meters).map(|meter| &meter.currency);
+        let stated = priced.chain(reported.map(|reported| &reported.currency));
+        let money = stated.filter(|name| !self.is_credit(name));
+        let money = money.chain(self.credits.iter().map(|credit| &credit.currency));
+        money.map(|name| &**name).chain(self.exchange.iter().map(|exchange| &*exchange.to))
+    }
+
     /// The tariff for a model and an operation; either is empty when no span names it.
     pub fn tariff(&self, model: &str, operation: &str) -> Option<&Tariff> {
         let indices = self.by_model.get(model).unwrap_or(&self.by_pattern);
