@@ -13,6 +13,7 @@ use spantally_stitch::{Attempt, Cause, UnixNanos};
 
 use crate::bill::UnpricedReason;
 use crate::condition::{Condition, all_hold};
+use crate::fact::billed_model;
 use crate::glob::Pattern;
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::price::{Citation, Credit, Exchange, PriceRow};
@@ -170,6 +171,17 @@ impl RateCard {
         &self.credits
     }
 
+    /// Every currency that it may charge in: of prices, of credits and of reported money, after the exchange.
+    pub fn currencies(&self) -> impl Iterator<Item = &str> {
+        let tariffs = || self.tariffs.iter();
+        let reported = tariffs().flat_map(|tariff| &tariff.reported).chain(&self.reported);
+        let priced = tariffs().flat_map(|tariff| &tariff.meters).map(|meter| &meter.currency);
+        let stated = priced.chain(reported.map(|reported| &reported.currency));
+        let money = stated.filter(|name| !self.is_credit(name));
+        let money = money.chain(self.credits.iter().map(|credit| &credit.currency));
+        money.map(|name| &**name).chain(self.exchange.iter().map(|exchange| &*exchange.to))
+    }
+
     /// The tariff for a model and an operation; either is empty when no span names it.
     pub fn tariff(&self, model: &str, operation: &str) -> Option<&Tariff> {
         let indices = self.by_model.get(model).unwrap_or(&self.by_pattern);
@@ -178,8 +190,13 @@ impl RateCard {
     }
 
     /// The policy row that decides a case: the tariff's own come first.
-    pub(crate) fn policy_for<'a>(&'a self, tariff: &'a Tariff, case: Case<'_>) -> Option<&'a PolicyRow> {
-        tariff.policy.iter().chain(&self.policy).find(|row| row.when.matches(case))
+    pub(crate) fn policy_for<'a>(
+        &'a self,
+        tariff: Option<&'a Tariff>,
+        case: Case<'_>,
+    ) -> Option<&'a PolicyRow> {
+        let own = tariff.into_iter().flat_map(|tariff| &tariff.policy);
+        own.chain(&self.policy).find(|row| row.when.matches(case))
     }
 
     /// Whether a currency is one of the card's credits.
@@ -189,9 +206,7 @@ impl RateCard {
 
     /// The policy row that decides what an attempt is charged; none: no row matches.
     pub fn policy_of(&self, attempt: &Attempt) -> Option<&PolicyRow> {
-        let own = self.tariff(&attempt.model, &attempt.operation).map(|tariff| &tariff.policy);
-        let rows = own.into_iter().flatten().chain(&self.policy);
-        rows.into_iter().find(|row| row.when.matches(Case::of(attempt)))
+        self.policy_for(self.tariff(billed_model(attempt), &attempt.operation), Case::of(attempt))
     }
 
     /// Whether any of its rows is about whose job it is.
@@ -226,11 +241,6 @@ impl RateCard {
             });
         }
         found.ok_or(UnpricedReason::NoPriceAtTime)
-    }
-
-    /// Every exchange rate, in file order.
-    pub fn exchanges(&self) -> &[Exchange] {
-        &self.exchange
     }
 
     /// The exchange rate of a currency at a time; none when prices in it are charged in it.

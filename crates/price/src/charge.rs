@@ -1,6 +1,6 @@
 //! A job into a bill: which policy, how much, at which price.
 //!
-//! For each attempt: find the tariff of its model, decide what share of a full charge applies (the policy row
+//! For each attempt: find the tariff of the model that was billed, decide what share of a full charge applies (the policy row
 //! of its outcome, or the rule for an ambiguous submit or an unverified outcome), read the quantity of every
 //! meter, take that share of it, and price it with the row in force when the attempt started. What the
 //! provider itself reported goes before all of it. `docs/pricing.md` has the rules with examples. The next
@@ -18,16 +18,14 @@ use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason
 use crate::card::{Cards, Meter, RateCard, Tariff};
 use crate::condition::{SERVICE, TENANT};
 use crate::exact::{COST_MAX, QUANTITY_MAX};
+use crate::fact::billed_model;
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::prices::{self, Prices};
 use crate::quantity::{Quantity, Rounding};
 use amount::{NOTHING, Scale, chance, either, terms, unheard};
 
-/// Name of the fact that says which model was really billed, where a provider falls back to another one.
-pub const BILLED_MODEL: &str = "billed_model";
-
 /// Name of the fact by which a span states the dollars that the provider billed.
-pub const COST_STATED: &str = "cost_usd";
+pub(crate) const COST_STATED: &str = "cost_usd";
 
 /// What a job cost. Never fails: what has no price is in [`Bill::unpriced`].
 pub fn bill(job: &Job, cards: &Cards) -> Bill {
@@ -107,10 +105,7 @@ struct Biller<'a> {
 impl<'a> Biller<'a> {
     fn bill(&mut self) {
         let attempt = self.attempt;
-        let model = match attempt.fact(BILLED_MODEL).map(|fact| &fact.value) {
-            Some(FactValue::Text(model)) => model,
-            _ => &attempt.model,
-        };
+        let model = billed_model(attempt);
         let card = self.cards.get(&attempt.provider);
         let tariff = card.and_then(|card| card.tariff(model, &attempt.operation));
         if !self.shares_task && self.charge_reported(card, tariff) {
@@ -135,7 +130,7 @@ impl<'a> Biller<'a> {
 
     fn decide(&self, card: &'a RateCard, tariff: &'a Tariff) -> Decision<'a> {
         let attempt = self.attempt;
-        let row = |case| card.policy_for(tariff, case);
+        let row = |case| card.policy_for(Some(tariff), case);
         if self.shares_task {
             return Decision::SameTask;
         }
@@ -238,7 +233,7 @@ impl<'a> Biller<'a> {
         let at = self.attempt.started_at;
         let prices = match prices::of_meter(&meter.prices, &meter.multipliers, self.attempt) {
             Ok(prices) => prices,
-            Err(UnpricedReason::NoPrice) if self.attempt.model.is_empty() => {
+            Err(UnpricedReason::NoPrice) if billed_model(self.attempt).is_empty() => {
                 return self.unpriced(&units, UnpricedReason::UnknownModel);
             }
             Err(reason) => return self.unpriced(&units, reason),

@@ -11,7 +11,7 @@ use spantally_stitch::{Attempt, FactValue};
 use crate::fact;
 use crate::glob::Pattern;
 
-/// Name under which a condition sees the attempt's model.
+/// Name under which a condition sees the model that the attempt is billed as.
 pub const MODEL: &str = "model";
 
 /// Name under which a condition sees the attempt's operation.
@@ -47,15 +47,15 @@ impl Condition {
         self.facts.iter().any(|fact| [TENANT, SERVICE].contains(&&**fact))
     }
 
-    /// Whether it holds for an attempt; none when the attempt does not show the fact. The model and the
-    /// operation of the attempt count as facts of those names.
+    /// Whether it holds for an attempt; none when the attempt does not show the fact. The model that the
+    /// attempt is billed as and its operation count as facts of those names.
     pub fn holds(&self, attempt: &Attempt) -> Option<bool> {
         self.facts.iter().find_map(|name| self.holds_for(name, attempt))
     }
 
     fn holds_for(&self, name: &str, attempt: &Attempt) -> Option<bool> {
         let value = match name {
-            MODEL => return self.holds_for_name(&attempt.model),
+            MODEL => return self.holds_for_name(fact::billed_model(attempt)),
             OPERATION => return self.holds_for_name(&attempt.operation),
             name => match attempt.fact(name) {
                 Some(fact) => &fact.value,

@@ -1,10 +1,25 @@
 //! Facts as formulas and conditions see them: those that the spans show, and those that follow from them.
 //!
 //! A size written as `1280x720` or `1280:720` is a width, a height and a number of pixels, however the
-//! provider's prices put it. The next file in the flow is `formula.rs`.
+//! provider's prices put it. The model that tariffs and prices are found by is the one that was billed. The
+//! next file in the flow is `formula.rs`.
+
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_stitch::{Attempt, FactValue};
+
+/// Name of the fact that says which model was really billed, where a provider falls back to another one.
+pub(crate) const BILLED_MODEL: &str = "billed_model";
+
+/// The model that an attempt is billed as: the one that the provider fell back to, where a span says so, else
+/// the one that was asked for. Empty when no span names either.
+pub(crate) fn billed_model(attempt: &Attempt) -> &Arc<str> {
+    match attempt.fact(BILLED_MODEL).map(|fact| &fact.value) {
+        Some(FactValue::Text(model)) => model,
+        _ => &attempt.model,
+    }
+}
 
 /// Facts that may be written as a size.
 const SIZES: [&str; 2] = ["size", "resolution"];

@@ -48,6 +48,17 @@ impl Pattern {
         // A `*` of `other` can only be taken by a `*` of this one, and then it is a character like any other.
         self.stars > 0 && matches(self.text.as_bytes(), other.text.as_bytes())
     }
+
+    /// Whether some name may be matched by both. May say yes where the answer is no: of two patterns with
+    /// stars only what stands before the first one is compared.
+    pub fn may_overlap(&self, other: &Self) -> bool {
+        if self.is_literal() || other.is_literal() {
+            return self.covers(other) || other.covers(self);
+        }
+        let beginning = |pattern: &Self| pattern.text.split('*').next().unwrap_or_default().to_owned();
+        let (own, other) = (beginning(self), beginning(other));
+        own.starts_with(&other) || other.starts_with(&own)
+    }
 }
 
 impl fmt::Display for Pattern {
@@ -105,6 +116,26 @@ mod tests {
             ("SAFETY.INPUT.*", "SAFETY.INPUT.IMAGE", true),
         ] {
             assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_may_match_one_name_overlap() {
+        for (one, other, expected) in [
+            ("fast", "fast", true),
+            ("fast", "slow", false),
+            ("fast-*", "fast-2", true),
+            ("fast-*", "slow-2", false),
+            ("fast-*", "slow-*", false),
+            ("fast-*", "fast-2*", true),
+            ("fast-*", "*-2", true),
+            ("*", "slow", true),
+            ("*", "", false),
+            ("", "", true),
+        ] {
+            let (one, other) = (Pattern::new(one), Pattern::new(other));
+            assert_eq!(one.may_overlap(&other), expected, "{one} and {other}");
+            assert_eq!(other.may_overlap(&one), expected, "{other} and {one}");
         }
     }
 

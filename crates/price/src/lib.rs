@@ -28,7 +28,7 @@ mod quantity;
 
 pub use bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 pub use card::{Cards, Meter, RateCard, ReportedCost, Tariff, decided_by};
-pub use charge::{BILLED_MODEL, COST_STATED, bill};
+pub use charge::bill;
 pub use condition::{Condition, Is, MODEL, OPERATION, SERVICE, TENANT};
 pub use exact::{COST_MAX, PRICE_PLACES, QUANTITY_MAX, QUANTITY_PLACES, add, product, sum};
 pub use formula::{Formula, FormulaError};

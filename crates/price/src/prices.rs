@@ -74,7 +74,7 @@ fn from_table(rows: &[PriceRow], attempt: &Attempt) -> Result<Prices, UnpricedRe
     Ok(Prices { min: rate.min, expected: rate.row.unit_price, max: rate.max, is_sure: rate.is_sure })
 }
 
-/// Money in the currency that the card charges in: the same, unless the card has an exchange rate for it.
+/// A price in the currency that the card charges in: the same, unless the card has an exchange rate for it.
 pub(crate) fn exchanged(
     card: &RateCard,
     prices: Prices,
@@ -88,4 +88,22 @@ pub(crate) fn exchanged(
             Ok((prices, Arc::clone(&exchange.to)))
         }
     }
+}
+
+/// An amount that somebody stated, in the currency that the card charges in. A file whose prices would be too
+/// fine after the exchange is refused, but a statement may have any number of places: it is rounded after the
+/// exchange as it was when it was read.
+pub(crate) fn exchanged_statement(
+    card: &RateCard,
+    amount: Decimal,
+    currency: &Arc<str>,
+    at: UnixNanos,
+) -> Result<(Decimal, Arc<str>), UnpricedReason> {
+    Ok(match card.exchange(currency, at)? {
+        None => (amount, Arc::clone(currency)),
+        Some(exchange) => {
+            let amount = exact::nearest_product(amount, exchange.rate);
+            (exact::rounded(amount, PRICE_PLACES), Arc::clone(&exchange.to))
+        }
+    })
 }

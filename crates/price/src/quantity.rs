@@ -125,7 +125,7 @@ pub struct Rounding {
     pub free: Option<Decimal>,
     /// Rounded up to a multiple of this.
     pub block: Option<Decimal>,
-    /// A task that bills anything bills at least this.
+    /// A task that bills anything bills at least this; one that bills nothing bills nothing.
     pub minimum: Option<Decimal>,
 }
 
@@ -146,6 +146,7 @@ impl Rounding {
         if let Some(block) = self.block {
             value = exact::round_up(value, block)?;
         }
-        Some(self.minimum.map_or(value, |minimum| value.max(minimum)))
+        let minimum = self.minimum.filter(|_| !value.is_zero());
+        Some(minimum.map_or(value, |minimum| value.max(minimum)))
     }
 }

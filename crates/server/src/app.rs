@@ -160,6 +160,9 @@ impl App {
         let mut settings = config.settings.clone();
         open_files::raise(&mut settings);
         let setup = Setup::of(config)?;
+        for unknown in &setup.unknown_names {
+            tracing::warn!("{unknown}");
+        }
         let certificates = setup.certificates();
         let (mut grpc, mut http) = (None, None);
         if let Some(receiver) = &settings.receivers.grpc {

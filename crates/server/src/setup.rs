@@ -7,7 +7,7 @@ use std::sync::Arc;
 use miette::Diagnostic;
 
 use crate::app::BuildError;
-use crate::config::{Config, Place, ServerTlsFiles};
+use crate::config::{Config, Place, ServerTlsFiles, Unknown};
 use crate::forward::{self, Client, ForwardError};
 use crate::provider_files::ProviderFiles;
 use crate::receivers::Tenants;
@@ -47,6 +47,9 @@ pub(crate) struct Setup {
     pub(crate) admin_tls: Option<Arc<ServerTls>>,
     /// One for each destination.
     pub(crate) clients: Vec<Client>,
+    /// Names that the configuration counts by and no provider file has: to be told, not refused, for a file
+    /// may come.
+    pub(crate) unknown_names: Vec<Unknown>,
 }
 
 impl Setup {
@@ -73,6 +76,7 @@ impl Setup {
         let grpc_files = receivers.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref());
         let http_files = receivers.http.as_ref().and_then(|http| http.tls.as_ref());
         Ok(Self {
+            unknown_names: config.unknown_names(&providers.cards(&settings.pricing)),
             providers,
             tenants,
             grpc_tls: tls("receivers.otlp.protocols.grpc", grpc_files, GRPC_PROTOCOLS)?,
@@ -114,6 +118,50 @@ mod tests {
         let error = Setup::of(&config).unwrap_err();
         let help = error.help().map(|help| help.to_string());
         format!("{error}; {}", help.unwrap_or_default()).replace(&*directory.to_string_lossy(), "")
+    }
+
+    #[test]
+    fn names_that_no_provider_file_has_are_told_and_not_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("spantally.yaml");
+        let told = |text: &str| -> Vec<String> {
+            std::fs::write(&path, text).unwrap();
+            let setup = Setup::of(&Config::load(Some(&path), &[]).unwrap()).unwrap();
+            let told = setup.unknown_names.iter().map(ToString::to_string);
+            told.map(|text| text.replace(&*directory.path().to_string_lossy(), "")).collect()
+        };
+        let written = |provider: &str, currency: &str, unit: &str| {
+            format!(
+                "budgets:\n- {{name: a, limit: 1, currency: {currency}, scope: {{provider: {provider}}}}}\n\
+                 - {{name: b, limit: 1, unit: {unit}, scope: {{tenant: nobody}}}}\n\
+                 prepaid:\n- {{name: c, balance: 1, as_of: 2026-11-01, unit: {unit}, scope: {{provider: \
+                 {provider}}}}}\n\
+                 invoices:\n- {{provider: {provider}, period: 2026-10, amount: 1, currency: {currency}}}\n"
+            )
+        };
+        for unit in ["credit", "task", "second", "image"] {
+            assert_eq!(told(&written("runway", "USD", unit)), Vec::<String>::new(), "{unit}");
+        }
+        let nothing = "(until one does, nothing counts here)";
+        let provider = "no provider file has the name `runwya`; did you mean `runway`?";
+        let currency = "no provider file charges in the currency `UDS`; did you mean `USD`?";
+        let unit = "no provider file bills by the unit `credits`; did you mean `credit`?";
+        let wanted = [
+            ("2:33: budgets.currency", currency),
+            ("2:56: budgets.scope.provider", provider),
+            ("3:29: budgets.unit", unit),
+            ("5:50: prepaid.unit", unit),
+            ("5:77: prepaid.scope.provider", provider),
+            ("7:14: invoices.provider", provider),
+            ("7:59: invoices.currency", currency),
+        ];
+        let wanted = wanted.map(|(place, problem)| format!("/spantally.yaml:{place}: {problem} {nothing}"));
+        assert_eq!(told(&written("runwya", "UDS", "credits")), wanted);
+        let [strange] = &told("invoices: [{provider: fal, period: 2026-10, amount: 1, currency: qqq}]")[..]
+        else {
+            panic!("one name")
+        };
+        assert!(strange.ends_with(&format!("in the currency `qqq` {nothing}")), "{strange}");
     }
 
     #[test]

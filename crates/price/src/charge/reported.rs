@@ -39,30 +39,39 @@ impl Biller<'_> {
     fn charge_stated(&mut self, card: Option<&RateCard>) -> bool {
         let Some(amount) = quantity::reported_money(self.attempt, COST_STATED) else { return false };
         let words = &self.cards.words;
-        let units = self.task(&words.cost_stated);
-        let money = Prices::of(amount.bound.expected);
+        self.stated_money(card, &words.cost_stated, amount, &words.dollar);
+        true
+    }
+
+    /// Charges money as it was stated, as one task.
+    fn stated_money(
+        &mut self,
+        card: Option<&RateCard>,
+        rule: &Arc<str>,
+        amount: Quantity,
+        currency: &Arc<str>,
+    ) {
+        let units = self.task(rule);
+        let (stated, at) = (amount.bound.expected, self.attempt.started_at);
         let exchanged = match card {
-            Some(card) => prices::exchanged(card, money, &words.dollar, self.attempt.started_at),
-            None => Ok((money, Arc::clone(&words.dollar))),
+            Some(card) => prices::exchanged_statement(card, stated, currency, at),
+            None => Ok((stated, Arc::clone(currency))),
         };
         match exchanged {
-            Ok((money, currency)) => self.priced(&units, money, &currency, amount.basis, None),
+            Ok((money, currency)) => {
+                self.priced(&units, Prices::of(money), &currency, amount.basis, None);
+            }
             Err(reason) => self.unpriced(&units, reason),
         }
-        true
     }
 
     fn reported_cost(&mut self, card: &RateCard, reported: &ReportedCost, amount: Quantity) {
         let words = &self.cards.words;
+        if !card.is_credit(&reported.currency) {
+            return self.stated_money(Some(card), &reported.rule, amount, &reported.currency);
+        }
         let at = self.attempt.started_at;
         let whole = self.task(&reported.rule);
-        if !card.is_credit(&reported.currency) {
-            let money = Prices::of(amount.bound.expected);
-            return match prices::exchanged(card, money, &reported.currency, at) {
-                Ok((money, currency)) => self.priced(&whole, money, &currency, amount.basis, None),
-                Err(reason) => self.unpriced(&whole, reason),
-            };
-        }
         let unheard = unheard(&reported.interrupted, amount.bound, self.attempt);
         let heard = amount.bound - unheard.unwrap_or_default();
         let units = Units { unit: &words.credit, bound: heard, ..whole };
@@ -177,18 +186,37 @@ mod tests {
         assert_eq!(bill.cost()["USD"], bound("0.07", "0.07", "0.07"));
     }
 
+    /// However fine the statement and the rate are: what has too many places is rounded, half to even, and
+    /// stays a price.
     #[test]
     fn a_card_that_charges_in_another_currency_does_so_here() {
-        let exchange = Exchange {
-            from: "USD".into(),
-            to: "EUR".into(),
-            rate: dec("0.9"),
-            period: ALWAYS,
-            citation: crate::Citation::default(),
-        };
-        let card = RateCard::new("clips".into(), vec![tariff(vec![seconds()])], policy(), Vec::new());
-        let mut cards = Cards::default();
-        cards.insert(card.with_exchange(vec![exchange]));
-        assert_eq!(bill(&job(vec![stating("0.07")]), &cards).cost()["EUR"], bound("0.063", "0.063", "0.063"));
+        for (rate, stated, cost) in [
+            ("0.9", "0.07", "0.063"),
+            ("0.9231", "0.071234", "0.0657561054"),
+            ("0.9231", "0.0712345", "0.065756567"),
+            ("0.9231", "0.0378125001", "0.0349047188"),
+            ("0.0000000001", "0.07", "0"),
+            ("0.5", "0.0000000001", "0"),
+            ("0.5", "0.0000000003", "0.0000000002"),
+            ("3.1415926535", "1.23456789012345", "3.8785094138"),
+        ] {
+            let exchange = Exchange {
+                from: "USD".into(),
+                to: "EUR".into(),
+                rate: dec(rate),
+                period: ALWAYS,
+                citation: crate::Citation::default(),
+            };
+            let mut own = tariff(vec![seconds()]);
+            own.reported = vec![reported_cost("own", "1", "USD")];
+            let card = RateCard::new("clips".into(), vec![own], policy(), Vec::new());
+            let mut cards = Cards::default();
+            cards.insert(card.with_exchange(vec![exchange]));
+            for attempt in [stating(stated), attempt(&[("own", stated, REPORTED)])] {
+                let bill = bill(&job(vec![attempt]), &cards);
+                assert_eq!(bill.unpriced, [], "{stated} at {rate}");
+                assert_eq!(bill.cost()["EUR"], bound(cost, cost, cost), "{stated} at {rate}");
+            }
+        }
     }
 }

@@ -142,6 +142,9 @@ fn rounding_allowance_and_minimum() {
         (Rounding { free: Some(dec("5")), ..Rounding::default() }, "3", "0"),
         (Rounding { minimum: Some(dec("10")), ..Rounding::default() }, "8", "1"),
         (Rounding { free: Some(dec("1")), block: Some(dec("4")), minimum: Some(dec("6")) }, "6", "0.8"),
+        (Rounding { minimum: Some(dec("10")), ..Rounding::default() }, "0", "0"),
+        (Rounding { free: Some(dec("8")), block: None, minimum: Some(dec("6")) }, "8", "0"),
+        (Rounding { free: Some(dec("8")), block: None, minimum: Some(dec("6")) }, "8.1", "0.6"),
     ];
     for (rounding, seen, cost) in table {
         let cards = cards(vec![Meter { rounding, ..seconds() }]);
@@ -149,6 +152,27 @@ fn rounding_allowance_and_minimum() {
         let billed = attempt(&[("billable_units", "1", REPORTED)]);
         check(&cards, &billed, ["0.1"; 3], Basis::Reported, decided_by::REPORTED);
     }
+}
+
+/// A minimum is of a task that bills something: neither a policy that leaves nothing nor the lower side of an
+/// assumption that begins at nothing is raised to it.
+#[test]
+fn nothing_is_not_raised_to_the_minimum() {
+    let minimum = Rounding { minimum: Some(dec("10")), ..Rounding::default() };
+    let by_unit = Meter { rounding: minimum, ..seconds() };
+    let by_credit =
+        Meter { currency: "coin".into(), prices: vec![price("1")], credit_rounding: minimum, ..seconds() };
+    let nothing = Terms::Prorated(vec![Source::Constant(Decimal::ZERO)]);
+    for (meter, terms) in
+        [(&by_unit, &nothing), (&by_credit, &nothing), (&by_credit, &Terms::Fixed(Decimal::ZERO))]
+    {
+        let rows = vec![row("clips/failed", Outcome::Failed, terms.clone())];
+        let credits = vec![credit("coin", "0.1", ALWAYS)];
+        let cards = cards_of(tariff(vec![meter.clone()]), rows, credits);
+        check(&cards, &ends(Outcome::Failed), ["0"; 3], Basis::Documented, "clips/failed");
+    }
+    let assumed = Meter { quantity: vec![Source::Assume(bound("0", "2", "20"))], ..by_unit };
+    check(&cards(vec![assumed]), &attempt(&[]), ["0", "1", "2"], Basis::Assumed, "clips/success");
 }
 
 #[test]

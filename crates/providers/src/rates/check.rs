@@ -154,7 +154,7 @@ impl<'a> Checker<'a> {
         }
         self.reported(&tariff.reported);
         for meter in &tariff.meters {
-            self.meter(meter);
+            self.meter(tariff, meter);
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn meter(&mut self, meter: &'a MeterRule) {
+    fn meter(&mut self, tariff: &TariffRule, meter: &'a MeterRule) {
         self.name(&meter.name, "rates.tariffs.meters.name");
         if !UNITS.contains(&meter.unit.value.as_str()) {
             self.wrong(&meter.unit, "rates.tariffs.meters.unit", "not a unit that anything bills by", UNITS);
@@ -211,7 +211,7 @@ impl<'a> Checker<'a> {
         for (index, row) in meter.prices.iter().enumerate() {
             self.price(row, &meter.prices[..index]);
         }
-        money::check_multipliers(self, meter);
+        money::check_multipliers(self, tariff, meter);
     }
 
     fn credit_rounding(&mut self, meter: &MeterRule, currency: &str) {

@@ -3,11 +3,11 @@
 
 use rust_decimal::Decimal;
 use serde_saphyr::Spanned;
-use spantally_price::{PRICE_PLACES, Period};
+use spantally_price::{Is, MODEL, OPERATION, PRICE_PLACES, Pattern, Period};
 
 use super::check::{Checker, is_iso};
 use super::compile::{conditions, period, remaining, unit_price};
-use super::section::{CreditRule, DiscountRule, ExchangeRule, FactorRule, MeterRule};
+use super::section::{CreditRule, DiscountRule, ExchangeRule, FactorRule, MeterRule, TariffRule};
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let rates = checker.rates;
@@ -114,7 +114,7 @@ fn check_discount<'a>(checker: &mut Checker<'a>, rule: &'a DiscountRule) {
 }
 
 /// Tables of factors of one meter; and whether a price still fits when everything has multiplied it.
-pub(super) fn check_multipliers<'a>(checker: &mut Checker<'a>, meter: &'a MeterRule) {
+pub(super) fn check_multipliers<'a>(checker: &mut Checker<'a>, tariff: &TariffRule, meter: &'a MeterRule) {
     const FIELD: &str = "rates.tariffs.meters.multipliers";
     let mut places = 0;
     for table in &meter.multipliers {
@@ -128,7 +128,8 @@ pub(super) fn check_multipliers<'a>(checker: &mut Checker<'a>, meter: &'a MeterR
         places += factors.map(|factor| factor.normalize().scale()).max().unwrap_or_default();
     }
     let rates = checker.rates;
-    let discounts = rates.discounts.iter().map(|discount| remaining(discount.percent.value.0));
+    let discounts = rates.discounts.iter().filter(|discount| may_apply(discount, tariff));
+    let discounts = discounts.map(|discount| remaining(discount.percent.value.0));
     places += discounts.map(|factor| factor.scale()).sum::<u32>();
     let is_credit = meter
         .currency
@@ -155,6 +156,25 @@ pub(super) fn check_multipliers<'a>(checker: &mut Checker<'a>, meter: &'a MeterR
             finding.help = "round the rate or the factor, or count in a larger unit".into();
         }
     }
+}
+
+/// Whether a discount may be on a price of a tariff: whether some model and operation are of both. The empty
+/// pattern is a model or an operation that no span names, which may be any.
+fn may_apply(discount: &DiscountRule, tariff: &TariffRule) -> bool {
+    let patterns = |names: &[Spanned<String>]| -> Vec<Pattern> {
+        names.iter().map(|name| Pattern::new(&name.value)).collect()
+    };
+    let (models, operations) = (patterns(&tariff.models.value), patterns(&tariff.operations));
+    conditions(discount.when.iter()).iter().all(|condition| {
+        let own = match &condition.facts[..] {
+            [name] if **name == *MODEL => &models,
+            [name] if **name == *OPERATION && !operations.is_empty() => &operations,
+            _ => return true,
+        };
+        let Is::OneOf(wanted) = &condition.is else { return true };
+        let meets = |own: &Pattern| own.as_str().is_empty() || wanted.iter().any(|w| w.may_overlap(own));
+        own.iter().any(meets)
+    })
 }
 
 fn check_factor<'a>(

@@ -292,6 +292,31 @@ const MONEY_MISTAKES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// A discount counts for the places of the prices that it may be on, and of no others.
+#[test]
+fn a_discount_of_other_models_makes_no_price_too_fine() {
+    let fine = "price: 0.5, effective_from";
+    for (when, is_refused) in [
+        ("{}", true),
+        ("{model: fast}", true),
+        ("{model: \"f*\"}", true),
+        ("{tenant: ads}", true),
+        ("{operation: upscale}", true),
+        ("{model: slow}", false),
+        ("{model: [slow, \"slower-*\"]}", false),
+    ] {
+        let discount = format!("percent: 12.5, when: {when}");
+        let text = MONEY.replace("percent: 12.5", &discount).replace(fine, "price: 0.511, effective_from");
+        let found = findings(&format!("{HEAD}{text}{POLICY}"));
+        assert_eq!(found.contains("decimal places"), is_refused, "{when}: {found}");
+    }
+    let other_operation = MONEY
+        .replace("percent: 12.5", "percent: 12.5, when: {operation: upscale}")
+        .replace("models: [fast]", "models: [fast]\n      operations: [text_to_video]")
+        .replace(fine, "price: 0.511, effective_from");
+    assert!(!findings(&format!("{HEAD}{other_operation}{POLICY}")).contains("decimal places"));
+}
+
 #[test]
 fn mistakes_in_credits_discounts_factors_and_rates_are_found() {
     let good = format!("{HEAD}{MONEY}{POLICY}");

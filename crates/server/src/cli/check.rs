@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let rows: Vec<_> = setup.providers.files.iter().map(row).collect();
     let mut out = stdout();
     match args.format {
-        Format::Human => human(&mut out, &config, &rows)?,
+        Format::Human => human(&mut out, &config, &setup, &rows)?,
         Format::Json => writeln!(out, "{}", json(&rows)?)?,
         Format::Jsonl => {
             for row in &rows {
@@ -95,8 +95,14 @@ pub(super) fn run(args: &Args) -> Outcome {
         Format::Csv => csv(&mut out, &rows)?,
     }
     out.flush()?;
-    let has_lints = rows.iter().any(|row| !row.lints.is_empty());
-    Ok(if has_lints { Exit::Finding } else { Exit::Success })
+    if args.format != Format::Human {
+        // The table is of providers, and these are not.
+        for unknown in &setup.unknown_names {
+            writeln!(io::stderr(), "worth a look: {unknown}")?;
+        }
+    }
+    let is_good = setup.unknown_names.is_empty() && rows.iter().all(|row| row.lints.is_empty());
+    Ok(if is_good { Exit::Success } else { Exit::Finding })
 }
 
 fn row(source: &ProviderSource) -> Row {
@@ -162,7 +168,7 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::failed(miette::miette!("{error}")))
 }
 
-fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> {
+fn human(out: &mut impl Write, config: &Config, setup: &Setup, rows: &[Row]) -> io::Result<()> {
     let settings = &config.settings;
     let listeners = [
         ("OTLP/gRPC", settings.receivers.grpc.as_ref().map(|grpc| &grpc.endpoint)),
@@ -189,6 +195,9 @@ fn human(out: &mut impl Write, config: &Config, rows: &[Row]) -> io::Result<()> 
     }
     for lint in rows.iter().flat_map(|row| &row.lints) {
         writeln!(out, "worth a look: {lint}")?;
+    }
+    for unknown in &setup.unknown_names {
+        writeln!(out, "worth a look: {unknown}")?;
     }
     writeln!(out, "The configuration and {} provider files are good.", rows.len())
 }

@@ -12,6 +12,7 @@ use spantally_stitch::UnixNanos;
 use super::error::ConfigError;
 use super::file::{self, Leaf};
 use super::leaf::Resolver;
+use super::named::Kind;
 use super::settings::Settings;
 use super::text::{FromText, one_word_of};
 use crate::budgets::{AccountDefinition, BudgetDefinition, Measure, PeriodKind, Scope, TopUp};
@@ -119,11 +120,16 @@ impl Resolver<'_> {
         unit: &Leaf,
         at: Location,
     ) -> Result<Measure, ConfigError> {
-        let currency = self.optional::<Name>("currency", currency)?;
-        let unit = self.optional::<Name>("unit", unit)?;
-        match (currency, unit) {
-            (Some(currency), None) => Ok(Measure::Currency(currency.0)),
-            (None, Some(unit)) => Ok(Measure::Unit(unit.0)),
+        let named = |kind, key: &str, leaf: &Leaf| {
+            let name = self.optional::<Name>(key, leaf)?.map(|name| name.0);
+            if let (Some(name), Some(leaf)) = (&name, leaf) {
+                self.note_name(kind, &format!("{list}.{key}"), name, leaf.referenced);
+            }
+            Ok(name)
+        };
+        match (named(Kind::Currency, "currency", currency)?, named(Kind::Unit, "unit", unit)?) {
+            (Some(currency), None) => Ok(Measure::Currency(currency)),
+            (None, Some(unit)) => Ok(Measure::Unit(unit)),
             _ => {
                 let message = format!("{list}: each needs one of `currency` and `unit`");
                 let help = "for example `currency: USD`, or `unit: credit` where a provider counts credits";
@@ -147,8 +153,11 @@ impl Resolver<'_> {
                 let help = format!("there are {known}, and those of processors.spantally.labels");
                 return Err(self.source.error(value.referenced, &message, "of this", Some(help)));
             }
-            let value = self.parse_leaf::<Name>(key, &value.value, value.referenced)?.0;
-            scope.labels.push((name.clone(), value));
+            let word = self.parse_leaf::<Name>(key, &value.value, value.referenced)?.0;
+            if name == "provider" {
+                self.note_name(Kind::Provider, &format!("{key}.{name}"), &word, value.referenced);
+            }
+            scope.labels.push((name.clone(), word));
         }
         Ok(scope)
     }

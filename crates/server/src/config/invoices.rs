@@ -10,6 +10,7 @@ use super::budgets::{Entries, Name, NotNegative, Zone};
 use super::error::ConfigError;
 use super::file;
 use super::leaf::Resolver;
+use super::named::Kind;
 use super::settings::Settings;
 use super::text::FromText;
 use crate::reconciliation::Invoice;
@@ -43,10 +44,15 @@ impl Resolver<'_> {
             let message = format!("invoices.period: `{}` is not within the calendar", period.text);
             return Err(self.source.error(at, &message, "of this one", None));
         };
+        let named = |kind, key: &str, leaf: &file::Leaf| {
+            let name = self.needed::<Name>(key, leaf, at)?.0;
+            self.note_name(kind, key, &name, leaf.as_ref().map_or(at, |leaf| leaf.referenced));
+            Ok::<_, ConfigError>(name)
+        };
         Ok(Invoice {
-            provider: self.needed::<Name>("invoices.provider", &written.provider, at)?.0,
+            provider: named(Kind::Provider, "invoices.provider", &written.provider)?,
             amount: self.needed::<NotNegative>("invoices.amount", &written.amount, at)?.0,
-            currency: self.needed::<Name>("invoices.currency", &written.currency, at)?.0,
+            currency: named(Kind::Currency, "invoices.currency", &written.currency)?,
             period: period.text,
             from,
             until,

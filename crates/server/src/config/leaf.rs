@@ -10,6 +10,7 @@ use super::Place;
 use super::env::expand;
 use super::error::{ConfigError, Source};
 use super::file::{Leaf, List};
+use super::named::{Kind, Named};
 use super::text::{AttributeName, FromText};
 
 /// What is known while a configuration is resolved.
@@ -20,6 +21,8 @@ pub(super) struct Resolver<'a> {
     /// Every key that was read, in order.
     pub(super) known: Vec<&'static str>,
     pub(super) places: RefCell<BTreeMap<String, Place>>,
+    /// Names of the lists that only the provider files can tell to be good.
+    pub(super) named: RefCell<Vec<Named>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -29,7 +32,8 @@ impl<'a> Resolver<'a> {
         environment: &'a dyn Fn(&str) -> Option<String>,
         set: BTreeMap<String, String>,
     ) -> Self {
-        Self { source, environment, set, known: Vec::new(), places: RefCell::default() }
+        let (places, named) = (RefCell::default(), RefCell::default());
+        Self { source, environment, set, known: Vec::new(), places, named }
     }
 
     /// Reads one key and hands its value on, if it is given anywhere.
@@ -143,16 +147,24 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Keeps a name that is to be compared with those of the provider files.
+    pub(super) fn note_name(&self, kind: Kind, key: &str, word: &str, at: Location) {
+        let named = Named { kind, place: self.place_of(key, at), word: word.to_owned() };
+        self.named.borrow_mut().push(named);
+    }
+
+    fn place_of(&self, key: &str, at: Location) -> String {
+        let file = self.source.path.as_deref().unwrap_or(Path::new("configuration")).display();
+        format!("{file}:{}:{}: {key}", at.line(), at.column())
+    }
+
     pub(super) fn parse_leaf<T: FromText>(
         &self,
         key: &str,
         written: &str,
         at: Location,
     ) -> Result<T, ConfigError> {
-        let place = || {
-            let file = self.source.path.as_deref().unwrap_or(Path::new("configuration")).display();
-            format!("{file}:{}:{}: {key}", at.line(), at.column())
-        };
+        let place = || self.place_of(key, at);
         let text = expand(written, self.environment).map_err(|problem| match T::secret_problem(written) {
             Some(_) => secret_error::<T>(&place(), "the value", &problem.of_secret()),
             None => self.source.error(at, &format!("{key}: {problem}"), "this reference", None),

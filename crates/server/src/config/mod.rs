@@ -18,6 +18,7 @@ mod invoices;
 mod labels;
 mod leaf;
 mod mask;
+mod named;
 mod origin;
 mod receivers;
 mod remote;
@@ -47,6 +48,9 @@ pub use wire::{
 };
 
 use error::Source;
+use named::Named;
+pub(crate) use named::Unknown;
+use spantally_price::Cards;
 
 /// A checked configuration: the values, and where each of them was written.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +58,7 @@ pub struct Config {
     /// The values.
     pub settings: Settings,
     places: BTreeMap<String, Place>,
+    named: Vec<Named>,
 }
 
 /// Where a value was written.
@@ -100,5 +105,10 @@ impl Config {
     /// Where the value of a key was written, for messages about it.
     pub fn place(&self, key: &str) -> Place {
         self.places.get(key).cloned().unwrap_or(Place::Default)
+    }
+
+    /// Names of providers, units and currencies in the lists that these cards do not have.
+    pub(crate) fn unknown_names(&self, cards: &Cards) -> Vec<Unknown> {
+        named::unknown(&self.named, cards)
     }
 }

@@ -40,7 +40,9 @@ pub(super) fn resolve(
     let settings = resolver.settings(file)?;
     match resolver.set.keys().find(|key| !resolver.known.contains(&key.as_str())) {
         Some(key) => Err(ConfigError::unknown_set_key(key)),
-        None => Ok(Config { settings, places: resolver.places.into_inner() }),
+        None => {
+            Ok(Config { settings, places: resolver.places.into_inner(), named: resolver.named.into_inner() })
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //! Amounts come from the configuration ([`Invoice`]), one a provider, currency and period. The ledger's side
 //! is the sum of the charges of jobs that *began* in the period, since that is when providers book them, at
 //! least, expected and at most. An invoice within the bounds agrees with what the spans tell; one above shows
-//! spend that no span told of, one below shows a price or a policy that is not what we believe. Where the
-//! ledger's retention may have removed rows of the period, its side is not known, and nothing is compared.
+//! spend that no span told of, one below shows a price or a policy that is not what we believe. Where jobs of
+//! the period have no price, an invoice above the bounds shows nothing yet: what they cost is missing. Where
+//! the ledger's retention may have removed rows of the period, its side is not known, and nothing is compared.
 //!
 //! The sums are read from the ledger file every [`REFRESH`], beside the core and not through it: a month of
 //! charges takes a second to add up. The gauges show the last reading. What an invoice covers also leaves the
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rust_decimal::Decimal;
-use spantally_price::Bound;
+use spantally_price::{Bound, add};
 use spantally_stitch::UnixNanos;
 use spantally_store::{CLOCK_SKEW_NANOS, LedgerReader, StoreError};
 use tokio::sync::watch;
@@ -57,8 +58,11 @@ pub enum Verdict {
     Above,
     /// Less than the least.
     Below,
-    /// The ledger has nothing with a price for it.
+    /// The ledger has nothing for it.
     NothingBooked,
+    /// More than the jobs with a price can explain, and there are some without: how much those cost is not
+    /// known.
+    UnpricedJobs,
     /// The ledger had rows that may have been of it, and its retention has removed them.
     RowsRemoved,
 }
@@ -66,18 +70,26 @@ pub enum Verdict {
 /// What the ledger has for an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Booked {
-    /// Nothing with a price.
+    /// Nothing.
     Nothing,
     /// The sum of its charges.
     Sum(Bound),
+    /// The same, of the jobs that have a price; others have none.
+    Part(Bound),
     /// Not known: rows are removed.
     Removed,
 }
 
 impl Verdict {
     /// Every value.
-    pub const ALL: [Self; 5] =
-        [Self::WithinBounds, Self::Above, Self::Below, Self::NothingBooked, Self::RowsRemoved];
+    pub const ALL: [Self; 6] = [
+        Self::WithinBounds,
+        Self::Above,
+        Self::Below,
+        Self::NothingBooked,
+        Self::UnpricedJobs,
+        Self::RowsRemoved,
+    ];
 
     /// The word in the label.
     pub fn as_str(self) -> &'static str {
@@ -86,6 +98,7 @@ impl Verdict {
             Self::Above => "above",
             Self::Below => "below",
             Self::NothingBooked => "nothing_booked",
+            Self::UnpricedJobs => "unpriced_jobs",
             Self::RowsRemoved => "rows_removed",
         }
     }
@@ -96,9 +109,10 @@ impl Verdict {
         match booked {
             Booked::Removed => Self::RowsRemoved,
             Booked::Nothing => Self::NothingBooked,
+            Booked::Part(booked) if amount > booked.max + CENT => Self::UnpricedJobs,
             Booked::Sum(booked) if amount > booked.max + CENT => Self::Above,
-            Booked::Sum(booked) if amount < booked.min - CENT => Self::Below,
-            Booked::Sum(_) => Self::WithinBounds,
+            Booked::Sum(booked) | Booked::Part(booked) if amount < booked.min - CENT => Self::Below,
+            Booked::Sum(_) | Booked::Part(_) => Self::WithinBounds,
         }
     }
 }
@@ -151,30 +165,37 @@ impl Reconciliation {
         let from = self.invoices.iter().map(|invoice| invoice.from).min().unwrap_or_default();
         let until = self.invoices.iter().map(|invoice| invoice.until).max().unwrap_or_default();
         let mut sums: Vec<Option<Bound>> = vec![None; self.invoices.len()];
-        let mut by_key = BTreeMap::<(&str, &str), Vec<usize>>::new();
+        // Units of all kinds together: no job has less than none, so the sum is nothing when all of them are.
+        let mut unpriced = vec![Decimal::ZERO; self.invoices.len()];
+        let mut by_provider = BTreeMap::<&str, Vec<usize>>::new();
         for (index, invoice) in self.invoices.iter().enumerate() {
-            by_key.entry((&invoice.provider, &invoice.currency)).or_default().push(index);
+            by_provider.entry(&invoice.provider).or_default().push(index);
         }
         let ledger = LedgerReader::open(&self.directory)?;
         let _moment = ledger.hold()?;
         ledger.load_charges_between(from.0, until.0, |row| {
-            let indexes = by_key.get(&(&*row.provider, &*row.currency)).into_iter().flatten();
-            for &index in indexes {
-                let Invoice { from, until, .. } = &self.invoices[index];
-                if (from.0..until.0).contains(&row.started_at) {
+            for &index in by_provider.get(&*row.provider).into_iter().flatten() {
+                let Invoice { from, until, currency, .. } = &self.invoices[index];
+                if !(from.0..until.0).contains(&row.started_at) {
+                    continue;
+                }
+                add(&mut unpriced[index], row.unpriced);
+                if *currency == row.currency {
                     let sum = sums[index].get_or_insert_default();
                     *sum = *sum + Bound { min: row.min, expected: row.expected, max: row.max };
                 }
             }
         })?;
         let removed_until = ledger.removed_until()?;
-        let booked = |(invoice, sum): (&Invoice, Option<Bound>)| match sum {
+        let booked = |(invoice, (sum, unpriced)): (&Invoice, (Option<Bound>, Decimal))| match sum {
             // A job of the period settled no earlier than this.
             _ if removed_until > 0 && removed_until + CLOCK_SKEW_NANOS >= invoice.from.0 => Booked::Removed,
+            sum if !unpriced.is_zero() => Booked::Part(sum.unwrap_or_default()),
             None => Booked::Nothing,
             Some(sum) => Booked::Sum(sum),
         };
-        *self.booked.lock() = Some(self.invoices.iter().zip(sums).map(booked).collect());
+        let found = sums.into_iter().zip(unpriced);
+        *self.booked.lock() = Some(self.invoices.iter().zip(found).map(booked).collect());
         Ok(())
     }
 
@@ -196,7 +217,7 @@ impl Reconciliation {
             let sum = match booked {
                 Booked::Removed => None,
                 Booked::Nothing => Some(Bound::default()),
-                Booked::Sum(sum) => Some(*sum),
+                Booked::Sum(sum) | Booked::Part(sum) => Some(*sum),
             };
             if let Some(Bound { min, expected, max }) = sum {
                 for (bound, amount) in [("min", min), ("expected", expected), ("max", max)] {

@@ -99,6 +99,57 @@ fn an_invoice_is_laid_beside_what_began_in_its_period() {
     );
 }
 
+/// A job of one image that has no price.
+fn unpriced(id: u8, revision: u32, second: u64, images: &str) -> JobRow {
+    let priced = job(id, revision, second, "fal", ["0", "0", "0"]);
+    let charge = ChargeRow {
+        quantity: dec(images),
+        unit_price: None,
+        currency: "".into(),
+        basis: "unpriced".into(),
+        ..priced.charges[0].clone()
+    };
+    JobRow { charges: Arc::new([charge]), ..priced }
+}
+
+/// Jobs without a price are not nothing: what they cost is missing on the ledger's side. Once a revision has
+/// a price for them they are jobs like others.
+#[test]
+fn an_invoice_above_jobs_without_a_price_is_not_drift() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(directory.path()).unwrap()).unwrap();
+    let mut jobs: Vec<JobRow> = (0..3).map(|id| unpriced(id, 1, 1000, "1")).collect();
+    jobs.extend([
+        job(9, 1, 1100, "fal", ["0.025", "0.025", "0.025"]),
+        unpriced(4, 1, 3000, "1"),
+        unpriced(5, 1, 5000, "1"),
+        unpriced(5, 2, 5000, "-1"),
+        job(5, 2, 5000, "fal", ["1", "1", "1"]),
+        job(6, 1, 9000, "fal", ["7", "7", "7"]),
+        unpriced(7, 1, 9000, "1"),
+    ]);
+    ledger.checkpoint(&Checkpoint { jobs, ..Checkpoint::default() }).unwrap();
+    let invoices = vec![
+        invoice("fal", [1000, 2000], "5"),
+        invoice("fal", [3000, 4000], "5"),
+        invoice("fal", [5000, 6000], "5"),
+        invoice("fal", [7000, 8000], "5"),
+        invoice("fal", [9000, 9999], "5"),
+    ];
+    let reconciliation = Reconciliation::new(invoices, directory.path());
+    let mut registry = Registry::new(LabelSets::new(9, &[]));
+    reconciliation.read().unwrap();
+    reconciliation.show(&mut registry, UnixNanos(1));
+    let wanted = [
+        ("unpriced_jobs", "0.025"),
+        ("unpriced_jobs", "0"),
+        ("above", "1"),
+        ("nothing_booked", "0"),
+        ("below", "7"),
+    ];
+    assert_eq!(told(&registry), wanted.map(|(verdict, least)| (verdict.to_owned(), Some(least.to_owned()))));
+}
+
 /// A verdict and the least that is booked, by the first second of the period.
 fn told(registry: &Registry) -> Vec<(String, Option<String>)> {
     let period =

@@ -49,7 +49,7 @@ pub(super) fn attempt(
         ended_at: parts.iter().map(|part| part.end).max().unwrap_or_default(),
         calls: parts.iter().filter_map(|part| call_ref(part)).collect(),
         joins: draft.joins.clone(),
-        facts: fact::best(parts, frames, shared),
+        facts: fact::best(pool, shot.as_ref(), parts, frames, shared),
     }
 }
 

@@ -87,7 +87,9 @@ fn give_made(
         };
         let taken = |at: &usize| attempts[*at].accepted == Accepted::Yes;
         if let Some(at) = (0..attempts.len()).filter(taken).rfind(below) {
-            fact::add_made(&mut attempts[at].facts, frame);
+            let shot = draft.attempts[order[at]].shot.map(|shot| pool.shots[shot]);
+            let is_asking = fact::is_asking(pool, shot.as_ref(), frame);
+            fact::add_made(&mut attempts[at].facts, frame, is_asking);
         }
     }
 }

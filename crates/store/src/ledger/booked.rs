@@ -12,16 +12,19 @@ use crate::error::StoreError;
 /// nanoseconds.
 pub const CLOCK_SKEW_NANOS: u64 = 600_000_000_000;
 
-/// Priced charge rows of one revision's attempt, or what a revision changed in them.
+/// A charge row of one revision's attempt, or what a revision changed in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BookedRow {
     /// When the job began, in nanoseconds since 1970.
     pub started_at: u64,
     /// Provider of the attempt.
     pub provider: String,
-    /// Currency.
+    /// Currency; empty without a price.
     pub currency: String,
-    /// Least cost; negative where a revision took it back, as the others.
+    /// How many units have no price; zero of a charge that has one. Negative where a revision took them back,
+    /// as the others.
+    pub unpriced: Decimal,
+    /// Least cost.
     pub min: Decimal,
     /// Expected cost.
     pub expected: Decimal,
@@ -30,8 +33,8 @@ pub struct BookedRow {
 }
 
 impl LedgerReader {
-    /// Every charge with a price of jobs that began at `from` or later and before `until` (nanoseconds since
-    /// 1970), of all revisions: their sum is what the jobs cost.
+    /// Every charge that has a price, or needs one and has none, of jobs that began at `from` or later and
+    /// before `until` (nanoseconds since 1970), of all revisions: their sum is what the jobs cost.
     ///
     /// # Errors
     /// When the file cannot be read, or a number in it is none.
@@ -59,12 +62,15 @@ impl LedgerReader {
         let first = first_since(connection, from.saturating_sub(CLOCK_SKEW_NANOS))?;
         let mut select = connection.prepare(
             "SELECT job.started_at, kind.provider, kind.currency, charge.value ->> 3,
-                ifnull(charge.value ->> 4, charge.value ->> 3), ifnull(charge.value ->> 5, charge.value ->> 3)
+                ifnull(charge.value ->> 4, charge.value ->> 3),
+                ifnull(charge.value ->> 5, charge.value ->> 3),
+                iif(kind.basis = 'unpriced', charge.value ->> 2, '0')
              FROM job_row AS job
              LEFT JOIN form ON form.id = job.form
              JOIN json_each(ifnull(job.charges, form.charges)) AS charge
              JOIN charge_kind AS kind ON kind.id = charge.value ->> 0
-             WHERE job.id >= ?1 AND job.started_at >= ?2 AND job.started_at < ?3 AND kind.unit_price <> ''",
+             WHERE job.id >= ?1 AND job.started_at >= ?2 AND job.started_at < ?3
+                AND (kind.unit_price <> '' OR kind.basis = 'unpriced')",
         )?;
         let mut rows = select.query([first, from.cast_signed(), until.cast_signed()])?;
         while let Some(row) = rows.next()? {
@@ -82,5 +88,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BookedRow> {
         expected: read_decimal(row, 3)?,
         min: read_decimal(row, 4)?,
         max: read_decimal(row, 5)?,
+        unpriced: read_decimal(row, 6)?,
     })
 }

@@ -1,6 +1,8 @@
 //! Which price, which policy row and which tariff.
 
 use super::*;
+use crate::Credit;
+use crate::fact::BILLED_MODEL;
 
 fn when(fact: &str, value: &str) -> Vec<Condition> {
     vec![Condition { facts: vec![fact.into()], is: Is::OneOf(vec![Pattern::new(value)]) }]
@@ -133,6 +135,59 @@ fn a_fallback_is_billed_as_the_model_that_ran() {
     let mut fallen = ends(Outcome::Succeeded);
     fallen.facts.push(fact(BILLED_MODEL, "slow-2", RESPONSE));
     check(&cards, &fallen, ["8"; 3], Basis::Documented, "clips/success");
+}
+
+/// Not only the tariff: price rows, factors, credits and policy rows by model are of the one that ran.
+#[test]
+fn a_fallback_selects_by_the_model_that_ran() {
+    let by_model = |fast: &str, slow: &str| {
+        vec![
+            PriceRow { when: when("model", "fast"), ..price(fast) },
+            PriceRow { when: when("model", "slow"), ..price(slow) },
+        ]
+    };
+    let priced = Meter { prices: by_model("0.1", "1"), ..seconds() };
+    let times = Meter { multipliers: vec![by_model("1", "10")], ..seconds() };
+    let in_credits = Meter { currency: "coin".into(), prices: vec![price("1")], ..seconds() };
+    let pack = |model, price| Credit { when: when("model", model), ..credit("coin", price, ALWAYS) };
+    let packs = vec![pack("fast", "0.1"), pack("slow", "1")];
+    let of = |model| When { facts: when("model", model), ..When::default() };
+    let paid = PolicyRow { when: of("fast"), ..row("fast", Outcome::Succeeded, Terms::Full) };
+    let free = PolicyRow { when: of("slow"), ..row("slow", Outcome::Succeeded, Terms::None) };
+
+    let table = [
+        (priced, Vec::new(), policy(), "clips/success", "8", "clips/success"),
+        (times, Vec::new(), policy(), "clips/success", "8", "clips/success"),
+        (in_credits, packs, policy(), "clips/success", "8", "clips/success"),
+        (seconds(), Vec::new(), vec![paid, free], "fast", "0", "slow"),
+    ];
+    for (meter, credits, rows, by_fast, slow_cost, by_slow) in table {
+        let mut both = tariff(vec![meter]);
+        both.models.push(Pattern::new("slow"));
+        let cards = cards_of(both, rows, credits);
+        let asked = ends(Outcome::Succeeded);
+        check(&cards, &asked, ["0.8"; 3], Basis::Documented, by_fast);
+        let mut fallen = asked.clone();
+        fallen.facts.push(fact(BILLED_MODEL, "slow", RESPONSE));
+        check(&cards, &fallen, [slow_cost; 3], Basis::Documented, by_slow);
+        let unnamed = Attempt { model: "".into(), ..fallen };
+        check(&cards, &unnamed, [slow_cost; 3], Basis::Documented, by_slow);
+        let decided = cards.get("clips").unwrap().policy_of(&unnamed);
+        assert_eq!(decided.map(|row| &*row.name), Some(by_slow), "the same as in the bill");
+    }
+}
+
+/// A fallback to a model without a price is that, also where the model asked for is in no span.
+#[test]
+fn a_fallback_has_its_own_reason_for_no_price() {
+    let rows = vec![PriceRow { when: when("model", "fast"), ..price("1") }];
+    let mut any = tariff(vec![Meter { prices: rows, ..seconds() }]);
+    any.models = vec![Pattern::new("*"), Pattern::new("")];
+    let cards = cards_of(any, policy(), Vec::new());
+    let mut fallen = Attempt { model: "".into(), ..ends(Outcome::Succeeded) };
+    fallen.facts.push(fact(BILLED_MODEL, "slow", RESPONSE));
+    let bill = bill(&job(vec![fallen]), &cards);
+    assert_eq!(bill.unpriced, [Unpriced { attempt: 0, reason: UnpricedReason::NoPrice }]);
 }
 
 #[test]
