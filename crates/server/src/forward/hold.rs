@@ -23,11 +23,13 @@ use spantally_store::{Seq, StoreError};
 use tokio::sync::oneshot;
 
 use super::attributes::Told;
+use super::disk::Disk;
 use super::held::{self, Held, LET_GO_BYTES};
 use super::item::Item;
 use super::metrics::{Counts, JobAttributes};
-use super::queue::{ASKS_MAX, Disk, Queue, ROW_BYTES_MAX};
+use super::queue::{ASKS_MAX, Queue, ROW_BYTES_MAX};
 use super::rebuilt::{Going, Rebuilt, requests};
+use super::reopen;
 use super::split;
 use super::trouble::Trouble;
 use crate::clock;
@@ -71,24 +73,27 @@ impl Hold {
         queue: Queue,
         counts: Arc<Counts>,
     ) -> Result<Self, StoreError> {
-        let mut disk = Disk::open(directory, Held::max_log_bytes(settings.max_bytes))?;
-        let mut held = Held::new(settings.max_bytes);
-        disk.replay(&mut |row, bytes| {
-            restore(&mut held, row, bytes, &counts);
-            ControlFlow::Continue(())
-        })?;
-        let (asks, asked) = sync_channel(ASKS_MAX);
-        let path = directory.to_owned();
-        // What was held for a destination that does not want it any more is let go at once.
-        let wait = if settings.enabled { settings.wait_duration } else { Duration::ZERO };
+        let meaning = "the log of spans that are held cannot be opened, so none is held; this is tried again";
+        let mut opening = Trouble::new(name, meaning, &counts);
+        let max_bytes = settings.max_bytes;
+        let found = reopen::now_or_later(find(directory, max_bytes, &counts), &mut opening)?;
         let appending = Trouble::new(name, "the log of spans that are held cannot be written", &counts);
         let meaning = "spans that were let go cannot be taken off the log of those held";
         let forgetting = Trouble::new(name, meaning, &counts);
-        let thread = Thread { held, disk, queue, counts, wait, appending, forgetting };
-        std::thread::Builder::new()
-            .name(format!("hold {name}"))
-            .spawn(move || thread.run(&asked))
-            .map_err(|source| StoreError::Directory { path, action: "start the thread of", source })?;
+        // What was held for a destination that does not want it any more is let go at once.
+        let wait = if settings.enabled { settings.wait_duration } else { Duration::ZERO };
+        let (asks, asked) = sync_channel(ASKS_MAX);
+        let path = directory.to_owned();
+        let run = move || {
+            let open = || opening.value_of(find(&path, max_bytes, &counts));
+            let found = found.or_else(|| reopen::later(&asked, open, refuse));
+            // Without it every handle is gone.
+            let Some((disk, held)) = found else { return };
+            Thread { held, disk, queue, counts, wait, appending, forgetting }.run(&asked);
+        };
+        std::thread::Builder::new().name(format!("hold {name}")).spawn(run).map_err(|source| {
+            StoreError::Directory { path: directory.to_owned(), action: "start the thread of", source }
+        })?;
         Ok(Self { asks })
     }
 
@@ -109,6 +114,25 @@ impl Hold {
         drop(self.asks.send(Ask::Tell(told, done)));
         let_go
     }
+}
+
+/// Answers while the log is not open: nothing is held.
+fn refuse(ask: Ask) {
+    match ask {
+        Ask::Hold(_, done) => _ = done.send(false),
+        Ask::Tell(_, done) => _ = done.send(()),
+    }
+}
+
+/// Opens the log in a directory, and takes back what it says.
+fn find(directory: &Path, max_bytes: u64, counts: &Counts) -> Result<(Disk, Held), StoreError> {
+    let mut disk = Disk::open(directory, Held::max_log_bytes(max_bytes))?;
+    let mut held = Held::new(max_bytes);
+    disk.replay(&mut |row, bytes| {
+        restore(&mut held, row, bytes, counts);
+        ControlFlow::Continue(())
+    })?;
+    Ok((disk, held))
 }
 
 /// Reads a row of the log: spans that are held, and keys of those that were let go.
