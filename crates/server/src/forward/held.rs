@@ -39,7 +39,8 @@ pub(super) struct HeldSpan {
     pub(super) scope: Arc<[u8]>,
     pub(super) bytes: Box<[u8]>,
     received_at: UnixNanos,
-    row: Seq,
+    /// The row of the log that has it.
+    pub(super) row: Seq,
 }
 
 impl HeldSpan {
@@ -190,10 +191,30 @@ impl Held {
     /// Takes the oldest span if there is no room for so many more bytes in memory and in the log.
     pub(super) fn evicted(&mut self, bytes: u64, log_bytes: u64) -> Option<HeldSpan> {
         let (&number, _) = self.spans.first_key_value()?;
+        if self.is_over(bytes, log_bytes) { self.remove(number) } else { None }
+    }
+
+    /// Whether there is no room for so many more bytes in memory and in the log.
+    pub(super) fn is_over(&mut self, bytes: u64, log_bytes: u64) -> bool {
         self.settle_rows();
-        let is_over = self.bytes() + bytes > self.max_bytes
-            || self.log_bytes + log_bytes > Self::max_log_bytes(self.max_bytes);
-        if is_over { self.remove(number) } else { None }
+        self.bytes() + bytes > self.max_bytes
+            || self.log_bytes + log_bytes > Self::max_log_bytes(self.max_bytes)
+    }
+
+    /// Spans that were just taken have not gone yet: their rows of the log are still needed.
+    pub(super) fn keep_rows(&mut self, spans: &[(SpanKey, Seq)]) {
+        spans.iter().for_each(|(_, row)| self.rows.entry(*row).or_default().waiting += 1);
+    }
+
+    /// Such spans have gone.
+    pub(super) fn release_rows(&mut self, spans: &[(SpanKey, Seq)]) {
+        spans.iter().for_each(|(_, row)| self.release_row(*row));
+    }
+
+    fn release_row(&mut self, row: Seq) {
+        if let Some(row) = self.rows.get_mut(&row) {
+            row.waiting -= 1;
+        }
     }
 
     /// The last row of the log of which, and before which, nothing waits.
@@ -216,9 +237,7 @@ impl Held {
         self.bytes -= span_cost(span.bytes.len());
         self.parts.release(&span.resource);
         self.parts.release(&span.scope);
-        if let Some(row) = self.rows.get_mut(&span.row) {
-            row.waiting -= 1;
-        }
+        self.release_row(span.row);
         Some(span)
     }
 }

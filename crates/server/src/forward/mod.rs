@@ -24,6 +24,7 @@ mod hold;
 mod item;
 mod job_span;
 mod json;
+mod keys;
 pub(crate) mod lanes;
 mod metrics;
 mod parts;
@@ -37,6 +38,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod unqueued;
 
 use std::borrow::Cow;
 use std::path::Path;
