@@ -5,7 +5,7 @@
 //! another one. So the spans that a rule recognised ([`is_held`]) wait; all others are forwarded at once, as
 //! they came. When the core tells of a job, its spans go into the destination's queue with what it has to
 //! say of them ([`super::attributes`]). What waits for longer than `wait_duration`, or than there is room,
-//! goes without, and is counted.
+//! goes without, and is counted. After a start, of which nobody knows how long it took, waiting begins anew.
 //!
 //! One thread does it all, in order. What is held is in a log on disk before it is acknowledged, and so is
 //! what was let go; after a crash those that wait are found again. A crash between the two writes of a
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use spantally_stitch::{Evidence, FrameKind, UnixNanos, What};
+use spantally_stitch::{Evidence, FrameKind, What};
 use spantally_store::{Seq, StoreError};
 use tokio::sync::oneshot;
 
@@ -286,10 +286,11 @@ impl Thread {
     }
 
     fn tick(&mut self, is_to_forget: bool) {
-        let wait = u64::try_from(self.wait.as_nanos()).unwrap_or(u64::MAX);
-        let before = UnixNanos(clock::now().0.saturating_sub(wait));
         self.try_again();
-        self.let_go_all(JobAttributes::Expired, |held| Some((held.expired(before)?, None)));
+        // The clock may have begun later than that: then nothing has waited so long.
+        if let Some(before) = clock::instant().checked_sub(self.wait) {
+            self.let_go_all(JobAttributes::Expired, |held| Some((held.expired(before)?, None)));
+        }
         self.make_room(0, 0);
         if is_to_forget {
             self.held.forget_old();
