@@ -88,7 +88,9 @@ pub(super) fn run(args: &Args) -> Outcome {
     if args.format != Format::Human {
         // The table is of providers. Nobody is left to tell when standard error is gone.
         let mut err = io::stderr().lock();
-        findings.iter().for_each(|finding| _ = writeln!(err, "warning: {finding}"));
+        for finding in &findings {
+            let _ = writeln!(err, "warning: {finding}");
+        }
     }
     let mut out = stdout();
     match args.format {

@@ -55,10 +55,9 @@ impl Resolver<'_> {
         let limits = otlp.limits.unwrap_or_default();
         // Without a list of protocols both listen; with one, those in it.
         let list = otlp.protocols.as_ref().map(|list| list.referenced);
-        let protocols = otlp.protocols.map(|list| list.value).unwrap_or_else(|| file::Protocols {
-            grpc: Some(file::Grpc::default()),
-            http: Some(file::Http::default()),
-        });
+        let both =
+            || file::Protocols { grpc: Some(file::Grpc::default()), http: Some(file::Http::default()) };
+        let protocols = otlp.protocols.map_or_else(both, |list| list.value);
         let (grpc_given, http_given) = (protocols.grpc.is_some(), protocols.http.is_some());
         let mut grpc = GrpcReceiver::default();
         self.grpc(protocols.grpc.unwrap_or_default(), &mut grpc)?;

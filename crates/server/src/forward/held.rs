@@ -206,12 +206,16 @@ impl Held {
 
     /// Spans that were just taken have not gone yet: their rows of the log are still needed.
     pub(super) fn keep_rows(&mut self, spans: &[(SpanKey, Seq)]) {
-        spans.iter().for_each(|(_, row)| self.rows.entry(*row).or_default().waiting += 1);
+        for (_, row) in spans {
+            self.rows.entry(*row).or_default().waiting += 1;
+        }
     }
 
     /// Such spans have gone.
     pub(super) fn release_rows(&mut self, spans: &[(SpanKey, Seq)]) {
-        spans.iter().for_each(|(_, row)| self.release_row(*row));
+        for (_, row) in spans {
+            self.release_row(*row);
+        }
     }
 
     fn release_row(&mut self, row: Seq) {

@@ -349,7 +349,9 @@ impl Thread {
             let some = self.unqueued.take_some();
             let is_last = some.is_empty();
             let (queued, refused) = append_all(some, &self.queue);
-            queued.iter().for_each(|one| self.held.release_rows(&one.spans));
+            for one in &queued {
+                self.held.release_rows(&one.spans);
+            }
             self.leave(&queued, true);
             if is_last || !refused.is_empty() {
                 return self.unqueued.put_back(refused);
