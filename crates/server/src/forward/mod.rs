@@ -11,7 +11,8 @@
 //!
 //! Each destination has its own queue, thread and connection. One that is dead fills its queue and nothing
 //! else; when the queue is full, or its disk has no room ([`reopen`]), what comes is counted and not
-//! forwarded, and neither the acknowledgement nor the metrics wait for it. Delivery is at least once: after a crash the last requests may go out again.
+//! forwarded, and neither the acknowledgement nor the metrics wait for it. Delivery is at least once: after a
+//! crash the last requests may go out again.
 
 mod attributes;
 mod backoff;
