@@ -9,6 +9,7 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 mod connections;
+mod consistency;
 pub mod core;
 pub mod day_files;
 pub mod decode;

@@ -127,8 +127,9 @@ pub fn read_directory(directory: &Path) -> Result<Texts, ProviderFilesError> {
     yaml_files(directory)?.into_iter().map(read).collect()
 }
 
-/// The provider files of a directory, by name; tests of them (`*.test.yaml`) are not, nor is what has such a
-/// name and is no file: a pipe would be waited for, for ever.
+/// The provider files of a directory, by name; tests of them (`*.test.yaml`) are not, nor are hidden files,
+/// which editors and other systems put beside those that they have open, nor is what has such a name and is
+/// no file: a pipe would be waited for, for ever.
 fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, ProviderFilesError> {
     let failed = |source| ProviderFilesError::Read { path: directory.to_owned(), source };
     let mut paths = Vec::new();
@@ -137,9 +138,10 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, ProviderFilesError> {
         let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
         let is_test =
             path.file_stem().is_some_and(|stem| Path::new(stem).extension() == Some("test".as_ref()));
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         // What a broken link leads to is told by reading it.
         let is_file = || std::fs::metadata(&path).map_or(true, |found| found.is_file());
-        if is_yaml && !is_test && is_file() {
+        if is_yaml && !is_test && !is_hidden && is_file() {
             paths.push(path);
         }
     }
@@ -221,6 +223,17 @@ mod tests {
         assert_eq!(read, Ok(vec![(at("link.yaml"), "a text".to_owned())]));
         std::os::unix::fs::symlink(at("nothing"), at("broken.yaml")).unwrap();
         assert!(read_directory(directory.path()).unwrap_err().to_string().contains("broken.yaml"));
+    }
+
+    /// A lock of Emacs is a link to nowhere; what Vim and macOS write is not YAML.
+    #[test]
+    fn hidden_files_are_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::os::unix::fs::symlink("me@host.1234:1", at(".#fal.yaml")).unwrap();
+        std::fs::write(at("._fal.yaml"), [0, 5, 0x16, 7, 0xff]).unwrap();
+        std::fs::write(at("fal.yaml"), "a text").unwrap();
+        assert_eq!(read_directory(directory.path()).unwrap(), [(at("fal.yaml"), "a text".to_owned())]);
     }
 
     #[test]

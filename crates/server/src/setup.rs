@@ -8,6 +8,7 @@ use miette::Diagnostic;
 
 use crate::app::BuildError;
 use crate::config::{Config, Place, ServerTlsFiles, Unknown};
+use crate::consistency;
 use crate::forward::{self, Client, ForwardError};
 use crate::provider_files::ProviderFiles;
 use crate::receivers::Tenants;
@@ -28,7 +29,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    fn new(config: &Config, key: &str, message: &dyn Display, help: Option<String>) -> Self {
+    pub(crate) fn new(config: &Config, key: &str, message: &dyn Display, help: Option<String>) -> Self {
         let place = match config.place(key) {
             Place::Default => String::new(),
             place => format!("{place}: "),
@@ -56,8 +57,9 @@ impl Setup {
     /// Reads every file that the configuration names.
     ///
     /// # Errors
-    /// One cannot be read, or is not what it should be.
+    /// One cannot be read, or is not what it should be; or values do not go together.
     pub(crate) fn of(config: &Config) -> Result<Self, BuildError> {
+        consistency::check(config)?;
         let settings = &config.settings;
         let directory = settings.providers.directory.as_deref();
         let providers = ProviderFiles::load(directory, &settings.correlation)?;

@@ -1,5 +1,7 @@
 //! Faults by class: what a person looks for, and what alerts tell apart.
 
+use std::io::{self, ErrorKind};
+
 use rusqlite::ffi;
 
 use crate::error::StoreError;
@@ -47,6 +49,7 @@ impl StoreError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Full { .. } => Fault::Full,
+            Self::Directory { source, .. } if is_full(source) => Fault::Full,
             Self::ReadOnly { .. } | Self::Directory { .. } => Fault::ReadOnly,
             Self::Sync { .. } => Fault::Sync,
             Self::Corrupt { .. } | Self::Foreign { .. } | Self::Newer { .. } | Self::Gap { .. } => {
@@ -58,6 +61,11 @@ impl StoreError {
             Self::Sqlite { .. } | Self::Backwards { .. } | Self::Revision { .. } => Fault::Io,
         }
     }
+}
+
+/// Whether a directory or a small file in it could not be made for want of room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 fn is_sync(error: &rusqlite::Error) -> bool {

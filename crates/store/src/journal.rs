@@ -12,7 +12,7 @@
 //! - **16 KiB pages, exclusive**: groups are tens to hundreds of KiB, so few large pages cost least;
 //!   exclusive mode does without shared memory.
 //! - **No automatic checkpoint**: copying the log into the file takes 15 to 25 ms per 16 MiB. `drop_to`
-//!   does it, after the acknowledgements are out, never `append`.
+//!   does it, after the acknowledgements are out; `append` only where nothing is dropped meanwhile.
 //! - **Primed**: a new journal is filled once to its usual size and emptied. From then on the usual load
 //!   overwrites the file's own pages, and a full disk does not stop commits.
 //! - **A checksum and a version in each row**: what was damaged is found, not applied.

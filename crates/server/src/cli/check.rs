@@ -12,6 +12,7 @@ use super::policy_table::{self, Cell};
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, csv_cell, stdout};
 use crate::clock;
 use crate::config::Config;
+use crate::consistency;
 use crate::job_json::Rfc3339;
 use crate::memory::{Part, WorstCase, mib};
 use crate::provider_files::ProviderSource;
@@ -83,9 +84,18 @@ pub(super) fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     let setup = Setup::of(&config).map_err(Failure::usage)?;
     let rows: Vec<_> = setup.providers.files.iter().map(row).collect();
+    let mut findings = consistency::worth_a_look(&config.settings);
+    findings.extend(setup.unknown_names.iter().map(ToString::to_string));
+    if args.format != Format::Human {
+        // The table is of providers. Nobody is left to tell when standard error is gone.
+        let mut err = io::stderr().lock();
+        for finding in &findings {
+            let _ = writeln!(err, "warning: {finding}");
+        }
+    }
     let mut out = stdout();
     match args.format {
-        Format::Human => human(&mut out, &config, &setup, &rows)?,
+        Format::Human => human(&mut out, &config, (&rows, &findings))?,
         Format::Json => writeln!(out, "{}", json(&rows)?)?,
         Format::Jsonl => {
             for row in &rows {
@@ -95,14 +105,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         Format::Csv => csv(&mut out, &rows)?,
     }
     out.flush()?;
-    if args.format != Format::Human {
-        // The table is of providers, and these are not.
-        for unknown in &setup.unknown_names {
-            writeln!(io::stderr(), "worth a look: {unknown}")?;
-        }
-    }
-    let is_good = setup.unknown_names.is_empty() && rows.iter().all(|row| row.lints.is_empty());
-    Ok(if is_good { Exit::Success } else { Exit::Finding })
+    let has_findings = !findings.is_empty() || rows.iter().any(|row| !row.lints.is_empty());
+    Ok(if has_findings { Exit::Finding } else { Exit::Success })
 }
 
 fn row(source: &ProviderSource) -> Row {
@@ -168,7 +172,7 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::failed(miette::miette!("{error}")))
 }
 
-fn human(out: &mut impl Write, config: &Config, setup: &Setup, rows: &[Row]) -> io::Result<()> {
+fn human(out: &mut impl Write, config: &Config, (rows, findings): (&[Row], &[String])) -> io::Result<()> {
     let settings = &config.settings;
     let listeners = [
         ("OTLP/gRPC", settings.receivers.grpc.as_ref().map(|grpc| &grpc.endpoint)),
@@ -193,11 +197,8 @@ fn human(out: &mut impl Write, config: &Config, setup: &Setup, rows: &[Row]) -> 
         let models: Vec<_> = retired.models.iter().filter(|model| !model.is_empty()).cloned().collect();
         writeln!(out, "{}: {} not served since {}", row.provider, models.join(", "), retired.since)?;
     }
-    for lint in rows.iter().flat_map(|row| &row.lints) {
+    for lint in findings.iter().chain(rows.iter().flat_map(|row| &row.lints)) {
         writeln!(out, "worth a look: {lint}")?;
-    }
-    for unknown in &setup.unknown_names {
-        writeln!(out, "worth a look: {unknown}")?;
     }
     writeln!(out, "The configuration and {} provider files are good.", rows.len())
 }

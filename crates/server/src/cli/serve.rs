@@ -2,6 +2,7 @@
 
 use super::{ConfigArgs, Exit, Failure, Outcome, block_on};
 use crate::app::{App, RunError};
+use crate::consistency;
 use crate::memory;
 use crate::signals::{Signals, hangups};
 use crate::telemetry;
@@ -22,6 +23,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         let (signals, mut hangups) = (Signals::catch()?, hangups()?);
         let app = App::build(&config).await.map_err(Failure::usage)?;
         memory::tell(&config.settings);
+        consistency::tell(&config.settings);
         let running = app.start().await?;
         exporters.export_metrics(running.metrics_page());
         let reloader = running.reloader();

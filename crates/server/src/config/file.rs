@@ -38,7 +38,7 @@ sections! {
         service: Option<Service>,
     }
     Receivers { otlp: Option<Otlp> }
-    Otlp { protocols: Option<Protocols>, auth: Option<Auth>, limits: Option<OtlpLimits> }
+    Otlp { protocols: Option<Spanned<Protocols>>, auth: Option<Auth>, limits: Option<OtlpLimits> }
     OtlpLimits { max_connections: Leaf, max_inflight_bytes: Leaf }
     // As in the Collector, `grpc:` with nothing after it switches the protocol on with its defaults.
     Protocols {

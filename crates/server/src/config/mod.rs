@@ -102,6 +102,11 @@ impl Config {
         }
     }
 
+    /// Whether nobody has written a value for a key.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        !self.places.contains_key(key)
+    }
+
     /// Where the value of a key was written, for messages about it.
     pub fn place(&self, key: &str) -> Place {
         self.places.get(key).cloned().unwrap_or(Place::Default)

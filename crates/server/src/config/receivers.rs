@@ -54,10 +54,10 @@ impl Resolver<'_> {
         let otlp = otlp.unwrap_or_default();
         let limits = otlp.limits.unwrap_or_default();
         // Without a list of protocols both listen; with one, those in it.
-        let protocols = otlp.protocols.unwrap_or_else(|| file::Protocols {
-            grpc: Some(file::Grpc::default()),
-            http: Some(file::Http::default()),
-        });
+        let list = otlp.protocols.as_ref().map(|list| list.referenced);
+        let both =
+            || file::Protocols { grpc: Some(file::Grpc::default()), http: Some(file::Http::default()) };
+        let protocols = otlp.protocols.map_or_else(both, |list| list.value);
         let (grpc_given, http_given) = (protocols.grpc.is_some(), protocols.http.is_some());
         let mut grpc = GrpcReceiver::default();
         self.grpc(protocols.grpc.unwrap_or_default(), &mut grpc)?;
@@ -77,9 +77,16 @@ impl Resolver<'_> {
             |v: Whole<1024, { 1 << 40 }>| max_inflight_bytes = v.0,
         )?;
         let set_has = |prefix: &str| self.set.keys().any(|key| key.starts_with(prefix));
+        let grpc_is_on = grpc_given || set_has("receivers.otlp.protocols.grpc.");
+        let http_is_on = http_given || set_has("receivers.otlp.protocols.http.");
+        if let Some(at) = list.filter(|_| !grpc_is_on && !http_is_on) {
+            let message = "receivers.otlp.protocols: no protocol is listed, so no spans could come in";
+            let help = "list `grpc:`, `http:` or both; without `protocols` both listen".to_owned();
+            return Err(self.source.error(at, message, "neither `grpc` nor `http`", Some(help)));
+        }
         settings.receivers = Receivers {
-            grpc: (grpc_given || set_has("receivers.otlp.protocols.grpc.")).then_some(grpc),
-            http: (http_given || set_has("receivers.otlp.protocols.http.")).then_some(http),
+            grpc: grpc_is_on.then_some(grpc),
+            http: http_is_on.then_some(http),
             auth: self.auth(&otlp.auth.unwrap_or_default())?,
             max_inflight_bytes,
         };

@@ -114,7 +114,9 @@ fn only_the_listed_protocols_listen() {
     assert_eq!(protocols("", &[]), (true, true));
     assert_eq!(protocols(http_only, &[]), (false, true));
     assert_eq!(protocols("receivers: {otlp: {protocols: {grpc: {}}}}", &[]), (true, false));
-    assert_eq!(protocols(http_only, &["receivers.otlp.protocols.grpc.endpoint=127.0.0.1:0"]), (true, true));
+    let with_grpc = ["receivers.otlp.protocols.grpc.endpoint=127.0.0.1:0"];
+    assert_eq!(protocols(http_only, &with_grpc), (true, true));
+    assert_eq!(protocols("receivers: {otlp: {protocols: {}}}", &with_grpc), (true, false));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! When to send again: longer each time, more or less by chance, and never before the server said.
+//! When to send again: longer each time, more or less by chance, and not before the server said, which may
+//! ask for an hour at most.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use spantally_stitch::{SpanKey, UnixNanos};
+use spantally_stitch::SpanKey;
 use spantally_store::Seq;
 
 use super::attributes::Told;
 use super::item::Item;
 use super::parts::{self, Parts};
 use super::split;
+use crate::clock;
 
 /// What a span takes beside its bytes: its places in the maps, with their slack.
 const SPAN_OVERHEAD_BYTES: u64 = 250;
@@ -38,8 +40,10 @@ pub(super) struct HeldSpan {
     /// What stands around it in its scope.
     pub(super) scope: Arc<[u8]>,
     pub(super) bytes: Box<[u8]>,
-    received_at: UnixNanos,
-    row: Seq,
+    /// When it began to wait here: in this process, whatever the wall clock says meanwhile.
+    since: Instant,
+    /// The row of the log that has it.
+    pub(super) row: Seq,
 }
 
 impl HeldSpan {
@@ -125,7 +129,7 @@ impl Held {
     /// Holds the spans of an item of a row that was noted.
     pub(super) fn hold(&mut self, item: &Item<'_>, row: Seq) {
         let tenant: Arc<str> = (&*item.tenant).into();
-        let received_at = item.received_at;
+        let since = clock::instant();
         let mut count = 0;
         for of_resource in split::resources(&item.body) {
             let resource = self.parts.share(of_resource.around());
@@ -135,7 +139,7 @@ impl Held {
                     count += 1;
                     let (resource, scope) = (self.parts.again(&resource), self.parts.again(&scope));
                     let (tenant, bytes) = (tenant.clone(), bytes.into());
-                    self.put(HeldSpan { key, tenant, resource, scope, bytes, received_at, row });
+                    self.put(HeldSpan { key, tenant, resource, scope, bytes, since, row });
                 }
                 self.parts.release(&scope);
             }
@@ -178,10 +182,10 @@ impl Held {
         self.missed[0] = HashMap::new();
     }
 
-    /// Takes the oldest span if it came at `before` or earlier.
-    pub(super) fn expired(&mut self, before: UnixNanos) -> Option<HeldSpan> {
+    /// Takes the oldest span if it has waited since `before` or longer.
+    pub(super) fn expired(&mut self, before: Instant) -> Option<HeldSpan> {
         let (&number, oldest) = self.spans.first_key_value()?;
-        if oldest.received_at > before {
+        if oldest.since > before {
             return None;
         }
         self.remove(number)
@@ -190,10 +194,34 @@ impl Held {
     /// Takes the oldest span if there is no room for so many more bytes in memory and in the log.
     pub(super) fn evicted(&mut self, bytes: u64, log_bytes: u64) -> Option<HeldSpan> {
         let (&number, _) = self.spans.first_key_value()?;
+        if self.is_over(bytes, log_bytes) { self.remove(number) } else { None }
+    }
+
+    /// Whether there is no room for so many more bytes in memory and in the log.
+    pub(super) fn is_over(&mut self, bytes: u64, log_bytes: u64) -> bool {
         self.settle_rows();
-        let is_over = self.bytes() + bytes > self.max_bytes
-            || self.log_bytes + log_bytes > Self::max_log_bytes(self.max_bytes);
-        if is_over { self.remove(number) } else { None }
+        self.bytes() + bytes > self.max_bytes
+            || self.log_bytes + log_bytes > Self::max_log_bytes(self.max_bytes)
+    }
+
+    /// Spans that were just taken have not gone yet: their rows of the log are still needed.
+    pub(super) fn keep_rows(&mut self, spans: &[(SpanKey, Seq)]) {
+        for (_, row) in spans {
+            self.rows.entry(*row).or_default().waiting += 1;
+        }
+    }
+
+    /// Such spans have gone.
+    pub(super) fn release_rows(&mut self, spans: &[(SpanKey, Seq)]) {
+        for (_, row) in spans {
+            self.release_row(*row);
+        }
+    }
+
+    fn release_row(&mut self, row: Seq) {
+        if let Some(row) = self.rows.get_mut(&row) {
+            row.waiting -= 1;
+        }
     }
 
     /// The last row of the log of which, and before which, nothing waits.
@@ -216,9 +244,7 @@ impl Held {
         self.bytes -= span_cost(span.bytes.len());
         self.parts.release(&span.resource);
         self.parts.release(&span.scope);
-        if let Some(row) = self.rows.get_mut(&span.row) {
-            row.waiting -= 1;
-        }
+        self.release_row(span.row);
         Some(span)
     }
 }

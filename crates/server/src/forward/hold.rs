@@ -5,11 +5,12 @@
 //! another one. So the spans that a rule recognised ([`is_held`]) wait; all others are forwarded at once, as
 //! they came. When the core tells of a job, its spans go into the destination's queue with what it has to
 //! say of them ([`super::attributes`]). What waits for longer than `wait_duration`, or than there is room,
-//! goes without, and is counted.
+//! goes without, and is counted. After a start, of which nobody knows how long it took, waiting begins anew.
 //!
 //! One thread does it all, in order. What is held is in a log on disk before it is acknowledged, and so is
 //! what was let go; after a crash those that wait are found again. A crash between the two writes of a
-//! letting go, into the queue and into the log, sends spans twice, as sending does too.
+//! letting go, into the queue and into the log, sends spans twice, as sending does too. What the queue does
+//! not take is tried again ([`Unqueued`]).
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -18,18 +19,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use spantally_stitch::{Evidence, FrameKind, SpanId, SpanKey, TraceId, UnixNanos, What};
+use spantally_stitch::{Evidence, FrameKind, What};
 use spantally_store::{Seq, StoreError};
 use tokio::sync::oneshot;
 
 use super::attributes::Told;
+use super::disk::Disk;
 use super::held::{self, Held, LET_GO_BYTES};
 use super::item::Item;
+use super::keys::{read_keys, write_keys};
 use super::metrics::{Counts, JobAttributes};
-use super::queue::{ASKS_MAX, Disk, Queue, ROW_BYTES_MAX};
+use super::queue::{ASKS_MAX, Queue, ROW_BYTES_MAX};
 use super::rebuilt::{Going, Rebuilt, requests};
+use super::reopen;
 use super::split;
 use super::trouble::Trouble;
+use super::unqueued::{LetGo, Unqueued, append_all};
 use crate::clock;
 use crate::config::HoldSpans;
 
@@ -71,24 +76,28 @@ impl Hold {
         queue: Queue,
         counts: Arc<Counts>,
     ) -> Result<Self, StoreError> {
-        let mut disk = Disk::open(directory, Held::max_log_bytes(settings.max_bytes))?;
-        let mut held = Held::new(settings.max_bytes);
-        disk.replay(&mut |row, bytes| {
-            restore(&mut held, row, bytes, &counts);
-            ControlFlow::Continue(())
-        })?;
-        let (asks, asked) = sync_channel(ASKS_MAX);
-        let path = directory.to_owned();
-        // What was held for a destination that does not want it any more is let go at once.
-        let wait = if settings.enabled { settings.wait_duration } else { Duration::ZERO };
+        let meaning = "the log of spans that are held cannot be opened, so none is held; this is tried again";
+        let mut opening = Trouble::new(name, meaning, &counts);
+        let max_bytes = settings.max_bytes;
+        let found = reopen::now_or_later(find(directory, max_bytes, &counts), &mut opening)?;
         let appending = Trouble::new(name, "the log of spans that are held cannot be written", &counts);
         let meaning = "spans that were let go cannot be taken off the log of those held";
         let forgetting = Trouble::new(name, meaning, &counts);
-        let thread = Thread { held, disk, queue, counts, wait, appending, forgetting };
-        std::thread::Builder::new()
-            .name(format!("hold {name}"))
-            .spawn(move || thread.run(&asked))
-            .map_err(|source| StoreError::Directory { path, action: "start the thread of", source })?;
+        // What was held for a destination that does not want it any more is let go at once.
+        let wait = if settings.enabled { settings.wait_duration } else { Duration::ZERO };
+        let (asks, asked) = sync_channel(ASKS_MAX);
+        let path = directory.to_owned();
+        let run = move || {
+            let open = || opening.value_of(find(&path, max_bytes, &counts));
+            let found = found.or_else(|| reopen::later(&asked, open, refuse));
+            // Without it every handle is gone.
+            let Some((disk, held)) = found else { return };
+            let unqueued = Unqueued::default();
+            Thread { held, unqueued, disk, queue, counts, wait, appending, forgetting }.run(&asked);
+        };
+        std::thread::Builder::new().name(format!("hold {name}")).spawn(run).map_err(|source| {
+            StoreError::Directory { path: directory.to_owned(), action: "start the thread of", source }
+        })?;
         Ok(Self { asks })
     }
 
@@ -111,6 +120,25 @@ impl Hold {
     }
 }
 
+/// Answers while the log is not open: nothing is held.
+fn refuse(ask: Ask) {
+    match ask {
+        Ask::Hold(_, done) => _ = done.send(false),
+        Ask::Tell(_, done) => _ = done.send(()),
+    }
+}
+
+/// Opens the log in a directory, and takes back what it says.
+fn find(directory: &Path, max_bytes: u64, counts: &Counts) -> Result<(Disk, Held), StoreError> {
+    let mut disk = Disk::open(directory, Held::max_log_bytes(max_bytes))?;
+    let mut held = Held::new(max_bytes);
+    disk.replay(&mut |row, bytes| {
+        restore(&mut held, row, bytes, counts);
+        ControlFlow::Continue(())
+    })?;
+    Ok((disk, held))
+}
+
 /// Reads a row of the log: spans that are held, and keys of those that were let go.
 fn restore(held: &mut Held, row: Seq, bytes: &[u8], counts: &Counts) {
     held.row(row, bytes.len() as u64);
@@ -129,6 +157,8 @@ fn restore(held: &mut Held, row: Seq, bytes: &[u8], counts: &Counts) {
 
 struct Thread {
     held: Held,
+    /// What was let go and is not in the queue.
+    unqueued: Unqueued,
     disk: Disk,
     queue: Queue,
     counts: Arc<Counts>,
@@ -210,8 +240,18 @@ impl Thread {
         next
     }
 
-    /// Lets the oldest go until there is room for so many bytes in memory and in the log.
+    /// Lets the oldest go until there is room for so many bytes in memory and in the log. What the queue did
+    /// not take before is given up first.
     fn make_room(&mut self, bytes: u64, log_bytes: u64) {
+        let mut given_up = Vec::new();
+        while self.held.is_over(self.unqueued.bytes() + bytes, log_bytes)
+            && let Some(oldest) = self.unqueued.take_oldest()
+        {
+            self.held.release_rows(&oldest.spans);
+            given_up.push(oldest);
+        }
+        self.leave(&given_up, false);
+        let bytes = self.unqueued.bytes() + bytes;
         self.let_go_all(JobAttributes::Evicted, |held| Some((held.evicted(bytes, log_bytes)?, None)));
     }
 
@@ -246,9 +286,11 @@ impl Thread {
     }
 
     fn tick(&mut self, is_to_forget: bool) {
-        let wait = u64::try_from(self.wait.as_nanos()).unwrap_or(u64::MAX);
-        let before = UnixNanos(clock::now().0.saturating_sub(wait));
-        self.let_go_all(JobAttributes::Expired, |held| Some((held.expired(before)?, None)));
+        self.try_again();
+        // The clock may have begun later than that: then nothing has waited so long.
+        if let Some(before) = clock::instant().checked_sub(self.wait) {
+            self.let_go_all(JobAttributes::Expired, |held| Some((held.expired(before)?, None)));
+        }
         self.make_room(0, 0);
         if is_to_forget {
             self.held.forget_old();
@@ -258,7 +300,8 @@ impl Thread {
     }
 
     fn show(&self) {
-        self.counts.held(self.held.len() as u64, self.held.bytes());
+        let spans = self.held.len() as u64 + self.unqueued.spans();
+        self.counts.held(spans, self.held.bytes() + self.unqueued.bytes());
     }
 
     /// Lets all go that `next` finds, some at a time: what is written is in memory a second time.
@@ -278,27 +321,58 @@ impl Thread {
         }
     }
 
-    /// Into the queue, with or without what their job has to say; then into the log that they went.
+    /// Into the queue, with or without what their job has to say; then into the log that they went. What the
+    /// queue does not take waits, unless it went for want of room.
     fn let_go(&mut self, spans: Vec<Going>, how: JobAttributes) {
         self.show();
-        self.counts.let_go(how, spans.len() as u64);
-        let keys = write_keys(spans.iter().map(|(span, _)| span.key));
-        let now = clock::now();
-        let mut waiting = Vec::new();
-        for Rebuilt { tenant, spans, body } in requests(spans) {
-            let item = Item { tenant: Cow::Borrowed(&tenant), spans, received_at: now, body: body.into() };
-            match self.queue.append(item.encode().into()) {
-                Some(appended) => waiting.push((spans, appended)),
-                None => self.counts.not_queued(spans),
+        let received_at = clock::now();
+        let request = |Rebuilt { tenant, spans, body }| {
+            let count = spans.len() as u64;
+            let item = Item { tenant: Cow::Borrowed(&tenant), spans: count, received_at, body: body.into() };
+            LetGo { row: item.encode().into(), spans, how }
+        };
+        let (queued, refused) = append_all(requests(spans).into_iter().map(request).collect(), &self.queue);
+        self.leave(&queued, true);
+        if how == JobAttributes::Evicted {
+            return self.leave(&refused, false);
+        }
+        for one in refused {
+            self.held.keep_rows(&one.spans);
+            self.unqueued.keep(one);
+        }
+        self.show();
+    }
+
+    /// Tries to queue what was not before, until it is refused again.
+    fn try_again(&mut self) {
+        loop {
+            let some = self.unqueued.take_some();
+            let is_last = some.is_empty();
+            let (queued, refused) = append_all(some, &self.queue);
+            for one in &queued {
+                self.held.release_rows(&one.spans);
+            }
+            self.leave(&queued, true);
+            if is_last || !refused.is_empty() {
+                return self.unqueued.put_back(refused);
             }
         }
-        for (spans, appended) in waiting {
-            if !appended.blocking_recv().unwrap_or(false) {
-                self.counts.not_queued(spans);
+    }
+
+    /// Their spans are held no more, queued or given up: counted, and in the log.
+    fn leave(&mut self, requests: &[LetGo], is_queued: bool) {
+        if requests.is_empty() {
+            return;
+        }
+        for LetGo { how, spans, .. } in requests {
+            match spans.len() as u64 {
+                count if is_queued => self.counts.let_go(*how, count),
+                count => self.counts.not_queued(count),
             }
         }
-        let gone = Item { tenant: Cow::Borrowed(""), spans: 0, received_at: now, body: keys.into() };
-        self.append(&gone.encode());
+        let keys = requests.iter().flat_map(|one| &one.spans).map(|(key, _)| *key);
+        let (received_at, body) = (clock::now(), write_keys(keys).into());
+        self.append(&Item { tenant: Cow::Borrowed(""), spans: 0, received_at, body }.encode());
     }
 
     fn append(&mut self, row: &[u8]) -> Option<Seq> {
@@ -310,22 +384,6 @@ impl Thread {
 
 fn until(at: Instant) -> Duration {
     at.saturating_duration_since(clock::instant())
-}
-
-/// Bytes of a key in the log.
-const KEY_BYTES: usize = 16 + 8;
-
-fn write_keys(keys: impl Iterator<Item = SpanKey>) -> Vec<u8> {
-    keys.flat_map(|key| key.trace.0.into_iter().chain(key.span.0)).collect()
-}
-
-fn read_keys(bytes: &[u8]) -> impl Iterator<Item = SpanKey> {
-    bytes.as_chunks::<KEY_BYTES>().0.iter().map(|bytes| {
-        let (mut trace, mut span) = ([0; 16], [0; 8]);
-        trace.copy_from_slice(&bytes[..16]);
-        span.copy_from_slice(&bytes[16..]);
-        SpanKey { trace: TraceId(trace), span: SpanId(span) }
-    })
 }
 
 #[cfg(test)]

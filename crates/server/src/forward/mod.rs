@@ -10,31 +10,36 @@
 //! recognised spans with what their job has to say of them, for which they wait ([`hold`]).
 //!
 //! Each destination has its own queue, thread and connection. One that is dead fills its queue and nothing
-//! else; when the queue is full, what comes is counted and not forwarded, and neither the acknowledgement nor
-//! the metrics wait for it. Delivery is at least once: after a crash the last requests may go out again.
+//! else; when the queue is full, or its disk has no room ([`reopen`]), what comes is counted and not
+//! forwarded, and neither the acknowledgement nor the metrics wait for it. Delivery is at least once: after a
+//! crash the last requests may go out again.
 
 mod attributes;
 mod backoff;
 mod client;
 mod deliver;
+mod disk;
 pub(crate) mod fuzzing;
 pub(crate) mod held;
 mod hold;
 mod item;
 mod job_span;
 mod json;
+mod keys;
 pub(crate) mod lanes;
 mod metrics;
 mod parts;
 mod progress;
 pub(crate) mod queue;
 mod rebuilt;
+mod reopen;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod unqueued;
 
 use std::borrow::Cow;
 use std::path::Path;

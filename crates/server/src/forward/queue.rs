@@ -5,19 +5,20 @@
 //! next process goes on from there. A row stays, and its bytes count, until it and all before it are sent.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use spantally_store::{DataDir, Dropped, Journal, JournalOptions, Seq, SqliteJournal, StoreError};
+use spantally_store::{Seq, StoreError};
 use tokio::sync::{Notify, oneshot};
 
+use super::disk::Disk;
 use super::item::Item;
 use super::metrics::Counts;
-use super::progress::{Place, Progress};
+use super::progress::Place;
+use super::reopen;
 use super::trouble::Trouble;
 use crate::clock;
 
@@ -26,9 +27,6 @@ pub(super) const ASKS_MAX: usize = 4096;
 
 /// Most bytes of one row.
 pub(crate) const ROW_BYTES_MAX: usize = 8 << 20;
-
-/// Room of the file beyond the queue's own limit: rows that were sent and are not dropped yet.
-const SLACK_BYTES: u64 = 256 << 20;
 
 /// Rows with items left up to which progress is written whenever there is some; with more it is a large file,
 /// and written every [`WRITE_EVERY`].
@@ -69,32 +67,67 @@ struct Shared {
     appended: Notify,
 }
 
+impl Shared {
+    /// Answers while the files are not open: nothing is taken, and nothing is there to be sent.
+    fn refuse(&self, ask: Ask) {
+        match ask {
+            Ask::Append(row, done) => {
+                self.bytes.fetch_sub(row.len() as u64, Ordering::Relaxed);
+                let _: Result<(), bool> = done.send(false);
+            }
+            Ask::Load(to, _, done) => drop(done.send(Ok(Loaded { items: Vec::new(), left_out: 0, to }))),
+            Ask::Read(_, done) => drop(done.send(Ok(Vec::new()))),
+            Ask::Finish(_) => {}
+            Ask::Settle(done) => _ = done.send(()),
+        }
+    }
+}
+
+/// The files, and what was found in them.
+struct Found {
+    disk: Disk,
+    /// The bytes of every row that is not done with those before it.
+    rows: VecDeque<u32>,
+}
+
+impl Found {
+    fn open(directory: &Path, shared: &Shared) -> Result<Self, StoreError> {
+        let mut disk = Disk::open(directory, shared.max_bytes)?;
+        let rows = disk.row_bytes()?;
+        shared.bytes.fetch_add(rows.iter().map(|bytes| u64::from(*bytes)).sum(), Ordering::Relaxed);
+        shared.appended.notify_one();
+        Ok(Self { disk, rows })
+    }
+}
+
 impl Queue {
-    /// Opens or makes the queue in a directory, and finds what waits in it.
+    /// Opens or makes the queue in a directory, and finds what waits in it. Where the disk has no room for
+    /// that, or fails, the queue takes nothing until it can be opened, which is tried again and again.
     pub(super) fn open(
         directory: &Path,
         name: &str,
         max_bytes: u64,
         counts: &Arc<Counts>,
     ) -> Result<Self, StoreError> {
-        let mut disk = Disk::open(directory, max_bytes)?;
-        let rows = disk.row_bytes()?;
-        let bytes = rows.iter().map(|bytes| u64::from(*bytes)).sum::<u64>();
-        let shared = Arc::new(Shared { max_bytes, bytes: bytes.into(), appended: Notify::new() });
+        let shared = Arc::new(Shared { max_bytes, bytes: 0.into(), appended: Notify::new() });
+        let meaning = "the queue cannot be opened, so nothing is forwarded; this is tried again";
+        let mut opening = Trouble::new(name, meaning, counts);
+        let found = reopen::now_or_later(Found::open(directory, &shared), &mut opening)?;
+        let appending = Trouble::new(name, "requests cannot be queued and are not forwarded", counts);
+        let forgetting = Trouble::new(name, "what was forwarded cannot be taken off its queue", counts);
         let (asks, asked) = sync_channel(ASKS_MAX);
-        let path = disk.directory.clone();
-        let thread = Thread {
-            disk,
-            shared: shared.clone(),
-            rows,
-            unwritten_since: None,
-            appending: Trouble::new(name, "requests cannot be queued and are not forwarded", counts),
-            forgetting: Trouble::new(name, "what was forwarded cannot be taken off its queue", counts),
+        let (path, of_thread) = (directory.to_owned(), shared.clone());
+        let run = move || {
+            let shared = of_thread;
+            let open = || opening.value_of(Found::open(&path, &shared));
+            let found = found.or_else(|| reopen::later(&asked, open, |ask| shared.refuse(ask)));
+            // Without it every handle is gone.
+            let Some(Found { disk, rows }) = found else { return };
+            Thread { disk, shared, rows, unwritten_since: None, appending, forgetting }.run(&asked);
         };
-        std::thread::Builder::new()
-            .name(format!("forward {name}"))
-            .spawn(move || thread.run(&asked))
-            .map_err(|source| StoreError::Directory { path, action: "start the thread of", source })?;
+        std::thread::Builder::new().name(format!("forward {name}")).spawn(run).map_err(|source| {
+            StoreError::Directory { path: directory.to_owned(), action: "start the thread of", source }
+        })?;
         Ok(Self { asks, shared })
     }
 
@@ -163,128 +196,6 @@ impl Queue {
             // The thread is gone, which it is only when it panicked.
             _ => std::future::pending().await,
         }
-    }
-}
-
-/// The files, in the thread's hands.
-pub(super) struct Disk {
-    directory: PathBuf,
-    journal: SqliteJournal,
-    progress: Progress,
-}
-
-impl Disk {
-    /// Opens or makes the files; they may have `max_bytes`, and some more.
-    pub(super) fn open(directory: &Path, max_bytes: u64) -> Result<Self, StoreError> {
-        let data = DataDir::open(directory)?;
-        let text = std::fs::read_to_string(directory.join("sent")).unwrap_or_default();
-        let mut progress = Progress::read(&text);
-        let sent = progress.done();
-        let options = JournalOptions {
-            primed_bytes: 0,
-            max_bytes: max_bytes + SLACK_BYTES,
-            ..JournalOptions::default()
-        };
-        // Without the file `sent` (it was lost, or never written) everything that is there is sent.
-        let journal = match SqliteJournal::open(&data, (sent, sent), options) {
-            Err(StoreError::Gap { first: Some(first), .. }) => {
-                let before = Seq(first.0.saturating_sub(1));
-                progress = Progress::new(before);
-                SqliteJournal::open(&data, (before, before), options)?
-            }
-            opened => opened?,
-        };
-        if progress.seen() > journal.last() {
-            // Of other rows than these, which have the same numbers.
-            progress = Progress::new(sent);
-        }
-        Ok(Self { directory: directory.to_owned(), journal, progress })
-    }
-
-    /// The bytes of every row that is not done with those before it.
-    fn row_bytes(&mut self) -> Result<VecDeque<u32>, StoreError> {
-        let mut bytes = VecDeque::new();
-        self.replay(&mut |_, row| {
-            bytes.push_back(row.len() as u32);
-            ControlFlow::Continue(())
-        })?;
-        Ok(bytes)
-    }
-
-    /// Gives every row after those that are done to `visit`, in order, until it breaks.
-    pub(super) fn replay(
-        &mut self,
-        visit: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.journal.replay(self.progress.done(), visit)
-    }
-
-    /// Writes a row; it is on disk when this returns.
-    pub(super) fn append_row(&mut self, row: &[u8]) -> Result<Seq, StoreError> {
-        self.journal.append(row)
-    }
-
-    /// Reads what is left of the rows after one.
-    fn load(&mut self, after: Seq, max_bytes: usize) -> Result<Loaded, StoreError> {
-        let Self { journal, progress, .. } = self;
-        let (mut items, mut left_out, mut bytes) = (Vec::new(), 0, 0);
-        let mut to = after.max(progress.done());
-        journal.replay(to, &mut |seq, row| {
-            if progress.is_done(seq) {
-                to = seq;
-                return ControlFlow::Continue(());
-            }
-            if bytes > 0 && bytes + row.len() > max_bytes {
-                return ControlFlow::Break(());
-            }
-            bytes += row.len();
-            to = seq;
-            let of_row = Item::decode_all(row);
-            progress.look_at(seq, of_row.as_ref().map_or(0, Vec::len));
-            if let Some(of_row) = of_row {
-                let placed = (0..).map(|index| Place { row: seq, index }).zip(of_row);
-                items.extend(placed.filter(|(place, _)| progress.is_left(*place)));
-            } else {
-                left_out += 1;
-                tracing::warn!(%seq, "a row of the queue is of another version and is left out");
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(Loaded { items, left_out, to })
-    }
-
-    /// Reads items again; places are sorted.
-    fn read(&mut self, places: &[Place]) -> Result<Vec<(Place, Item<'static>)>, StoreError> {
-        let mut items = Vec::new();
-        for of_row in places.chunk_by(|one, next| one.row == next.row) {
-            let row = of_row[0].row;
-            self.journal.replay(Seq(row.0.saturating_sub(1)), &mut |seq, bytes| {
-                let found = Item::decode_all(bytes).filter(|_| seq == row).unwrap_or_default();
-                let placed = (0..).map(|index| Place { row, index }).zip(found);
-                items.extend(placed.filter(|(place, _)| of_row.binary_search(place).is_ok()));
-                ControlFlow::Break(())
-            })?;
-        }
-        Ok(items)
-    }
-
-    /// Nothing up to here waits any more.
-    pub(super) fn forget(&mut self, to: Seq) -> Result<(), StoreError> {
-        if to <= self.progress.done() {
-            return Ok(());
-        }
-        self.progress = Progress::new(to);
-        self.write()
-    }
-
-    /// Writes how far sending has got, and gives back what is not needed any more.
-    fn write(&mut self) -> Result<(), StoreError> {
-        let (path, new) = (self.directory.join("sent"), self.directory.join("sent.new"));
-        std::fs::write(&new, self.progress.text())
-            .and_then(|()| std::fs::rename(&new, &path))
-            .map_err(|source| StoreError::Directory { path, action: "write", source })?;
-        while self.journal.drop_to(self.progress.done())? == Dropped::Some {}
-        Ok(())
     }
 }
 

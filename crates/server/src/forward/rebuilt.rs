@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use spantally_stitch::SpanKey;
+use spantally_store::Seq;
 
 use super::attributes;
 use super::held::HeldSpan;
@@ -19,16 +21,22 @@ pub(super) type Going = (HeldSpan, Option<Arc<[KeyValue]>>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rebuilt {
     pub(super) tenant: Arc<str>,
-    /// Spans in it.
-    pub(super) spans: u64,
+    /// The spans in it, each with the row of the log that has it.
+    pub(super) spans: Vec<(SpanKey, Seq)>,
     pub(super) body: Vec<u8>,
+}
+
+/// A span as it goes.
+struct Ready {
+    of: (SpanKey, Seq),
+    bytes: Bytes,
 }
 
 /// Spans of one tenant and resource, by scope, in the order in which they came.
 struct OfResource {
     tenant: Arc<str>,
     resource: Arc<[u8]>,
-    scopes: Vec<(Arc<[u8]>, Vec<Bytes>)>,
+    scopes: Vec<(Arc<[u8]>, Vec<Ready>)>,
     /// By address: what is held has equal parts once.
     places: HashMap<usize, usize>,
 }
@@ -38,6 +46,7 @@ pub(super) fn requests(spans: Vec<Going>) -> Vec<Rebuilt> {
     let mut all: Vec<OfResource> = Vec::new();
     let mut places: HashMap<(Arc<str>, usize), usize> = HashMap::new();
     for (span, attributes) in spans {
+        let of = (span.key, span.row);
         let HeldSpan { tenant, resource, scope, bytes, .. } = span;
         let bytes = match attributes {
             Some(attributes) => attributes::add(&bytes, &attributes).into(),
@@ -52,7 +61,7 @@ pub(super) fn requests(spans: Vec<Going>) -> Vec<Rebuilt> {
             scopes.push((scope, Vec::new()));
             scopes.len() - 1
         });
-        scopes[place].1.push(bytes);
+        scopes[place].1.push(Ready { of, bytes });
     }
     let mut requests = Vec::new();
     for one in all {
@@ -66,38 +75,38 @@ impl OfResource {
     /// and scope are, half a request is left for spans, so that few copies are written.
     fn write(&self, requests: &mut Vec<Rebuilt>) {
         let room = REQUEST_BYTES.saturating_sub(self.resource.len()).max(REQUEST_BYTES / 2);
-        let (mut written, mut count) = (Vec::new(), 0);
+        let (mut written, mut of) = (Vec::new(), Vec::new());
         for (scope, spans) in &self.scopes {
             let mut rest = &spans[..];
             while !rest.is_empty() {
                 let (before, mut bytes) = (written.len() + scope.len(), 0);
                 let fits = rest.iter().take_while(|span| {
-                    bytes += span.len();
+                    bytes += span.bytes.len();
                     before + bytes <= room || written.is_empty() && bytes <= REQUEST_BYTES / 2
                 });
                 let fits = fits.count().max(usize::from(written.is_empty()));
                 let (some, others) = rest.split_at(fits);
                 if !some.is_empty() {
-                    put_scope(scope, some.iter().map(|span| &**span), &mut written);
-                    count += some.len() as u64;
+                    put_scope(scope, some.iter().map(|span| &*span.bytes), &mut written);
+                    of.extend(some.iter().map(|span| span.of));
                 }
                 rest = others;
                 if !rest.is_empty() {
-                    self.end(&mut written, &mut count, requests);
+                    self.end(&mut written, &mut of, requests);
                 }
             }
         }
-        self.end(&mut written, &mut count, requests);
+        self.end(&mut written, &mut of, requests);
     }
 
-    fn end(&self, written: &mut Vec<u8>, count: &mut u64, requests: &mut Vec<Rebuilt>) {
+    fn end(&self, written: &mut Vec<u8>, of: &mut Vec<(SpanKey, Seq)>, requests: &mut Vec<Rebuilt>) {
         let bytes = self.resource.len() + written.len();
         let open =
             requests.pop_if(|open| open.tenant == self.tenant && open.body.len() + bytes <= REQUEST_BYTES);
-        let new = || Rebuilt { tenant: self.tenant.clone(), spans: 0, body: Vec::new() };
+        let new = || Rebuilt { tenant: self.tenant.clone(), spans: Vec::new(), body: Vec::new() };
         let mut request = open.unwrap_or_else(new);
         put_resource(&self.resource, written, &mut request.body);
-        request.spans += std::mem::take(count);
+        request.spans.append(of);
         written.clear();
         requests.push(request);
     }

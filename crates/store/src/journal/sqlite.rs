@@ -256,6 +256,8 @@ fn checksum(seq: Seq, batch: &[u8]) -> u32 {
 impl Journal for SqliteJournal {
     fn append(&mut self, batch: &[u8]) -> Result<Seq, StoreError> {
         self.place.check()?;
+        // Where nothing is dropped, as in the queue of a dead destination, nobody else does it.
+        self.copy_log()?;
         let seq = Seq(self.last.0 + 1);
         if let Err(error) = self.insert(seq, batch) {
             self.database.roll_back();

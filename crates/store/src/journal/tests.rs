@@ -125,6 +125,21 @@ fn the_file_does_not_grow_while_checkpoints_keep_up() {
     assert_eq!((fs::metadata(data.journal_path()).unwrap().len(), log_len()), (primed, log));
 }
 
+/// All would be in the log, and a start would need as much room again to copy it.
+#[test]
+fn the_log_does_not_grow_while_nothing_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(dir.path()).unwrap();
+    let options = JournalOptions { primed_bytes: 0, max_bytes: 64 << 20, durability: Durability::Strict };
+    let mut journal = SqliteJournal::open(&data, (Seq(0), Seq(0)), options).unwrap();
+    for _ in 0..48 {
+        journal.append(&vec![1; 1 << 20]).unwrap();
+    }
+    let log = fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
+    assert!(log < 20 << 20, "the write-ahead log has grown to {log} bytes");
+    assert_eq!(rows(&mut journal, Seq(0)).len(), 48);
+}
+
 #[test]
 fn at_its_limit_it_refuses_and_then_goes_on() {
     let dir = tempfile::tempdir().unwrap();

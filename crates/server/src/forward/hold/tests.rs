@@ -6,10 +6,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
+use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
 use super::super::held::MISSED_MAX;
 use super::super::job_span::text;
 use super::*;
+
+mod unqueued;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -117,6 +120,8 @@ impl Opened {
             assert!(began.elapsed() < PATIENCE, "{:?}", self.queued());
             std::thread::sleep(Duration::from_millis(20));
         }
+        // What is in the queue is counted a moment later.
+        self.tell(&[]);
     }
 
     /// Bytes that are held, and spans that wait in the queue.
@@ -160,6 +165,19 @@ fn what_waits_too_long_goes_as_it_came() {
     opened.tell(&[2]);
     opened.wait_for(&[(2, true), (1, false)]);
     assert!(opened.counted("job_attributes: [1, 1, 0, 0], held_spans: 0"), "{:?}", opened.counts);
+}
+
+/// Its job settles some time after the start, however long the server was down.
+#[test]
+fn what_waited_before_a_long_outage_waits_on() {
+    let place = Place::new(HoldSpans::default());
+    let mut of_long_ago = item(&[1]);
+    of_long_ago.received_at = UnixNanos(1);
+    assert!(place.open().hold.hold(of_long_ago).unwrap().blocking_recv().unwrap());
+    let opened = place.open();
+    std::thread::sleep(2 * TICK);
+    opened.tell(&[1]);
+    assert_eq!(opened.queued(), [(1, true)]);
 }
 
 #[test]
