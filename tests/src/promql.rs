@@ -33,6 +33,10 @@ pub struct Use {
     pub metric: String,
     /// Labels in its matchers and in every `by` or `without` around it.
     pub labels: BTreeSet<String>,
+    /// Labels whose values stay apart: those of its matchers, and those that every `by` around it keeps.
+    pub kept: BTreeSet<String>,
+    /// Whether it is added up, or ranked, with other series.
+    pub aggregated: bool,
     /// Whether it is taken over a time, as `rate` and `increase` do.
     pub ranged: bool,
 }
@@ -56,10 +60,15 @@ impl Collector {
     fn add(&mut self, selector: &VectorSelector, ranged: bool) {
         let compared = selector.matchers.matchers.iter();
         let alternatives = selector.matchers.or_matchers.iter().flatten();
-        let labels = compared.chain(alternatives).map(|matcher: &Matcher| matcher.name.clone());
+        let matched: BTreeSet<String> =
+            compared.chain(alternatives).map(|matcher: &Matcher| matcher.name.clone()).collect();
+        let grouped = self.grouping.iter().flatten();
+        let in_all = |label: &&String| self.grouping.iter().all(|labels| labels.contains(label));
         self.found.push(Use {
             metric: selector.name.clone().unwrap_or_default(),
-            labels: labels.chain(self.grouping.iter().flatten().cloned()).collect(),
+            kept: matched.iter().chain(grouped.clone().filter(in_all)).cloned().collect(),
+            labels: matched.iter().chain(grouped).cloned().collect(),
+            aggregated: !self.grouping.is_empty(),
             ranged,
         });
     }
@@ -112,11 +121,16 @@ mod tests {
     #[test]
     fn metrics_and_labels_are_found() {
         let found = uses("topk(3, sum by (cause) (rate(a{x=\"1\"}[5m]))) - b{y!~\"z\"}").unwrap();
-        let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let expected = vec![
-            Use { metric: "a".to_owned(), labels: labels(&["cause", "x"]), ranged: true },
-            Use { metric: "b".to_owned(), labels: labels(&["y"]), ranged: false },
-        ];
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let used = |metric: &str, labels: &[&str], kept: &[&str], ranged| Use {
+            metric: metric.to_owned(),
+            labels: set(labels),
+            kept: set(kept),
+            aggregated: ranged,
+            ranged,
+        };
+        // `topk` ranks over all causes.
+        let expected = vec![used("a", &["cause", "x"], &["x"], true), used("b", &["y"], &["y"], false)];
         assert_eq!(found, expected);
         assert!(uses("sum(").is_err());
     }

@@ -22,7 +22,7 @@ struct Case {
     shown: &'static [(&'static str, f64)],
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 23] = [
     // A service with voice sessions may make images as well, and those are no sessions.
     Case { panel: "Sessions", target: 0, chosen: &[], series: SESSIONS, shown: &[("{}", 60.0)] },
     Case {
@@ -66,9 +66,31 @@ const CASES: [Case; 15] = [
     },
     Case {
         panel: "Top spenders, $currency",
-        target: 4,
+        target: 5,
         chosen: &[],
         series: CURRENCIES,
+        shown: &[("{provider=\"fal\"}", 3.0)],
+    },
+    // Most of the money went to jobs of which nobody knows whether they delivered.
+    Case {
+        panel: "Cost per delivered job, $currency",
+        target: 0,
+        chosen: &[],
+        series: UNVERIFIED,
+        shown: &[("{}", 3.0)],
+    },
+    Case {
+        panel: "Cost per delivered job, $currency",
+        target: 1,
+        chosen: &[],
+        series: UNVERIFIED,
+        shown: &[("{}", 0.75)],
+    },
+    Case {
+        panel: "Top spenders, $currency",
+        target: 5,
+        chosen: &[],
+        series: UNVERIFIED,
         shown: &[("{provider=\"fal\"}", 3.0)],
     },
     // A loop whose attempts are refused.
@@ -105,6 +127,22 @@ const CASES: [Case; 15] = [
         ],
         shown: &[("{account=\"r\",currency=\"USD\"}", 1000.0)],
     },
+    // Two servers have each seen half of it.
+    Case {
+        panel: "Used",
+        target: 0,
+        chosen: &[],
+        series: SERVERS,
+        shown: &[("{budget=\"video\",currency=\"EUR\"}", 1.2)],
+    },
+    Case { panel: "Most used budget", target: 0, chosen: &[], series: SERVERS, shown: &[("{}", 1.2)] },
+    Case {
+        panel: "Invoices beside the ledger",
+        target: 2,
+        chosen: &[],
+        series: SERVERS,
+        shown: &[("{provider=\"fal\",currency=\"USD\",period=\"2026-10\"}", 120.0)],
+    },
     Case {
         panel: "Forwarding destinations",
         target: 0,
@@ -129,6 +167,26 @@ const CASES: [Case; 15] = [
         chosen: &[],
         series: TENANTS,
         shown: &[("{tenant=\"acme\"}", 60.0), ("{tenant=\"no tenant\"}", 120.0)],
+    },
+    // Past the limit of label sets nobody knows the tenant; that is not to have none.
+    Case {
+        panel: "Spend by tenant, $currency",
+        target: 0,
+        chosen: &[],
+        series: OVERFLOWED,
+        shown: &[("{tenant=\"others past the label limit\"}", 60.0), ("{tenant=\"no tenant\"}", 120.0)],
+    },
+    Case {
+        panel: "Refused",
+        target: 1,
+        chosen: &[],
+        series: &[
+            ("spantally_otlp_requests_total{result=\"unauthenticated\"}", "0+1x60"),
+            ("spantally_otlp_requests_total{result=\"unsupported_type\"}", "0+2x60"),
+            ("spantally_otlp_requests_total{result=\"overloaded\"}", "0+4x60"),
+            ("spantally_otlp_requests_total{result=\"accepted\"}", "0+8x60"),
+        ],
+        shown: &[("{}", 180.0)],
     },
     Case {
         panel: "Spend by operation, $currency",
@@ -169,6 +227,35 @@ const CURRENCIES: &[(&str, &str)] = &[
 const TENANTS: &[(&str, &str)] = &[
     ("spantally_cost_total{tenant=\"acme\",operation=\"text_to_image\",currency=\"USD\"}", "0+1x60"),
     ("spantally_cost_total{operation=\"chat\",currency=\"USD\"}", "0+2x60"),
+];
+
+const OVERFLOWED: &[(&str, &str)] = &[
+    ("spantally_cost_total{otel_metric_overflow=\"true\",currency=\"USD\"}", "0+1x60"),
+    ("spantally_cost_total{operation=\"chat\",currency=\"USD\"}", "0+2x60"),
+];
+
+const UNVERIFIED: &[(&str, &str)] = &[
+    ("spantally_cost_total{provider=\"fal\",currency=\"USD\",cause=\"delivered\"}", "0+2x60"),
+    ("spantally_cost_total{provider=\"fal\",currency=\"USD\",cause=\"failed\"}", "0+1x60"),
+    ("spantally_cost_total{provider=\"fal\",currency=\"USD\",cause=\"unverified\"}", "0+9x60"),
+    ("spantally_delivered_jobs_total{provider=\"fal\",currency=\"USD\"}", "0+1x60"),
+];
+
+const SERVERS: &[(&str, &str)] = &[
+    ("spantally_budget_spent{instance=\"a\",budget=\"video\",currency=\"EUR\"}", "60x60"),
+    ("spantally_budget_spent{instance=\"b\",budget=\"video\",currency=\"EUR\"}", "60x60"),
+    ("spantally_budget_limit{instance=\"a\",budget=\"video\",currency=\"EUR\"}", "100x60"),
+    ("spantally_budget_limit{instance=\"b\",budget=\"video\",currency=\"EUR\"}", "100x60"),
+    (
+        "spantally_reconciliation_booked{instance=\"a\",provider=\"fal\",currency=\"USD\",period=\"2026-10\",\
+         bound=\"expected\"}",
+        "60x60",
+    ),
+    (
+        "spantally_reconciliation_booked{instance=\"b\",provider=\"fal\",currency=\"USD\",period=\"2026-10\",\
+         bound=\"expected\"}",
+        "60x60",
+    ),
 ];
 
 /// A query of a panel; `$__range` is the hour.

@@ -35,16 +35,32 @@ fn budget(part: &str) -> String {
     own(&format!("spantally_budget_{part}"), "")
 }
 
+/// The amounts of several servers together: each counts what it has seen.
+fn together(query: &str) -> String {
+    format!("sum by (job, budget, currency) ({query})")
+}
+
+/// What several servers of one configuration say alike.
+fn alike(query: &str) -> String {
+    format!("max by (job, budget, currency) ({query})")
+}
+
 /// What is spent of each budget's limit.
-fn used() -> String {
-    ratio(&budget("spent"), &format!("{} > 0", budget("limit")))
+pub(super) fn used() -> String {
+    ratio(&together(&budget("spent")), &format!("{} > 0", alike(&budget("limit"))))
+}
+
+/// How long each budget's period is.
+fn period() -> String {
+    let start = budget("period_start_timestamp_seconds");
+    let end = budget("period_end_timestamp_seconds");
+    format!("{end} - {start}")
 }
 
 /// What part of each budget's period has passed.
 fn passed() -> String {
     let start = budget("period_start_timestamp_seconds");
-    let end = budget("period_end_timestamp_seconds");
-    format!("(time() - {start}) / ({end} - {start})")
+    alike(&format!("(time() - {start}) / ({})", period()))
 }
 
 /// What of each budget's limit will be spent at the end of its period, at the pace of the period so far.
@@ -55,11 +71,8 @@ fn forecast() -> String {
 /// How many times faster than its limit allows a budget was spent in a window. The turn of a period would
 /// show as a negative amount: it is left out.
 fn burn(window: &str, seconds: u32) -> String {
-    let spent = budget("spent");
-    let start = budget("period_start_timestamp_seconds");
-    let end = budget("period_end_timestamp_seconds");
-    let limit = budget("limit");
-    format!("(delta({spent}[{window}]) >= 0) / ({limit} > 0) * ({end} - {start}) / {seconds}")
+    let spent = together(&format!("delta({}[{window}]) >= 0", budget("spent")));
+    format!("{spent} / ({} > 0) * {} / {seconds}", alike(&budget("limit")), alike(&period()))
 }
 
 fn numbers() -> Vec<Panel> {
@@ -124,7 +137,7 @@ fn budgets() -> Vec<Panel> {
     let steps = [(None, "text"), (Some(0.0), "green"), (Some(0.8), "orange"), (Some(1.0), "red")];
     let by_name = |query: &str| format!("max by (budget, currency) ({query})");
     let columns = [
-        column("Spent", &by_name(&budget("spent")), Look::Money(2)),
+        column("Spent", &by_name(&together(&budget("spent"))), Look::Money(2)),
         column("Limit", &by_name(&budget("limit")), Look::Money(2)),
         column("Used", &by_name(&used()), Look::Share(0.8, 1.0)),
         column("Period passed", &by_name(&passed()), Look::Percent),
@@ -144,7 +157,8 @@ fn budgets() -> Vec<Panel> {
             .no_value(NO_BUDGET),
         table(
             "Budgets",
-            "Where will each budget end its period, at the pace of the period so far?",
+            "Where will each budget end its period, at the pace of the period so far? Of several servers \
+             together.",
             (18, 8),
             &[("budget", "Budget", 0), ("currency", "Currency", 90)],
             &columns,
@@ -184,12 +198,14 @@ fn budgets() -> Vec<Panel> {
 fn credits() -> Vec<Panel> {
     let balance = own("spantally_prepaid_balance", "");
     let runway = own("spantally_prepaid_runway_seconds", "");
-    // Each instance keeps its own account: the one that is worst off counts, as in the number above.
+    // What was paid in is in no metric, so several servers' accounts cannot be put together: the one that is
+    // worst off counts, as in the number above, and an alert tells of an account that two spend from.
     let by_name = |query: &str| format!("min by (account, currency) ({query})");
     vec![
         Panel::time_series(
             "Prepaid balance",
-            "How do the credits of each account go down? Top-ups and expiries are steps.",
+            "How do the credits of each account go down? Top-ups and expiries are steps. One server should \
+             spend from an account: it takes off only what it has seen.",
             (16, 8),
             false,
         )
@@ -212,11 +228,13 @@ fn credits() -> Vec<Panel> {
 }
 
 fn invoices() -> Panel {
-    let by = |metric: &str, matchers: &str| {
-        format!("max by (provider, currency, period) ({})", of_provider(metric, matchers))
+    const BY: &str = "provider, currency, period";
+    let invoiced = format!("max by ({BY}) ({})", of_provider("spantally_reconciliation_invoiced", ""));
+    // Several servers have each booked a part of it.
+    let booked = |bound: &str| {
+        let all = of_provider("spantally_reconciliation_booked", bound);
+        format!("max by ({BY}) (sum by (job, {BY}) ({all}))")
     };
-    let invoiced = by("spantally_reconciliation_invoiced", "");
-    let booked = |bound: &str| by("spantally_reconciliation_booked", bound);
     let [least, expected, most] = ["min", "expected", "max"].map(|word| booked(&format!("bound=\"{word}\"")));
     let columns = [
         column("Invoiced", &invoiced, Look::Money(2)),

@@ -2,7 +2,7 @@
 
 use super::palette::{CURRENCY, DELIVERED, OUTCOMES, REASONS, STATUSES};
 use super::panel::Panel;
-use super::query::{buckets, in_range, mean, per_hour, per_second, quantile, ratio, selector};
+use super::query::{apart, buckets, in_range, mean, per_hour, per_second, quantile, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_WASTE, column, table};
 use super::{Dashboard, variables};
 
@@ -15,7 +15,7 @@ const WINDOW: &str = "1h";
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
     let mut chosen = variables::money(variables::JOBS);
-    chosen.push(variables::address());
+    chosen.extend([variables::address(), variables::further_labels()]);
     Dashboard {
         file: "jobs",
         uid: "spantally-jobs",
@@ -88,7 +88,8 @@ fn lengths() -> Vec<Panel> {
     vec![
         Panel::time_series(
             "Job duration",
-            "How long do jobs take? A point is one job: it leads to its trace, and names the job.",
+            "How long do jobs take, of each hour? A point is one job: it leads to its trace, and names the \
+             job.",
             (12, 9),
             false,
         )
@@ -107,7 +108,7 @@ fn lengths() -> Vec<Panel> {
         .unit("locale", 0),
         Panel::time_series(
             "Slowest twentieth, by provider",
-            "Which provider makes people wait? 95 % of the jobs are done sooner.",
+            "Which provider makes people wait? 95 % of the jobs of each hour are done sooner.",
             (16, 8),
             false,
         )
@@ -137,12 +138,12 @@ fn calls() -> Vec<Panel> {
         .legend("list", "bottom")
         .colors(&STATUSES),
         Panel::time_series("Open jobs", "How much is under way, or not known to have ended?", (8, 8), false)
-            .range(&format!("sum by (provider) ({open})"), "{{provider}}")
+            .range(&format!("sum by (provider) ({})", apart(&["provider"], &open)), "{{provider}}")
             .unit("locale", 0)
             .axis(0.0, 1.0)
             .legend("list", "bottom"),
         Panel::time_series("Oldest open job", "Does anything hang? By provider.", (8, 8), false)
-            .range(&format!("max by (provider) ({age})"), "{{provider}}")
+            .range(&format!("max by (provider) ({})", apart(&["provider"], &age)), "{{provider}}")
             .unit("s", 0)
             .axis(0.0, 60.0)
             .legend("list", "bottom"),
@@ -161,7 +162,7 @@ fn models() -> Panel {
     let spend = in_range("spantally_cost", CURRENCY, BY);
     let cost = |part: &str| {
         let counter = selector(&format!("spantally_job_cost_{part}"), CURRENCY);
-        format!("sum by ({by}) (increase({counter}[$__range]))")
+        format!("sum by ({by}) ({})", apart(BY, &format!("increase({counter}[$__range])")))
     };
     let and = |query: &str| format!("({query}) and {top}");
     let columns = [
@@ -209,7 +210,10 @@ fn units() -> Panel {
 fn settled_late() -> Panel {
     let late = selector("spantally_late_jobs_total", "");
     let taken_back = selector("spantally_jobs_reversed_total", "");
-    let rate = |counter: &str| format!("sum by (provider) (rate({counter}[$__rate_interval])) * 3600");
+    let rate = |counter: &str| {
+        let grown = apart(&["provider"], &format!("rate({counter}[$__rate_interval])"));
+        format!("sum by (provider) ({grown}) * 3600")
+    };
     let settled = per_second(JOBS, "", &["provider"]);
     Panel::time_series(
         "Revised and late jobs, per hour",

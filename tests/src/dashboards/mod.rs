@@ -11,6 +11,7 @@
 pub mod bounds;
 pub mod budgets;
 pub mod certificates;
+pub mod intake;
 pub mod jobs;
 pub mod overview;
 pub mod palette;

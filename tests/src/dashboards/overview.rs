@@ -3,9 +3,12 @@
 //! From large to small: the numbers of the time range, when and why money went, who takes it, what changed,
 //! and where to look next.
 
-use super::palette::{CAUSES, CURRENCY, NO_TENANT, RETRY, UNKNOWN, WASTE};
+use serde_json::json;
+
+use super::budgets::used;
+use super::palette::{CAUSES, CURRENCY, NO_TENANT, RETRY, UNKNOWN, UNVERIFIED, VERIFIED, WASTE};
 use super::panel::Panel;
-use super::query::{Growth, Net, in_range, lately, own, per_hour, ratio, selector};
+use super::query::{Growth, Net, in_range, lately, per_hour, ratio, selector};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, TO_WASTE, column, table};
 use super::{Dashboard, variables};
 
@@ -20,7 +23,7 @@ fn delivered(by: &'static [&'static str]) -> String {
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
     let mut chosen = variables::money(variables::JOBS);
-    chosen.extend([variables::compare(), variables::address()]);
+    chosen.extend([variables::compare(), variables::address(), variables::further_labels()]);
     Dashboard {
         file: "overview",
         uid: "spantally-overview",
@@ -31,20 +34,23 @@ pub fn dashboard() -> Dashboard {
     }
 }
 
+/// The waste dashboard for all that is chosen.
+const ALL_WASTE: &str = "/d/spantally-waste?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
+                         &${currency:queryparam}&${provider:queryparam}&${model:queryparam}\
+                         &${operation:queryparam}&${service:queryparam}&${tenant:queryparam}\
+                         &${spantally:queryparam}&${__url_time_range}";
+/// The budgets dashboard for all that is chosen.
+const ALL_BUDGETS: &str = "/d/spantally-budgets?${datasource:queryparam}&${job:queryparam}\
+                           &${instance:queryparam}&${currency:queryparam}&${provider:queryparam}\
+                           &${model:queryparam}&${operation:queryparam}&${service:queryparam}\
+                           &${tenant:queryparam}&${__url_time_range}";
+
 fn numbers() -> Vec<Panel> {
     let spend = in_range(COST, CURRENCY, &[]);
     let waste = in_range(COST, WASTE, &[]);
-    let per_delivered = ratio(&spend, &delivered(&[]));
+    let per_delivered = ratio(&in_range(COST, VERIFIED, &[]), &delivered(&[]));
+    let unverified = ratio(&in_range(COST, UNVERIFIED, &[]), &format!("{spend} > 0"));
     let exposure = selector("spantally_exposure", "currency=\"$currency\",bound=\"max\"");
-    let used = ratio(
-        &own("spantally_budget_spent", CURRENCY),
-        &format!("{} > 0", own("spantally_budget_limit", CURRENCY)),
-    );
-    let to_waste = "/d/spantally-waste?${datasource:queryparam}&${currency:queryparam}&${provider:queryparam}\
-                    &${model:queryparam}&${operation:queryparam}&${service:queryparam}\
-                    &${tenant:queryparam}&${__url_time_range}";
-    let to_budgets =
-        "/d/spantally-budgets?${datasource:queryparam}&${currency:queryparam}&${__url_time_range}";
     vec![
         Panel::stat("Spend, $currency", "Expected cost of the jobs that settled in the time range.")
             .instant(&spend, "")
@@ -53,12 +59,12 @@ fn numbers() -> Vec<Panel> {
             .instant(&waste, "")
             .unit("none", 2)
             .thresholds(&[(None, "orange")])
-            .link("Waste", to_waste),
+            .link("Waste", ALL_WASTE),
         Panel::stat("Waste share", "Share of the spend that is neither delivered nor unverified.")
             .instant(&ratio(&waste, &spend), "")
             .unit("percentunit", 1)
             .thresholds(&[(None, "green"), (Some(0.05), "orange"), (Some(0.15), "red")])
-            .link("Waste", to_waste),
+            .link("Waste", ALL_WASTE),
         Panel::stat(
             "Retry-driven spend, $currency",
             "Spend on retries, resubmissions after time-outs and duplicates.",
@@ -66,25 +72,39 @@ fn numbers() -> Vec<Panel> {
         .instant(&in_range(COST, RETRY, &[]), "")
         .unit("none", 2)
         .thresholds(&[(None, "orange")])
-        .link("Waste", to_waste),
+        .link("Waste", ALL_WASTE),
         Panel::stat(
             "Cost per delivered job, $currency",
-            "Spend of the time range, waste included, by job that delivered and has a price in the currency.",
+            "Spend of the time range, waste included, by job that delivered and has a price in the currency. \
+             Spend on jobs of which nobody knows whether they delivered is left out; its share stands \
+             beside.",
         )
-        .instant(&per_delivered, "")
-        .unit("none", 4),
+        .instant(&per_delivered, "each")
+        .instant(&unverified, "unverified")
+        .unit("none", 4)
+        .field(
+            "unverified",
+            &json!([
+                {"id": "unit", "value": "percentunit"},
+                {"id": "decimals", "value": 0},
+                {"id": "color", "value": {"fixedColor": "text", "mode": "fixed"}},
+            ]),
+        ),
         Panel::stat(
             "30 days at this rate, $currency",
             "What thirty days cost if they go as the time range did. Choose a whole day or week.",
         )
         .instant(&format!("({spend}) / $__range_s * 86400 * 30"), "")
         .unit("locale", 0),
-        Panel::stat("Most used budget", "The share that is spent of the budget that is spent most.")
-            .instant(&format!("max({used})"), "")
-            .unit("percentunit", 0)
-            .thresholds(&[(None, "text"), (Some(0.0), "green"), (Some(0.8), "orange"), (Some(1.0), "red")])
-            .no_value("no budget set")
-            .link("Budgets", to_budgets),
+        Panel::stat(
+            "Most used budget",
+            "The share that is spent of the budget that is spent most, in whatever currency.",
+        )
+        .instant(&format!("max({})", used()), "")
+        .unit("percentunit", 0)
+        .thresholds(&[(None, "text"), (Some(0.0), "green"), (Some(0.8), "orange"), (Some(1.0), "red")])
+        .no_value("no budget set")
+        .link("Budgets", ALL_BUDGETS),
         Panel::stat(
             "Open exposure, $currency",
             "The most that open jobs and undecided charges may still add to an invoice.",
@@ -111,7 +131,8 @@ fn over_time() -> Vec<Panel> {
         .colors(&CAUSES),
         Panel::time_series(
             "Waste share by provider",
-            "Is waste within what is allowed? The line is the 15 % at which the number above turns red.",
+            "Is waste of three hours within what is allowed? The line is the 15 % at which the number above \
+             turns red.",
             (8, 9),
             false,
         )
@@ -191,16 +212,21 @@ fn top_spenders() -> Panel {
     let waste = in_range(COST, WASTE, BY);
     let top = format!("topk(20, {spend} > 0)");
     let jobs = in_range("spantally_jobs", "", BY);
+    let unverified = in_range(COST, UNVERIFIED, BY);
+    let known = in_range(COST, VERIFIED, BY);
+    let per_delivered = ratio(&format!("({known}) and {top}"), &delivered(BY));
     let columns = [
         column("Spend", &top, Look::Money(2)),
         column("Waste", &format!("{waste} and {top}"), Look::Money(2)),
         column("Waste share", &ratio(&waste, &top), Look::Share(0.05, 0.15)),
         column("Jobs", &format!("{jobs} and {top}"), Look::Count),
-        column("Per delivered job", &ratio(&top, &delivered(BY)), Look::Money(4)),
+        column("Unverified", &ratio(&unverified, &top), Look::Percent),
+        column("Per delivered job", &per_delivered, Look::Money(4)),
     ];
     table(
         "Top spenders, $currency",
-        "What to look at next: the twenty dearest models of a service. Click a model or a service to go on.",
+        "What to look at next: the twenty dearest models of a service. Click a model or a service to go on. \
+         What is unverified is not in the cost of a delivered job.",
         (24, 12),
         &LABELS,
         &columns,

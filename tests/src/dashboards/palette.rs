@@ -69,10 +69,18 @@ pub const UNKNOWN: &str = "not in the spans";
 /// What spend without a tenant is called.
 pub const NO_TENANT: &str = "no tenant";
 
+/// What takes the place of the common labels in series past the limit of label sets. The recording rules say
+/// the same.
+pub const PAST_LIMIT: &str = "others past the label limit";
+
 /// The chosen currency.
 pub const CURRENCY: &str = "currency=\"$currency\"";
 /// Spend that is neither delivered nor unverified.
 pub const WASTE: &str = "currency=\"$currency\",cause!~\"delivered|unverified\"";
+/// Spend of which it is known what became of it.
+pub const VERIFIED: &str = "currency=\"$currency\",cause!=\"unverified\"";
+/// Spend on jobs whose outcome no span tells.
+pub const UNVERIFIED: &str = "currency=\"$currency\",cause=\"unverified\"";
 /// Spend on attempts that were made again.
 pub const RETRY: &str = "currency=\"$currency\",cause=~\"retry|timeout_resubmit|duplicate\"";
 /// Spend on what failed or was refused by moderation.

@@ -18,7 +18,7 @@ pub fn dashboard() -> Dashboard {
             numbers(),
             spans(),
             vec![Panel::row("From the socket to the disk")],
-            intake(),
+            super::intake::panels(),
             disk(),
             vec![Panel::row("To other backends")],
             forwarding(),
@@ -42,8 +42,9 @@ pub(super) fn rate(metric: &str, by: &str) -> String {
     format!("sum{by} (rate({}[$__rate_interval]))", own(metric, ""))
 }
 
-fn grown(metric: &str) -> String {
-    format!("sum(increase({}[$__range]))", own(metric, ""))
+/// Growth of a counter within the time range.
+pub(super) fn grown(metric: &str, matchers: &str) -> String {
+    format!("sum(increase({}[$__range]))", own(metric, matchers))
 }
 
 fn quantile(q: &str, histogram: &str) -> String {
@@ -95,17 +96,11 @@ fn numbers() -> Vec<Panel> {
             &behind,
         )
         .unit("locale", 0),
-        stat(
-            "Refused batches",
-            "Batches that senders must send again.",
-            &grown("spantally_commit_refused_batches_total"),
-        )
-        .unit("locale", 0)
-        .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
+        super::intake::refused(),
         stat(
             "Rejected spans",
             "Spans that cannot be used. Their jobs are not counted, or not whole.",
-            &grown("spantally_spans_rejected_total"),
+            &grown("spantally_spans_rejected_total", ""),
         )
         .unit("locale", 0)
         .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
@@ -130,8 +125,8 @@ fn spans() -> Vec<Panel> {
         let counter = format!("spantally_spans_{fate}_total");
         fates = fates.range(&format!("{} > 0", rate(&counter, "")), fate);
     }
-    let received = format!("sum(increase({}[$__range]))", own("spantally_spans_received_total", ""));
-    let parts = FATES.map(|(fate, _)| grown(&format!("spantally_spans_{fate}_total"))).join(" - ");
+    let received = grown("spantally_spans_received_total", "");
+    let parts = FATES.map(|(fate, _)| grown(&format!("spantally_spans_{fate}_total"), "")).join(" - ");
     vec![
         fates.unit("locale", 1).legend("table", "right").colors(&FATES),
         Panel::time_series(
@@ -156,7 +151,7 @@ fn spans() -> Vec<Panel> {
 }
 
 /// The colour of a number that should be 0.
-fn none_is_well() -> serde_json::Value {
+pub(super) fn none_is_well() -> serde_json::Value {
     let steps = serde_json::json!([{"color": "text", "value": null}, {"color": "red", "value": 1}]);
     serde_json::json!([{"id": "thresholds", "value": {"mode": "absolute", "steps": steps}}])
 }
@@ -164,40 +159,6 @@ fn none_is_well() -> serde_json::Value {
 /// An axis of its own, with its unit.
 fn on_the_right(unit: &str) -> serde_json::Value {
     serde_json::json!([{"id": "unit", "value": unit}, {"id": "custom.axisPlacement", "value": "right"}])
-}
-
-fn intake() -> Vec<Panel> {
-    let requests = rate("spantally_otlp_requests_total", "result");
-    vec![
-        Panel::time_series("OTLP requests by result, per second", "Are senders answered well?", (8, 8), true)
-            .range(&format!("{requests} > 0"), "{{result}}")
-            .unit("locale", 2)
-            .legend("list", "bottom"),
-        Panel::time_series(
-            "OTLP bytes",
-            "How much comes in, a second, and how much is being read?",
-            (8, 8),
-            false,
-        )
-        .range(&rate("spantally_otlp_request_bytes_total", "transport"), "{{transport}}, a second")
-        .range(&format!("sum({})", gauge("spantally_otlp_inflight_bytes")), "in memory now")
-        .unit("bytes", 1)
-        .axis(0.0, 1024.0)
-        .legend("list", "bottom"),
-        Panel::time_series("Connections", "Who is connected, and do connections fail?", (8, 8), false)
-            .range(&format!("sum({})", gauge("spantally_otlp_connections_open")), "open")
-            .range(
-                &format!("{} * 60", rate("spantally_otlp_connections_accepted_total", "")),
-                "new, a minute",
-            )
-            .range(
-                &format!("{} * 60", rate("spantally_otlp_connections_failed_total", "")),
-                "failed, a minute",
-            )
-            .unit("locale", 1)
-            .axis(0.0, 1.0)
-            .legend("list", "bottom"),
-    ]
 }
 
 fn disk() -> Vec<Panel> {

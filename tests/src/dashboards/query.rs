@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use super::palette::PAST_LIMIT;
+
 /// Labels by which every query follows the variables.
 pub const FOLLOWED: [&str; 7] = ["job", "instance", "provider", "model", "operation", "service", "tenant"];
 
@@ -21,6 +23,21 @@ pub fn own(metric: &str, matchers: &str) -> String {
 /// The same for a metric that knows its provider and no more.
 pub fn of_provider(metric: &str, matchers: &str) -> String {
     following(&FOLLOWED[..3], metric, matchers)
+}
+
+/// Series whose labels stay apart by `by`: those past the limit of label sets have none of the common labels,
+/// and are named so, since an empty label is one that no span tells.
+pub fn apart(by: &[&str], series: &str) -> String {
+    let common = by.iter().filter(|label| FOLLOWED[2..].contains(label));
+    common.fold(series.to_owned(), |series, label| {
+        format!("label_replace({series}, \"{label}\", \"{PAST_LIMIT}\", \"otel_metric_overflow\", \"true\")")
+    })
+}
+
+/// The same, given as one text and added up.
+fn summed(by: &str, series: &str) -> String {
+    let labels: Vec<&str> = by.split(", ").collect();
+    format!("sum by ({by}) ({})", apart(&labels, series))
 }
 
 fn following(labels: &[&str], metric: &str, matchers: &str) -> String {
@@ -93,7 +110,8 @@ impl Net {
             Growth::AsInStorms => ("rate", "[15m]"),
         };
         let counter = selector(&format!("{metric}_total"), self.matchers);
-        format!("sum{by} ({function}({counter}{range}))")
+        let grown = apart(self.by, &format!("{function}({counter}{range})"));
+        format!("sum{by} ({grown})")
     }
 }
 
@@ -128,7 +146,7 @@ pub fn as_in_storms(metric: &'static str, matchers: &'static str, by: &'static [
 pub fn quantile(q: &str, histogram: &str, matchers: &str, window: &str, by: &str) -> String {
     let buckets = selector(&format!("{histogram}_bucket"), matchers);
     let by = if by.is_empty() { "le".to_owned() } else { format!("{by}, le") };
-    format!("histogram_quantile({q}, sum by ({by}) (rate({buckets}[{window}]))) >= 0")
+    format!("histogram_quantile({q}, {}) >= 0", summed(&by, &format!("rate({buckets}[{window}])")))
 }
 
 /// The buckets of a histogram within a time. OpenMetrics writes `1.0`, people read `1`.
@@ -142,7 +160,7 @@ pub fn buckets(histogram: &str, window: &str) -> String {
 pub fn mean(histogram: &str, window: &str, by: &str) -> String {
     let part = |part: &str| {
         let counter = selector(&format!("{histogram}_{part}"), "");
-        format!("sum by ({by}) (rate({counter}[{window}]))")
+        summed(by, &format!("rate({counter}[{window}])"))
     };
     ratio(&part("sum"), &format!("{} > 0", part("count")))
 }
@@ -167,7 +185,11 @@ mod tests {
         let followed: Vec<String> = FOLLOWED.map(|label| format!("{label}=~\"${label}\"")).to_vec();
         let followed = followed.join(",");
         let side = |metric: &str| {
-            format!("sum by (provider) (rate({metric}{{{followed},cause=\"retry\"}}[$__rate_interval]))")
+            let grown = format!("rate({metric}{{{followed},cause=\"retry\"}}[$__rate_interval])");
+            format!(
+                "sum by (provider) (label_replace({grown}, \"provider\", \"others past the label limit\", \
+                 \"otel_metric_overflow\", \"true\"))"
+            )
         };
         let expected =
             format!("({} - {}) * 3600", side("spantally_cost_total"), side("spantally_cost_reversed_total"));

@@ -105,23 +105,24 @@ impl Panel {
 /// The waste dashboard for a row's provider, model and service.
 pub const TO_WASTE: (&str, &str) = (
     "What of it is waste",
-    "/d/spantally-waste?${datasource:queryparam}&${currency:queryparam}&${operation:queryparam}\
-     &${tenant:queryparam}\
-     &var-provider=${__data.fields.Provider}\
-     &var-model=${__data.fields.Model}&var-service=${__data.fields.Service}&${__url_time_range}",
+    "/d/spantally-waste?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
+     &${currency:queryparam}&${operation:queryparam}&${tenant:queryparam}&${spantally:queryparam}\
+     &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.Model:percentencode}\
+     &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
 );
 /// The jobs dashboard for a row's provider, model and service.
 pub const TO_JOBS: (&str, &str) = (
     "How its jobs go",
-    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}&${operation:queryparam}\
-     &${tenant:queryparam}\
-     &var-provider=${__data.fields.Provider}\
-     &var-model=${__data.fields.Model}&var-service=${__data.fields.Service}&${__url_time_range}",
+    "/d/spantally-jobs?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
+     &${currency:queryparam}&${operation:queryparam}&${tenant:queryparam}&${spantally:queryparam}\
+     &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.Model:percentencode}\
+     &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
 );
-/// The jobs themselves, from Spantally's API: each names its traces.
+/// The jobs themselves, from Spantally's API: each names its traces. The API takes one tenant, and one model.
 pub const TO_JOB_LIST: (&str, &str) = (
     "The jobs, with their traces",
-    "${spantally}/api/v1/jobs?provider=${__data.fields.Provider}&service=${__data.fields.Service}",
+    "${spantally}/api/v1/jobs?provider=${__data.fields.Provider:percentencode}\
+     &service=${__data.fields.Service:percentencode}&model=${__data.fields.Model:percentencode}",
 );
 
 impl Look {

@@ -34,6 +34,20 @@ pub fn money(jobs: &str) -> Vec<Value> {
 /// Jobs of the chosen instances.
 pub const JOBS: &str = "spantally_jobs_total{job=~\"$job\",instance=~\"$instance\"}";
 
+/// Any further label, for those of `processors.spantally.labels`: what it is set to is asked of every query
+/// of the dashboard, so numbers that have no such label (budgets, prices) are then empty.
+pub fn further_labels() -> Value {
+    json!({
+        "datasource": source(),
+        "filters": [],
+        "hide": 0,
+        "label": "Label",
+        "name": "label",
+        "skipUrlSync": false,
+        "type": "adhoc",
+    })
+}
+
 /// The variable that chooses the Prometheus.
 fn data_source() -> Value {
     json!({

@@ -6,7 +6,7 @@
 
 use super::palette::{CAUSES, LEG, OUTCOMES, VOICE};
 use super::panel::Panel;
-use super::query::{in_range, per_hour, per_second, quantile, ratio, selector};
+use super::query::{apart, in_range, per_hour, per_second, quantile, ratio, selector};
 use super::table::{Look, column, table};
 use super::{Dashboard, variables};
 
@@ -27,12 +27,15 @@ const LEGS: [(&str, &str); 5] = [
 /// The jobs dashboard for a row's service: a session is at several providers, and counted at its first leg.
 const TO_ITS_JOBS: (&str, &str) = (
     "How its jobs go",
-    "/d/spantally-jobs?${datasource:queryparam}&${currency:queryparam}&${tenant:queryparam}\
-     &var-service=${__data.fields.Service}&${__url_time_range}",
+    "/d/spantally-jobs?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
+     &${currency:queryparam}&${tenant:queryparam}&${spantally:queryparam}\
+     &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
 );
 /// The jobs themselves, as [`super::table::TO_JOB_LIST`].
-const TO_ITS_JOB_LIST: (&str, &str) =
-    ("The jobs, with their traces", "${spantally}/api/v1/jobs?service=${__data.fields.Service}");
+const TO_ITS_JOB_LIST: (&str, &str) = (
+    "The jobs, with their traces",
+    "${spantally}/api/v1/jobs?service=${__data.fields.Service:percentencode}",
+);
 
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
@@ -49,7 +52,7 @@ pub fn dashboard() -> Dashboard {
             *variable = variables::everything(&variable["name"]);
         }
     }
-    chosen.push(variables::address());
+    chosen.extend([variables::address(), variables::further_labels()]);
     Dashboard {
         file: "voice",
         uid: "spantally-voice",
@@ -63,8 +66,9 @@ pub fn dashboard() -> Dashboard {
 /// Minutes of sessions, by service or all together.
 fn minutes(growth: &str, window: &str, by: &str) -> String {
     let sum = selector(&format!("{DURATION}_sum"), LEG);
+    let grown = apart(&[by], &format!("{growth}({sum}[{window}])"));
     let by = if by.is_empty() { String::new() } else { format!(" by ({by})") };
-    format!("sum{by} ({growth}({sum}[{window}])) / 60")
+    format!("sum{by} ({grown}) / 60")
 }
 
 fn numbers() -> Vec<Panel> {
@@ -141,13 +145,18 @@ fn sessions() -> Vec<Panel> {
     let by_cause = per_hour(COST, VOICE, &["cause"]);
     let outcomes = per_hour(JOBS, LEG, &["outcome"]);
     vec![
-        Panel::time_series("Session length", "How long do people talk?", (8, 8), false)
-            .range(&quantile("0.5", DURATION, LEG, "1h", ""), "half of the sessions")
-            .range(&quantile("0.95", DURATION, LEG, "1h", ""), "95 %")
-            .exemplars()
-            .unit("s", 0)
-            .axis(0.0, 10.0)
-            .legend("list", "bottom"),
+        Panel::time_series(
+            "Session length",
+            "How long do people talk, in the sessions of each hour?",
+            (8, 8),
+            false,
+        )
+        .range(&quantile("0.5", DURATION, LEG, "1h", ""), "half of the sessions")
+        .range(&quantile("0.95", DURATION, LEG, "1h", ""), "95 %")
+        .exemplars()
+        .unit("s", 0)
+        .axis(0.0, 10.0)
+        .legend("list", "bottom"),
         Panel::time_series("Sessions by outcome, per hour", "How do sessions end?", (8, 8), true)
             .range(&format!("{outcomes} != 0"), "{{outcome}}")
             .unit("locale", 1)

@@ -2,7 +2,7 @@
 
 use super::palette::{CAUSES, CURRENCY, FAILED, REASONS, RETRY, STATUSES, WASTE};
 use super::panel::Panel;
-use super::query::{as_in_storms, buckets, in_range, lately, mean, per_hour, ratio, selector};
+use super::query::{as_in_storms, buckets, in_range, lately, mean, per_hour, ratio};
 use super::table::{Look, TO_JOB_LIST, TO_JOBS, column, table};
 use super::{Dashboard, variables};
 
@@ -21,7 +21,7 @@ const ACCEPTED: &str = "accepted!=\"no\"";
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
     let mut chosen = variables::money(variables::JOBS);
-    chosen.push(variables::address());
+    chosen.extend([variables::address(), variables::further_labels()]);
     Dashboard {
         file: "waste",
         uid: "spantally-waste",
@@ -165,7 +165,8 @@ fn calls() -> Vec<Panel> {
     vec![
         Panel::time_series(
             "Polls per job",
-            "How often is a job's status asked for? Where this is high, a webhook saves calls.",
+            "How often is a job's status asked for, in three hours? Where this is high, a webhook saves \
+             calls.",
             (8, 8),
             false,
         )
@@ -228,9 +229,7 @@ fn worst() -> Panel {
 }
 
 fn billed_failures() -> Panel {
-    let failed = "sum by (provider, model, service, cause, basis)";
-    let side = |metric: &str| format!("{failed} (increase({}[$__range]))", selector(metric, FAILED));
-    let net = format!("{} - {}", side("spantally_cost_total"), side("spantally_cost_reversed_total"));
+    let net = in_range(COST, FAILED, &["provider", "model", "service", "cause", "basis"]);
     table(
         "Billed although it failed, $currency",
         "What may be claimed back, from whom, and how sure is it? `assumed` may have cost nothing.",
@@ -243,8 +242,9 @@ fn billed_failures() -> Panel {
         "Service",
         &[(
             "The failed jobs, with their task ids",
-            "${spantally}/api/v1/jobs?provider=${__data.fields.Provider}&service=${__data.fields.Service}\
-             &cause=${__data.fields.Cause}",
+            "${spantally}/api/v1/jobs?provider=${__data.fields.Provider:percentencode}\
+             &service=${__data.fields.Service:percentencode}&model=${__data.fields.Model:percentencode}\
+             &cause=${__data.fields.Cause:percentencode}",
         )],
     )
     .totals(&["Amount"])

@@ -26,8 +26,18 @@ const DEFAULT_LIMIT: usize = 100;
 /// Most jobs of a page.
 const MAX_LIMIT: usize = 1000;
 /// Names of the parameters of a list.
-const PARAMETERS: [&str; 8] =
-    ["state", "outcome", "provider", "service", "cause", "started_since", "limit", "cursor"];
+const PARAMETERS: [&str; 10] = [
+    "state",
+    "outcome",
+    "provider",
+    "service",
+    "model",
+    "tenant",
+    "cause",
+    "started_since",
+    "limit",
+    "cursor",
+];
 
 /// What a list is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +107,8 @@ impl ListQuery {
             "cause" => filter.cause = Some(word(value, Cause::ALL, Cause::as_str).map_err(wrong)?),
             "provider" => filter.provider = Some(value.to_owned()),
             "service" => filter.service = Some(value.to_owned()),
+            "model" => filter.model = Some(value.to_owned()),
+            "tenant" => filter.tenant = Some(value.to_owned()),
             "started_since" => {
                 let since = value.parse::<jiff::Timestamp>().ok();
                 let since = since.and_then(|since| u64::try_from(since.as_nanosecond()).ok());
@@ -124,12 +136,15 @@ impl ListQuery {
     fn takes(&self, open: &OpenJob) -> bool {
         let is =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-        let JobFilter { state, outcome, provider, service, cause, started_since } = &self.filter;
+        let JobFilter { state, outcome, provider, service, model, tenant, cause, started_since } =
+            &self.filter;
         let job = &open.job;
         is(state, job.state.as_str())
             && is(outcome, job.outcome.as_str())
             && is(provider, &job.provider)
             && is(service, &job.service)
+            && is(tenant, &job.tenant)
+            && (is(model, &job.model) || job.attempts.iter().any(|attempt| is(model, &attempt.model)))
             && started_since.is_none_or(|since| job.started_at.0 >= since)
             && cause.as_deref().is_none_or(|cause| {
                 job.attempts.iter().any(|attempt| attempt.cause.as_str() == cause)

@@ -95,6 +95,8 @@ async fn a_server_without_jobs_answers() {
     }
     let jobs = get(admin, "/api/v1/jobs").await;
     assert_eq!(jobs.json(), serde_json::json!({"jobs": [], "next_cursor": null}));
+    let jobs = get(admin, "/api/v1/jobs?model=a%26b%20%2B%231&tenant=acme&provider=fal&service=clips").await;
+    assert_eq!((jobs.status, jobs.json()["jobs"].clone()), (200, serde_json::json!([])));
     let index = get(admin, "/").await;
     assert!(index.body.contains(&running.addresses.grpc.unwrap().to_string()), "{}", index.body);
     running.stop().await.unwrap();

@@ -209,13 +209,15 @@ fn refused(host: &str, answer: &Answer) -> Failure {
 type Pages = (Vec<ReadJob>, Option<String>);
 
 fn server_page(host: &str, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
-    let JobFilter { state, outcome, provider, service, cause, started_since } = filter;
+    let JobFilter { state, outcome, provider, service, model, tenant, cause, started_since } = filter;
     let since = started_since.map(|since| Rfc3339(UnixNanos(since)).to_string());
     let conditions = [
         ("state", state.as_deref()),
         ("outcome", outcome.as_deref()),
         ("provider", provider.as_deref()),
         ("service", service.as_deref()),
+        ("model", model.as_deref()),
+        ("tenant", tenant.as_deref()),
         ("cause", cause.as_deref()),
         ("started_since", since.as_deref()),
         ("cursor", cursor),
@@ -259,6 +261,9 @@ fn recording_page(jobs: &[Settled], filter: &JobFilter) -> Result<Vec<ReadJob>, 
             && is(&filter.outcome, job.outcome.as_str())
             && is(&filter.provider, &job.provider)
             && is(&filter.service, &job.service)
+            && is(&filter.tenant, &job.tenant)
+            && (is(&filter.model, &job.model)
+                || job.attempts.iter().any(|attempt| is(&filter.model, &attempt.model)))
             && filter.started_since.is_none_or(|since| job.started_at.0 >= since)
             && filter.cause.as_deref().is_none_or(|cause| {
                 job.attempts.iter().any(|attempt| attempt.cause.as_str() == cause)

@@ -33,6 +33,12 @@ pub(super) struct Args {
     /// Only jobs of this service.
     #[arg(long)]
     service: Option<String>,
+    /// Only jobs of this model, or with an attempt of it.
+    #[arg(long)]
+    model: Option<String>,
+    /// Only jobs of this tenant.
+    #[arg(long)]
+    tenant: Option<String>,
     /// Only jobs with an attempt or a charge of this cause.
     #[arg(long, value_parser = words(Cause::ALL, Cause::as_str))]
     cause: Option<String>,
@@ -67,6 +73,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         outcome: args.outcome.clone(),
         provider: args.provider.clone(),
         service: args.service.clone(),
+        model: args.model.clone(),
+        tenant: args.tenant.clone(),
         cause: args.cause.clone(),
         // Before 1970 nothing began.
         started_since: since.map(|ms| u64::try_from(ms).unwrap_or_default().saturating_mul(1_000_000)),

@@ -23,6 +23,10 @@ pub struct JobFilter {
     pub provider: Option<String>,
     /// The service that submitted it.
     pub service: Option<String>,
+    /// Its model, or that of one of its attempts.
+    pub model: Option<String>,
+    /// The tenant that it is of.
+    pub tenant: Option<String>,
     /// A cause of one of its attempts or charges.
     pub cause: Option<String>,
     /// When it began, in nanoseconds since 1970: then or later.
@@ -67,6 +71,8 @@ impl LedgerReader {
                     ":outcome": filter.outcome,
                     ":provider": filter.provider,
                     ":service": filter.service,
+                    ":model": filter.model,
+                    ":tenant": filter.tenant,
                     ":cause": filter.cause,
                     ":since": filter.started_since.map(|since| i64::try_from(since).unwrap_or(i64::MAX)),
                     ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
@@ -87,6 +93,10 @@ const WHERE: &str = "
       AND (:outcome IS NULL OR outcome = :outcome)
       AND (:provider IS NULL OR provider = :provider)
       AND (:service IS NULL OR service = :service)
+      AND (:tenant IS NULL OR tenant = :tenant)
+      AND (:model IS NULL OR model = :model
+           OR EXISTS (SELECT 1 FROM json_each(detail, '$.attempts') AS attempt
+                      WHERE json_extract(attempt.value, '$.model') = :model))
       AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id)
       AND (:cause IS NULL
            OR EXISTS (SELECT 1 FROM json_each(detail, '$.attempts') AS attempt
@@ -103,7 +113,8 @@ mod tests {
 
     /// Job `number`, with the words that filters look at.
     fn job(number: u8, revision: u32, [state, outcome, provider, cause]: [&'static str; 4]) -> JobRow {
-        let detail = format!(r#"{{"attempts":[{{"cause":"{cause}"}}],"charges":[{{"cause":"poll"}}]}}"#);
+        let attempts = format!(r#"[{{"cause":"{cause}"}},{{"model":"leg of {number}"}}]"#);
+        let detail = format!(r#"{{"attempts":{attempts},"charges":[{{"cause":"poll"}}]}}"#);
         JobRow {
             job_id: [number; 16],
             revision,
@@ -111,6 +122,8 @@ mod tests {
             outcome: outcome.into(),
             provider: provider.into(),
             service: "clips".into(),
+            model: provider.into(),
+            tenant: outcome.into(),
             detail: Detail::Whole(detail.into_bytes()),
             ..JobRow::default()
         }
@@ -148,6 +161,11 @@ mod tests {
             (JobFilter { provider: some("fal"), ..JobFilter::default() }, vec![1]),
             (JobFilter { service: some("clips"), ..JobFilter::default() }, vec![2, 1]),
             (JobFilter { service: some("other"), ..JobFilter::default() }, vec![]),
+            (JobFilter { model: some("runway"), ..JobFilter::default() }, vec![2]),
+            (JobFilter { model: some("leg of 1"), ..JobFilter::default() }, vec![1]),
+            (JobFilter { model: some("leg"), ..JobFilter::default() }, vec![]),
+            (JobFilter { tenant: some("succeeded"), ..JobFilter::default() }, vec![1]),
+            (JobFilter { tenant: some(""), ..JobFilter::default() }, vec![]),
             (JobFilter { cause: some("failed"), ..JobFilter::default() }, vec![2]),
             (JobFilter { cause: some("poll"), ..JobFilter::default() }, vec![2, 1]),
             (JobFilter { cause: some("duplicate"), ..JobFilter::default() }, vec![]),
