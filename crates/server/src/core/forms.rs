@@ -22,7 +22,7 @@ use super::entries::Entry;
 use super::published::read_entries;
 use crate::export::SeriesId;
 use crate::job_json::JobDocument;
-use crate::job_json::form::{content, pieces};
+use crate::job_json::form::{content, own_parts, pieces};
 
 /// Most forms in a ledger: about 3 KB each.
 pub(crate) const FORMS_MAX: usize = 65_536;
@@ -46,6 +46,15 @@ pub(super) struct Account {
     pub(super) observations: Observations,
 }
 
+/// A form of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Its number.
+    pub(super) id: u64,
+    /// How many parts fill it.
+    pub(super) parts: usize,
+}
+
 /// What the histograms count of a job.
 #[derive(Clone, Debug)]
 pub(super) struct Observations {
@@ -58,7 +67,7 @@ pub(super) struct Observations {
 /// Every form that is known.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
-    ready: HashMap<FormKey, (Account, u64), foldhash::fast::FixedState>,
+    ready: HashMap<FormKey, (Account, Form), foldhash::fast::FixedState>,
     /// In the ledger since an earlier process, with the fingerprint of what a job of it adds; made ready when
     /// the first job comes.
     saved: HashMap<FormKey, (u64, u64), foldhash::fast::FixedState>,
@@ -88,8 +97,8 @@ impl Forms {
         (u128::from(half(0x5350_414e)) << 64 | u128::from(half(0x5441_4c59))).to_le_bytes()
     }
 
-    /// What jobs with a key come to, and the number of their form.
-    pub(super) fn get(&self, key: &FormKey) -> Option<(&Account, u64)> {
+    /// What jobs with a key come to, and their form.
+    pub(super) fn get(&self, key: &FormKey) -> Option<(&Account, Form)> {
         self.ready.get(key).map(|(account, form)| (account, *form))
     }
 
@@ -102,7 +111,7 @@ impl Forms {
         bill: &Bill,
         account: &Account,
         booked: impl FnOnce() -> Vec<u8>,
-    ) -> Option<u64> {
+    ) -> Option<Form> {
         let saved = self.saved.remove(&key);
         let is_full = self.count >= FORMS_MAX;
         if account.charges.len() + account.entries.len() > PARTS_MAX
@@ -125,8 +134,9 @@ impl Forms {
                 id
             }
         };
-        self.ready.insert(key, (account.clone(), id));
-        Some(id)
+        let form = Form { id, parts: own_parts(job) };
+        self.ready.insert(key, (account.clone(), form));
+        Some(form)
     }
 
     /// Notes that a job of some content came; whether it was the first.
