@@ -33,7 +33,7 @@ use crate::open_files;
 pub use crate::pipeline::new_core;
 use crate::pipeline::{After, Pipeline};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
-use crate::receivers::{self, Entry, Tenants};
+use crate::receivers::{self, Entry, Tenants, UnderWay};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 use crate::setup::{SettingError, Setup};
@@ -223,7 +223,12 @@ impl App {
             Intake::new(recogniser, pipeline.committer.handle(), self.settings.receivers.max_inflight_bytes)
                 .with_spares(spares, self.settings.receivers.max_connections()),
         );
-        let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
+        let entry = Arc::new(Entry {
+            intake,
+            tenants: self.tenants,
+            forwarder: self.forwarder,
+            under_way: UnderWay::default(),
+        });
         let sending = entry.forwarder.start(&sending_stops);
         let core = pipeline.core.handle();
         let reloader =
@@ -296,6 +301,8 @@ pub struct Running {
     pipeline: Pipeline,
     stop_sending: watch::Sender<bool>,
     sending: Sending,
+        // Of senders that are gone, or were cut off.
+        self.sources.entry.under_way.ended().await;
     stop_admin: watch::Sender<bool>,
     admin_task: tokio::task::JoinHandle<()>,
     /// Keeps other processes out of the data directory.

@@ -33,7 +33,7 @@ mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trouble;
 
 use std::borrow::Cow;
