@@ -39,8 +39,9 @@ const NUMBER_MARK_JSON: &str = "\"\\u0002\"";
 /// Part 0 is the id, 1 the start, 2 the end.
 const FIRST_OWN: usize = 3;
 
-/// Changes with the shape of the document or of the content: forms of another one are not used.
-const VERSION: u8 = 3;
+/// The shape of the document and of the content; forms of another one are not used. The number changes with
+/// either, and a release may change what a document has in it.
+pub(crate) const SHAPE: &str = concat!(env!("CARGO_PKG_VERSION"), " 3");
 
 /// What a job has of its own, in the order of the document.
 enum Own<'a> {
@@ -225,8 +226,6 @@ fn push_hex<const BYTES: usize>(out: &mut Vec<u8>, id: [u8; BYTES]) {
 /// number, so that no two contents run together.
 pub(crate) fn content(job: &Job, bill: &Bill, out: &mut Vec<u8>) {
     let mut content = Content(out);
-    content.byte(VERSION);
-    content.text(env!("CARGO_PKG_VERSION"));
     for text in [&job.tenant, &job.service, &job.provider, &job.model, &job.operation] {
         content.text(text);
     }
