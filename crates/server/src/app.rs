@@ -24,7 +24,7 @@ use crate::clock;
 use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{Clock, CoreEndError, CoreHandle, Reader, RecoverError};
+use crate::core::{CoreHandle, Reader};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
@@ -36,11 +36,9 @@ use crate::provider_files::{ProviderFiles, ProviderFilesError};
 use crate::receivers::{self, Entry, Tenants, UnderWay};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
+pub use crate::run_error::RunError;
 use crate::setup::{SettingError, Setup};
 use crate::tls::Certificates;
-
-/// The clocks of the process.
-pub const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
 
 /// Why a server cannot be built: something that the user can put right.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -53,9 +51,9 @@ pub enum BuildError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Bind(#[from] BindError),
-    /// The data directory.
+    /// The data directory; what the store said is in the text, hence not told as a source once more.
     #[error("storage.directory: {0}")]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// A certificate, key or authority, a tenant's token, a destination.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -66,38 +64,9 @@ pub enum BuildError {
     Forward(#[from] ForwardError),
 }
 
-/// Why a server stopped by itself, or did not stop as it should.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The state of the last process cannot be taken back.
-    #[error(transparent)]
-    Recover(Box<RecoverError>),
-    /// It was told to stop, and what it had last is not in the ledger.
-    #[error(transparent)]
-    Core(#[from] CoreEndError),
-    /// No signal handler, no thread, or a thread that panicked.
-    #[error("{what}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-impl From<RecoverError> for RunError {
-    fn from(error: RecoverError) -> Self {
-        Self::Recover(Box::new(error))
-    }
-}
-
-impl RunError {
-    pub(crate) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::System { what, source }
-    }
-
-    pub(crate) fn panicked(what: &'static str) -> Self {
-        Self::System { what, source: std::io::Error::other("its thread panicked; the log says where") }
+impl From<StoreError> for BuildError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
     }
 }
 
@@ -301,8 +270,6 @@ pub struct Running {
     pipeline: Pipeline,
     stop_sending: watch::Sender<bool>,
     sending: Sending,
-        // Of senders that are gone, or were cut off.
-        self.sources.entry.under_way.ended().await;
     stop_admin: watch::Sender<bool>,
     admin_task: tokio::task::JoinHandle<()>,
     /// Keeps other processes out of the data directory.
@@ -334,6 +301,8 @@ impl Running {
                 tracing::warn!(%error, "a receiver ended badly");
             }
         }
+        // Of senders that are gone, or were cut off.
+        self.sources.entry.under_way.ended().await;
         self.stop_sending.send_replace(true);
         let (stopped, ()) = tokio::join!(blocking(move || self.pipeline.stop()), self.sending.ended());
         self.stop_admin.send_replace(true);
