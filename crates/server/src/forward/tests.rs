@@ -41,7 +41,7 @@ pub(crate) async fn open(settings: &crate::config::Destination, directory: &Path
         let settings = std::slice::from_ref(settings);
         match Forwarder::open(settings, clients(settings).unwrap(), directory) {
             Ok(forwarder) => return forwarder,
-            Err(ForwardError::Queue { source, .. }) if matches!(*source, StoreError::InUse { .. }) => {
+            Err(ForwardError::Queue { error, .. }) if matches!(*error, StoreError::InUse { .. }) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error}"),

@@ -219,7 +219,7 @@ fn a_journal_at_its_limit() {
         assert!(faulty.sent < 100_000, "it takes more than it may");
     }
     while faulty.send_many(1) {}
-    faulty.assert_refused("full", "raise the journal's size limit");
+    faulty.assert_refused("full", "raise `storage.journal.max_size`");
     assert!(limit(&faulty, "spantally_limit_reached_total") > Decimal::ZERO);
     assert!(limit(&faulty, "spantally_limit_used") >= Decimal::from(1 << 20));
     faulty.heal();
