@@ -115,7 +115,9 @@ fn charges_of(
     let found = read_slice(slice, read, |row, error| report.unreadable(row, error))?;
     report.checked.charges += found.len() as u64;
     let mut charges = HashMap::<u64, Vec<ChargeRow>>::new();
-    found.into_iter().for_each(|(row, charge)| charges.entry(row).or_default().push(charge));
+    for (row, charge) in found {
+        charges.entry(row).or_default().push(charge);
+    }
     Ok(charges)
 }
 

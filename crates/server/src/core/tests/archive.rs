@@ -140,14 +140,18 @@ fn what_waits_and_is_forgotten_already_is_booked_by_the_next_process() {
     core.books.forgotten.restore(at(3900));
     let journal: Vec<_> =
         (0..25).map(|job| message(job + 1, unfinished(&format!("task-{job:03}"), 10 * job))).collect();
-    journal.iter().for_each(|group| core.apply(group.clone()));
+    for group in &journal {
+        core.apply(group.clone());
+    }
     turn(&mut core, &mut ledger, 300);
     assert!(core.read_failure().is_some() && core.waiting.len() > 7, "{}", core.waiting.len());
     drop(core);
 
     let mut next = bounded();
     next.restore(&ledger).unwrap();
-    journal.iter().for_each(|group| next.rehydrate(group.clone()));
+    for group in &journal {
+        next.rehydrate(group.clone());
+    }
     next.finish_rehydration();
     turn(&mut next, &mut ledger, 302);
     let counts = [MetricId::Jobs, MetricId::SpansLate].map(|metric| net(&next, metric, &[]));

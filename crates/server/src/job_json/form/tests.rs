@@ -232,7 +232,7 @@ fn a_trace_that_repeats_after_hundreds_is_another_content() {
     assert_eq!(
         [&own, &shared].map(own_parts),
         [&own, &shared]
-            .map(|job| parts_of(job))
+            .map(parts_of)
             .map(|parts| { serde_json::from_slice::<Vec<String>>(&parts).unwrap().len() })
     );
     assert_ne!(own_parts(&own), own_parts(&shared));
