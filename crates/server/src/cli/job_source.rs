@@ -1,8 +1,8 @@
 //! Where `jobs` and `explain` read jobs from: a running server, a ledger, or a recording.
 //!
 //! Without any option the server of the configuration is asked; when nothing answers there, the ledger of the
-//! configured data directory is read, if there is one, and standard error says so. These commands speak no TLS:
-//! where the server's port has it the ledger is read as well.
+//! configured data directory is read, if there is one, and standard error says so. These commands speak no
+//! TLS: where the server's port has it the ledger is read as well.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
