@@ -8,8 +8,8 @@
 //! - [`content`] is everything of a job that goes into its form, its counters and its charges, in bytes that
 //!   are cheap to make: equal bytes, equal form.
 //! - [`pieces`] makes the form, once: it writes the document with marks where the parts go.
-//! - [`parts`] writes what fills it, and says how many there are: no form is filled with more or fewer than it
-//!   has room for ([`own_parts`]).
+//! - [`parts`] writes what fills it, and says how many there are: no form is filled with more or fewer than
+//!   it has room for ([`own_parts`]).
 //!
 //! Parts 0, 1 and 2 are the job's id, start and end, which the ledger has in columns; the row's own begin
 //! at 3. A trace that several spans of a job share is one part. Tests hold that a filled form is the

@@ -1,8 +1,8 @@
 //! Work on a request that goes on when its sender does not wait for it.
 //!
 //! A sender that goes away, or whose deadline ends, takes the task that serves it along. What it sent may be
-//! in the journal by then, and counts; so what follows, forwarding it, may not depend on that task. It is done
-//! in a task of its own, and who stops the server waits for all of them.
+//! in the journal by then, and counts; so what follows, forwarding it, may not depend on that task. It is
+//! done in a task of its own, and who stops the server waits for all of them.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -237,8 +237,8 @@ fn a_failed_sync() {
     faulty.assert_recovered();
 }
 
-/// Relaxed, a batch is acknowledged before its sync; when that fails nothing more is until it is written again,
-/// though the next sync of the log would succeed.
+/// Relaxed, a batch is acknowledged before its sync; when that fails nothing more is until it is written
+/// again, though the next sync of the log would succeed.
 #[test]
 fn a_failed_sync_of_a_relaxed_journal() {
     let mut faulty = Faulty::start(Some("storage: {durability: relaxed, sync_interval: 50ms}"));
