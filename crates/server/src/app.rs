@@ -24,7 +24,7 @@ use crate::clock;
 use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
-use crate::core::{Clock, CoreEndError, CoreHandle, Reader, RecoverError};
+use crate::core::{CoreHandle, Reader};
 use crate::export::Format;
 use crate::forward::{ForwardError, Forwarder, Sending};
 use crate::intake::Intake;
@@ -33,14 +33,12 @@ use crate::open_files;
 pub use crate::pipeline::new_core;
 use crate::pipeline::{After, Pipeline};
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
-use crate::receivers::{self, Entry, Tenants};
+use crate::receivers::{self, Entry, Tenants, UnderWay};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
+pub use crate::run_error::RunError;
 use crate::setup::{SettingError, Setup};
 use crate::tls::Certificates;
-
-/// The clocks of the process.
-pub const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
 
 /// Why a server cannot be built: something that the user can put right.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -53,9 +51,9 @@ pub enum BuildError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Bind(#[from] BindError),
-    /// The data directory.
+    /// The data directory; what the store said is in the text, hence not told as a source once more.
     #[error("storage.directory: {0}")]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// A certificate, key or authority, a tenant's token, a destination.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -66,38 +64,9 @@ pub enum BuildError {
     Forward(#[from] ForwardError),
 }
 
-/// Why a server stopped by itself, or did not stop as it should.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The state of the last process cannot be taken back.
-    #[error(transparent)]
-    Recover(Box<RecoverError>),
-    /// It was told to stop, and what it had last is not in the ledger.
-    #[error(transparent)]
-    Core(#[from] CoreEndError),
-    /// No signal handler, no thread, or a thread that panicked.
-    #[error("{what}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-impl From<RecoverError> for RunError {
-    fn from(error: RecoverError) -> Self {
-        Self::Recover(Box::new(error))
-    }
-}
-
-impl RunError {
-    pub(crate) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::System { what, source }
-    }
-
-    pub(crate) fn panicked(what: &'static str) -> Self {
-        Self::System { what, source: std::io::Error::other("its thread panicked; the log says where") }
+impl From<StoreError> for BuildError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
     }
 }
 
@@ -226,7 +195,12 @@ impl App {
             Intake::new(recogniser, pipeline.committer.handle(), self.settings.receivers.max_inflight_bytes)
                 .with_spares(spares, self.settings.receivers.max_connections()),
         );
-        let entry = Arc::new(Entry { intake, tenants: self.tenants, forwarder: self.forwarder });
+        let entry = Arc::new(Entry {
+            intake,
+            tenants: self.tenants,
+            forwarder: self.forwarder,
+            under_way: UnderWay::default(),
+        });
         let sending = entry.forwarder.start(&sending_stops);
         let core = pipeline.core.handle();
         let reloader =
@@ -330,6 +304,8 @@ impl Running {
                 tracing::warn!(%error, "a receiver ended badly");
             }
         }
+        // Of senders that are gone, or were cut off.
+        self.sources.entry.under_way.ended().await;
         self.stop_sending.send_replace(true);
         let (stopped, ()) = tokio::join!(blocking(move || self.pipeline.stop()), self.sending.ended());
         self.stop_admin.send_replace(true);

@@ -13,12 +13,13 @@ use crate::tls::ServerTls;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("cannot listen on {endpoint} ({key}, {place}): {source}")]
+#[error("cannot listen on {endpoint} ({key}, {place}): {error}")]
 pub struct BindError {
     endpoint: Endpoint,
     key: &'static str,
     place: Place,
-    source: std::io::Error,
+    /// In the text, hence not told as a source once more.
+    error: std::io::Error,
     #[help]
     help: String,
 }
@@ -85,12 +86,12 @@ pub(crate) async fn bind(
         let address = listener.local_addr()?;
         Ok(Bound { listener, address, tls: None })
     };
-    listen.await.map_err(|source: std::io::Error| BindError {
-        help: help(key, endpoint, source.kind()),
+    listen.await.map_err(|error: std::io::Error| BindError {
+        help: help(key, endpoint, error.kind()),
         endpoint: endpoint.clone(),
         key,
         place: config.place(key),
-        source,
+        error,
     })
 }
 

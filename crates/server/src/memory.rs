@@ -12,7 +12,6 @@
 use spantally_stitch::Evidence;
 
 use crate::admin;
-use crate::app::CLOCK;
 use crate::batch::{SPARE_EVIDENCE_MAX, SPARES_MAX};
 use crate::commit::CommitOptions;
 use crate::config::{Destination, Settings};
@@ -24,6 +23,7 @@ use crate::forward::held::{LET_GO_BYTES, MISSED_MAX};
 use crate::forward::lanes::{ITEM_BYTES, LOOK_AHEAD_ITEMS};
 use crate::forward::queue::ROW_BYTES_MAX;
 use crate::intake::CACHES_MAX;
+use crate::pipeline::CLOCK;
 use crate::pipeline::CORE_QUEUE;
 
 /// The program, its rules, its threads.

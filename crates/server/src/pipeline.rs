@@ -6,13 +6,16 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use spantally_stitch::UnixNanos;
 use spantally_store::{Journal, JournalSync, Ledger};
 
-use crate::app::{CLOCK, RunError};
 use crate::budgets::Budgets;
 use crate::clock;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::Settings;
-use crate::core::{Core, CoreOptions, CoreThread, LedgerRetention, Listener, TurnOptions, recover};
+use crate::core::{Clock, Core, CoreOptions, CoreThread, LedgerRetention, Listener, TurnOptions, recover};
 use crate::provider_files::ProviderFiles;
+use crate::run_error::RunError;
+
+/// The clocks of the process.
+pub(crate) const CLOCK: Clock = Clock { now: clock::now, instant: clock::instant };
 
 /// Groups that are durable and wait for the core: in the journal already, so a short queue loses nothing.
 pub(crate) const CORE_QUEUE: usize = 64;

@@ -3,7 +3,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::RunError;
+use crate::run_error::RunError;
 
 /// Ctrl-c and SIGTERM, caught from the moment this is made.
 #[derive(Debug)]

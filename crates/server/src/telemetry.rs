@@ -14,8 +14,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 pub use self::export::Exporters;
-use crate::cli::colors;
 use crate::config::{LogEncoding, LogLevel, Logs, Settings};
+use crate::terminal::colors;
 
 /// The target of our own spans.
 pub(crate) const TARGET: &str = "spantally::trace";

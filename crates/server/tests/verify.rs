@@ -54,7 +54,7 @@ const UNLOCK: &str = "DROP TRIGGER job_row_update; DROP TRIGGER job_row_delete; 
     DROP TRIGGER form_delete;";
 
 /// What is damaged, how, and the kind of difference that must be told among others.
-const DAMAGE: [(&str, &str, &str); 17] = [
+const DAMAGE: [(&str, &str, &str); 19] = [
     (
         "ledger.db",
         "UPDATE counter SET value = value + 1 WHERE name = 'spantally_cost' AND value > 0",
@@ -73,6 +73,7 @@ const DAMAGE: [(&str, &str, &str); 17] = [
         "window",
     ),
     ("ledger.db", "DELETE FROM job_row WHERE id = 3", "row"),
+    ("ledger.db", "UPDATE job_row SET parts = x'ff' WHERE id = 2", "row"),
     ("ledger.db", "UPDATE job_row SET revision = 2 WHERE id = 2", "revision"),
     (
         "ledger.db",
@@ -85,6 +86,12 @@ const DAMAGE: [(&str, &str, &str); 17] = [
     (
         "ledger.db",
         "UPDATE job_row SET ended_at = ended_at + 1000000000 WHERE id = 1 AND form IS NULL",
+        "document",
+    ),
+    (
+        "ledger.db",
+        "UPDATE job_row SET parts = CAST(json_set(CAST(parts AS TEXT), '$[0]', 'aa') AS BLOB)
+         WHERE form IS NOT NULL",
         "document",
     ),
     ("ledger.db", "UPDATE job_row SET charges = replace(charges, '\"0.', '\"1.') WHERE id = 1", "charge"),

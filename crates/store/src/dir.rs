@@ -54,9 +54,12 @@ impl DataDir {
     }
 }
 
+/// Name of the journal's file.
+pub(crate) const JOURNAL_NAME: &str = "journal.db";
+
 /// The journal's file in a data directory.
 pub(crate) fn journal_path(dir: &Path) -> PathBuf {
-    dir.join("journal.db")
+    dir.join(JOURNAL_NAME)
 }
 
 /// The ledger's file in a data directory.

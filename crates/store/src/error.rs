@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::dir::JOURNAL_NAME;
 use crate::full::no_room;
 use crate::journal::Seq;
 
@@ -71,13 +72,24 @@ pub enum StoreError {
         detail: String,
     },
     /// No space is left.
-    #[error("{path}: no space left ({detail}); free space on that file system, or raise the journal's size \
-             limit if the disk has room", path = path.display())]
+    #[error("{path}: no space left ({detail}); free space on that file system{other}",
+            path = path.display(), other = other_way(path))]
     Full {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
         detail: String,
+    },
+    /// There is no room for a copy, or it cannot be made for another reason.
+    #[error("{path}: cannot be copied to {to}: {source}; name a directory with room for it in TMPDIR",
+            path = path.display(), to = to.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// The directory for temporary files.
+        to: PathBuf,
+        /// Why it failed.
+        source: io::Error,
     },
     /// The file cannot be written.
     #[error("{path}: cannot be written ({detail}); give the user that runs Spantally write access to the \
@@ -190,6 +202,14 @@ impl StoreError {
     }
 }
 
+/// What else helps where there is no room: the journal has a limit of its own. The queues of destinations,
+/// under `forward`, are journals as well, with other limits.
+fn other_way(path: &Path) -> &'static str {
+    let is_queue = path.iter().any(|part| part == "forward");
+    let is_journal = !is_queue && path.file_name().is_some_and(|name| name == JOURNAL_NAME);
+    if is_journal { ", or raise `storage.journal.max_size` if the disk has room" } else { "" }
+}
+
 /// Which rows a journal has, in words.
 fn rows_between(first: Option<Seq>, last: Option<Seq>) -> String {
     first.zip(last).map_or("no rows".to_owned(), |(first, last)| format!("rows {first} to {last}"))
@@ -209,6 +229,17 @@ fn missing(rows: Option<(Seq, Seq)>, applied: Seq, done: Seq) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_journal_has_a_limit_to_raise() {
+        for (name, is_raised) in
+            [("data/journal.db", true), ("data/ledger.db", false), ("data/forward/otlp/journal.db", false)]
+        {
+            let full = StoreError::Full { path: name.into(), detail: "to write".to_owned() }.to_string();
+            assert!(full.contains("free space"), "{full}");
+            assert_eq!(full.contains("storage.journal.max_size"), is_raised, "{full}");
+        }
+    }
 
     #[test]
     fn a_gap_says_which_rows_are_missing() {

@@ -58,7 +58,9 @@ impl StoreError {
             Self::Gone { .. } | Self::Missing { .. } | Self::Alone { .. } => Fault::Gone,
             Self::InUse { .. } => Fault::InUse,
             Self::Sqlite { source, .. } if is_sync(source) => Fault::Sync,
-            Self::Sqlite { .. } | Self::Backwards { .. } | Self::Revision { .. } => Fault::Io,
+            Self::Sqlite { .. } | Self::Copy { .. } | Self::Backwards { .. } | Self::Revision { .. } => {
+                Fault::Io
+            }
         }
     }
 }

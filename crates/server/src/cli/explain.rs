@@ -15,7 +15,7 @@ use super::job_doc::{AttemptDoc, JobDoc};
 use super::job_source::{ID_DIGITS, PAGE, ReadJob, Source, SourceArgs, seconds_between};
 use super::{Exit, Failure, Format, Outcome, colors, stdout};
 use crate::job_calls::JobCalls;
-use crate::replay::visible::{self, visible};
+use crate::visible::{self, visible};
 
 /// Fewest digits of a beginning of a job id.
 const PREFIX_MIN: usize = 4;

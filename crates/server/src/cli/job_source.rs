@@ -1,7 +1,8 @@
 //! Where `jobs` and `explain` read jobs from: a running server, a ledger, or a recording.
 //!
 //! Without any option the server of the configuration is asked; when nothing answers there, the ledger of the
-//! configured data directory is read, if there is one, and standard error says so.
+//! configured data directory is read, if there is one, and standard error says so. These commands speak no
+//! TLS: where the server's port has it the ledger is read as well.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -75,24 +76,32 @@ impl SourceArgs {
         }
         if let Some(url) = &self.server {
             let host = authority(url).ok_or_else(|| {
-                Failure::usage(miette::miette!("--server {url}: expected http://host:port, without a path"))
+                Failure::usage(miette::miette!(
+                    help = "TLS is not spoken here: --ledger reads settled jobs beside a server that has it",
+                    "--server {url}: expected http://host:port, without a path"
+                ))
             })?;
             http::get(host, "/healthz").map_err(|error| no_server(host, &error))?;
             return Ok(Source::Server(host.to_owned()));
         }
         let settings = self.config.load()?.settings;
         let host = settings.admin.endpoint.to_string();
-        match http::get(&host, "/healthz") {
-            Ok(_) => Ok(Source::Server(host)),
-            Err(error) => {
-                let directory = &settings.storage.directory;
-                let found = ledger(directory).map_err(|_| no_server(&host, &error))?;
-                let note = format!("no server at {host}; reading the ledger in {}", directory.display());
-                // Nobody is left to tell when standard error is gone.
-                let _ = writeln!(std::io::stderr(), "{note}");
-                Ok(found)
+        let directory = &settings.storage.directory;
+        let (found, why) = if settings.admin.tls.is_some() {
+            let why = format!("TLS is not spoken here, and {host} has it; open jobs are missing");
+            (ledger(directory)?, why)
+        } else {
+            match http::get(&host, "/healthz") {
+                Ok(_) => return Ok(Source::Server(host)),
+                Err(error) => {
+                    let found = ledger(directory).map_err(|_| no_server(&host, &error))?;
+                    (found, format!("no server at {host}"))
+                }
             }
-        }
+        };
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(std::io::stderr(), "{why}; reading the ledger in {}", directory.display());
+        Ok(found)
     }
 }
 

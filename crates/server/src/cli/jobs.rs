@@ -8,7 +8,7 @@ use spantally_store::JobFilter;
 
 use super::job_source::{ReadJob, SourceArgs};
 use super::{Exit, Failure, Format, Outcome, job_table, stdout};
-use crate::replay::visible::{self, visible};
+use crate::visible::{self, visible};
 
 /// Digits of a job id that a list shows: enough for `explain`.
 const ID_SHOWN: usize = 12;

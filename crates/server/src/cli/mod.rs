@@ -30,9 +30,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use crate::csv::csv_cell;
+pub(crate) use crate::terminal::colors;
 pub use config_args::ConfigArgs;
 pub use exit::{Exit, Failure, Outcome};
-pub use output::{Format, colors, csv_cell, sheet_cell, shell_word, stdout};
+pub use output::{Format, sheet_cell, shell_word, stdout};
 
 /// Tells a team what its media-generation jobs really cost, and how much of that is retries, duplicates,
 /// timeouts and failures, from the OpenTelemetry spans of its clients.

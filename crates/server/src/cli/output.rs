@@ -1,6 +1,8 @@
 //! Standard output, and the formats of commands that list things.
 
-use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{BufWriter, StdoutLock, Write};
+
+use crate::csv::csv_cell;
 
 /// How a list is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -19,20 +21,6 @@ pub enum Format {
 /// Standard output, buffered. Flush it before returning, so that a full disk or a closed pipe is noticed.
 pub fn stdout() -> impl Write {
     BufWriter::<StdoutLock<'static>>::new(std::io::stdout().lock())
-}
-
-/// Whether output there may have colours (<https://no-color.org>).
-pub fn colors(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// A cell of CSV: quoted when it holds a comma, a quote or a line end.
-pub fn csv_cell(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\"")).into()
-    } else {
-        text.into()
-    }
 }
 
 /// A cell of CSV for a spreadsheet: what it would take for a formula, and is no number, has an apostrophe in
@@ -58,7 +46,7 @@ pub fn shell_word(text: &str) -> std::borrow::Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{csv_cell, sheet_cell, shell_word};
+    use super::{sheet_cell, shell_word};
 
     #[test]
     fn words_for_a_shell_are_quoted_only_when_needed() {
@@ -88,13 +76,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(sheet_cell(text), cell);
-        }
-    }
-
-    #[test]
-    fn cells_are_quoted_only_when_needed() {
-        for (text, cell) in [("plain", "plain"), ("a,b", "\"a,b\""), ("say \"x\"", "\"say \"\"x\"\"\"")] {
-            assert_eq!(csv_cell(text), cell);
         }
     }
 }

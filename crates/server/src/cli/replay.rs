@@ -12,8 +12,8 @@ use super::job_doc::JobDoc;
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, colors, job_table, stdout};
 use crate::job_json::JobDocument;
 use crate::provider_files::ProviderFiles;
-use crate::replay::visible::visible;
 use crate::replay::{Found, Recording, Replay, Summary, input, report};
+use crate::visible::visible;
 
 /// Read recorded spans and report what their jobs cost.
 ///

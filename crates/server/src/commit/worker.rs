@@ -117,15 +117,18 @@ impl Worker {
     fn sync_if_due(&mut self) {
         let interval = Duration::from_millis(self.shared.options.sync_interval_ms);
         let is_due = |since| clock::instant().saturating_duration_since(since) >= interval;
-        if self.unsynced.is_some_and(is_due) {
+        if self.unsynced.is_some_and(is_due) || self.syncer.as_ref().is_some_and(JournalSync::has_failed) {
             self.sync();
         }
     }
 
-    /// Brings what a relaxed journal took to the disk. When that fails, nothing more is taken until it
-    /// succeeds.
+    /// Brings what a relaxed journal took to the disk. When that fails, here or when the core does it,
+    /// nothing more is taken until the journal has written all of it again, with the next append.
     fn sync(&mut self) {
-        let (Some(syncer), Some(_)) = (&self.syncer, self.unsynced) else { return };
+        let Some(syncer) = &self.syncer else { return };
+        if self.unsynced.is_none() && !syncer.has_failed() {
+            return;
+        }
         match syncer.sync() {
             Ok(()) => self.unsynced = None,
             Err(error) => self.failed(&error),
@@ -141,14 +144,8 @@ impl Worker {
         }
     }
 
-    /// Appends, unless what was appended before cannot be synced.
+    /// Appends. After a sync that failed the journal first writes again what that concerned.
     fn append(&mut self) -> Result<Seq, StoreError> {
-        if let (Some(syncer), Some(_)) = (&self.syncer, self.unsynced)
-            && self.shared.stats.storage_failing.load(Ordering::Relaxed)
-        {
-            syncer.sync()?;
-            self.unsynced = None;
-        }
         let seq = self.journal.append(&self.bytes)?;
         if self.syncer.is_some() {
             self.unsynced.get_or_insert_with(clock::instant);

@@ -166,13 +166,39 @@ impl ConfigError {
 
     /// A key of `--set` that does not exist.
     pub(super) fn unknown_set_key(key: &str) -> Self {
+        if let Some(section) = FILE_SECTIONS.iter().find(|section| is_in(key, section)) {
+            let help = format!("`{section}` has parts that the file names: write it there (--config)");
+            return Self::plain(format!("--set {key}: only in a file"), Some(help));
+        }
         let known = known_keys();
-        let help = match nearest(key, known.iter().copied()) {
+        let section = |key: &str| key.split('.').next().map(str::to_owned);
+        // What is like it in another section is something else.
+        let is_section = known.iter().any(|known| section(known) == section(key));
+        let near = known.iter().copied().filter(|known| !is_section || section(known) == section(key));
+        let help = match nearest(key, near) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known keys: {}", known.join(", ")),
         };
         Self::plain(format!("--set {key}: unknown key `{key}`"), Some(help))
     }
+}
+
+/// Sections whose parts are named by the user, or are a list: no key of theirs has a name of its own.
+const FILE_SECTIONS: [&str; 8] = [
+    "exporters.otlp",
+    "exporters.otlp_grpc",
+    "exporters.otlphttp",
+    "exporters.otlp_http",
+    "processors.spantally.correlation.webhooks",
+    "budgets",
+    "prepaid",
+    "invoices",
+];
+
+/// Whether a key is a section, or something in it, or a part of it with a name.
+fn is_in(key: &str, section: &str) -> bool {
+    let rest = key.strip_prefix(section);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/', '[']))
 }
 
 /// What the parser expected, in the words of someone who writes the file, with an example.

@@ -34,6 +34,17 @@ fn shown(error: &ConfigError) -> String {
     text
 }
 
+/// No key that `--set` has would do what was meant.
+#[test]
+fn what_only_a_file_can_say_is_not_taken_for_a_slip_of_the_pen() {
+    for key in ["exporters.otlp/x.endpoint", "exporters.otlphttp.endpoint", "budgets[0].limit", "invoices"] {
+        let set = [format!("{key}=a")];
+        let error = shown(&resolve(&Source::none(), &set, &environment).unwrap_err());
+        assert!(error.contains("only in a file") && error.contains("--config"), "{error}");
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+}
+
 #[test]
 fn the_shipped_file_is_the_defaults() {
     assert_eq!(read(SHIPPED).settings, Settings::default());

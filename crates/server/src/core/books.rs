@@ -41,7 +41,7 @@ use super::checkpoint::{EXPOSURE_ROW, WINDOW_ROW};
 use super::entries::{difference, entries, exemplar, job_labels};
 use super::exposure::Exposure;
 use super::forgotten::Forgotten;
-use super::forms::{Account, Forms, Observations};
+use super::forms::{Account, Form, Forms, Observations};
 use super::options::CoreOptions;
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
 use super::waiting::Unread;
@@ -162,8 +162,8 @@ impl Books {
         let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
         // Some three texts of twenty bytes a span.
         let mut filled = Vec::with_capacity(64 * (job.spans.len() + 1));
-        if let Some(form) = form.filter(|_| parts(&job, &mut filled)) {
-            row.detail = Detail::Filled { form, parts: filled };
+        if let Some(form) = form.filter(|form| parts(&job, &mut filled) == Some(form.parts)) {
+            row.detail = Detail::Filled { form: form.id, parts: filled };
         } else {
             row.detail = whole(&job, &bill, 1);
             row.booked = save_entries(&entries, &self.registry);
@@ -176,8 +176,8 @@ impl Books {
         Settled { job, bill, revision: 1 }
     }
 
-    /// What a job comes to, as its form says or worked out, and the number of its form.
-    fn account(&mut self, job: &Job, bill: &Bill, now: UnixNanos) -> (Account, Option<u64>) {
+    /// What a job comes to, as its form says or worked out, and its form.
+    fn account(&mut self, job: &Job, bill: &Bill, now: UnixNanos) -> (Account, Option<Form>) {
         let key = self.forms.key(job, bill);
         if let Some((account, form)) = self.forms.get(&key) {
             return (account.clone(), Some(form));

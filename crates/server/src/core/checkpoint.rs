@@ -9,10 +9,15 @@ use crate::record::{encode_carried, encode_tie};
 impl Core {
     /// Gathers what changed since the last checkpoint. It must be written before anything newer is shown or
     /// gathered.
+    ///
+    /// Of a job that was told and not booked yet the ledger must not say that it is forgotten: were the
+    /// process killed now, its evidence would be late, and it would never be booked. So while changes wait
+    /// all evidence stays where it is, and what was forgotten is said when they are booked.
     pub fn checkpoint(&mut self) -> Checkpoint {
         let marks = self.shards.iter().map(Stitcher::next_number).collect();
         let turn = self.turns.make(self.applied, self.now, marks);
-        let open = self.carry();
+        let waits = self.waiting.len() > 0;
+        let open = if waits { Vec::new() } else { self.carry() };
         let done = self.turns.done();
         let moment = |name: &str, at: UnixNanos| (name.to_owned(), at.0.to_string().into_bytes());
         let mut meta = vec![
@@ -24,7 +29,8 @@ impl Core {
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),
         ];
         meta.extend(self.unsaved_names.take().map(|names| (LABELS_META.to_owned(), names.into_bytes())));
-        let tombstones = self.shards.iter_mut().flat_map(Stitcher::take_tombstones).collect();
+        let told = self.shards.iter_mut().filter(|_| !waits);
+        let tombstones = told.flat_map(Stitcher::take_tombstones).collect();
         let counters = self.take_sets();
         let applied = self.applied;
         let mut checkpoint =

@@ -7,6 +7,9 @@
 //! is never alike (a bill by the character) makes none; and no more than [`FORMS_MAX`] are made.
 //!
 //! Only first revisions have a form. Later ones are seldom, and each is a difference to what was before.
+//!
+//! Forms stay in the ledger for the rows that have them. Those of another version, or of other extra labels,
+//! are no job's any more and count for nothing here.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -19,21 +22,19 @@ use spantally_stitch::Job;
 use spantally_store::{ChargeRow, FormRow};
 
 use super::entries::Entry;
+use super::form_key::{FormKey, Mark};
 use super::published::read_entries;
 use crate::export::SeriesId;
 use crate::job_json::JobDocument;
-use crate::job_json::form::{content, pieces};
+use crate::job_json::form::{SHAPE, content, own_parts, pieces};
 
-/// Most forms in a ledger: about 3 KB each.
+/// Most forms that the jobs of one version may have: about 3 KB each in the ledger.
 pub(crate) const FORMS_MAX: usize = 65_536;
 /// Most charges and counters of a form: an ordinary job has some fifteen. A larger one is written out each
 /// time.
 const PARTS_MAX: usize = 64;
 /// Most contents of which one job was seen.
 const SEEN_MAX: usize = 65_536;
-
-/// Fingerprint of a content.
-pub(super) type FormKey = [u8; 16];
 
 /// What a job comes to: the same for all jobs of a form.
 #[derive(Clone, Debug)]
@@ -44,6 +45,15 @@ pub(super) struct Account {
     pub(super) charges: Arc<[ChargeRow]>,
     /// What the histograms count.
     pub(super) observations: Observations,
+}
+
+/// A form of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Its number.
+    pub(super) id: u64,
+    /// How many parts fill it.
+    pub(super) parts: usize,
 }
 
 /// What the histograms count of a job.
@@ -58,16 +68,15 @@ pub(super) struct Observations {
 /// Every form that is known.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
-    ready: HashMap<FormKey, (Account, u64), foldhash::fast::FixedState>,
+    ready: HashMap<FormKey, (Account, Form), foldhash::fast::FixedState>,
     /// In the ledger since an earlier process, with the fingerprint of what a job of it adds; made ready when
     /// the first job comes.
     saved: HashMap<FormKey, (u64, u64), foldhash::fast::FixedState>,
     seen: HashSet<FormKey, foldhash::fast::FixedState>,
     last: u64,
-    /// Forms in the ledger, also those that no new job will have.
+    /// Forms in the ledger that new jobs may have.
     count: usize,
-    /// Names of the extra labels, as bytes: equal values of other labels are another content.
-    names: Vec<u8>,
+    mark: Mark,
     scratch: Vec<u8>,
     new: Vec<FormRow>,
 }
@@ -75,21 +84,18 @@ pub(super) struct Forms {
 impl Forms {
     /// For jobs with extra labels of these names.
     pub(super) fn new(labels: &[Arc<str>]) -> Self {
-        let names = labels.iter().flat_map(|name| name.bytes().chain([0])).collect();
-        Self { names, ..Self::default() }
+        Self { mark: Mark::new(SHAPE, labels), ..Self::default() }
     }
 
-    /// The fingerprint of a job's content. 128 bits, so that two contents with one are not to be expected.
+    /// The key of a job's content.
     pub(super) fn key(&mut self, job: &Job, bill: &Bill) -> FormKey {
         self.scratch.clear();
         content(job, bill, &mut self.scratch);
-        self.scratch.extend_from_slice(&self.names);
-        let half = |seed| FixedState::with_seed(seed).hash_one(self.scratch.as_slice());
-        (u128::from(half(0x5350_414e)) << 64 | u128::from(half(0x5441_4c59))).to_le_bytes()
+        self.mark.key(&self.scratch)
     }
 
-    /// What jobs with a key come to, and the number of their form.
-    pub(super) fn get(&self, key: &FormKey) -> Option<(&Account, u64)> {
+    /// What jobs with a key come to, and their form.
+    pub(super) fn get(&self, key: &FormKey) -> Option<(&Account, Form)> {
         self.ready.get(key).map(|(account, form)| (account, *form))
     }
 
@@ -102,7 +108,7 @@ impl Forms {
         bill: &Bill,
         account: &Account,
         booked: impl FnOnce() -> Vec<u8>,
-    ) -> Option<u64> {
+    ) -> Option<Form> {
         let saved = self.saved.remove(&key);
         let is_full = self.count >= FORMS_MAX;
         if account.charges.len() + account.entries.len() > PARTS_MAX
@@ -125,8 +131,9 @@ impl Forms {
                 id
             }
         };
-        self.ready.insert(key, (account.clone(), id));
-        Some(id)
+        let form = Form { id, parts: own_parts(job) };
+        self.ready.insert(key, (account.clone(), form));
+        Some(form)
     }
 
     /// Notes that a job of some content came; whether it was the first.
@@ -140,8 +147,10 @@ impl Forms {
     /// Takes back a form of the ledger.
     pub(super) fn restore(&mut self, id: u64, key: FormKey, booked: &[u8]) {
         self.last = self.last.max(id);
-        self.count += 1;
-        self.saved.insert(key, (id, fingerprint(booked)));
+        if self.mark.is_of(&key) {
+            self.count += 1;
+            self.saved.insert(key, (id, fingerprint(booked)));
+        }
     }
 
     /// Forms made since the last call, to be written.
@@ -174,17 +183,23 @@ mod tests {
             observations: Observations { duration, values: Arc::default() },
         };
         let (job, bill) = (Job::default(), Bill::default());
-        for (held, made) in [(FORMS_MAX - 1, 1), (FORMS_MAX, 0)] {
-            let mut forms = Forms::default();
+        let none: [&str; 0] = [];
+        let [mark, before] = [SHAPE, "another version"].map(|version| Mark::new(version, &none));
+        // Forms of another version stay where they are, and are in nobody's way.
+        for (held_by, held, made) in [(mark, FORMS_MAX - 1, 1), (mark, FORMS_MAX, 0), (before, FORMS_MAX, 5)]
+        {
+            let mut forms = Forms::new(&[]);
             for id in 1..=held as u64 {
-                forms.restore(id, u128::from(id).to_le_bytes(), b"of other series, and no entries");
+                forms.restore(id, held_by.key(&id.to_le_bytes()), b"of other series, and no entries");
             }
-            // Each of these adds to other series than in the process before.
-            for id in 1..=5_u64 {
+            // Each of these adds to other series than in the process before; and each comes twice.
+            for id in (1..=5_u64).chain(1..=5) {
                 let booked = || vec![0; 24];
-                forms.offer(u128::from(id).to_le_bytes(), &job, &bill, &account, booked);
+                forms.offer(mark.key(&id.to_le_bytes()), &job, &bill, &account, booked);
             }
-            assert_eq!(forms.take_new().len(), made, "beside {held}");
+            let new = forms.take_new();
+            assert_eq!(new.len(), made, "beside {held} of {held_by:?}");
+            assert!(new.iter().all(|form| form.id > held as u64), "a number is given once");
         }
     }
 }

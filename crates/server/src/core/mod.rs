@@ -29,8 +29,8 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `waiting`, `forms`, `published`, `windows`, `open`, `refresh`, `turns`,
-//! `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, then [`thread`].
+//! Read on in `entries`, `books`, `waiting`, `forms`, `form_key`, `published`, `windows`, `open`, `refresh`,
+//! `turns`, `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, then [`thread`].
 
 mod archive;
 mod books;
@@ -39,6 +39,7 @@ pub(crate) mod checkpoint;
 mod entries;
 mod exposure;
 pub(crate) mod forgotten;
+mod form_key;
 pub(crate) mod forms;
 mod handle;
 mod label_history;

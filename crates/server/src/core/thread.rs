@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use spantally_stitch::UnixNanos;
-use spantally_store::{Checkpoint, JournalSync, Ledger};
+use spantally_store::{Checkpoint, JournalSync, Ledger, Seq};
 use tokio::sync::watch;
 
 use super::handle::{CoreHandle, Locked, Shared, Unwritten};
@@ -328,8 +328,10 @@ impl Driver {
     fn write(&mut self, locked: &mut Locked, checkpoint: Checkpoint) -> bool {
         let instant = self.options.clock.instant;
         let started = instant();
-        // The ledger must not include what a loss of power could take from the journal.
-        let synced = self.syncer.as_ref().map_or(Ok(()), JournalSync::sync);
+        // The ledger must not include what a loss of power could take from the journal. Where that cannot be
+        // synced the commit wakes, which alone can write it again.
+        let wake = |_: &_| self.shared.commit.applied(Seq::default());
+        let synced = self.syncer.as_ref().map_or(Ok(()), JournalSync::sync).inspect_err(wake);
         let written = synced.and_then(|()| self.ledger.checkpoint(&checkpoint));
         let took = instant().saturating_duration_since(started);
         locked.metrics.checkpoint(locked.core.registry_mut(), took, written.is_ok());

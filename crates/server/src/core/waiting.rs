@@ -4,7 +4,9 @@
 //! be read a change can be neither booked nor dropped, since the stitcher tells it once. So it waits, and
 //! with it all that was told after it; it is tried again each turn, and until it is booked no time passes for
 //! the core. So no more waits than one part of a turn tells, and a process that is killed meanwhile is told
-//! the same by its own stitchers.
+//! the same by its own stitchers: checkpoints leave them what they need for it ([`Core::checkpoint`]).
+//!
+//! [`Core::checkpoint`]: super::Core::checkpoint
 
 use std::collections::VecDeque;
 

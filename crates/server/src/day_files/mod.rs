@@ -35,8 +35,8 @@ use spantally_store::{DAY_NANOS, DayRows, LedgerReader, StoreError};
 use self::columnar::ParquetFile;
 pub use self::error::ExportError;
 use self::manifest::{Entry, Manifest, Part, job_ids, job_text, replace};
+use self::table::Cell;
 pub use self::table::Table;
-use self::table::{Cell, Column};
 use crate::job_json::Rfc3339;
 
 /// How a file is written.
@@ -341,9 +341,4 @@ fn each(
         take(cells)
     })?;
     if found == last + 1 - first { Ok(()) } else { Err(ExportError::Rows { first, last, found }) }
-}
-
-/// Names of a table's columns, for the documentation and its test.
-pub fn column_names(table: Table) -> impl Iterator<Item = &'static str> {
-    table.columns().iter().map(|column: &Column| column.name)
 }

@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer as _};
 use spantally_stitch::UnixNanos;
 
 use super::table::{Cell, Column};
-use crate::cli::csv_cell;
+use crate::csv::csv_cell;
 use crate::job_json::Rfc3339;
 
 pub(super) fn csv_header(out: &mut impl Write, columns: &[Column]) -> io::Result<()> {

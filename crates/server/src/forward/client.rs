@@ -21,8 +21,8 @@ use super::ForwardError;
 use super::backoff::retry_after;
 use crate::config::{Compression, Destination, Protocol};
 use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
-use crate::replay::visible::visible;
 use crate::tls::{TlsError, identity, server_authorities, versions_from};
+use crate::visible::visible;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 

@@ -37,7 +37,7 @@ mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trouble;
 mod unqueued;
 
@@ -92,12 +92,12 @@ pub enum ForwardError {
         problem: String,
     },
     /// Its queue.
-    #[error("exporters.{name}.sending_queue: {source}")]
+    #[error("exporters.{name}.sending_queue: {error}")]
     Queue {
         /// The destination.
         name: String,
-        /// What the store said.
-        source: Box<StoreError>,
+        /// What the store said; in the text, hence not told as a source once more.
+        error: Box<StoreError>,
     },
 }
 
@@ -185,7 +185,7 @@ impl Route {
         let counts = Arc::new(Counts::default());
         let place = directory.join("forward").join(settings.name.replace('/', "@"));
         let name = &settings.name;
-        let of_queue = |source: StoreError| ForwardError::Queue { name: name.clone(), source: source.into() };
+        let of_queue = |error: StoreError| ForwardError::Queue { name: name.clone(), error: error.into() };
         let queue = Queue::open(&place, name, settings.queue.max_bytes, &counts).map_err(of_queue)?;
         let place = place.join("held");
         let hold = (settings.hold.enabled || place.exists())

@@ -13,13 +13,13 @@ use crate::export::{LabelSets, MetricId, Registry};
 use crate::receivers::tests::tls::Authority;
 use crate::tls::ServerTls;
 
-pub(super) fn settings(
+pub(crate) fn settings(
     destination: &Destination,
     protocol: Protocol,
     compression: Compression,
-) -> super::Destination {
+) -> crate::config::Destination {
     let path = if protocol == Protocol::Http { "/v1/traces" } else { "" };
-    super::Destination {
+    crate::config::Destination {
         name: "otlp/test".to_owned(),
         protocol,
         url: format!("http://{}{path}", destination.address).parse().unwrap(),
@@ -36,12 +36,12 @@ pub(super) fn settings(
 }
 
 /// A queue whose last owner is gone is let go by its thread a moment later.
-pub(super) async fn open(settings: &super::Destination, directory: &Path) -> Forwarder {
+pub(crate) async fn open(settings: &crate::config::Destination, directory: &Path) -> Forwarder {
     for _ in 0..200 {
         let settings = std::slice::from_ref(settings);
         match Forwarder::open(settings, clients(settings).unwrap(), directory) {
             Ok(forwarder) => return forwarder,
-            Err(ForwardError::Queue { source, .. }) if matches!(*source, StoreError::InUse { .. }) => {
+            Err(ForwardError::Queue { error, .. }) if matches!(*error, StoreError::InUse { .. }) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error}"),

@@ -31,7 +31,7 @@ pub enum RequestEnd {
     NotFound,
     /// Its body did not come in time.
     TimedOut,
-    /// The client went away before its body had come.
+    /// The client went away before its answer. What it sent whole may be durable, and counts then.
     Disconnected,
     /// Too many bytes are in flight, or the commit queue is full.
     Overloaded,

@@ -8,7 +8,8 @@
 //! - [`content`] is everything of a job that goes into its form, its counters and its charges, in bytes that
 //!   are cheap to make: equal bytes, equal form.
 //! - [`pieces`] makes the form, once: it writes the document with marks where the parts go.
-//! - [`parts`] writes what fills it.
+//! - [`parts`] writes what fills it, and says how many there are: no form is filled with more or fewer than
+//!   it has room for ([`own_parts`]).
 //!
 //! Parts 0, 1 and 2 are the job's id, start and end, which the ledger has in columns; the row's own begin
 //! at 3. A trace that several spans of a job share is one part. Tests hold that a filled form is the
@@ -16,6 +17,7 @@
 
 use std::fmt::Write as _;
 
+use hashbrown::HashMap;
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
 use spantally_price::{Bill, Bound};
@@ -37,8 +39,9 @@ const NUMBER_MARK_JSON: &str = "\"\\u0002\"";
 /// Part 0 is the id, 1 the start, 2 the end.
 const FIRST_OWN: usize = 3;
 
-/// Changes with the shape of the document or of the content: forms of another one are not used.
-const VERSION: u8 = 2;
+/// The shape of the document and of the content; forms of another one are not used. The number changes with
+/// either, and a release may change what a document has in it.
+pub(crate) const SHAPE: &str = concat!(env!("CARGO_PKG_VERSION"), " 3");
 
 /// What a job has of its own, in the order of the document.
 enum Own<'a> {
@@ -76,16 +79,31 @@ fn spans_by_role(attempt: &Attempt) -> impl Iterator<Item = SpanKey> {
 
 /// Traces of a job, in the order in which its document shows them.
 #[derive(Default)]
-struct Traces(SmallVec<[TraceId; 4]>);
+struct Traces {
+    few: SmallVec<[TraceId; 4]>,
+    /// Where each stands, once there are many: a client whose polls are traces of their own has hundreds.
+    many: HashMap<TraceId, usize, foldhash::fast::RandomState>,
+}
+
+/// So many traces are looked through faster than a table is asked.
+const FEW_TRACES: usize = 16;
 
 impl Traces {
     /// The place of a trace, and whether it is new.
     fn place(&mut self, trace: TraceId) -> (usize, bool) {
-        if let Some(place) = self.0.iter().position(|&known| known == trace) {
-            return (place, false);
+        if self.many.is_empty() {
+            if let Some(place) = self.few.iter().position(|&known| known == trace) {
+                return (place, false);
+            }
+            self.few.push(trace);
+            if self.few.len() == FEW_TRACES {
+                self.many = self.few.iter().copied().zip(0..).collect();
+            }
+            return (self.few.len() - 1, true);
         }
-        self.0.push(trace);
-        (self.0.len() - 1, true)
+        let next = self.many.len();
+        let place = *self.many.entry(trace).or_insert(next);
+        (place, place == next)
     }
 }
 
@@ -118,6 +136,12 @@ fn push_json_text(out: &mut String, text: &str) {
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
+/// How many parts of its own a job has, as its form needs them.
+pub(crate) fn own_parts(job: &Job) -> usize {
+    let next = numbers(job).into_iter().max().map_or(0, |last| last + 1);
+    next.saturating_sub(FIRST_OWN)
+}
+
 /// The number of the part behind each mark.
 fn numbers(job: &Job) -> Vec<usize> {
     let (mut numbers, mut next) = (Vec::new(), FIRST_OWN);
@@ -144,15 +168,16 @@ fn numbers(job: &Job) -> Vec<usize> {
     numbers
 }
 
-/// Writes the parts of a job from 3 on, as a JSON array of texts; false when one of them is not plain text,
-/// which JSON would have to escape.
-pub(crate) fn parts(job: &Job, out: &mut Vec<u8>) -> bool {
+/// Writes the parts of a job from 3 on, as a JSON array of texts, and says how many; none when one of them is
+/// not plain text, which JSON would have to escape.
+pub(crate) fn parts(job: &Job, out: &mut Vec<u8>) -> Option<usize> {
     let mut traces = Traces::default();
-    let mut plain = true;
+    let (mut plain, mut count) = (true, 0);
     out.push(b'[');
     walk(job, &mut |own| match own {
         Own::Id | Own::Start | Own::End => {}
         Own::Task(task) => {
+            count += 1;
             let from = out.len() + 1;
             push_part(out, format_args!("{task}"));
             let text = &out[from..out.len() - 2];
@@ -160,13 +185,18 @@ pub(crate) fn parts(job: &Job, out: &mut Vec<u8>) -> bool {
         }
         // The shortest text that reads back as the same number, as in the document.
         Own::Margin(margin) => match serde_json::to_string(&margin) {
-            Ok(text) => push_part(out, format_args!("{text}")),
+            Ok(text) => {
+                count += 1;
+                push_part(out, format_args!("{text}"));
+            }
             Err(_) => plain = false,
         },
         Own::Span(span) => {
             if traces.place(span.trace).1 {
+                count += 1;
                 push_hex(out, span.trace.0);
             }
+            count += 1;
             push_hex(out, span.span.0);
         }
     });
@@ -174,7 +204,7 @@ pub(crate) fn parts(job: &Job, out: &mut Vec<u8>) -> bool {
         Some(last) if *last == b',' => *last = b']',
         _ => out.push(b']'),
     }
-    plain
+    plain.then_some(count)
 }
 
 fn push_part(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
@@ -196,8 +226,6 @@ fn push_hex<const BYTES: usize>(out: &mut Vec<u8>, id: [u8; BYTES]) {
 /// number, so that no two contents run together.
 pub(crate) fn content(job: &Job, bill: &Bill, out: &mut Vec<u8>) {
     let mut content = Content(out);
-    content.byte(VERSION);
-    content.text(env!("CARGO_PKG_VERSION"));
     for text in [&job.tenant, &job.service, &job.provider, &job.model, &job.operation] {
         content.text(text);
     }
@@ -249,7 +277,7 @@ impl Content<'_> {
         let mut traces = Traces::default();
         walk(job, &mut |own| {
             if let Own::Span(span) = own {
-                self.byte(traces.place(span.trace).0.min(255) as u8);
+                self.number(traces.place(span.trace).0);
             }
         });
     }

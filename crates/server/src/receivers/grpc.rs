@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::answer::{Failure, end_of, response_protobuf};
 use super::compression::Coding;
+use super::ending::Ending;
 use super::tenant::Room;
 use super::{Entry, GrpcSettings, Received, body, take};
 use crate::batch::{Tally, Transport};
@@ -55,9 +56,9 @@ async fn respond(
     settings: Arc<GrpcSettings>,
     entry: Arc<Entry>,
 ) -> Response<GrpcBody> {
+    let ending = Ending::new(&entry.intake, Transport::Grpc);
     let taken = export(request, &settings, &entry).await;
-    let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
-    entry.intake.stats().ended(Transport::Grpc, end);
+    ending.tell(taken.as_ref().map_or_else(|failure| failure.end, end_of));
     match taken {
         Ok(tally) => success(&tally),
         Err(failure) => refusal(&failure),

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::answer::{Failure, end_of, response_json, response_protobuf};
 use super::compression::Coding;
+use super::ending::Ending;
 use super::tenant::Room;
 use super::{Entry, HttpSettings, Received, body, cors, take};
 use crate::batch::{Tally, Transport};
@@ -98,6 +99,7 @@ async fn respond(
     } else {
         let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let format = Format::parse(given);
+        let ending = Ending::new(&entry.intake, format.map_or(Transport::HttpProtobuf, Format::transport));
         let checked = check(&head, is_ours, &settings).and_then(|()| {
             format.ok_or_else(|| {
                 let message = format!(
@@ -110,8 +112,7 @@ async fn respond(
             Ok(format) => export(format, &head, &mut incoming, &settings, &entry).await,
             Err(failure) => Err(failure),
         };
-        let end = taken.as_ref().map_or_else(|failure| failure.end, end_of);
-        entry.intake.stats().ended(format.map_or(Transport::HttpProtobuf, Format::transport), end);
+        ending.tell(taken.as_ref().map_or_else(|failure| failure.end, end_of));
         match taken {
             Ok(tally) => success(format.unwrap_or(Format::Protobuf), &tally),
             Err(failure) => {

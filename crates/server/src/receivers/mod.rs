@@ -3,7 +3,8 @@
 //! [`grpc`] and [`http`] differ in framing and in how an answer is spelled. What they share is one file each:
 //! who sends and what it may use (`tenant`), reading a body within its limits (`body`), inflating it
 //! (`compression`), and what is answered to which outcome (`answer`). Between them stands [`take`]: inflate,
-//! read, commit, queue for those that it is forwarded to. Connections are [`crate::connections`].
+//! read, commit, queue for those that it is forwarded to; the last two are done to their end also when the
+//! sender goes before its answer ([`under_way`]). Connections are [`crate::connections`].
 //!
 //! | outcome | HTTP | gRPC | client sends again |
 //! |---|---|---|---|
@@ -21,6 +22,7 @@ mod answer;
 mod body;
 mod compression;
 mod cors;
+mod ending;
 pub(crate) mod fuzzing;
 pub mod grpc;
 pub mod http;
@@ -30,11 +32,13 @@ mod tenant;
 pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod tests;
+mod under_way;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tokio::task::JoinError;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -44,6 +48,7 @@ pub use self::settings::{GrpcSettings, HttpSettings};
 use self::tenant::Room;
 pub use self::tenant::TokenFileError;
 pub(crate) use self::tenant::{Tenant, Tenants};
+pub(crate) use self::under_way::UnderWay;
 use crate::batch::{Batch, Refusal, Tally, Transport};
 pub use crate::connections::Connections;
 use crate::connections::Watch;
@@ -64,6 +69,8 @@ pub struct Entry {
     pub(crate) intake: Arc<Intake>,
     pub(crate) tenants: Tenants,
     pub(crate) forwarder: Arc<Forwarder>,
+    /// What is being committed and queued for destinations.
+    pub(crate) under_way: UnderWay,
 }
 
 impl Watch for Entry {
@@ -134,13 +141,20 @@ async fn take_traced(entry: &Arc<Entry>, received: Received) -> Result<Tally, Fa
     let taken = if received.body.len() <= inline_max {
         read(&entry.intake, received)?
     } else {
-        let entry = entry.clone();
-        let read = tokio::task::spawn_blocking(move || read(&entry.intake, received)).await;
-        read.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Refusal::Stopping.into()),
-        })?
+        let intake = entry.intake.clone();
+        let read = tokio::task::spawn_blocking(move || read(&intake, received)).await;
+        joined(read)?
     };
+    if entry.forwarder.is_empty() {
+        // Once it is in the queue of the commit nothing more has to be done for it.
+        return keep(entry, taken).await;
+    }
+    let keeping = entry.clone();
+    joined(entry.under_way.finish(async move { keep(&keeping, taken).await }).await)
+}
+
+/// Commits what was read, and queues it for those that it is forwarded to.
+async fn keep(entry: &Entry, taken: Taken) -> Result<Tally, Failure> {
     let Taken { batch, body, tenant, _room } = taken;
     let (transport, spans) = (batch.transport, batch.tally.received);
     let to_hold = entry.forwarder.to_hold(&batch);
@@ -152,6 +166,14 @@ async fn take_traced(entry: &Arc<Entry>, received: Received) -> Result<Tally, Fa
         queued.instrument(span).await;
     }
     Ok(tally)
+}
+
+/// What a task came to; its panic is the caller's.
+fn joined<T>(ended: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
+    ended.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(Refusal::Stopping.into()),
+    })
 }
 
 fn read(intake: &Intake, received: Received) -> Result<Taken, Failure> {

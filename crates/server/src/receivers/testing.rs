@@ -18,11 +18,12 @@ use spantally_store::{Dropped, Journal, Seq, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Entry, GrpcSettings, HttpSettings, Tenants, grpc, http};
+use super::{Entry, GrpcSettings, HttpSettings, Tenants, UnderWay, grpc, http};
 use crate::batch::Transport;
 use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::Auth;
 use crate::connections::{Port, Versions};
+use crate::forward::Forwarder;
 use crate::intake::{Inflight, Intake, RequestEnd};
 use crate::tls::ServerTls;
 
@@ -73,10 +74,14 @@ const SOON: Duration = Duration::from_secs(10);
 struct Memory {
     rows: u64,
     full: Arc<AtomicBool>,
+    stalled: Arc<AtomicBool>,
 }
 
 impl Journal for Memory {
     fn append(&mut self, _batch: &[u8]) -> Result<Seq, StoreError> {
+        while self.stalled.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if self.full.load(Ordering::Relaxed) {
             return Err(StoreError::Full {
                 path: "journal.db".into(),
@@ -106,6 +111,9 @@ pub(super) struct Server {
     pub(super) http: SocketAddr,
     pub(super) intake: Arc<Intake>,
     pub(super) disk_full: Arc<AtomicBool>,
+    /// While it is true nothing gets to the disk.
+    pub(super) stalled: Arc<AtomicBool>,
+    pub(super) under_way: UnderWay,
     pub(super) stop: watch::Sender<bool>,
     pub(super) tasks: Vec<tokio::task::JoinHandle<std::io::Result<()>>>,
     messages: Receiver<CommitMessage>,
@@ -128,13 +136,28 @@ impl Server {
         auth: &Auth,
         tls: Option<Arc<ServerTls>>,
     ) -> Self {
+        Self::start_to(grpc, http, inflight_bytes, auth, tls, Arc::default()).await
+    }
+
+    /// Both, with destinations.
+    pub(super) async fn start_to(
+        grpc: GrpcSettings,
+        http: HttpSettings,
+        inflight_bytes: u64,
+        auth: &Auth,
+        tls: Option<Arc<ServerTls>>,
+        forwarder: Arc<Forwarder>,
+    ) -> Self {
+        let stalled = Arc::default();
         let disk_full = Arc::new(AtomicBool::new(false));
-        let journal = Box::new(Memory { rows: 0, full: disk_full.clone() });
+        let journal = Box::new(Memory { rows: 0, full: disk_full.clone(), stalled: Arc::clone(&stalled) });
         let (core, messages) = sync_channel(1024);
         let committer = Committer::start(journal, CommitOptions::default(), core).unwrap();
         let intake = Arc::new(Intake::new(recogniser(), committer.handle(), inflight_bytes));
         let tenants = Tenants::new(auth).unwrap();
-        let entry = Arc::new(Entry { intake: intake.clone(), tenants, forwarder: Arc::default() });
+        let under_way = UnderWay::default();
+        let entry = Entry { intake: intake.clone(), tenants, forwarder, under_way: under_way.clone() };
+        let entry = Arc::new(entry);
         let (stop, stopped) = watch::channel(false);
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -145,7 +168,18 @@ impl Server {
             tokio::spawn(grpc::serve(grpc_port, grpc, entry.clone(), stopped.clone())),
             tokio::spawn(http::serve(http_port, http, entry, stopped)),
         ];
-        Self { grpc: grpc_at, http: http_at, intake, disk_full, stop, tasks, messages, _committer: committer }
+        Self {
+            grpc: grpc_at,
+            http: http_at,
+            intake,
+            disk_full,
+            stalled,
+            under_way,
+            stop,
+            tasks,
+            messages,
+            _committer: committer,
+        }
     }
 
     /// Checks how many spans were committed since the last call: received, and kept as evidence.

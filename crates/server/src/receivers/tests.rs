@@ -2,6 +2,7 @@
 
 mod abuse;
 mod cors;
+mod gone;
 mod grpc;
 mod http;
 mod json;

@@ -14,7 +14,6 @@ pub mod input;
 pub mod report;
 pub mod run;
 pub mod summary;
-pub(crate) mod visible;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use super::summary::{
     CauseRow, FailureRow, Finding, GroupRow, Money, PartRow, PollRow, Summary, UnpricedRow, UnverifiedRow,
     WastefulRow,
 };
-use super::visible::{self, visible};
+use crate::visible::{self, visible};
 
 /// Models and jobs that are listed.
 const MODELS: usize = 10;

@@ -1,8 +1,9 @@
 //! Whether the evidence that is still there makes the jobs that the ledger has.
 //!
 //! Of a job that may still be revised all evidence is there. So each job whose last call is younger than the
-//! retention must come out again with the content that its newest revision has, at the cost that its
-//! revisions add up to; and nothing else may come out. Where the last turn was cut off, what was due in
+//! retention must come out again with the content that its newest revision has, with the spans and tasks that
+//! its document names, at the cost that its revisions add up to; and nothing else may come out. Where the last
+//! turn was cut off, what was due in
 //! it may be booked or not.
 
 use std::collections::HashMap;
@@ -13,6 +14,8 @@ use spantally_price::Cards;
 use spantally_stitch::{Job, JobId, Settings, State, UnixNanos};
 use spantally_store::{ChargeRow, JournalCopy, LedgerReader, SettledRow, StoreError};
 
+use super::named::{self, Named};
+use super::slices::{SLICE, read_slice};
 use super::{Report, done};
 use crate::commit::CommitMessage;
 use crate::core::checkpoint::{CUT_META, OUTAGES_META, TRIMMED_META, TURN_META, parse_outages};
@@ -97,32 +100,49 @@ fn read_journal(
     Ok(())
 }
 
-/// What the ledger charged for jobs in rows since a moment, and how many revisions that were.
-type Charged = HashMap<JobId, (u32, Vec<ChargeRow>)>;
+/// What the ledger has of a job in rows since a moment.
+#[derive(Default)]
+struct Kept {
+    revisions: u32,
+    charges: Vec<ChargeRow>,
+    /// What the newest document names; none when it is not readable.
+    named: Option<Named>,
+}
 
-/// Rows whose jobs are in memory at once.
-const SLICE: u64 = 4096;
-
-fn charged_since(ledger: &LedgerReader, since: UnixNanos) -> Result<Charged, StoreError> {
-    let mut charged = Charged::new();
-    let Some((mut from, last)) = ledger.row_range(since.0)? else { return Ok(charged) };
+/// What cannot be read is told elsewhere.
+fn kept_since(ledger: &LedgerReader, since: UnixNanos) -> Result<HashMap<JobId, Kept>, StoreError> {
+    let mut kept = HashMap::<JobId, Kept>::new();
+    let Some((mut from, last)) = ledger.row_range(since.0)? else { return Ok(kept) };
     while from <= last {
         let slice = (from, last.min(from + SLICE - 1));
+        let read = |rows, found: &mut Vec<_>| {
+            ledger.visit_jobs(rows, true, |row, job| {
+                let id = JobId(job.job_id);
+                found.push((row, (id, named::of_document(&job.detail.into_text()))));
+                ControlFlow::Continue(())
+            })
+        };
         let mut jobs = HashMap::new();
-        ledger.visit_jobs(slice, false, |row, job| {
-            jobs.insert(row, JobId(job.job_id));
-            charged.entry(JobId(job.job_id)).or_default().0 += 1;
-            ControlFlow::Continue(())
-        })?;
-        ledger.visit_charges(slice, |row, charge| {
+        for (row, (id, named)) in read_slice(slice, read, |_, _| {})? {
+            jobs.insert(row, id);
+            let kept = kept.entry(id).or_default();
+            kept.revisions += 1;
+            kept.named = named;
+        }
+        let read = |rows, found: &mut Vec<_>| {
+            ledger.visit_charges(rows, |row, charge| {
+                found.push((row, charge));
+                ControlFlow::Continue(())
+            })
+        };
+        for (row, charge) in read_slice(slice, read, |_, _| {})? {
             if let Some(id) = jobs.get(&row) {
-                charged.entry(*id).or_default().1.push(charge);
+                kept.entry(*id).or_default().charges.push(charge);
             }
-            ControlFlow::Continue(())
-        })?;
+        }
         from = slice.1 + 1;
     }
-    Ok(charged)
+    Ok(kept)
 }
 
 fn compare(
@@ -135,7 +155,7 @@ fn compare(
     let removed_until = UnixNanos(ledger.number("removed_until")?);
     let (mut rebuilt, before, spans) = rebuild.finish(now);
     report.checked.spans = spans;
-    let mut charged = charged_since(ledger, since(now, settings))?;
+    let mut kept = kept_since(ledger, since(now, settings))?;
     // At the bounds on memory jobs are forgotten before their time.
     let is_crowded = spans > settings.max_spans as u64 / 10 * 9;
     let trimmed_at = ledger.number(TRIMMED_META)?;
@@ -164,9 +184,13 @@ fn compare(
             report.differs("evidence", at, format!("{}, with other content", row.state), expected);
             continue;
         }
+        let Some(kept) = kept.remove(&id) else { continue };
+        if kept.named.is_some_and(|named| named != named::of_job(&found.job)) {
+            report.differs("document", &*at, "other spans or tasks", "those of its evidence");
+        }
         // Of a job with older revisions not all charges are at hand.
-        if let Some((_, charged)) = charged.remove(&id).filter(|(seen, _)| *seen == row.revision) {
-            compare_prices(&at, &found.job, charged, cards, report);
+        if kept.revisions == row.revision {
+            compare_prices(&at, &found.job, kept.charges, cards, report);
         }
     }
     let was_told = |id: &JobId| before.as_ref().is_none_or(|told| told.contains_key(id));

@@ -9,13 +9,15 @@
 //! 3. [`counters`]: each counter is the sum of what the rows booked and, by currency, unit and cause, of the
 //!    charges; what the retention removed counts by the sums that were kept of it;
 //! 4. [`evidence`]: the evidence that is still there (the journal's rows and the open state) makes the same
-//!    jobs, at the same prices.
+//!    jobs, with the spans and tasks that their documents name, at the same prices.
 //!
 //! Everything is read at one moment of the ledger and from a copy of the journal, so a server may run.
 
 mod counters;
 mod evidence;
+mod named;
 mod rows;
+mod slices;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -75,6 +77,11 @@ impl Report {
         if self.differences.len() < SHOWN_MAX {
             self.differences.push(Found { kind, at, found, expected });
         }
+    }
+
+    /// A row of the ledger whose contents cannot be read.
+    fn unreadable(&mut self, row: u64, error: &StoreError) {
+        self.differs("row", format!("row {row}"), error, "a row that can be read");
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "callers have text and numbers of their own to give")]

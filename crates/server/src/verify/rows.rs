@@ -9,11 +9,9 @@ use spantally_stitch::{State, UnixNanos};
 use spantally_store::{ChargeRow, JobRow, LedgerReader, StoreError};
 
 use super::Report;
+use super::slices::{SLICE, read_slice};
 use crate::core::windows::MINUTE_NANOS;
 use crate::job_json::Rfc3339;
-
-/// Rows whose documents are in memory at once.
-const SLICE: u64 = 4096;
 
 /// What the charges add up to.
 #[derive(Debug, Default)]
@@ -66,7 +64,7 @@ type ChargeKey = (u32, String, Option<Decimal>, String, String, String, String);
 /// Quantity and cost of each charge.
 type Charges = BTreeMap<ChargeKey, [Decimal; 2]>;
 
-/// Looks at every row; what the charges add up to.
+/// Looks at every row that can be read; what the charges add up to.
 pub(super) fn check(ledger: &LedgerReader, report: &mut Report) -> Result<Totals, StoreError> {
     let mut totals = Totals::default();
     let replaced: HashSet<u64> = ledger.replaced_rows()?.into_iter().collect();
@@ -78,7 +76,13 @@ pub(super) fn check(ledger: &LedgerReader, report: &mut Report) -> Result<Totals
     while from <= last {
         let slice = (from, last.min(from + SLICE - 1));
         let mut charges = charges_of(ledger, slice, report)?;
-        ledger.visit_jobs(slice, true, |row, job| {
+        let read = |rows, found: &mut Vec<_>| {
+            ledger.visit_jobs(rows, true, |row, job| {
+                found.push((row, job));
+                ControlFlow::Continue(())
+            })
+        };
+        for (row, job) in read_slice(slice, read, |row, error| report.unreadable(row, error))? {
             let own = charges.remove(&row).unwrap_or_default();
             totals.add(&job, &own, !replaced.contains(&row));
             let mut sums = revised.remove(&job.job_id).unwrap_or_default();
@@ -91,8 +95,7 @@ pub(super) fn check(ledger: &LedgerReader, report: &mut Report) -> Result<Totals
             if replaced.contains(&row) {
                 revised.insert(job.job_id, sums);
             }
-            ControlFlow::Continue(())
-        })?;
+        }
         from = slice.1 + 1;
     }
     Ok(totals)
@@ -103,12 +106,18 @@ fn charges_of(
     slice: (u64, u64),
     report: &mut Report,
 ) -> Result<HashMap<u64, Vec<ChargeRow>>, StoreError> {
+    let read = |rows, found: &mut Vec<_>| {
+        ledger.visit_charges(rows, |row, charge| {
+            found.push((row, charge));
+            ControlFlow::Continue(())
+        })
+    };
+    let found = read_slice(slice, read, |row, error| report.unreadable(row, error))?;
+    report.checked.charges += found.len() as u64;
     let mut charges = HashMap::<u64, Vec<ChargeRow>>::new();
-    ledger.visit_charges(slice, |row, charge| {
-        report.checked.charges += 1;
+    for (row, charge) in found {
         charges.entry(row).or_default().push(charge);
-        ControlFlow::Continue(())
-    })?;
+    }
     Ok(charges)
 }
 

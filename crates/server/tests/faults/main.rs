@@ -219,7 +219,7 @@ fn a_journal_at_its_limit() {
         assert!(faulty.sent < 100_000, "it takes more than it may");
     }
     while faulty.send_many(1) {}
-    faulty.assert_refused("full", "raise the journal's size limit");
+    faulty.assert_refused("full", "raise `storage.journal.max_size`");
     assert!(limit(&faulty, "spantally_limit_reached_total") > Decimal::ZERO);
     assert!(limit(&faulty, "spantally_limit_used") >= Decimal::from(1 << 20));
     faulty.heal();
@@ -237,7 +237,8 @@ fn a_failed_sync() {
     faulty.assert_recovered();
 }
 
-/// Relaxed, a batch is acknowledged before its sync; when that fails nothing more is.
+/// Relaxed, a batch is acknowledged before its sync; when that fails nothing more is until it is written
+/// again, though the next sync of the log would succeed.
 #[test]
 fn a_failed_sync_of_a_relaxed_journal() {
     let mut faulty = Faulty::start(Some("storage: {durability: relaxed, sync_interval: 50ms}"));

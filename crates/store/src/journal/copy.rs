@@ -39,15 +39,14 @@ impl JournalCopy {
     /// Copies the journal of a data directory, whether a server has it or not; none when there is no journal.
     ///
     /// # Errors
-    /// [`StoreError::Directory`] when it cannot be copied, for example for want of room in the directory for
+    /// [`StoreError::Copy`] when it cannot be copied, for example for want of room in the directory for
     /// temporary files (`TMPDIR`); what opening a file may meet.
     pub fn take(directory: &Path) -> Result<Option<Self>, StoreError> {
         let from = journal_path(directory);
         if !from.exists() {
             return Ok(None);
         }
-        let failed =
-            |source| StoreError::Directory { path: directory.to_owned(), action: "copy the journal", source };
+        let failed = |source| StoreError::Copy { path: from.clone(), to: std::env::temp_dir(), source };
         let copy = tempfile::tempdir().map_err(failed)?;
         let to = journal_path(copy.path());
         copy_files(&from, &to).map_err(failed)?;

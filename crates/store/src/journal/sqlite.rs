@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, params};
 
+use super::sync::SyncFailures;
 use super::{Dropped, Durability, Journal, JournalOptions, JournalSync, Seq};
 use crate::dir::DataDir;
 use crate::error::StoreError;
@@ -53,6 +54,8 @@ pub struct SqliteJournal {
     log_bytes: u64,
     place: Place,
     durability: Durability,
+    /// Of who syncs a relaxed journal.
+    sync_failures: SyncFailures,
 }
 
 impl SqliteJournal {
@@ -99,6 +102,7 @@ impl SqliteJournal {
             max_bytes: options.max_bytes,
             log_bytes: LOG_BYTES,
             durability: options.durability,
+            sync_failures: SyncFailures::default(),
         };
         // What the last process left in the log.
         journal.copy_log()?;
@@ -119,7 +123,10 @@ impl SqliteJournal {
     pub fn syncer(&self) -> Result<Option<JournalSync>, StoreError> {
         match self.durability {
             Durability::Strict => Ok(None),
-            Durability::Relaxed => JournalSync::open(log_of(&self.database.path)).map(Some),
+            Durability::Relaxed => {
+                let failures = self.sync_failures.clone();
+                JournalSync::open(log_of(&self.database.path), failures).map(Some)
+            }
         }
     }
 
@@ -207,6 +214,16 @@ impl SqliteJournal {
         Ok(())
     }
 
+    /// After a sync of the log that failed nobody knows what of it is on the disk: all of it is copied into
+    /// the file, which SQLite syncs. It is tried while the operating system still has what was written.
+    fn write_again(&mut self) -> Result<(), StoreError> {
+        let Some(failures) = self.sync_failures.pending() else { return Ok(()) };
+        self.log_bytes = LOG_BYTES;
+        self.copy_log()?;
+        self.sync_failures.mended(failures);
+        Ok(())
+    }
+
     fn insert(&self, seq: Seq, batch: &[u8]) -> rusqlite::Result<usize> {
         let crc = i64::from(checksum(seq, batch));
         self.database.connection.prepare_cached(INSERT)?.execute(params![
@@ -258,6 +275,7 @@ impl Journal for SqliteJournal {
         self.place.check()?;
         // Where nothing is dropped, as in the queue of a dead destination, nobody else does it.
         self.copy_log()?;
+        self.write_again()?;
         let seq = Seq(self.last.0 + 1);
         if let Err(error) = self.insert(seq, batch) {
             self.database.roll_back();

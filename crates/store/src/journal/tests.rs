@@ -267,6 +267,31 @@ fn relaxed_a_loss_of_power_takes_what_was_not_synced() {
     assert_eq!(rows(&mut open(dir.path(), Seq(5)).unwrap(), Seq(0)).len(), 5);
 }
 
+/// A sync that succeeds after one that failed says nothing of what came before: it is believed only when all
+/// of that was written to the file. Then a loss of power may take the whole log.
+#[test]
+fn relaxed_no_sync_is_believed_after_one_that_failed_until_all_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = relaxed(dir.path());
+    let (syncer, other) = (journal.syncer().unwrap().unwrap(), journal.syncer().unwrap().unwrap());
+    for _ in 0..5 {
+        journal.append(b"not synced").unwrap();
+    }
+    other.fail();
+    for _ in 0..2 {
+        let error = syncer.sync().unwrap_err();
+        assert!(matches!(error, StoreError::Sync { .. }) && syncer.has_failed(), "{error}");
+    }
+    journal.append(b"after it was written again").unwrap();
+    assert!(!other.has_failed());
+    let written = fs::read(dir.path().join("journal.db")).unwrap();
+    syncer.sync().unwrap();
+    drop(journal);
+    fs::write(dir.path().join("journal.db"), written).unwrap();
+    fs::remove_file(dir.path().join("journal.db-wal")).unwrap();
+    assert_eq!(rows(&mut open(dir.path(), Seq(5)).unwrap(), Seq(0)).len(), 5);
+}
+
 #[test]
 fn strict_appends_need_no_syncer() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::{Apart, Change, Figures, Report, Repriced, Skipped};
 use crate::cli::sheet_cell;
 use crate::replay::report::{count, money};
-use crate::replay::visible::{self, visible};
+use crate::visible::{self, visible};
 
 const COLUMNS: [&str; 15] = [
     "job_id",

@@ -13,7 +13,7 @@ use spantally_store::{
 
 use super::fixture::*;
 use crate::commit::{CommitOptions, Committer};
-use crate::core::{Archive, Clock, CoreEndError, CoreThread, TurnOptions};
+use crate::core::{Archive, Clock, Core, CoreEndError, CoreOptions, CoreThread, TurnOptions};
 use crate::export::MetricId;
 
 /// A ledger of which so many questions more of each kind fail.
@@ -64,7 +64,7 @@ fn what_cannot_be_looked_up_is_booked_when_it_can() {
     core.set_archive(Box::new(archive));
     core.apply(message(1, unfinished("task-001", 0)));
     turn(&mut core, &mut ledger, 4000);
-    let counts = |core: &crate::core::Core| {
+    let counts = |core: &Core| {
         let cause = |cause: &str| net(core, MetricId::Cost, &[&format!("cause=\"{cause}\"")]);
         (net(core, MetricId::Jobs, &[]), cause("unverified"), cause("delivered"))
     };
@@ -121,4 +121,40 @@ fn a_stop_while_changes_wait_for_the_ledger_is_an_error() {
     let said = error.to_string();
     assert!(said.contains("changes of jobs wait (1)") && said.contains("in the journal"), "{said}");
     committer.stop().unwrap();
+}
+
+/// Jobs that are given up at a limit are told and forgotten at once. A process that is killed while they wait
+/// for the ledger leaves them to the next one, which books them.
+#[test]
+fn what_waits_and_is_forgotten_already_is_booked_by_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    let bounded = || {
+        let mut options = CoreOptions::default();
+        options.stitching.max_open_jobs = 20;
+        Core::new(&options, cards(), at(0))
+    };
+    let mut core = bounded();
+    let failures = Arc::new([const { AtomicUsize::new(usize::MAX) }; 2]);
+    core.set_archive(Box::new(Faulty { reader: ledger.reader().unwrap(), failures }));
+    core.books.forgotten.restore(at(3900));
+    let journal: Vec<_> =
+        (0..25).map(|job| message(job + 1, unfinished(&format!("task-{job:03}"), 10 * job))).collect();
+    for group in &journal {
+        core.apply(group.clone());
+    }
+    turn(&mut core, &mut ledger, 300);
+    assert!(core.read_failure().is_some() && core.waiting.len() > 7, "{}", core.waiting.len());
+    drop(core);
+
+    let mut next = bounded();
+    next.restore(&ledger).unwrap();
+    for group in &journal {
+        next.rehydrate(group.clone());
+    }
+    next.finish_rehydration();
+    turn(&mut next, &mut ledger, 302);
+    let counts = [MetricId::Jobs, MetricId::SpansLate].map(|metric| net(&next, metric, &[]));
+    assert_eq!(counts, [Decimal::from(25 - 18), Decimal::ZERO]);
+    assert_eq!(next.open_count(), 18);
 }

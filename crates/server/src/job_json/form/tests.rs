@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use spantally_price::{Basis, Charge};
 use spantally_stitch::{
     Accepted, Cause, Confidence, JobId, Join, JoinRule, Outcome, SpanId, State, UnixNanos,
@@ -106,7 +107,7 @@ fn content_of(job: &Job, bill: &Bill) -> Vec<u8> {
 
 fn parts_of(job: &Job) -> Vec<u8> {
     let mut out = Vec::new();
-    assert!(parts(job, &mut out));
+    assert_eq!(parts(job, &mut out), Some(own_parts(job)));
     out
 }
 
@@ -165,9 +166,74 @@ fn what_shows_in_the_document_or_counts_is_in_the_content() {
 #[test]
 fn what_json_would_escape_has_no_parts() {
     for task in ["a\"b", "a\\b", "a\nb"] {
-        assert!(!parts(&job(1, task, 1.0), &mut Vec::new()), "{task:?}");
+        assert_eq!(parts(&job(1, task, 1.0), &mut Vec::new()), None, "{task:?}");
     }
     let mut marked = job(1, "task", 1.0);
     marked.service = "\u{1}".into();
     assert_eq!(pieces(JobDocument { job: &marked, bill: &bill(1), revision: 1 }), None);
+}
+
+/// A job that is polled once in each of some traces, given by number.
+fn polled(traces: &[u32]) -> Job {
+    let mut job = job(0x10, "task-1", 3.5);
+    let poll = |(number, &trace): (u64, &u32)| {
+        let trace = TraceId((u128::from(trace) + (1 << 100)).to_be_bytes());
+        let span = SpanKey { trace, span: SpanId((number + (1 << 50)).to_be_bytes()) };
+        CallRef { span, ..call(0, 0, Role::Poll) }
+    };
+    job.attempts[1].calls = (0..).zip(traces).map(poll).collect();
+    job
+}
+
+/// Each number as the place of its first occurrence: what two lists share that repeat alike.
+fn repeats(traces: &[u32]) -> Vec<usize> {
+    traces.iter().map(|trace| traces.iter().position(|other| other == trace).unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Also where they repeat late, and where there are more traces than a byte counts.
+    #[test]
+    fn jobs_are_alike_only_if_their_spans_share_traces_alike(
+        count in 1_u32..300,
+        mut repeated in prop::collection::vec((0_usize..300, 0_usize..300), 0..3),
+        moved in (0_usize..300, 0_usize..300),
+    ) {
+        let bill = bill(25);
+        let mut one: Vec<u32> = (0..count).collect();
+        let set = |traces: &mut Vec<u32>, (at, from): (usize, usize)| {
+            let len = traces.len();
+            traces[at % len] = traces[from % len];
+        };
+        repeated.drain(..).for_each(|places| set(&mut one, places));
+        let mut other: Vec<u32> = one.iter().map(|trace| trace + 1000).collect();
+        set(&mut other, moved);
+        let is_alike = repeats(&one) == repeats(&other);
+        let (one, other) = (polled(&one), polled(&other));
+        prop_assert_eq!(content_of(&one, &bill) == content_of(&other, &bill), is_alike);
+        if is_alike {
+            let pieces = pieces(JobDocument { job: &one, bill: &bill, revision: 1 }).unwrap();
+            let document = JobDocument { job: &other, bill: &bill, revision: 1 }.to_json().unwrap();
+            prop_assert_eq!(fill(&pieces, &other, &parts_of(&other)), document);
+        }
+    }
+}
+
+#[test]
+fn a_trace_that_repeats_after_hundreds_is_another_content() {
+    let bill = bill(25);
+    let own: Vec<u32> = (0..300).collect();
+    let mut shared = own.clone();
+    shared[290] = shared[289];
+    let (own, shared) = (polled(&own), polled(&shared));
+    assert_ne!(content_of(&own, &bill), content_of(&shared, &bill));
+    // Even if it were not, one's parts would not fill the other's form.
+    assert_eq!(
+        [&own, &shared].map(own_parts),
+        [&own, &shared]
+            .map(parts_of)
+            .map(|parts| { serde_json::from_slice::<Vec<String>>(&parts).unwrap().len() })
+    );
+    assert_ne!(own_parts(&own), own_parts(&shared));
 }
