@@ -176,7 +176,8 @@ fn a_port_in_use_exits_64_and_names_field_and_place() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("spantally.yaml");
     let text = format!(
-        "exporters:\n  prometheus:\n    endpoint: {address}\nreceivers: {{otlp: {{protocols: {{}}}}}}\n"
+        "exporters:\n  prometheus:\n    endpoint: {address}\n\
+         receivers: {{otlp: {{protocols: {{grpc: {{endpoint: \"127.0.0.1:0\"}}}}}}}}\n"
     );
     std::fs::write(&file, text).unwrap();
     let output = spantally(&["serve", "--config", file.to_str().unwrap()]);

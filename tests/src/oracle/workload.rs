@@ -127,7 +127,7 @@ impl Maker {
                 Self::span(&plan, format!("r{number}"), at - 2 * MILLI, took, what, Answer::Status(200));
             request.kind = Kind::Server;
             request.parent = None;
-            self.scenario.steps.push(Step::Span(request));
+            self.scenario.steps.push(Step::Span(Box::new(request)));
         }
         if !below {
             self.free[process][provider] = plan.at;
@@ -218,7 +218,7 @@ impl Maker {
         if let (Style::Named, Some(task)) = (plan.style, task) {
             span.attributes.push(("gen_ai.response.id".to_owned(), task.to_owned()));
         }
-        self.scenario.steps.push(Step::Span(span));
+        self.scenario.steps.push(Step::Span(Box::new(span)));
         plan.at += took;
     }
 
@@ -276,7 +276,7 @@ impl Maker {
         span.parent = None;
         span.trace.clone_from(&label);
         span.links = vec![format!("s{}x{}", plan.number, plan.calls)];
-        self.scenario.steps.push(Step::Span(span));
+        self.scenario.steps.push(Step::Span(Box::new(span)));
         label
     }
 
@@ -304,7 +304,7 @@ impl Maker {
         if let Some(told) = told {
             span.attributes.push(("spantally.task.status".to_owned(), told.to_owned()));
         }
-        self.scenario.steps.push(Step::Span(span));
+        self.scenario.steps.push(Step::Span(Box::new(span)));
         plan.at += took;
     }
 
@@ -322,7 +322,7 @@ impl Maker {
             if delivery == refused {
                 span.attributes.push(("spantally.task.status".to_owned(), "OK".to_owned()));
             }
-            self.scenario.steps.push(Step::Span(span));
+            self.scenario.steps.push(Step::Span(Box::new(span)));
             plan.at += SECOND << delivery;
         }
     }
@@ -334,7 +334,7 @@ impl Maker {
         let urls = ["https://queue.acme.test/v1/jobs/17/status", "https://cdn.acme.test/logo.png"];
         let url = urls[self.random.below(2) as usize].to_owned();
         let label = format!("n{number}x{}", self.scenario.steps.len());
-        self.scenario.steps.push(Step::Span(Span {
+        self.scenario.steps.push(Step::Span(Box::new(Span {
             process,
             trace: label.clone(),
             label,
@@ -347,7 +347,7 @@ impl Maker {
             attributes: Vec::new(),
             links: Vec::new(),
             scope: None,
-        }));
+        })));
     }
 
     fn span(plan: &Plan, label: String, start: u64, took: u64, what: Subject, answer: Answer) -> Span {

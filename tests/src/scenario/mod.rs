@@ -43,7 +43,7 @@ pub struct Process {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// A span arrives.
-    Span(Span),
+    Span(Box<Span>),
     /// Time passes: it is now this many nanoseconds after the scenario's beginning.
     Advance(u64),
 }
@@ -125,7 +125,7 @@ impl Scenario {
     /// Its spans in the order of arrival.
     pub fn spans(&self) -> impl Iterator<Item = &Span> {
         self.steps.iter().filter_map(|step| match step {
-            Step::Span(span) => Some(span),
+            Step::Span(span) => Some(&**span),
             Step::Advance(_) => None,
         })
     }

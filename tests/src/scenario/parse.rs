@@ -158,7 +158,7 @@ impl Reader {
         for index in 0..count {
             let label = if count == 1 { label.to_owned() } else { format!("{label}{}", index + 1) };
             let own = if trace == "-" { format!("trace of {label}") } else { trace.clone() };
-            self.scenario.steps.push(Step::Span(Span {
+            self.scenario.steps.push(Step::Span(Box::new(Span {
                 process: self.process,
                 trace: own,
                 parent: (parent != "-").then(|| parent.clone()),
@@ -171,7 +171,7 @@ impl Reader {
                 links: links.clone(),
                 scope: scope.clone(),
                 label,
-            }));
+            })));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use spantally_price::Cards;
+use spantally_price::{Cards, RateCard};
 
 use super::error::nearest;
 
@@ -70,6 +70,6 @@ fn known(kind: Kind, cards: &Cards) -> BTreeSet<&str> {
         // A task is what has no price or states its own, a credit what is billed where one is sold.
         Kind::Unit => meters().map(|meter| &*meter.unit).chain(["task", "credit"]).collect(),
         // Dollars need no file: a span may state them.
-        Kind::Currency => cards.iter().flat_map(|card| card.currencies()).chain(["USD"]).collect(),
+        Kind::Currency => cards.iter().flat_map(RateCard::currencies).chain(["USD"]).collect(),
     }
 }

@@ -112,6 +112,11 @@ fn unpriced(id: u8, revision: u32, second: u64, images: &str) -> JobRow {
     JobRow { charges: Arc::new([charge]), ..priced }
 }
 
+/// A revision that takes charges without a price back, and has a price.
+fn priced(back: &JobRow, now: JobRow) -> JobRow {
+    JobRow { charges: back.charges.iter().chain(now.charges.iter()).cloned().collect(), ..now }
+}
+
 /// Jobs without a price are not nothing: what they cost is missing on the ledger's side. Once a revision has
 /// a price for them they are jobs like others.
 #[test]
@@ -123,8 +128,7 @@ fn an_invoice_above_jobs_without_a_price_is_not_drift() {
         job(9, 1, 1100, "fal", ["0.025", "0.025", "0.025"]),
         unpriced(4, 1, 3000, "1"),
         unpriced(5, 1, 5000, "1"),
-        unpriced(5, 2, 5000, "-1"),
-        job(5, 2, 5000, "fal", ["1", "1", "1"]),
+        priced(&unpriced(5, 2, 5000, "-1"), job(5, 2, 5000, "fal", ["1", "1", "1"])),
         job(6, 1, 9000, "fal", ["7", "7", "7"]),
         unpriced(7, 1, 9000, "1"),
     ]);

@@ -116,7 +116,9 @@ pub(super) fn best(
     }
     for frame in frames {
         let made = if is_asking(pool, shot, frame) { Weight::Foretold } else { Weight::Above };
-        facts_of(frame).iter().for_each(|fact| keep(&mut held, Held::new(fact, place(frame, made))));
+        for fact in facts_of(frame) {
+            keep(&mut held, Held::new(fact, place(frame, made)));
+        }
     }
     let above = || shared.iter().flat_map(|frame| facts_of(frame).iter().map(move |fact| (*frame, fact)));
     for (frame, fact) in above().filter(|(_, fact)| fact.source == FactSource::Request) {

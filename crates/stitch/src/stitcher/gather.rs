@@ -169,7 +169,11 @@ impl Stitcher {
         let other = match (brief.began, brief.trace) {
             (Some(trace), _) => {
                 let below = self.index.in_trace(trace).first().copied();
-                below.or_else(|| self.index.name(root_name(trace), slot))
+                if below.is_none() {
+                    // Of two that began one trace the first is found: they have nothing else in common.
+                    self.index.name(root_name(trace), slot);
+                }
+                below
             }
             (None, Some(trace)) => self.index.root(trace),
             (None, None) => None,

@@ -137,9 +137,10 @@ impl Binder<'_, '_> {
             let looked_at = before.iter().rev().take(MAX_LOOKED_AT).copied();
             looked_at.filter(move |&place| {
                 let shot = self.shot(place).evidence;
-                let (early, latest) = match shot.client == first.client {
-                    true => (TICK_SECONDS, entity.first),
-                    false => (APART_MS as f64 / 1e3, latest),
+                let (early, latest) = if shot.client == first.client {
+                    (TICK_SECONDS, entity.first)
+                } else {
+                    (APART_MS as f64 / 1e3, latest)
                 };
                 shot.start <= latest && self.possible(place, entity, call, early)
             })
@@ -166,7 +167,7 @@ impl Binder<'_, '_> {
         let goes_by =
             |call: &Call| [&call.task, &call.rare.alias].into_iter().flatten().any(|id| id == named);
         let is_below = |call: &&Evidence| self.pool.lineage.ancestors(call).any(|span| span.span == above);
-        task.id.is_some() && !ids().any(goes_by) && !task.calls.iter().any(|call| is_below(&call))
+        task.id.is_some() && !ids().any(goes_by) && !task.calls.iter().any(is_below)
     }
 
     /// Where submits show their callback URL, a delivery must have come by that very URL.
