@@ -1,8 +1,8 @@
 //! How a request ended on the wire, and what that means where a provider file says nothing else.
 //!
 //! The tables come from real clients: Python (httpx, requests, aiohttp, urllib3), Node (undici, http,
-//! node-fetch), Java (the JDK's, Apache's, OkHttp, Netty), Go, .NET and Ruby. What matters is one distinction:
-//! whether the request can have reached the provider.
+//! node-fetch), Java (the JDK's, Apache's, OkHttp, Netty), Go, .NET and Ruby. What matters is one
+//! distinction: whether the request can have reached the provider.
 
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
 

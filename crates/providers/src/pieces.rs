@@ -80,11 +80,14 @@ impl Pieces {
         })
     }
 
-    /// Whether nothing would be written: there is no text, and every capture is empty.
+    /// Whether nothing would be written: there is no text but slashes, and every capture is empty.
     #[inline]
     pub(crate) fn is_silent(&self, captures: &Captures<'_>) -> bool {
         let is_empty = |at: u8| captures.get(usize::from(at)).is_none_or(|capture| capture.is_empty());
-        self.0.iter().all(|piece| matches!(piece, Piece::Capture(at) if is_empty(*at)))
+        self.0.iter().all(|piece| match piece {
+            Piece::Text(text) => text.bytes().all(|byte| byte == b'/'),
+            Piece::Capture(at) => is_empty(*at),
+        })
     }
 
     /// Appends the text to `out`. An empty capture at the end takes its slash with it.

@@ -77,7 +77,7 @@ mod tests {
             "(hidden)",
             ":id",
             "xxxx",
-            "XXXX",
+            "XxxxX",
             "None",
             "null",
             "undefined",

@@ -346,7 +346,6 @@ impl Maker {
             answer: Answer::Status(200),
             attributes: Vec::new(),
             links: Vec::new(),
-            scope: None,
         })));
     }
 
@@ -364,7 +363,6 @@ impl Maker {
             answer,
             attributes: Vec::new(),
             links: Vec::new(),
-            scope: None,
         }
     }
 }

@@ -69,12 +69,10 @@ pub struct Span {
     pub subject: Subject,
     /// How it ended.
     pub answer: Answer,
-    /// Further attributes, as written.
+    /// Further attributes, as written; `scope` is none, but the instrumentation that made the span.
     pub attributes: Vec<(String, String)>,
     /// Names of the spans that it links to.
     pub links: Vec<String>,
-    /// The instrumentation that made it, where it is not the usual one.
-    pub scope: Option<String>,
 }
 
 /// The kinds of spans that scenarios need.

@@ -115,7 +115,8 @@ impl<'a> Exporter<'a> {
             }
             Subject::Named(name) => (self.expand(name), Vec::new()),
         };
-        let further = span.attributes.iter().map(|(key, value)| attribute(key, &self.expand(value)));
+        let further = span.attributes.iter().filter(|(key, _)| key != "scope");
+        let further = further.map(|(key, value)| attribute(key, &self.expand(value)));
         attributes.extend(further);
         let start = BEGIN_UNIX_NANOS + span.start_ns;
         OtlpSpan {
@@ -159,7 +160,7 @@ fn uuid(id: u128) -> String {
 }
 
 fn scope(span: &Span) -> &str {
-    if let Some(scope) = &span.scope {
+    if let Some((_, scope)) = span.attributes.iter().find(|(key, _)| key == "scope") {
         return scope;
     }
     match (span.kind, &span.subject) {

@@ -141,11 +141,10 @@ impl Reader {
         let Some((answer, attributes)) = rest.split_first() else {
             return Err(format!("no answer; expected {COLUMNS}"));
         };
-        let (mut pairs, mut links, mut scope) = (Vec::new(), Vec::new(), None);
+        let (mut pairs, mut links) = (Vec::new(), Vec::new());
         for attribute in attributes {
             match attribute.split_once('=') {
                 Some(("link", span)) => links.push(span.to_owned()),
-                Some(("scope", name)) => scope = Some(name.to_owned()),
                 Some((key, value)) => pairs.push((attribute_key(key), value.to_owned())),
                 None => return Err(format!("`{attribute}`: expected attribute=value, or link=SPAN")),
             }
@@ -169,7 +168,6 @@ impl Reader {
                 answer: status(answer)?,
                 attributes: pairs.clone(),
                 links: links.clone(),
-                scope: scope.clone(),
                 label,
             })));
         }

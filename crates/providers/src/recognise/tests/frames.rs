@@ -294,6 +294,8 @@ fn stand_ins_of_further_dialects() {
         (vec![litellm("avideo_generation"), system("openai"), model], Some("openai/video_create")),
         (vec![litellm("acompletion"), system("openai"), model], Some("openai/chat")),
         (vec![litellm("aimage_generation"), system("vertex_ai"), model], Some("google/image_create")),
+        // A model that stands in several segments of a path where there is one.
+        (vec![litellm("aimage_generation"), system("fal_ai"), model], Some("fal/queue_submit")),
         // OpenInference
         (openinference("openai"), Some("openai/chat")),
         (openinference("azure"), Some("azure_openai/chat")),
