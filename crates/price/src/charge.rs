@@ -1,8 +1,9 @@
 //! A job into a bill: which policy, how much, at which price.
 //!
-//! For each attempt: find the tariff of the model that was billed, decide what share of a full charge applies (the policy row
-//! of its outcome, or the rule for an ambiguous submit or an unverified outcome), read the quantity of every
-//! meter, take that share of it, and price it with the row in force when the attempt started. What the
+//! For each attempt: find the tariff of the model that was billed, decide what share of a full charge applies
+//! (the policy row of its outcome, or the rule for an ambiguous submit or an unverified outcome), read the
+//! quantity of every meter, take that share of it, and price it with the row in force when the attempt
+//! started. What the
 //! provider itself reported goes before all of it. `docs/pricing.md` has the rules with examples. The next
 //! file in the flow is `posting.rs`.
 

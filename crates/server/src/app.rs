@@ -215,16 +215,7 @@ impl App {
         };
         tokio::spawn(reconciliation.keep(receivers_stop.clone()));
         admin.answer_from(sources.clone());
-        let mut receivers = JoinSet::new();
-        if let (Some(bound), Some(settings)) = (self.grpc, &self.settings.receivers.grpc) {
-            let (entry, stop) = (Arc::clone(&entry), receivers_stop.clone());
-            let port = bound.port(Versions::Http2, &stop);
-            receivers.spawn(receivers::grpc::serve(port, settings.into(), entry, stop));
-        }
-        if let (Some(bound), Some(settings)) = (self.http, &self.settings.receivers.http) {
-            let port = bound.port(Versions::Both, &receivers_stop);
-            receivers.spawn(receivers::http::serve(port, settings.into(), entry, receivers_stop));
-        }
+        let receivers = serve_otlp((self.grpc, self.http), &self.settings, &entry, &receivers_stop);
         readiness.send_replace(Readiness::Ready);
         for (name, address) in addresses.named() {
             tracing::info!(%address, "{name}");
@@ -244,6 +235,25 @@ impl App {
             _directory: directory,
         })
     }
+}
+
+/// Serves OTLP on the ports that are on, gRPC and HTTP.
+fn serve_otlp(
+    (grpc, http): (Option<Bound>, Option<Bound>),
+    settings: &Settings,
+    entry: &Arc<Entry>,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<std::io::Result<()>> {
+    let mut receivers = JoinSet::new();
+    if let (Some(bound), Some(settings)) = (grpc, &settings.receivers.grpc) {
+        let port = bound.port(Versions::Http2, stop);
+        receivers.spawn(receivers::grpc::serve(port, settings.into(), Arc::clone(entry), stop.clone()));
+    }
+    if let (Some(bound), Some(settings)) = (http, &settings.receivers.http) {
+        let port = bound.port(Versions::Both, stop);
+        receivers.spawn(receivers::http::serve(port, settings.into(), Arc::clone(entry), stop.clone()));
+    }
+    receivers
 }
 
 /// Does what takes time or waits for the disk away from the threads that serve connections.

@@ -173,7 +173,8 @@ mod tests {
              exporters: {otlp/a: {endpoint: 'a:1', retry_on_failure: {initial_interval: 1m}}}",
         );
         let expected = [
-            "processors.spantally.settle_delay (7200s) is longer than processors.spantally.idle_timeout (3600s)",
+            "processors.spantally.settle_delay (7200s) is longer than \
+             processors.spantally.idle_timeout (3600s)",
             "processors.spantally.settle_delay (7200s) is longer than processors.spantally.retention (5400s)",
             "exporters.otlp/a.retry_on_failure.initial_interval (60s) is longer than exporters.otlp/a.",
         ];

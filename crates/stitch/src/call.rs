@@ -328,13 +328,6 @@ pub enum TaskState {
     Succeeded,
 }
 
-impl TaskState {
-    /// The task ended, and made nothing that was wanted.
-    pub(crate) fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Rejected | Self::Canceled | Self::CanceledQueued)
-    }
-}
-
 /// A quantity or a dimension that pricing may need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {

@@ -1,8 +1,8 @@
 //! Words of the lists that are names of somebody else's: of a provider, of what it bills by, of a currency.
 //!
-//! No type can check them, for a provider file that comes later may bring them. But a word that is misspelt is
-//! a budget that never counts, and nobody would know. So they are kept with their places, and compared with
-//! what the provider files have once these are read.
+//! No type can check them, for a provider file that comes later may bring them. But a word that is misspelt
+//! is a budget that never counts, and nobody would know. So they are kept with their places, and compared
+//! with what the provider files have once these are read.
 
 use std::collections::BTreeSet;
 use std::fmt;

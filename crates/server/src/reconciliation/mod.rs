@@ -5,7 +5,8 @@
 //! least, expected and at most. An invoice within the bounds agrees with what the spans tell; one above shows
 //! spend that no span told of, one below shows a price or a policy that is not what we believe. Where jobs of
 //! the period have no price, an invoice above the bounds shows nothing yet: what they cost is missing. Where
-//! the ledger's retention may have removed rows of the period, its side is not known, and nothing is compared.
+//! the ledger's retention may have removed rows of the period, its side is not known, and nothing is
+//! compared.
 //!
 //! The sums are read from the ledger file every [`REFRESH`], beside the core and not through it: a month of
 //! charges takes a second to add up. The gauges show the last reading. What an invoice covers also leaves the

@@ -2,9 +2,8 @@
 //!
 //! Of a job that may still be revised all evidence is there. So each job whose last call is younger than the
 //! retention must come out again with the content that its newest revision has, with the spans and tasks that
-//! its document names, at the cost that its revisions add up to; and nothing else may come out. Where the last
-//! turn was cut off, what was due in
-//! it may be booked or not.
+//! its document names, at the cost that its revisions add up to; and nothing else may come out. Where the
+//! last turn was cut off, what was due in it may be booked or not.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

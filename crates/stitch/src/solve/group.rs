@@ -31,8 +31,8 @@ impl AttemptDraft<'_> {
         self.parts.iter().filter_map(move |evidence| Some((*evidence, state(evidence)?)))
     }
 
-    /// When it had visibly ended without success, if it had. A refused submit has no task to end: its retry is
-    /// found by the retry chains.
+    /// When it had visibly ended without success, if it had. A refused submit has no task to end: its retry
+    /// is found by the retry chains.
     pub(crate) fn failed_at(&self) -> Option<UnixNanos> {
         if self.states().any(|(_, state)| matches!(state, TaskState::Succeeded | TaskState::Partial)) {
             return None;

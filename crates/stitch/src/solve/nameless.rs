@@ -8,9 +8,9 @@
 //!
 //! # Whose they are
 //!
-//! A poll that follows a submit of its client that fits it is a poll of the last of these; without one, of the
-//! last submit of another client. All that follow one submit are one task. Where tasks overlap, polls go to the
-//! wrong one of them: this changes no count of jobs and no price.
+//! A poll that follows a submit of its client that fits it is a poll of the last of these; without one, of
+//! the last submit of another client. All that follow one submit are one task. Where tasks overlap, polls go
+//! to the wrong one of them: this changes no count of jobs and no price.
 //!
 //! Polls that follow no submit are one task as long as they come without a longer pause: there was a task,
 //! and nothing says that there were two.

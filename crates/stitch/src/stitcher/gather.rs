@@ -163,8 +163,8 @@ impl Stitcher {
         self.tie_links(slot, &brief.links);
     }
 
-    /// Ties a call that began its trace, and is not kept with it since most such are alone, to the calls below
-    /// it: a mesh or a gateway shows a request once more ([`crate::solve::nested`]).
+    /// Ties a call that began its trace, and is not kept with it since most such are alone, to the calls
+    /// below it: a mesh or a gateway shows a request once more ([`crate::solve::nested`]).
     fn tie_root(&mut self, slot: u32, brief: &Brief) {
         let other = match (brief.began, brief.trace) {
             (Some(trace), _) => {
@@ -175,7 +175,7 @@ impl Stitcher {
                 }
                 below
             }
-            (None, Some(trace)) => self.index.root(trace),
+            (None, Some(trace)) => self.index.holder(root_name(trace)),
             (None, None) => None,
         };
         if let Some(other) = other {
@@ -214,7 +214,7 @@ impl Stitcher {
             names.extend(frame_names(frame));
             links.extend_from_slice(frame.links());
         }
-        if let Some(other) = self.index.linked(trace) {
+        if let Some(other) = self.index.holder(link_name(trace)) {
             self.tie_to(slot, other);
         }
         for name in names {

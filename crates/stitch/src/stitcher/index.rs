@@ -10,8 +10,7 @@ use hashbrown::{HashMap, HashSet, HashTable};
 use crate::call::Evidence;
 use crate::id::TraceId;
 use crate::stitcher::item::{
-    Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, link_name, root_name,
-    task_key, task_name,
+    Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, task_key, task_name,
 };
 use crate::stitcher::keyed::Keyed;
 use crate::stitcher::slab::Slab;
@@ -321,14 +320,9 @@ impl Index {
         held
     }
 
-    /// Who linked to a trace before anything of it was known.
-    pub(crate) fn linked(&self, trace: TraceId) -> Option<u32> {
-        self.names.get(&link_name(trace)).copied()
-    }
-
-    /// The call that began a trace, if it is not kept with it.
-    pub(crate) fn root(&self, trace: TraceId) -> Option<u32> {
-        self.names.get(&root_name(trace)).copied()
+    /// Who claimed a name.
+    pub(crate) fn holder(&self, name: u64) -> Option<u32> {
+        self.names.get(&name).copied()
     }
 
     /// Who goes by a name besides the task in a slot.
