@@ -45,10 +45,11 @@ pub fn targets(values: &[(&str, &str)]) -> Vec<Target> {
     targets
 }
 
-/// Labels in a legend, and in the outermost `by` of a query.
+/// Labels in a legend, and in the outermost `by` of a query. An aggregation of everything keeps none.
 fn labels(query: &str, legend: &str) -> Vec<String> {
+    let is_of_all = ["avg(", "count(", "max(", "min(", "sum("].iter().any(|whole| query.starts_with(whole));
     let in_legend = legend.split("{{").skip(1).filter_map(|part| part.split_once("}}")).map(|(name, _)| name);
-    let group = query.split_once(" by (").and_then(|(_, rest)| rest.split_once(')'));
+    let group = query.split_once(" by (").filter(|_| !is_of_all).and_then(|(_, rest)| rest.split_once(')'));
     let is_quantile = query.contains("histogram_quantile");
     let kept = group.map_or("", |(labels, _)| labels).split(", ").filter(|label| !label.is_empty());
     let kept = kept.filter(|label| !is_quantile || *label != "le");
