@@ -107,3 +107,21 @@ fn a_callback_ties_submit_and_delivery() {
     assert!(submit.rare.callback.is_some());
     assert_eq!(submit.rare.callback, delivery.rare.callback);
 }
+
+/// The provider adds its own id before or after what the client put there, and the client may put several.
+#[test]
+fn ids_in_a_callback_are_one_name_in_any_order() {
+    let recogniser = builtin();
+    let first = |query: &'static str| {
+        let call = delivery(&recogniser, "/webhooks/fal", query).unwrap();
+        call.rare.correlations[0].value.to_string()
+    };
+    assert_eq!(first("request_id=r-1&order=ord_1"), "ord_1");
+    assert_eq!(first("order=ord_1&request_id=r-1"), "ord_1");
+    assert_eq!(first("request_id=r-1"), "r-1");
+    let both = first("order=ord_1&attempt_id=2&request_id=r-1");
+    assert_eq!(both, first("attempt_id=2&request_id=r-1&order=ord_1"));
+    for other in ["order=ord_1&attempt_id=1", "order=ord_1", "attempt_id=2"] {
+        assert_ne!(both, first(other), "{other}");
+    }
+}
