@@ -8,8 +8,10 @@
 //     import { notingFetch } from './spantally-fetch.mjs';
 //     const client = new RunwayML({ fetch: notingFetch });
 //
+//     // One span for each task that you submit: what a second one answers would take the place of what the first one
+//     // did. Where you submit again after a failure, say on both that they are one job: 'spantally.job.id'.
 //     const attributes = { 'gen_ai.provider.name': 'runway' };
-//     await tracer.startActiveSpan('make clip', { attributes }, async (span) => {   // one span for each generation
+//     await tracer.startActiveSpan('make clip', { attributes }, async (span) => {
 //       await client.imageToVideo.create({ ... });
 //       span.end();
 //     });
@@ -36,6 +38,8 @@ export async function notingFetch(input, init) {
     for (const [attribute, keys] of NOTED) {
       const value = keys.map((key) => at(body, key)).find((found) => typeof found === 'string');
       if (value !== undefined) span.setAttribute(attribute, value);
+      // Of an earlier answer: an attribute cannot be taken back, but an empty one says nothing.
+      else if (attribute === 'spantally.task.error' && span.attributes?.[attribute]) span.setAttribute(attribute, '');
     }
   }
   return response;

@@ -8,7 +8,8 @@ span that names it (`gen_ai.provider.name`).
     client = httpx.Client(event_hooks={"response": [spantally_httpx.note_task]})
     async_client = httpx.AsyncClient(event_hooks={"response": [spantally_httpx.note_task_async]})
 
-    # One span for each generation.
+    # One span for each task that you submit: what a second one answers would take the place of what the first one did.
+    # Where you submit again after a failure, say on both that they are one job: "spantally.job.id".
     with tracer.start_as_current_span("make clip", attributes={"gen_ai.provider.name": "runway"}):
         client.post(...)
 
@@ -54,6 +55,9 @@ def _note(response):
             value = next((found for found in (_at(body, key) for key in keys) if isinstance(found, str)), None)
             if value is not None:
                 span.set_attribute(attribute, value)
+            elif attribute in getattr(span, "attributes", {}) and attribute == "spantally.task.error":
+                # Of an earlier answer: an attribute cannot be taken back, but an empty one says nothing.
+                span.set_attribute(attribute, "")
 
 
 def _at(body, key):

@@ -1,7 +1,7 @@
 //! Why each attempt's money was spent.
 //!
 //! Attempts are sorted by start. One of them delivered: the one with success evidence (of several, the one
-//! whose output was fetched, then the earliest). Without any, the last unverified one stands for the job,
+//! whose output was fetched, then the one whose submit was plainly accepted, then the earliest). Without any, the last unverified one stands for the job,
 //! and without that the last attempt carries its own end. Every other attempt was a retry, a resubmission
 //! after a time-out, a duplicate, or was canceled and replaced, by what was known of it when the next
 //! submit went out. Steps of different kinds (an image and then a video of it, the legs of a voice session)
@@ -9,7 +9,7 @@
 
 use crate::call::{Accepted, Role};
 use crate::id::UnixNanos;
-use crate::job::{Attempt, Cause, FailureReason, Outcome};
+use crate::job::{Attempt, CallRef, Cause, FailureReason, Outcome};
 
 /// Sets the causes; `failed_at[i]` is when attempt `i` had visibly ended without success. Returns the index
 /// of the attempt that stands for the job.
@@ -69,7 +69,7 @@ fn lead_of(attempts: &[Attempt], step: &[usize]) -> usize {
     let delivered = |at: &&usize| matches!(attempts[**at].outcome, Outcome::Succeeded | Outcome::Partial);
     let fetched = |at: &&usize| attempts[**at].count(Role::Download) + attempts[**at].count(Role::Result) > 0;
     let unverified = |at: &&usize| attempts[**at].outcome == Outcome::Unknown;
-    let best = step.iter().filter(delivered).find(fetched).or_else(|| step.iter().find(delivered));
+    let best = step.iter().filter(delivered).min_by_key(|at| (!fetched(at), was_ambiguous(&attempts[**at])));
     let best = best.or_else(|| step.iter().rfind(unverified)).or(step.last());
     best.copied().unwrap_or_default()
 }
@@ -93,16 +93,19 @@ fn is_moderation(attempt: &Attempt) -> bool {
 
 fn replaced(attempt: &Attempt, failed_at: Option<UnixNanos>, next: Option<UnixNanos>) -> Cause {
     let known_failed = failed_at.is_some_and(|at| next.is_none_or(|next| at <= next));
-    // Whether the submit itself was ambiguous, even if its task was seen later.
-    let ambiguous = attempt.accepted == Accepted::Ambiguous
-        || attempt.calls.iter().any(|call| call.role == Role::Submit && !is_2xx(call.status));
     match () {
         () if attempt.accepted == Accepted::No => Cause::Retry,
         () if attempt.outcome == Outcome::Canceled && known_failed => Cause::Canceled,
         () if known_failed => Cause::Retry,
-        () if ambiguous => Cause::TimeoutResubmit,
+        () if was_ambiguous(attempt) => Cause::TimeoutResubmit,
         () => Cause::Duplicate,
     }
+}
+
+/// Whether the submit itself was ambiguous, even if its task was seen later.
+fn was_ambiguous(attempt: &Attempt) -> bool {
+    let is_unsure = |call: &CallRef| call.role == Role::Submit && !is_2xx(call.status);
+    attempt.accepted == Accepted::Ambiguous || attempt.calls.iter().any(is_unsure)
 }
 
 fn is_2xx(status: Option<u16>) -> bool {

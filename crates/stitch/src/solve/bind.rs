@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::call::{Accepted, Call, Client, Evidence};
 use crate::frame::FrameKind;
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::candidates::Lanes;
 use crate::solve::habit::{Cadence, Habits, Sample};
@@ -53,6 +54,18 @@ pub(crate) struct Binding {
     pub(crate) tie: Tie,
 }
 
+impl Binding {
+    /// The rule that the job names.
+    pub(crate) fn rule(&self) -> JoinRule {
+        match self.tie {
+            Tie::Link => JoinRule::SpanLink,
+            Tie::Trace => JoinRule::TraceOrder,
+            Tie::Rhythm => JoinRule::ClientRhythm,
+            Tie::Delivery => JoinRule::WebhookTime,
+        }
+    }
+}
+
 /// The best reason for a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tie {
@@ -67,6 +80,8 @@ pub(crate) struct Open {
     pub(crate) shots: Vec<usize>,
     pub(crate) tasks: Vec<usize>,
     pub(crate) groups: Vec<usize>,
+    /// Of the submits, those that have their deliveries, which name no task.
+    pub(crate) called_back: BTreeSet<usize>,
 }
 
 pub(crate) struct Binder<'p, 'a> {
@@ -80,6 +95,8 @@ pub(crate) struct Binder<'p, 'a> {
     lanes: Lanes<'a>,
     /// Per open shot: it is one of two equal accepted submits within a second.
     doubled: Vec<bool>,
+    /// Per open shot: it has its deliveries.
+    called_back: Vec<bool>,
     /// Per open shot: what a span above it says of its task.
     named: Vec<Option<(SpanKey, &'a TaskId)>>,
     /// Services that submit to a provider themselves.
@@ -122,6 +139,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             shots: open.shots.clone(),
             lanes: Lanes::new(pool, &open.shots),
             doubled: Vec::new(),
+            called_back: open.shots.iter().map(|shot| open.called_back.contains(shot)).collect(),
             named: open.shots.iter().map(|&shot| candidates::named_above(pool, shot)).collect(),
             submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
             callers: shows.map(|shot| &*shot.call.endpoint.provider).collect(),
@@ -298,7 +316,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         let density = self.density(entity, gap, own);
         let alone = (0.02 * self.rates[at]).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
         let accepted = if shot.call.accepted == Accepted::Ambiguous { -3.0 } else { 0.0 };
-        density.max(1e-12).ln() + self.hints(shot, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
+        density.max(1e-12).ln() + self.hints(place, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
     }
 
     fn density(&self, entity: &Entity, gap: f64, own: Option<f64>) -> f64 {
@@ -313,7 +331,8 @@ impl<'p, 'a> Binder<'p, 'a> {
     }
 
     /// Everything but the gap.
-    fn hints(&self, shot: &Shot<'a>, entity: &Entity) -> f64 {
+    fn hints(&self, place: usize, entity: &Entity) -> f64 {
+        let shot = self.shot(place);
         let Some(first) = self.first_call(entity) else { return 0.0 };
         let delivered = entity.hooked.then(|| match entity.group {
             Some(group) => self.groups[group].last(self.pool).evidence,
@@ -325,7 +344,10 @@ impl<'p, 'a> Binder<'p, 'a> {
             && self.linked.contains(&shot.evidence.span.trace)
             && hint::links(self.pool, shot, first).is_none();
         let unlinked = if unlinked { hint::UNLINKED } else { 0.0 };
-        away + unlinked + hint::worth(self.pool, shot, first, delivered, entity.group.is_some())
+        let called_back = self.called_back[place];
+        let both = if called_back { hint::CALLED_BACK } else { 0.0 };
+        let has_group = entity.group.is_some() || called_back;
+        away + unlinked + both + hint::worth(self.pool, shot, first, delivered, has_group)
     }
 
     fn has_double(&self, at: usize) -> bool {

@@ -1,7 +1,7 @@
 //! Fallback polls: deliveries were refused to the last, so the client asks once itself.
 //!
-//! A dead group of deliveries without a task is matched with a task that was seen in one moment only and that
-//! starts after it. A task whose normal gap already explains it well is left alone. Where the deliveries name
+//! A dead group of deliveries without a task is matched with a task that is first asked for after it: in one
+//! moment only, or again and again if no submit is found for it. A task whose normal gap already explains it well is left alone. Where the deliveries name
 //! their submit, the task must be one that this submit can have made, and what else ties a submit and a poll
 //! (trace, links, client) counts as it does elsewhere.
 
@@ -43,7 +43,7 @@ const OTHER_SERVICE: f64 = -3.0;
 /// the one that submits and asks.
 type ClientKey<'a> = (&'a Arc<str>, &'a Arc<str>);
 
-/// A task that was asked for in one moment.
+/// A task, and when it was first asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     at: UnixNanos,
@@ -55,7 +55,7 @@ pub(super) struct Asked {
 /// Who asked, a service or any, and whether a submit is in the trace.
 type AskerKey<'a> = (ClientKey<'a>, Option<&'a Arc<str>>, bool);
 
-/// Tasks that were asked for in one moment, each list by that moment.
+/// Tasks that may be the question, each list by when they were first asked for.
 #[derive(Default)]
 pub(super) struct Questions<'a> {
     of_client: BTreeMap<AskerKey<'a>, Vec<Asked>>,
@@ -118,7 +118,10 @@ pub(crate) fn polls(
     let delivered: BTreeSet<usize> = solution.groups.iter().filter_map(|group| Some(group.task?.0)).collect();
     let silent = silent.iter().copied();
     let silent = silent.filter(|task| !delivered.contains(task) && !explained.contains(task));
-    let mut edges = edges(pool, &dead, &asked_once(pool, silent), &held.collect());
+    let held: BTreeMap<usize, f64> = held.collect();
+    // What found no submit may be asked for as often as it likes: nothing else explains it.
+    let asked = asked(pool, silent, |task| !held.contains_key(&task) && solution.task_shot[task].is_none());
+    let mut edges = edges(pool, &dead, &asked, &held);
     edges.retain(|edge| agrees(pool, solution, edge.left, edge.right));
     assign::assign(&edges, limit, true)
 }
@@ -128,14 +131,21 @@ pub(crate) fn is_lost(pool: &Pool<'_>, group: &HookGroup) -> bool {
     group.task.is_none() && group.is_dead(pool)
 }
 
-/// The tasks that were asked for once: status and result right after one another, and never again.
-pub(super) fn asked_once<'a>(pool: &Pool<'a>, tasks: impl Iterator<Item = usize>) -> Questions<'a> {
+/// The tasks that were asked for once, status and result right after one another and never again; and of
+/// those that are `free`, any.
+pub(super) fn asked<'a>(
+    pool: &Pool<'a>,
+    tasks: impl Iterator<Item = usize>,
+    free: impl Fn(usize) -> bool,
+) -> Questions<'a> {
     let submitted = first_submits(pool);
     let mut asked = Questions::default();
     for task in tasks {
         let Some((first, call)) = pool.tasks[task].followups().next() else { continue };
         let calls: Vec<_> = pool.tasks[task].followups().map(|(evidence, _)| evidence).collect();
-        if calls.windows(2).all(|two| two[1].start.seconds_since(two[0].end) <= ONE_MOMENT_SECONDS) {
+        if free(task)
+            || calls.windows(2).all(|two| two[1].start.seconds_since(two[0].end) <= ONE_MOMENT_SECONDS)
+        {
             let (trace, endpoint) = (first.span.trace, &call.endpoint);
             let of_family = |family| submitted.get(&(trace, &endpoint.provider, family)).copied();
             let submitted = if endpoint.family.is_empty() {

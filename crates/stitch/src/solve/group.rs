@@ -38,7 +38,7 @@ impl AttemptDraft<'_> {
             return None;
         }
         let failed = self.states().find(|(_, state)| state.is_failure()).map(|(evidence, _)| evidence.end);
-        failed.filter(|_| !self.tasks.is_empty())
+        failed.filter(|_| !(self.tasks.is_empty() && self.groups.is_empty()))
     }
 
     /// Whether the client canceled it.

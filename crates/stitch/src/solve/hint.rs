@@ -14,6 +14,9 @@ const TRACE: f64 = 5.0;
 /// that links one task usually links all.
 pub(crate) const UNLINKED: f64 = -0.7;
 
+/// Penalty for a submit that had its deliveries: one client in twenty asks all the same.
+pub(crate) const CALLED_BACK: f64 = -3.0;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kinship {
     Parent,
@@ -52,7 +55,8 @@ pub(crate) fn worth<'a>(
     };
     let Some(delivered) = delivered else {
         let stranger = first.client == shot.evidence.client
-            && call_of(first).is_some_and(|call| call.library() != shot.call.library());
+            && call_of(first).is_some_and(|call| call.library() != shot.call.library())
+            && pool.asks_by_its_own_library(shot);
         let polled_though_called_back = shot.call.rare.callback.is_some() && !has_group;
         return kin
             + linked

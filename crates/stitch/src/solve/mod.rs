@@ -11,7 +11,8 @@
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
-//! 5. submits and tasks, as one assignment ([`bind`]); then the tasks whose name several submits share;
+//! 5. submits and tasks, as one assignment ([`bind`]); then tasks and deliveries that may share a submit
+//!    ([`leftover`]), and the tasks whose name several submits share;
 //! 6. deliveries that came once more ([`again`]) and double submits ([`double`]) among what is left;
 //! 7. attempts into jobs, with what was submitted again ([`resubmit`]), spans above, downloads ([`group`]).
 
@@ -19,6 +20,7 @@ mod again;
 pub(crate) mod answers;
 pub(crate) mod assign;
 pub(crate) mod bind;
+mod crossing;
 pub(crate) mod density;
 pub(crate) mod double;
 pub(crate) mod download;
@@ -28,6 +30,7 @@ pub(crate) mod group;
 pub(crate) mod habit;
 pub(crate) mod hint;
 pub(crate) mod hooks;
+mod leftover;
 pub(crate) mod lineage;
 pub(crate) mod nameless;
 pub(crate) mod names;
@@ -48,7 +51,7 @@ use std::collections::BTreeMap;
 use crate::call::Accepted;
 use crate::job::{Confidence, JoinRule};
 use crate::settings::Settings;
-use crate::solve::bind::{Binder, Binding, Open, Tie};
+use crate::solve::bind::{Binder, Binding, Open};
 use crate::solve::hooks::HookGroup;
 use crate::solve::pool::Pool;
 use crate::stitcher::Pin;
@@ -107,6 +110,8 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
     names::bind(pool, &mut solution);
     names::keep(pool, &mut solution, pins);
     rhythm(pool, &mut solution, limit);
+    leftover::tasks(pool, &mut solution, limit);
+    leftover::deliveries(pool, &mut solution, limit);
     again::delivered_again(pool, &mut solution);
     names::by_what_is_left(pool, &mut solution);
     let followed = followed(pool, &solution);
@@ -147,21 +152,30 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         placed = self::placed(&binder, &bindings);
     }
     for (binding, entity) in placed {
-        let rule = match binding.tie {
-            Tie::Link => JoinRule::SpanLink,
-            Tie::Trace => JoinRule::TraceOrder,
-            Tie::Rhythm => JoinRule::ClientRhythm,
-            Tie::Delivery => JoinRule::WebhookTime,
-        };
+        let rule = binding.rule();
         let margin = Some(binding.margin);
         let instead = binding.rival.map(|shot| pool.shots[shot].evidence.span);
         let confidence = confidence(binding.margin);
         let bound = Bound { shot: binding.shot, rule, confidence, margin, instead };
         match (entity.task, entity.group, pool.shots[bound.shot].task) {
-            (Some(task), _, _) => solution.task_shot[task] = Some(bound),
+            (Some(task), _, _) => {
+                solution.task_shot[task] = Some(bound);
+                give_deliveries(solution, bound.shot, task);
+            }
             (None, Some(group), Some(task)) => solution.group_task[group] = Some((task, rule, margin)),
             (None, Some(group), None) => solution.group_shot[group] = Some(bound),
             (None, None, _) => {}
+        }
+    }
+}
+
+/// The deliveries of a submit are those of the task that it made.
+fn give_deliveries(solution: &mut Solution, shot: usize, task: usize) {
+    for at in 0..solution.groups.len() {
+        if let Some(named) = solution.group_shot[at].filter(|named| named.shot == shot) {
+            solution.group_shot[at] = None;
+            solution.groups[at].task = Some((task, named.rule));
+            solution.group_task[at] = Some((task, named.rule, named.margin));
         }
     }
 }
@@ -203,8 +217,12 @@ fn waiting(pool: &Pool<'_>, solution: &Solution, refused: Refused) -> Open {
         taken[retry.from] = true;
     }
     let made = solution.task_shot.iter().enumerate().filter(|(task, _)| pool.tasks[*task].first().is_some());
-    let holds = |at: usize| refused == Refused::Taken || !fallback::is_lost(pool, &solution.groups[at]);
-    let delivered = solution.group_shot.iter().enumerate().filter(|(at, _)| holds(*at));
+    let is_lost = |at: usize| fallback::is_lost(pool, &solution.groups[at]);
+    let delivered = solution.group_shot.iter().enumerate();
+    // What was taken names no task, and the client may have asked for one all the same.
+    let called_back = delivered.clone().filter(|(at, _)| solution.group_task[*at].is_none() && !is_lost(*at));
+    let called_back = called_back.filter_map(|(_, bound)| Some(bound.as_ref()?.shot)).collect();
+    let delivered = delivered.filter(|(at, _)| refused == Refused::Taken && is_lost(*at));
     for bound in made.chain(delivered).filter_map(|(_, bound)| bound.as_ref()) {
         taken[bound.shot] = true;
     }
@@ -225,6 +243,7 @@ fn waiting(pool: &Pool<'_>, solution: &Solution, refused: Refused) -> Open {
         shots: (0..pool.shots.len()).filter(waits).collect(),
         tasks: (0..pool.tasks.len()).filter(task_waits).collect(),
         groups: (0..solution.groups.len()).filter(group_waits).collect(),
+        called_back,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Everything that is solved together, sorted, so that the order of arrival is forgotten here.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
@@ -114,6 +117,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) answers: Answers,
     /// Spans that show what others show better.
     pub(crate) echoes: Vec<Echo>,
+    /// Hashes of the clients and providers where tasks are asked for by a library that submits as well.
+    own_libraries: OnceCell<BTreeSet<u64>>,
 }
 
 /// The call of a span, if it is one.
@@ -265,6 +270,24 @@ impl<'a> Pool<'a> {
             }
         }
         self.count(evidence);
+    }
+
+    /// Whether the client of a submit asks for tasks of this provider by a library that it submits by: then
+    /// one that asks by another library asks for somebody else. A program may also submit by one library and
+    /// ask by another one, always.
+    pub(crate) fn asks_by_its_own_library(&self, shot: &Shot<'_>) -> bool {
+        let asking = |evidence: &Evidence, call: &Call| {
+            FixedState::default().hash_one((&*evidence.client, &*call.endpoint.provider))
+        };
+        let find = || {
+            let submits =
+                self.shots.iter().map(|shot| (asking(shot.evidence, shot.call), shot.call.library()));
+            let submits: BTreeSet<(u64, u32)> = submits.collect();
+            let asks = self.tasks.iter().filter_map(|task| task.followups().next());
+            let asks = asks.map(|(first, call)| (asking(first, call), call.library()));
+            asks.filter(|asks| submits.contains(asks)).map(|(asking, _)| asking).collect()
+        };
+        self.own_libraries.get_or_init(find).contains(&asking(shot.evidence, shot.call))
     }
 
     /// Counts a call in its trace. A span that stands for one is among the frames.

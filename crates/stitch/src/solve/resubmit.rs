@@ -1,7 +1,7 @@
 //! Submits that an application sends again after the task of the one before had visibly failed.
 //!
-//! Equal requests of one client, the later one after the end of the earlier one's task. Below one parent that
-//! is a resubmission, unless that parent goes on so without a failure as well: a batch sends the next item
+//! Equal requests of one client, the later one after the end of the earlier one's task. Below one parent (or
+//! below spans that hold one call each, below one) that is a resubmission, unless that parent goes on so without a failure as well: a batch sends the next item
 //! whether or not the last one failed, and nothing tells the two apart. Who cancels does not want it again,
 //! unless it is sent at once. Without lineage it is one only if it comes at once and such requests are rare.
 //! A submit that is known as a retry of another one is none.
@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 
 use crate::call::Evidence;
-use crate::id::UnixNanos;
+use crate::id::{SpanKey, TraceId, UnixNanos};
 use crate::solve::Solution;
 use crate::solve::group::AttemptDraft;
 use crate::solve::pool::{Pool, Shot};
-use crate::solve::retry::Rates;
+use crate::solve::retry::client_request;
 
 /// Longest wait before an application resubmits what had failed at the provider, in seconds.
 const RESUBMIT_SECONDS: f64 = 60.0;
@@ -41,7 +41,8 @@ pub(crate) fn resubmissions(
     let retried = solution.retries.iter().map(|retry| retry.to);
     let mut known: Vec<usize> = retried.chain(solution.doubles.iter().map(|double| double.lost)).collect();
     known.sort_unstable();
-    let mut rates = None;
+    let mut others = None;
+    let mut homes = Homes::new(pool);
     let mut found = Vec::new();
     for draft in drafts.values() {
         let Some(from) = draft.shot else { continue };
@@ -58,16 +59,16 @@ pub(crate) fn resubmissions(
         let at_once = gap < AT_ONCE_SECONDS;
         let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
         let kin = tells
-            && is_sibling(shot.evidence, other.evidence)
+            && homes.are_one(shot.evidence, other.evidence)
             && (at_once || !draft.was_canceled())
-            && !goes_on(pool, drafts, shot, gap);
+            && !goes_on(pool, drafts, &mut homes, shot, gap);
         let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
         let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
         // Who cancels does not want it again; a program that sees a failure may.
         let rare = silent
             && at_once
             && !draft.was_canceled()
-            && rates.get_or_insert_with(|| Rates::new(pool)).of(shot) * gap < 0.02;
+            && others.get_or_insert_with(|| Others::new(pool, drafts)).per_second(shot) * gap < 0.02;
         if kin || rare {
             found.push(Resubmission { from, to, kin });
         }
@@ -79,17 +80,99 @@ fn is_equal(a: &Shot<'_>, b: &Shot<'_>) -> bool {
     a.call.request == b.call.request && a.call.agent == b.call.agent && a.evidence.client == b.evidence.client
 }
 
-fn is_sibling(a: &Evidence, b: &Evidence) -> bool {
-    a.span.trace == b.span.trace && a.parent == b.parent
+/// How often a client submits each request, per second, but for what it sent at once after such a request had
+/// failed and for the first: what else there is for an equal request to be.
+struct Others {
+    counts: BTreeMap<u64, f64>,
+    seconds: f64,
+}
+
+impl Others {
+    fn new(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>) -> Self {
+        let mut failed: BTreeMap<u64, Vec<UnixNanos>> = BTreeMap::new();
+        for draft in drafts.values() {
+            if let (Some(shot), Some(failed_at)) = (draft.shot, draft.failed_at()) {
+                failed.entry(client_request(&pool.shots[shot])).or_default().push(failed_at);
+            }
+        }
+        failed.values_mut().for_each(|failed| failed.sort_unstable());
+        let mut counts = BTreeMap::new();
+        for shot in &pool.shots {
+            let (request, start) = (client_request(shot), shot.evidence.start);
+            let before = failed
+                .get(&request)
+                .and_then(|failed| failed[..failed.partition_point(|&failed_at| failed_at <= start)].last());
+            let follows = before.is_some_and(|&failed_at| start.seconds_since(failed_at) < AT_ONCE_SECONDS);
+            // The first of them is the one that failed.
+            let count = counts.entry(request).or_insert(-1.0);
+            *count += f64::from(u8::from(!follows));
+        }
+        let seconds = match (pool.shots.first(), pool.shots.last()) {
+            (Some(first), Some(last)) => last.evidence.start.seconds_since(first.evidence.start),
+            _ => 0.0,
+        };
+        Self { counts, seconds: seconds.max(1.0) }
+    }
+
+    fn per_second(&self, shot: &Shot<'_>) -> f64 {
+        self.counts.get(&client_request(shot)).copied().unwrap_or_default().max(0.0) / self.seconds
+    }
+}
+
+/// From where a program sends its submits: the span below which it does, without those that hold one call
+/// alone. An SDK or a GenAI instrumentation puts such a span around each call.
+struct Homes<'p, 'a> {
+    pool: &'p Pool<'a>,
+    /// How many calls there are below each span, by trace; counted when they are asked for.
+    calls: BTreeMap<TraceId, BTreeMap<SpanKey, u32>>,
+}
+
+impl<'p, 'a> Homes<'p, 'a> {
+    fn new(pool: &'p Pool<'a>) -> Self {
+        Self { pool, calls: BTreeMap::new() }
+    }
+
+    fn are_one(&mut self, a: &'a Evidence, b: &'a Evidence) -> bool {
+        a.span.trace == b.span.trace && (a.parent == b.parent || self.of(a) == self.of(b))
+    }
+
+    fn of(&mut self, submit: &'a Evidence) -> SpanKey {
+        let pool = self.pool;
+        let trace = submit.span.trace;
+        let calls = self.calls.entry(trace).or_insert_with(|| {
+            let tasks = pool.tasks.iter().filter(|task| !task.named).flat_map(|task| &task.calls).copied();
+            let all = pool.shots.iter().map(|shot| shot.evidence).chain(tasks);
+            let mut counts = BTreeMap::new();
+            for call in all.filter(|call| call.span.trace == trace) {
+                pool.lineage.ancestors(call).for_each(|above| *counts.entry(above.span).or_insert(0) += 1);
+            }
+            counts
+        });
+        let mut home = submit.parent;
+        for above in pool.lineage.ancestors(submit) {
+            home = above.span.span;
+            if calls.get(&above.span).is_some_and(|&count| count > 1) {
+                break;
+            }
+            home = above.parent;
+        }
+        SpanKey { trace, span: home }
+    }
 }
 
 /// Whether the parent of a submit sends equal ones after such a pause, whatever became of the one before.
-fn goes_on(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>, shot: &Shot<'_>, pause: f64) -> bool {
+fn goes_on<'a>(
+    pool: &Pool<'a>,
+    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
+    homes: &mut Homes<'_, 'a>,
+    shot: &Shot<'a>,
+    pause: f64,
+) -> bool {
     let mut siblings: Vec<(UnixNanos, UnixNanos, bool)> = drafts
         .values()
         .filter_map(|draft| {
             let other = &pool.shots[draft.shot?];
-            if !is_sibling(shot.evidence, other.evidence) || !is_equal(shot, other) {
+            if !is_equal(shot, other) || !homes.are_one(shot.evidence, other.evidence) {
                 return None;
             }
             let end = draft.parts.iter().map(|part| part.end).max()?;

@@ -16,6 +16,7 @@ use crate::call::{Answer, Client};
 use crate::id::TraceId;
 use crate::solve::STRONG_NATS;
 use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::crossing::{self, Before, Links};
 use crate::solve::density::{Kernels, lognormal};
 use crate::solve::pool::{Pool, Shot};
 
@@ -57,7 +58,10 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
         let habits = Habits::learn(pool, &pairs);
         edges = candidates
             .iter()
-            .map(|&(from, to)| Edge { left: from, right: to, gain: gain(pool, &rates, &habits, from, to) })
+            .map(|&(from, to)| {
+                let before = habits.before.get(&from).copied();
+                Edge { left: from, right: to, gain: gain(pool, &rates, &habits, (from, to), before) }
+            })
             .collect();
         let next = assign::assign(&edges, limit, round + 1 == ROUNDS);
         let settled = assign::same(&next, &pairs);
@@ -65,6 +69,13 @@ pub(crate) fn chains(pool: &Pool<'_>, limit: usize) -> Vec<Retry> {
         if settled && round + 1 < ROUNDS {
             pairs = assign::assign(&edges, limit, true);
             break;
+        }
+    }
+    let waits = Waits { pool, rates: &rates, habits: &Habits::learn(pool, &pairs) };
+    let ends = pairs.iter().map(|pair| (pair.left, pair.right));
+    for (from, (to, margin)) in crossing::untangle(&waits, &candidates, ends) {
+        if let Some(pair) = pairs.iter_mut().find(|pair| pair.left == from) {
+            *pair = Pair { left: from, right: to, margin, rival: None };
         }
     }
     let is_marked = |from: usize, to: usize| marks(&pool.shots[from], &pool.shots[to]) == Mark::Next;
@@ -185,13 +196,34 @@ impl Rates {
 }
 
 /// What a client asks: another service's traffic says nothing of this one's.
-fn client_request(shot: &Shot<'_>) -> u64 {
+pub(crate) fn client_request(shot: &Shot<'_>) -> u64 {
     FixedState::default().hash_one((shot.call.request, &shot.evidence.client))
 }
 
-fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, from: usize, to: usize) -> f64 {
+/// What a link is worth by habits that were learned.
+struct Waits<'a, 'p> {
+    pool: &'a Pool<'p>,
+    rates: &'a Rates,
+    habits: &'a Habits,
+}
+
+impl Links for Waits<'_, '_> {
+    fn gain(&self, from: usize, to: usize, before: Before) -> f64 {
+        gain(self.pool, self.rates, self.habits, (from, to), before)
+    }
+
+    fn gap(&self, from: usize, to: usize) -> f64 {
+        gap(self.pool, from, to)
+    }
+}
+
+fn gap(pool: &Pool<'_>, from: usize, to: usize) -> f64 {
+    pool.shots[to].evidence.start.seconds_since(pool.shots[from].evidence.end).max(1e-6)
+}
+
+fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, (from, to): (usize, usize), before: Before) -> f64 {
     let (a, b) = (&pool.shots[from], &pool.shots[to]);
-    let gap = b.evidence.start.seconds_since(a.evidence.end);
+    let gap = gap(pool, from, to);
     let retried = match a.call.answer {
         // Nothing speaks of a failure, and so of no need to ask again.
         Answer::Missing if a.call.verdict.is_none() => 0.03,
@@ -203,7 +235,7 @@ fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, from: usize, to: usize)
         Answer::Status(_) => 0.03,
     };
     let same_trace = a.evidence.span.trace == b.evidence.span.trace && pool.lineage.tells(a.evidence);
-    let odds = retried * habits.density(a, from, to, gap) / (rates.of(a) * (1.0 - retried));
+    let odds = retried * habits.density(a, (from, to), gap, before) / (rates.of(a) * (1.0 - retried));
     let mark = if marks(a, b) == Mark::Next { 5.0 } else { 0.0 };
     odds.ln() + if same_trace { 3.0 } else { 0.0 } + mark
 }
@@ -237,24 +269,22 @@ impl Habits {
         let mut order: Vec<&Pair> = pairs.iter().collect();
         order.sort_unstable_by_key(|pair| pair.right);
         for pair in order {
-            let (a, b) = (&pool.shots[pair.left], &pool.shots[pair.right]);
-            let gap = b.evidence.start.seconds_since(a.evidence.end).max(1e-6);
+            let gap = gap(pool, pair.left, pair.right);
             let index = before.get(&pair.left).map_or(0, |&(_, index)| index + 1).min(2);
             before.insert(pair.right, (gap, index));
             own.insert((pair.left, pair.right), gap);
-            gaps.entry((a.call.agent, index)).or_default().push(gap);
+            gaps.entry((pool.shots[pair.left].call.agent, index)).or_default().push(gap);
         }
         let kernels = gaps.into_iter().map(|(key, gaps)| (key, Kernels::new(gaps))).collect();
         Self { kernels, before, own }
     }
 
-    fn density(&self, a: &Shot<'_>, from: usize, to: usize, gap: f64) -> f64 {
-        let gap = gap.max(1e-6);
-        let (prior, index) = match self.before.get(&from) {
+    fn density(&self, a: &Shot<'_>, link: (usize, usize), gap: f64, before: Before) -> f64 {
+        let (prior, index) = match before {
             None => (first_wait(gap), 0),
-            Some(&(previous, index)) => (next_wait(gap, previous), (index + 1).min(2)),
+            Some((previous, index)) => (next_wait(gap, previous), (index + 1).min(2)),
         };
-        let own = self.own.get(&(from, to)).copied();
+        let own = self.own.get(&link).copied();
         let (learned, count) =
             self.kernels.get(&(a.call.agent, index)).map_or((0.0, 0.0), |kernels| kernels.density(gap, own));
         let weight = count / (count + 2.0);

@@ -164,7 +164,7 @@ fn questions_after_dead_deliveries_are_weighed_a_few_for_each() {
         .collect();
     let dead: Vec<_> =
         groups.iter().enumerate().map(|(at, group)| fallback::Dead { at, group, submit: None }).collect();
-    let asked = fallback::asked_once(&pool, 0..pool.tasks.len());
+    let asked = fallback::asked(&pool, 0..pool.tasks.len(), |_| false);
     let edges = fallback::edges(&pool, &dead, &asked, &BTreeMap::new());
     assert!(edges.len() <= 2000 * fallback::MAX_CANDIDATES, "{} edges", edges.len());
     let rates: Vec<f64> = fallback::rates(&pool, &dead, &asked).into_values().collect();
@@ -183,7 +183,7 @@ fn a_question_in_the_trace_of_a_submit_is_weighed_among_thousands_that_are_not()
     ask_for(poll, 9999);
     poll.span.trace = submit;
     let (pool, group) = (storm.pool(), hooks::HookGroup { hooks: vec![1, 2], ..hooks::HookGroup::default() });
-    let asked = fallback::asked_once(&pool, 0..pool.tasks.len());
+    let asked = fallback::asked(&pool, 0..pool.tasks.len(), |_| false);
     let dead = fallback::Dead { at: 0, group: &group, submit: None };
     let edges = fallback::edges(&pool, &[dead], &asked, &BTreeMap::new());
     let known = pool.tasks.iter().position(|task| task.id == Some(&TaskId::new("task-9999")));

@@ -153,6 +153,7 @@ impl Binder<'_, '_> {
         let gap = entity.first.seconds_since(shot.evidence.end);
         call.endpoint.fits_family(&shot.call.endpoint)
             && (shot.task.is_none() || entity.task.is_none())
+            && (entity.task.is_some() || !self.called_back[place])
             && gap <= WINDOW_SECONDS
             && (gap >= -early || shot.is_blocking())
             && entity.group.is_none_or(|group| self.callback_fits(shot, group))
