@@ -11,7 +11,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::{Evidence, Role};
+use crate::call::Role;
+use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::{Binder, Binding};

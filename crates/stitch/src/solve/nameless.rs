@@ -25,7 +25,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::call::{Accepted, Client, Evidence};
+use crate::call::Accepted;
+use crate::evidence::{Client, Evidence};
 use crate::id::TraceId;
 use crate::solve::echo::Kept;
 use crate::solve::lineage::Lineage;

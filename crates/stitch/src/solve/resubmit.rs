@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::call::Evidence;
+use crate::evidence::Evidence;
 use crate::id::UnixNanos;
 use crate::solve::Solution;
 use crate::solve::group::AttemptDraft;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
+use crate::call::{Call, Correlation, CorrelationKind, Role};
+use crate::evidence::{Evidence, What};
 use crate::frame::Frame;
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::solve::pool::call_of;
 use crate::stitcher::index::Placed;
 use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, root_name, task_name};
-use crate::stitcher::pocket::LaneKey;
+use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::{Observed, Stitcher};
 
 /// What placing a call needs to know of it after it was moved into the index.
@@ -319,7 +320,7 @@ impl Stitcher {
         self.index.item(slot).map(|item| item.pocket).filter(|&at| at != NO_POCKET)
     }
 
-    fn pocket_mut(&mut self, slot: u32) -> Option<&mut crate::stitcher::pocket::Pocket> {
+    fn pocket_mut(&mut self, slot: u32) -> Option<&mut Pocket> {
         let at = self.pocket_of(slot)?;
         self.pockets.get_mut(at)
     }

@@ -6,7 +6,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use thin_vec::ThinVec;
 
-use crate::call::{Answer, Call, Evidence, Role, What};
+use crate::call::{Answer, Call, Role};
+use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::kept::KeptHasher;
 use crate::solve::pool::call_of;
@@ -282,7 +283,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::call::{Accepted, Client, Endpoint};
+    use crate::call::{Accepted, Endpoint};
+    use crate::evidence::Client;
     use crate::id::SpanId;
 
     /// Calls of one task, told apart by the number of their span.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::call::Evidence;
+use crate::call::FactValue;
+use crate::evidence::Evidence;
 use crate::id::{JobId, UnixNanos};
 use crate::job::{Job, State};
 use crate::judge;
@@ -19,7 +20,7 @@ use crate::stitcher::crowd::Times;
 use crate::stitcher::item::Item;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::LaneKey;
-use crate::stitcher::{Change, Pin, Published, Stitcher};
+use crate::stitcher::{Change, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 pub(super) const UNBOUND_MS: u64 = WINDOW_MS;
@@ -27,6 +28,7 @@ pub(super) const UNBOUND_MS: u64 = WINDOW_MS;
 /// How many looks without effect cost as much as publishing one change.
 const LOOKS_A_CHANGE: usize = 8;
 
+use crate::solve::Pin;
 /// One job as solved, with what is needed to go on with its pockets.
 pub(super) struct Found {
     pub(super) id: JobId,
@@ -367,8 +369,8 @@ fn digest(job: &Job) -> u64 {
         for fact in &attempt.facts {
             fact.name.hash(&mut hasher);
             match &fact.value {
-                crate::FactValue::Number(number) => number.hash(&mut hasher),
-                crate::FactValue::Text(text) => text.hash(&mut hasher),
+                FactValue::Number(number) => number.hash(&mut hasher),
+                FactValue::Text(text) => text.hash(&mut hasher),
             }
         }
     }
