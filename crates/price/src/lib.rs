@@ -6,7 +6,7 @@
 //! A [`RateCard`] holds what a provider charges for, at which dated price, and by which policy. [`bill`]
 //! reads a job with the [`Cards`] of all providers and returns its [`Bill`]; [`postings`] turns that into
 //! amounts on accounts. Read in this order: `bill` (the nouns), `exact`, `fact`, `formula`, `glob`,
-//! `condition`, `quantity`, `price`, `prices`, `policy`, `card`, `charge` (the verb), `posting`.
+//! `condition`, `quantity`, `price`, `policy`, `card`, `prices`, `charge` (the verb), `posting`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
 
