@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::StoreError;
+use crate::files::{journal_path, ledger_path};
 
 /// A data directory that this process alone may write, until the last clone is dropped.
 ///
@@ -52,17 +53,4 @@ impl DataDir {
     pub fn ledger_path(&self) -> PathBuf {
         ledger_path(&self.path)
     }
-}
-
-/// Name of the journal's file.
-pub(crate) const JOURNAL_NAME: &str = "journal.db";
-
-/// The journal's file in a data directory.
-pub(crate) fn journal_path(dir: &Path) -> PathBuf {
-    dir.join(JOURNAL_NAME)
-}
-
-/// The ledger's file in a data directory.
-pub(crate) fn ledger_path(dir: &Path) -> PathBuf {
-    dir.join("ledger.db")
 }
