@@ -47,7 +47,6 @@ use spantally_store::{Journal, JournalSync, Seq, StoreError};
 use tokio::sync::oneshot;
 
 use crate::batch::{Batch, Refusal};
-use crate::config::Storage;
 use crate::record::{self, RecordError};
 use shares::{Held, Share, Shares};
 pub use stats::{APPEND_SECONDS_BOUNDS, CommitStats, Histogram};
@@ -82,13 +81,6 @@ pub struct CommitOptions {
     pub sync_interval_ms: u64,
     /// While the journal cannot be written and nobody sends, it is tried this often, in milliseconds.
     pub probe_interval_ms: u64,
-}
-
-impl CommitOptions {
-    /// The defaults, with what the configuration says of storage.
-    pub fn of(storage: &Storage) -> Self {
-        Self { sync_interval_ms: storage.sync_interval.as_millis() as u64, ..Self::default() }
-    }
 }
 
 impl Default for CommitOptions {

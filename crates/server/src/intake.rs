@@ -27,7 +27,7 @@ use spantally_providers::Recogniser;
 
 pub use self::inflight::{Admission, Inflight, SenderBytes};
 pub use self::read::{LeftOut, ReadCache, read_batch};
-pub use self::stats::{IntakeStats, RequestEnd};
+pub use self::stats::IntakeStats;
 use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
 use crate::commit::CommitHandle;
 use crate::decode::DecodeError;

@@ -29,8 +29,8 @@ use spantally_store::{Ledger, StoreError};
 
 use self::account::Account;
 use self::meter::Meter;
-use crate::core::LabelHistory;
 use crate::export::{MetricId, Registry, SetId};
+use crate::label_history::LabelHistory;
 
 pub use definition::{AccountDefinition, BudgetDefinition, Measure, Scope, TopUp};
 pub use period::PeriodKind;

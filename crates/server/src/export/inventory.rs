@@ -14,6 +14,7 @@ use known::{
     refusals, reject_reasons, request_ends, results, sockets, span_outcomes, storage_faults, storage_files,
     three_bounds, transports, unpriced_reasons, verdicts,
 };
+pub(crate) use known::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 pub use page::markdown;
 
 /// What a metric measures over time.

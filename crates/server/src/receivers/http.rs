@@ -25,7 +25,7 @@ use super::tenant::Room;
 use super::{Entry, HttpSettings, Received, body, cors, take};
 use crate::batch::{Tally, Transport};
 use crate::connections::{Port, serve as serve_connections};
-use crate::intake::RequestEnd;
+use crate::request_end::RequestEnd;
 
 /// How much of a refused request is read and thrown away, so that its sender gets to read the answer.
 const DISCARD_BYTES_MAX: usize = 64 << 20;

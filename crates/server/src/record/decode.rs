@@ -58,7 +58,10 @@ fn read(mut row: wire::JournalBatch) -> Result<Vec<Batch>, RecordError> {
 }
 
 /// Reads what [`encode_carried`](super::encode_carried) wrote; `labels` as in [`decode_labelled`].
-pub fn decode_carried(bytes: &[u8], labels: &[Arc<str>]) -> Result<(Came, Vec<Evidence>), RecordError> {
+pub(crate) fn decode_carried(
+    bytes: &[u8],
+    labels: &[Arc<str>],
+) -> Result<(Came, Vec<Evidence>), RecordError> {
     let mut row = wire::JournalBatch::decode(bytes)?;
     order_labels(&mut row, labels);
     let (mut came, mut evidence) = (Came::default(), Vec::new());
