@@ -19,7 +19,7 @@
 //! comes the thread tries an empty one, so service returns by itself when space does. The senders send again;
 //! what was on disk after all is told apart by span identity.
 //!
-//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`] with the
+//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::drop_to`] with the
 //! position up to which nothing is needed any more; the thread drops the journal up to there, one slice
 //! after each group and all of it when idle.
 //!
@@ -138,7 +138,7 @@ impl Committer {
                 options,
                 labels: labels.into(),
                 stats: CommitStats::default(),
-                applied: AtomicU64::new(0),
+                unneeded: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),
                 held_back: AtomicBool::new(false),
                 shares: Shares::default(),
@@ -175,7 +175,7 @@ struct Shared {
     labels: Box<[Arc<str>]>,
     stats: CommitStats,
     /// The journal up to here may be dropped.
-    applied: AtomicU64,
+    unneeded: AtomicU64,
     stopping: AtomicBool,
     /// The core has no room for more spans.
     held_back: AtomicBool,
@@ -186,8 +186,8 @@ struct Shared {
 #[derive(Debug)]
 enum Command {
     Commit(Pending),
-    /// `Shared::applied` has moved.
-    Applied,
+    /// `Shared::unneeded` has moved.
+    Drop,
     Stop,
 }
 
@@ -259,10 +259,10 @@ impl CommitHandle {
 
     /// Says that a checkpoint is durable with which nothing up to a position is needed any more: the journal
     /// up to there may go.
-    pub fn applied(&self, seq: Seq) {
-        self.shared.applied.fetch_max(seq.0, Ordering::AcqRel);
+    pub fn drop_to(&self, seq: Seq) {
+        self.shared.unneeded.fetch_max(seq.0, Ordering::AcqRel);
         // A full queue wakes the thread as well, and a thread that has ended has nothing to drop.
-        let _ = self.queue.try_send(Command::Applied);
+        let _ = self.queue.try_send(Command::Drop);
     }
 
     /// Limits of the commit.
