@@ -1,9 +1,23 @@
 //! Fallback polls: deliveries were refused to the last, so the client asks once itself.
 //!
-//! A dead group of deliveries without a task is matched with a task that was seen in one moment only and that
-//! starts after it. A task whose normal gap already explains it well is left alone. Where the deliveries name
+//! # Why
+//!
+//! A client that waits for a webhook does not poll. When its endpoint is down the provider gives up after
+//! some tries, and the client asks for status and result in one go. Nothing but time ties that question to
+//! the deliveries; left apart they would be two jobs, one of them without an outcome.
+//!
+//! # What is matched with what
+//!
+//! A group of deliveries that is *dead* (refused to the last) and has no task, with a task that was asked for
+//! in one moment only and after the last of them. All of a pool is one assignment. Where the deliveries name
 //! their submit, the task must be one that this submit can have made, and what else ties a submit and a poll
 //! (trace, links, client) counts as it does elsewhere.
+//!
+//! # What is left alone
+//!
+//! A task whose usual gap to a submit already explains it well, and one whose own deliveries are known.
+//! While an endpoint is down for thousands of tasks, only the first few questions after a group are weighed,
+//! since a wait alone does not tell the others apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,8 +38,7 @@ use crate::solve::{Bound, Solution};
 
 /// Longest wait after the last refused delivery, in seconds: four times the longer of the usual ones.
 const WINDOW_SECONDS: f64 = 120.0;
-/// Most tasks of a kind that are weighed for one group of deliveries: those asked for first. While an
-/// endpoint is down thousands are asked for within the window, which a wait alone does not tell apart.
+/// Most tasks of a kind that are weighed for one group of deliveries: those asked for first.
 pub(super) const MAX_CANDIDATES: usize = 32;
 /// Longest time from one call to the next of one moment, in seconds: a result is fetched right after a
 /// status.
@@ -56,7 +69,7 @@ pub(super) struct Asked {
 /// Who asked, a service or any, and whether a submit is in the trace.
 type AskerKey<'a> = (ClientKey<'a>, Option<&'a Arc<str>>, bool);
 
-/// Tasks that were asked for in one moment, each list by that moment.
+/// All of these, each list by the moment.
 #[derive(Default)]
 pub(super) struct Questions<'a> {
     of_client: BTreeMap<AskerKey<'a>, Vec<Asked>>,

@@ -1,4 +1,8 @@
 //! One thing that solving places, and by what it is known.
+//!
+//! An item stands in a *slot* of the [`super::index`], by which everything else names it and which is given
+//! out again when it goes. Its *number* no other item ever gets: by numbers it is known what came before
+//! which turn.
 
 use std::hash::{Hash, Hasher};
 
