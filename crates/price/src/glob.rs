@@ -27,7 +27,7 @@ impl Pattern {
     }
 
     /// Whether it has no `*`, so that it matches one name only.
-    pub fn is_literal(&self) -> bool {
+    pub(crate) fn is_literal(&self) -> bool {
         self.stars == 0
     }
 

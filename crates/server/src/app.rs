@@ -242,12 +242,12 @@ pub struct Running {
 
 impl Running {
     /// Reads the provider files again.
-    pub fn reloader(&self) -> Arc<Reloader> {
+    pub(crate) fn reloader(&self) -> Arc<Reloader> {
         Arc::clone(&self.sources.reloader)
     }
 
     /// A writer of the page of metrics as it then stands, in Prometheus text.
-    pub fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
+    pub(crate) fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
         let sources = self.sources.clone();
         move || sources.metrics_page(Format::Text, Reader::Other).to_vec().into()
     }

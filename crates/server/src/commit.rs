@@ -220,7 +220,7 @@ impl CommitHandle {
     ///
     /// # Errors
     /// [`Refusal::Overloaded`] when the queue or the core is full, [`Refusal::Stopping`] when the server is.
-    pub fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
+    pub(crate) fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
         let Shared { options, stats, stopping, held_back, shares, .. } = &*self.shared;
         if stopping.load(Ordering::Acquire) {
             stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
@@ -271,13 +271,13 @@ impl CommitHandle {
     }
 
     /// Counters of the commit, for the exporter.
-    pub fn stats(&self) -> &CommitStats {
+    pub(crate) fn stats(&self) -> &CommitStats {
         &self.shared.stats
     }
 
     /// From now on batches with spans are refused, or are taken again: for the core, while it can give
     /// nothing up.
-    pub fn hold_back(&self, is_full: bool) {
+    pub(crate) fn hold_back(&self, is_full: bool) {
         self.shared.held_back.store(is_full, Ordering::Relaxed);
     }
 

@@ -45,12 +45,12 @@ impl DataDir {
     }
 
     /// The journal's file.
-    pub fn journal_path(&self) -> PathBuf {
+    pub(crate) fn journal_path(&self) -> PathBuf {
         journal_path(&self.path)
     }
 
     /// The ledger's file.
-    pub fn ledger_path(&self) -> PathBuf {
+    pub(crate) fn ledger_path(&self) -> PathBuf {
         ledger_path(&self.path)
     }
 }

@@ -359,7 +359,7 @@ impl MetricId {
 
     /// Whether it follows from the jobs and spans of the ledger and the journal, and not from the server
     /// around them or from files: those of the table up to the label sets, but for invoices.
-    pub fn is_of_core(self) -> bool {
+    pub(crate) fn is_of_core(self) -> bool {
         let is_of_invoices = matches!(self, Self::Invoiced | Self::Booked | Self::Reconciled);
         self <= Self::LabelSetsOverflowed && !is_of_invoices
     }

@@ -35,7 +35,7 @@ impl IntakeStats {
     }
 
     /// Bytes of the bodies that came by a transport, inflated.
-    pub fn body_bytes(&self, transport: Transport) -> u64 {
+    pub(crate) fn body_bytes(&self, transport: Transport) -> u64 {
         self.body_bytes[transport as usize].load(Ordering::Relaxed)
     }
 

@@ -45,7 +45,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Batch>, RecordError> {
 
 /// Reads what [`encode_labelled`](super::encode_labelled) wrote. Values of extra labels come in the order of
 /// `labels`; one that the row does not have is empty.
-pub fn decode_labelled(bytes: &[u8], labels: &[Arc<str>]) -> Result<Vec<Batch>, RecordError> {
+pub(crate) fn decode_labelled(bytes: &[u8], labels: &[Arc<str>]) -> Result<Vec<Batch>, RecordError> {
     let mut row = wire::JournalBatch::decode(bytes)?;
     order_labels(&mut row, labels);
     read(row)
