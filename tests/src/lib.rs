@@ -9,7 +9,9 @@
 pub mod capture;
 pub mod dashboards;
 pub mod fixtures;
+pub mod modules;
 pub mod oracle;
+mod paths;
 pub mod promql;
 pub mod purity;
 pub mod report;

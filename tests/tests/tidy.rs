@@ -12,6 +12,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use spantally_tests::fixtures::repository;
+use spantally_tests::modules::circles;
 use spantally_tests::purity::impurities;
 use spantally_tests::source::{code_only, functions, without_tests};
 
@@ -29,6 +30,16 @@ const ARROWS: [(&str, &[&str]); 6] = [
         "spantally-server",
         &["spantally-proto", "spantally-stitch", "spantally-price", "spantally-providers", "spantally-store"],
     ),
+];
+
+/// Arrows between top-level modules of a crate (crate, from, to) that point upwards. Only fewer.
+const UPWARDS: [(&str, &str, &str); 6] = [
+    ("providers", "attributes", "span"),
+    ("providers", "call", "webhook"),
+    ("providers", "format", "rates"),
+    ("providers", "load", "lint"),
+    ("providers", "masks", "compile"),
+    ("providers", "stand_in", "compile"),
 ];
 
 /// What no pure crate may depend on, directly: the outside world.
@@ -159,6 +170,37 @@ fn arrows_point_downwards() {
         }
     }
     assert_none("a crate depends on one above or beside it", &broken);
+}
+
+/// A crate is read from the bottom up, so a module names nothing that names it.
+#[test]
+fn arrows_between_modules_point_downwards() {
+    let mut crates: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (name, text) in rust_files() {
+        let below = name.strip_prefix("crates/").and_then(|name| name.split_once("/src/"));
+        if let Some((crate_name, file)) = below.filter(|_| !is_test_file(&name)) {
+            let code = without_tests(&code_only(&text)).to_owned();
+            crates.entry(crate_name.to_owned()).or_default().insert(file.to_owned(), code);
+        }
+    }
+    let mut excused = UPWARDS.to_vec();
+    let mut broken = Vec::new();
+    for (crate_name, files) in &crates {
+        let is_listed = |from: &str, to: &str| UPWARDS.contains(&(crate_name, from, to));
+        let files = files.iter().map(|(file, code)| (&**file, &**code)).collect();
+        for arrow in circles(&files, |_, _| false) {
+            excused.retain(|listed| *listed != (crate_name, &arrow.from, &arrow.to));
+        }
+        for arrow in circles(&files, is_listed) {
+            let way_back = arrow.way_back.join(" -> ");
+            let places = arrow.places.iter().map(|place| format!("\n    crates/{crate_name}/src/{place}"));
+            let places: String = places.collect();
+            broken.push(format!("{crate_name}: {} -> {way_back}{places}", arrow.from));
+        }
+    }
+    let gone = excused.iter().map(|(name, from, to)| format!("{name}: {from} -> {to}: take it off the list"));
+    broken.extend(gone);
+    assert_none("modules of a crate go in a circle (move the noun to the verb that makes it)", &broken);
 }
 
 #[test]
@@ -304,6 +346,22 @@ fn no_file_names_a_path_of_one_machine() {
     };
     let broken: Vec<String> = texts().iter().flat_map(|(name, text)| places(name, text, is_bad)).collect();
     assert_none("a path of somebody's machine", &broken);
+}
+
+/// Names of files and folders in backticks, whole or by their end.
+#[test]
+fn the_map_names_files_that_exist() {
+    let files: Vec<String> = texts().into_keys().map(|name| format!("/{name}")).collect();
+    let exists = |name: &str| match name.strip_suffix('/') {
+        Some(folder) => files.iter().any(|file| file.contains(&format!("/{folder}/"))),
+        None => files.iter().any(|file| file.ends_with(&format!("/{name}"))),
+    };
+    let map = std::fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let quoted = map.split('`').skip(1).step_by(2);
+    let named =
+        quoted.filter(|name| has_extension(name, &["rs"]) || name.ends_with('/') && !name.contains(' '));
+    let gone: Vec<String> = named.filter(|name| !exists(name)).map(str::to_owned).collect();
+    assert_none("ARCHITECTURE.md names what is not there", &gone);
 }
 
 #[test]

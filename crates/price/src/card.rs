@@ -3,7 +3,7 @@
 //! A provider file's `rates:` section becomes one (`spantally-providers`, `rates/`). A *tariff* says how one
 //! group of models is billed: its meters, and the policy rows that are its own. The first tariff in file
 //! order whose patterns take the model and the operation is the one; exact names are found by a map, patterns
-//! by a walk. The next file in the flow is `charge.rs`.
+//! by a walk. The next file in the flow is `prices.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use rust_decimal::Decimal;
 use spantally_stitch::{Attempt, Cause, UnixNanos};
 
 use crate::bill::UnpricedReason;
-use crate::condition::{Condition, all_hold};
+use crate::condition::Condition;
 use crate::fact::billed_model;
 use crate::glob::Pattern;
 use crate::policy::{Case, HALF, PolicyRow};
 use crate::price::{Citation, Credit, Exchange, PriceRow};
-use crate::prices::Prices;
 use crate::quantity::{Rounding, Source};
 
 /// One thing that a provider counts and charges for.
@@ -212,35 +211,6 @@ impl RateCard {
     /// Whether any of its rows is about whose job it is.
     pub(crate) fn asks_whose(&self) -> bool {
         self.asks_whose
-    }
-
-    /// The money price of a credit for an attempt, over all packs that may have paid it, and its currency.
-    pub(crate) fn credit(
-        &self,
-        name: &str,
-        attempt: &Attempt,
-    ) -> Result<(Prices, &Arc<str>), UnpricedReason> {
-        let mut found: Option<(Prices, &Arc<str>)> = None;
-        let sold = |credit: &&Credit| *credit.name == *name && credit.period.contains(attempt.started_at);
-        let own = |credit: &Credit| !credit.when.is_empty() && all_hold(&credit.when, attempt) == Some(true);
-        let has_own = self.credits.iter().filter(sold).any(own);
-        let takes = |credit: &&Credit| if has_own { own(credit) } else { credit.when.is_empty() };
-        for credit in self.credits.iter().filter(sold).filter(takes) {
-            let price = credit.unit_price;
-            found = Some(match found {
-                None => (Prices::of(price), &credit.currency),
-                Some((so_far, currency)) => {
-                    let prices = Prices {
-                        min: so_far.min.min(price),
-                        expected: if credit.is_default { price } else { so_far.expected },
-                        max: so_far.max.max(price),
-                        is_sure: false,
-                    };
-                    (prices, currency)
-                }
-            });
-        }
-        found.ok_or(UnpricedReason::NoPriceAtTime)
     }
 
     /// The exchange rate of a currency at a time; none when prices in it are charged in it.

@@ -248,7 +248,7 @@ impl<'a> Biller<'a> {
                 Err(reason) => self.unpriced(&units, reason),
             };
         }
-        let credit = card.credit(&meter.currency, self.attempt);
+        let credit = prices::of_credit(card, &meter.currency, self.attempt);
         let credit = credit.and_then(|(money, currency)| prices::exchanged(card, money, currency, at));
         let (money, currency) = match credit {
             Ok(credit) => credit,

@@ -22,7 +22,7 @@ pub const PRICE_PLACES: u32 = 10;
 
 /// The most of a unit that one charge may be of: ten digits before the point are what a column of
 /// `DECIMAL(38, 28)` has. At [`QUANTITY_PLACES`], 79 thousand million of it add up exactly.
-pub const QUANTITY_MAX: Decimal = whole(1_000_000_000);
+pub(crate) const QUANTITY_MAX: Decimal = whole(1_000_000_000);
 
 /// The most that one charge may cost, in any currency: some hundred dollars in dong, where it is least.
 pub const COST_MAX: Decimal = whole(10_000_000);

@@ -119,7 +119,7 @@ impl Formula {
 
     /// Its value for an attempt; none when a fact that it needs is not seen, when it is no number, or out of
     /// range.
-    pub fn evaluate(&self, attempt: &Attempt) -> Option<Decimal> {
+    pub(crate) fn evaluate(&self, attempt: &Attempt) -> Option<Decimal> {
         match self.root.worth(attempt)? {
             Worth::Number(number) => Some(number),
             Worth::Text(_) | Worth::Truth(_) => None,

@@ -27,7 +27,7 @@ impl Pattern {
     }
 
     /// Whether it has no `*`, so that it matches one name only.
-    pub fn is_literal(&self) -> bool {
+    pub(crate) fn is_literal(&self) -> bool {
         self.stars == 0
     }
 
@@ -109,6 +109,9 @@ mod tests {
             ("*/v2/*/pro", "kling/v2/pro", false),
             ("a*b*c", "aXbXbXc", true),
             ("a*b*c", "aXbXbX", false),
+            ("a*b*c", "a-c", false),
+            ("ab*ab", "ab", false),
+            ("*/text-to-video", "text-to-video", false),
             ("*", "anything", true),
             ("*", "", false),
             ("", "", true),

@@ -1,6 +1,6 @@
 //! What one unit costs: dated rows of a rate table, selected by facts; and credits with a price of their own.
 //!
-//! The next file in the flow is `prices.rs`.
+//! The next file in the flow is `policy.rs`.
 
 use std::sync::Arc;
 

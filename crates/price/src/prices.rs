@@ -1,6 +1,6 @@
-//! Unit prices on their way to a charge: the range that is possible, factors, and other currencies.
+//! Unit prices on their way to a charge: the range that is possible, factors, credits, and other currencies.
 //!
-//! Everything is exact or refused. The next file in the flow is `policy.rs`.
+//! Everything is exact or refused. The next file in the flow is `charge.rs`.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use spantally_stitch::{Attempt, UnixNanos};
 
 use crate::bill::{Bound, UnpricedReason};
 use crate::card::RateCard;
+use crate::condition::all_hold;
 use crate::exact::{self, PRICE_PLACES};
-use crate::price::{self, PriceRow};
+use crate::price::{self, Credit, PriceRow};
 
 /// A unit price, and the range it is in where the spans do not show what selects it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +73,35 @@ pub(crate) fn of_meter(
 fn from_table(rows: &[PriceRow], attempt: &Attempt) -> Result<Prices, UnpricedReason> {
     let rate = price::select(rows, attempt)?;
     Ok(Prices { min: rate.min, expected: rate.row.unit_price, max: rate.max, is_sure: rate.is_sure })
+}
+
+/// The money price of a credit for an attempt, over all packs that may have paid it, and its currency.
+pub(crate) fn of_credit<'c>(
+    card: &'c RateCard,
+    name: &str,
+    attempt: &Attempt,
+) -> Result<(Prices, &'c Arc<str>), UnpricedReason> {
+    let mut found: Option<(Prices, &Arc<str>)> = None;
+    let sold = |credit: &&Credit| *credit.name == *name && credit.period.contains(attempt.started_at);
+    let own = |credit: &Credit| !credit.when.is_empty() && all_hold(&credit.when, attempt) == Some(true);
+    let has_own = card.credits().iter().filter(sold).any(own);
+    let takes = |credit: &&Credit| if has_own { own(credit) } else { credit.when.is_empty() };
+    for credit in card.credits().iter().filter(sold).filter(takes) {
+        let price = credit.unit_price;
+        found = Some(match found {
+            None => (Prices::of(price), &credit.currency),
+            Some((so_far, currency)) => {
+                let prices = Prices {
+                    min: so_far.min.min(price),
+                    expected: if credit.is_default { price } else { so_far.expected },
+                    max: so_far.max.max(price),
+                    is_sure: false,
+                };
+                (prices, currency)
+            }
+        });
+    }
+    found.ok_or(UnpricedReason::NoPriceAtTime)
 }
 
 /// A price in the currency that the card charges in: the same, unless the card has an exchange rate for it.

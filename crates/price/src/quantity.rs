@@ -41,17 +41,17 @@ pub enum Source {
 
 /// A quantity and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quantity {
+pub(crate) struct Quantity {
     /// How much.
-    pub bound: Bound,
+    pub(crate) bound: Bound,
     /// [`Basis::Reported`], [`Basis::Documented`] or [`Basis::Assumed`].
-    pub basis: Basis,
+    pub(crate) basis: Basis,
 }
 
 impl Source {
     /// What an attempt shows by this source, if anything. Negative values count as not shown; one that is too
     /// large for any job is shown as it is, and out of range when it is charged.
-    pub fn read(&self, attempt: &Attempt) -> Option<Quantity> {
+    pub(crate) fn read(&self, attempt: &Attempt) -> Option<Quantity> {
         let (value, basis) = match self {
             Self::Fact { name, at_least, scale } => {
                 return stated(attempt, name, *at_least, *scale, QUANTITY_PLACES);
@@ -76,7 +76,7 @@ impl Source {
     }
 
     /// Whether it is what the provider says it bills.
-    pub fn is_reported(&self) -> bool {
+    pub(crate) fn is_reported(&self) -> bool {
         matches!(self, Self::Fact { at_least: FactSource::Reported, .. })
     }
 }

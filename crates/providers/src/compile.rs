@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
+use spantally_price::Pattern;
 use spantally_stitch::{Accepted, Answer, Role, TaskState, Verdict};
 
 use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::error::{LoadError, Source};
 use crate::facts::{self, FactSlot};
-use crate::format::{
-    CallRule, IdempotencyKey, OperationRule, Place, ProviderFile, StatusPattern, Webhooks, WordRule,
-};
+use crate::format::{CallRule, IdempotencyKey, Place, ProviderFile, StatusPattern, Webhooks, WordRule};
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
 use crate::masks::Masks;
@@ -51,7 +50,8 @@ pub struct Recogniser {
 #[derive(Clone, Debug)]
 pub(crate) struct Provider {
     pub(crate) name: Arc<str>,
-    pub(crate) operations: Vec<OperationRule>,
+    /// Operations by the model's name, first match wins.
+    pub(crate) operations: Vec<(Pattern, Arc<str>)>,
     pub(crate) words: Vec<WordRule>,
     /// Slots in which they stand, besides those of any provider.
     pub(crate) word_slots: Vec<u16>,
@@ -169,7 +169,7 @@ impl Compiler {
         let keys = &mut self.recogniser.keys;
         let compiled = Provider {
             name: file.provider.value.as_str().into(),
-            operations: file.operations.clone(),
+            operations: file.operations_by_model(),
             words: file.words.clone(),
             word_slots: file.words_from.iter().filter_map(|from| keys::place(&from.value, keys)).collect(),
             spans: Vec::new(),

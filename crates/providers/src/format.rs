@@ -4,10 +4,12 @@
 //! [`crate::compile`] turns checked files into the recogniser.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
+use spantally_price::Pattern;
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState};
 
 use crate::rates::RatesSection;
@@ -62,6 +64,15 @@ pub struct ProviderFile {
     /// What the provider charges for, at which price, and by which policy.
     #[serde(default)]
     pub rates: RatesSection,
+}
+
+impl ProviderFile {
+    /// The operations, to be looked up by a model's name; first match wins.
+    pub(crate) fn operations_by_model(&self) -> Vec<(Pattern, Arc<str>)> {
+        let by_model =
+            |rule: &OperationRule| (Pattern::new(&rule.model.value), rule.operation.as_str().into());
+        self.operations.iter().map(by_model).collect()
+    }
 }
 
 /// A host that serves outputs.

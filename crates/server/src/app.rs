@@ -12,7 +12,6 @@
 //!
 //! Next in the flow: [`crate::receivers`].
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use spantally_store::{DataDir, JournalSync, Ledger, SqliteJournal, StoreError, check_pair};
@@ -20,74 +19,26 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness, Sources};
+pub use crate::build_error::BuildError;
 use crate::clock;
-use crate::commit::CommitOptions;
 use crate::config::{Config, Settings};
 use crate::connections::Versions;
 use crate::core::{CoreHandle, Reader};
 use crate::export::Format;
-use crate::forward::{ForwardError, Forwarder, Sending};
+use crate::forward::{Forwarder, Sending};
 use crate::intake::Intake;
-use crate::listen::{BindError, Bound, bind, warn_if_open};
+pub use crate::listen::Addresses;
+use crate::listen::{Bound, bind, warn_if_open};
 use crate::open_files;
 pub use crate::pipeline::new_core;
 use crate::pipeline::{After, Pipeline};
-use crate::provider_files::{ProviderFiles, ProviderFilesError};
+use crate::provider_files::ProviderFiles;
 use crate::receivers::{self, Entry, Tenants, UnderWay};
 use crate::reconciliation::Reconciliation;
 use crate::rules::Reloader;
 pub use crate::run_error::RunError;
-use crate::setup::{SettingError, Setup};
+use crate::setup::Setup;
 use crate::tls::Certificates;
-
-/// Why a server cannot be built: something that the user can put right.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum BuildError {
-    /// A provider file.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Providers(#[from] ProviderFilesError),
-    /// An address.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Bind(#[from] BindError),
-    /// The data directory; what the store said is in the text, hence not told as a source once more.
-    #[error("storage.directory: {0}")]
-    Store(Box<StoreError>),
-    /// A certificate, key or authority, a tenant's token, a destination.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Setting(#[from] SettingError),
-    /// The queue of a destination.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Forward(#[from] ForwardError),
-}
-
-impl From<StoreError> for BuildError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(Box::new(error))
-    }
-}
-
-/// Where a server listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// OTLP/gRPC, if it is on.
-    pub grpc: Option<SocketAddr>,
-    /// OTLP/HTTP, if it is on.
-    pub http: Option<SocketAddr>,
-    /// Metrics, health and the API.
-    pub admin: SocketAddr,
-}
-
-impl Addresses {
-    fn named(&self) -> Vec<(&'static str, SocketAddr)> {
-        let receivers = [("OTLP/gRPC", self.grpc), ("OTLP/HTTP", self.http)];
-        let on = receivers.into_iter().filter_map(|(name, address)| Some((name, address?)));
-        on.chain([("metrics and API", self.admin)]).collect()
-    }
-}
 
 /// A server whose addresses are bound and whose files are open.
 #[derive(Debug)]
@@ -176,7 +127,7 @@ impl App {
         let (stop_receivers, receivers_stop) = watch::channel(false);
         let (stop_sending, sending_stops) = watch::channel(false);
         let Store { directory, journal, syncer, ledger } = self.store;
-        let commit = CommitOptions::of(&self.settings.storage);
+        let commit = self.settings.storage.commit();
         warn_if_open(&addresses, &self.settings);
         let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
         let port = self.admin.port(Versions::Both, &admin_stops);
@@ -291,12 +242,12 @@ pub struct Running {
 
 impl Running {
     /// Reads the provider files again.
-    pub fn reloader(&self) -> Arc<Reloader> {
+    pub(crate) fn reloader(&self) -> Arc<Reloader> {
         Arc::clone(&self.sources.reloader)
     }
 
     /// A writer of the page of metrics as it then stands, in Prometheus text.
-    pub fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
+    pub(crate) fn metrics_page(&self) -> impl Fn() -> bytes::Bytes + Send + Sync + use<> {
         let sources = self.sources.clone();
         move || sources.metrics_page(Format::Text, Reader::Other).to_vec().into()
     }

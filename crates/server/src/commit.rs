@@ -19,7 +19,7 @@
 //! comes the thread tries an empty one, so service returns by itself when space does. The senders send again;
 //! what was on disk after all is told apart by span identity.
 //!
-//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::applied`] with the
+//! **Giving room back.** When a checkpoint is durable the core calls [`CommitHandle::drop_to`] with the
 //! position up to which nothing is needed any more; the thread drops the journal up to there, one slice
 //! after each group and all of it when idle.
 //!
@@ -47,7 +47,6 @@ use spantally_store::{Journal, JournalSync, Seq, StoreError};
 use tokio::sync::oneshot;
 
 use crate::batch::{Batch, Refusal};
-use crate::config::Storage;
 use crate::record::{self, RecordError};
 use shares::{Held, Share, Shares};
 pub use stats::{APPEND_SECONDS_BOUNDS, CommitStats, Histogram};
@@ -82,13 +81,6 @@ pub struct CommitOptions {
     pub sync_interval_ms: u64,
     /// While the journal cannot be written and nobody sends, it is tried this often, in milliseconds.
     pub probe_interval_ms: u64,
-}
-
-impl CommitOptions {
-    /// The defaults, with what the configuration says of storage.
-    pub fn of(storage: &Storage) -> Self {
-        Self { sync_interval_ms: storage.sync_interval.as_millis() as u64, ..Self::default() }
-    }
 }
 
 impl Default for CommitOptions {
@@ -146,7 +138,7 @@ impl Committer {
                 options,
                 labels: labels.into(),
                 stats: CommitStats::default(),
-                applied: AtomicU64::new(0),
+                unneeded: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),
                 held_back: AtomicBool::new(false),
                 shares: Shares::default(),
@@ -183,7 +175,7 @@ struct Shared {
     labels: Box<[Arc<str>]>,
     stats: CommitStats,
     /// The journal up to here may be dropped.
-    applied: AtomicU64,
+    unneeded: AtomicU64,
     stopping: AtomicBool,
     /// The core has no room for more spans.
     held_back: AtomicBool,
@@ -194,8 +186,8 @@ struct Shared {
 #[derive(Debug)]
 enum Command {
     Commit(Pending),
-    /// `Shared::applied` has moved.
-    Applied,
+    /// `Shared::unneeded` has moved.
+    Drop,
     Stop,
 }
 
@@ -228,7 +220,7 @@ impl CommitHandle {
     ///
     /// # Errors
     /// [`Refusal::Overloaded`] when the queue or the core is full, [`Refusal::Stopping`] when the server is.
-    pub fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
+    pub(crate) fn try_enqueue(&self, batch: Batch) -> Result<Acknowledgement, Refusal> {
         let Shared { options, stats, stopping, held_back, shares, .. } = &*self.shared;
         if stopping.load(Ordering::Acquire) {
             stats.refused_stopping.fetch_add(1, Ordering::Relaxed);
@@ -267,10 +259,10 @@ impl CommitHandle {
 
     /// Says that a checkpoint is durable with which nothing up to a position is needed any more: the journal
     /// up to there may go.
-    pub fn applied(&self, seq: Seq) {
-        self.shared.applied.fetch_max(seq.0, Ordering::AcqRel);
+    pub fn drop_to(&self, seq: Seq) {
+        self.shared.unneeded.fetch_max(seq.0, Ordering::AcqRel);
         // A full queue wakes the thread as well, and a thread that has ended has nothing to drop.
-        let _ = self.queue.try_send(Command::Applied);
+        let _ = self.queue.try_send(Command::Drop);
     }
 
     /// Limits of the commit.
@@ -279,13 +271,13 @@ impl CommitHandle {
     }
 
     /// Counters of the commit, for the exporter.
-    pub fn stats(&self) -> &CommitStats {
+    pub(crate) fn stats(&self) -> &CommitStats {
         &self.shared.stats
     }
 
     /// From now on batches with spans are refused, or are taken again: for the core, while it can give
     /// nothing up.
-    pub fn hold_back(&self, is_full: bool) {
+    pub(crate) fn hold_back(&self, is_full: bool) {
         self.shared.held_back.store(is_full, Ordering::Relaxed);
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::{Config, Endpoint, Settings};
-use crate::setup::SettingError;
+use crate::setting_error::SettingError;
 
 /// Refuses what no server can start with.
 ///

@@ -27,7 +27,7 @@ use spantally_providers::Recogniser;
 
 pub use self::inflight::{Admission, Inflight, SenderBytes};
 pub use self::read::{LeftOut, ReadCache, read_batch};
-pub use self::stats::{IntakeStats, RequestEnd};
+pub use self::stats::IntakeStats;
 use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
 use crate::commit::CommitHandle;
 use crate::decode::DecodeError;
@@ -91,12 +91,12 @@ impl Intake {
     /// Takes room for evidence from where the core gives it back, and notes how many connections a port
     /// takes, to be shown.
     #[must_use]
-    pub fn with_spares(self, spares: Spares, max_connections: usize) -> Self {
+    pub(crate) fn with_spares(self, spares: Spares, max_connections: usize) -> Self {
         Self { spares, max_connections: max_connections as u64, ..self }
     }
 
     /// Replaces the rules. Requests that are being read end under the old ones.
-    pub fn reload(&self, recogniser: Arc<Recogniser>) {
+    pub(crate) fn reload(&self, recogniser: Arc<Recogniser>) {
         self.rules.store(Arc::new(Rules::new(recogniser)));
     }
 
@@ -106,12 +106,12 @@ impl Intake {
     }
 
     /// The bytes in flight.
-    pub fn inflight(&self) -> &Arc<Inflight> {
+    pub(crate) fn inflight(&self) -> &Arc<Inflight> {
         &self.inflight
     }
 
     /// Counters of requests and connections since the start.
-    pub fn stats(&self) -> &IntakeStats {
+    pub(crate) fn stats(&self) -> &IntakeStats {
         &self.stats
     }
 

@@ -1,11 +1,6 @@
 //! What is bounded, by one name each: the label `limit` of `spantally_limit`, `spantally_limit_used` and
 //! `spantally_limit_reached_total`. What happens at each bound: `docs/limits.md`.
 
-use rust_decimal::Decimal;
-use spantally_stitch::UnixNanos;
-
-use crate::export::{MetricId, Registry, SetId};
-
 /// Something of which there may be so much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -78,35 +73,6 @@ impl Limit {
             Self::SpanLinks => "span_links",
             Self::CommitQueueSpans => "commit_queue_spans",
             Self::JournalBytes => "journal_bytes",
-        }
-    }
-}
-
-/// How a limit stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
-    pub(crate) limit: Limit,
-    /// How much there may be.
-    pub(crate) max: u64,
-    /// How much there is, where that is one number.
-    pub(crate) used: Option<u64>,
-    /// How often it was met since the process began.
-    pub(crate) reached: u64,
-}
-
-impl Standing {
-    /// Shows it. `created` is when the process started.
-    pub(crate) fn show(self, registry: &mut Registry, created: UnixNanos) {
-        let Self { limit, max, used, reached } = self;
-        let values = [
-            (MetricId::Limit, Some(max)),
-            (MetricId::LimitUsed, used),
-            (MetricId::LimitReached, Some(reached)),
-        ];
-        for (metric, value) in values {
-            let Some(value) = value else { continue };
-            let series = registry.series(metric, SetId::NONE, &[limit.as_str()], created);
-            registry.set(series, Decimal::from(value));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Binding an address, and the error that says which field gave it and what to do.
+//! Where a server listens: binding an address, and the error that says which field gave it and what to do.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::app::Addresses;
 use crate::config::{Config, Endpoint, Place, ServerTlsFiles, Settings};
 use crate::connections::{Port, Versions};
 use crate::tls::ServerTls;
@@ -22,6 +21,26 @@ pub struct BindError {
     error: std::io::Error,
     #[help]
     help: String,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// OTLP/gRPC, if it is on.
+    pub grpc: Option<SocketAddr>,
+    /// OTLP/HTTP, if it is on.
+    pub http: Option<SocketAddr>,
+    /// Metrics, health and the API.
+    pub admin: SocketAddr,
+}
+
+impl Addresses {
+    /// Each one that is on, by the name that people see.
+    pub(crate) fn named(&self) -> Vec<(&'static str, SocketAddr)> {
+        let receivers = [("OTLP/gRPC", self.grpc), ("OTLP/HTTP", self.http)];
+        let on = receivers.into_iter().filter_map(|(name, address)| Some((name, address?)));
+        on.chain([("metrics and API", self.admin)]).collect()
+    }
 }
 
 /// A listener and the address it got; port 0 in the configuration is a port of the system's choice here.

@@ -13,7 +13,6 @@ use spantally_stitch::Evidence;
 
 use crate::admin;
 use crate::batch::{SPARE_EVIDENCE_MAX, SPARES_MAX};
-use crate::commit::CommitOptions;
 use crate::config::{Destination, Settings};
 use crate::core::TurnOptions;
 use crate::core::forgotten::{REMEMBERED, REMEMBERED_BYTES};
@@ -75,7 +74,7 @@ impl WorstCase {
     /// Of a server with these settings.
     pub fn of(settings: &Settings) -> Self {
         let stitching = settings.stitching.most_bytes();
-        let commit = CommitOptions::of(&settings.storage);
+        let commit = settings.storage.commit();
         let evidence = size_of::<Evidence>() as u64;
         let groups = ((CORE_QUEUE + GROUPS_IN_HAND) * commit.group_spans) as u64;
         let on_the_way = commit.queue_spans + groups + (SPARES_MAX * SPARE_EVIDENCE_MAX) as u64;

@@ -119,7 +119,7 @@ pub type Texts = Vec<(PathBuf, String)>;
 ///
 /// # Errors
 /// The directory or a file in it cannot be read.
-pub fn read_directory(directory: &Path) -> Result<Texts, ProviderFilesError> {
+pub(crate) fn read_directory(directory: &Path) -> Result<Texts, ProviderFilesError> {
     let read = |path: PathBuf| match std::fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),
         Err(source) => Err(ProviderFilesError::Read { path, source }),

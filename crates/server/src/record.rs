@@ -26,6 +26,8 @@ mod table;
 mod tests;
 mod tie;
 
-pub use decode::{RecordError, decode, decode_carried, decode_labelled};
-pub use encode::{encode, encode_carried, encode_labelled};
+pub use decode::{RecordError, decode};
+pub(crate) use decode::{decode_carried, decode_labelled};
+pub use encode::encode;
+pub(crate) use encode::{encode_carried, encode_labelled};
 pub use tie::{decode_tie, encode_tie};

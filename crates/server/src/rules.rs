@@ -104,7 +104,7 @@ impl Reloader {
     }
 
     /// Reads the files now, changed or not, and says whether they are in force.
-    pub async fn reload(self: &Arc<Self>) -> bool {
+    pub(crate) async fn reload(self: &Arc<Self>) -> bool {
         let look = within(LOOK_TIMEOUT, &mut self.begin_look()).await.unwrap_or_else(no_answer);
         self.apply(look).await
     }

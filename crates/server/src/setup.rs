@@ -1,42 +1,22 @@
 //! What a server is made of besides its sockets and its data directory: all that the configuration names
 //! files for. `check` makes it and throws it away, so that what it calls good is what `serve` takes.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use miette::Diagnostic;
 
-use crate::app::BuildError;
-use crate::config::{Config, Place, ServerTlsFiles, Unknown};
+use crate::build_error::BuildError;
+use crate::config::{Config, ServerTlsFiles, Unknown};
 use crate::consistency;
 use crate::forward::{self, Client, ForwardError};
 use crate::provider_files::ProviderFiles;
 use crate::receivers::Tenants;
+use crate::setting_error::SettingError;
 use crate::tls::{Certificates, ServerTls};
 
 /// Protocols offered by ALPN.
 const GRPC_PROTOCOLS: &[&[u8]] = &[b"h2"];
 const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
-
-/// What a key of the configuration names and what cannot be used, with the place of the key.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{place}{message}")]
-pub struct SettingError {
-    place: String,
-    message: String,
-    #[help]
-    help: Option<String>,
-}
-
-impl SettingError {
-    pub(crate) fn new(config: &Config, key: &str, message: &dyn Display, help: Option<String>) -> Self {
-        let place = match config.place(key) {
-            Place::Default => String::new(),
-            place => format!("{place}: "),
-        };
-        Self { place, message: message.to_string(), help }
-    }
-}
 
 /// Nothing of it listens or writes.
 #[derive(Debug)]

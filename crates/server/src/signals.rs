@@ -17,13 +17,13 @@ pub struct Signals {
 const SIGXFSZ: i32 = 25;
 
 /// Catches SIGHUP, which else ends the process, from now on.
-pub fn hangups() -> Result<Signal, RunError> {
+pub(crate) fn hangups() -> Result<Signal, RunError> {
     signal(SignalKind::hangup()).map_err(RunError::system("cannot catch SIGHUP"))
 }
 
 impl Signals {
     /// Catches the signals from now on.
-    pub fn catch() -> Result<Self, RunError> {
+    pub(crate) fn catch() -> Result<Self, RunError> {
         let failed = || RunError::system("cannot catch signals");
         // Once caught it stays caught: the write then fails, is told and tried again as on a full disk.
         drop(signal(SignalKind::from_raw(SIGXFSZ)).map_err(failed())?);

@@ -24,13 +24,13 @@ pub(crate) const TARGET: &str = "spantally::trace";
 const OURS: &str = "spantally_server";
 
 /// Installs the log for the whole process. A second call changes nothing.
-pub fn init(logs: Logs) {
+pub(crate) fn init(logs: Logs) {
     // Only the first subscriber of a process counts; tests that build several servers share it.
     drop(tracing_subscriber::registry().with(lines(logs)).try_init());
 }
 
 /// Installs the log, and the exporters that the environment asks for. To be called in the runtime.
-pub fn init_with_exporters(settings: &Settings) -> Exporters {
+pub(crate) fn init_with_exporters(settings: &Settings) -> Exporters {
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let (exporters, problems) = Exporters::new(settings, &environment);
     let spans = exporters.tracer().map(|tracer| {

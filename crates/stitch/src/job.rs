@@ -5,36 +5,9 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use crate::call::{Accepted, Fact, Role};
+use crate::failure::FailureReason;
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
-
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vmeta])* $variant),+ }
-
-        impl $name {
-            /// Every value, in declaration order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word used in metrics, JSON and files.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The value that a word stands for.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
+use crate::words::words;
 
 words! {
     /// How a job or an attempt ended.
@@ -51,42 +24,6 @@ words! {
         Canceled = "canceled",
         /// The provider needs a result fetch and none came.
         Abandoned = "abandoned",
-        /// The spans do not tell.
-        Unknown = "unknown",
-    }
-}
-
-words! {
-    /// Why something failed.
-    FailureReason {
-        /// The client stopped waiting.
-        ClientTimeout = "client_timeout",
-        /// The provider gave up.
-        ProviderTimeout = "provider_timeout",
-        /// Too many requests.
-        RateLimit = "rate_limit",
-        /// The request was not valid.
-        InvalidInput = "invalid_input",
-        /// An input file was not usable.
-        InvalidMedia = "invalid_media",
-        /// Moderation refused the input.
-        ModerationInput = "moderation_input",
-        /// Moderation refused the output.
-        ModerationOutput = "moderation_output",
-        /// The output was not good enough.
-        Quality = "quality",
-        /// No machine, no model, shed load.
-        Capacity = "capacity",
-        /// A delivery was not taken.
-        WebhookDelivery = "webhook_delivery",
-        /// A success without output.
-        EmptyResponse = "empty_response",
-        /// Polled too early.
-        NotReady = "not_ready",
-        /// Canceled.
-        Canceled = "canceled",
-        /// The provider failed.
-        ProviderError = "provider_error",
         /// The spans do not tell.
         Unknown = "unknown",
     }

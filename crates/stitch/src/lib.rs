@@ -10,6 +10,8 @@
 //! [`Job`].
 
 mod call;
+mod evidence;
+mod failure;
 mod frame;
 mod id;
 mod job;
@@ -20,14 +22,17 @@ mod rare;
 mod settings;
 mod solve;
 mod stitcher;
+mod words;
 
 pub use call::{
-    Accepted, Answer, Call, CallRare, Client, Correlation, CorrelationKind, Endpoint, Evidence, Fact,
-    FactSource, FactValue, Role, TaskState, Verdict, What,
+    Accepted, Answer, Call, CallRare, Correlation, CorrelationKind, Endpoint, Fact, FactSource, FactValue,
+    Role, TaskState, Verdict,
 };
+pub use evidence::{Client, Evidence, What};
+pub use failure::FailureReason;
 pub use frame::{Frame, FrameKind, FrameRare};
 pub use id::{JobId, SpanId, SpanKey, TaskId, TaskIdForm, TraceId, UnixNanos, hex_digits};
-pub use job::{Attempt, CallRef, Cause, Confidence, FailureReason, Job, Join, JoinRule, Outcome, State};
+pub use job::{Attempt, CallRef, Cause, Confidence, Job, Join, JoinRule, Outcome, State};
 pub use judge::fact::ASKED_FACTS;
 pub use outage::Outages;
 pub use rare::{Empty, Rare};

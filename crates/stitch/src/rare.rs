@@ -26,7 +26,7 @@ impl<T: Empty> Rare<T> {
     }
 
     /// Whether nothing is kept.
-    pub fn is_vacant(&self) -> bool {
+    pub(crate) fn is_vacant(&self) -> bool {
         self.0.is_none()
     }
 

@@ -55,7 +55,7 @@ mod view;
 mod waiting;
 mod wheel;
 
-use crate::call::{Evidence, What};
+use crate::evidence::{Evidence, What};
 use crate::id::{JobId, UnixNanos};
 use crate::job::Job;
 use crate::outage::Outages;
@@ -100,25 +100,6 @@ pub enum Change {
     },
     /// Late evidence cannot revise this job any more.
     Forgotten(JobId),
-}
-
-/// A decided tie between two items, kept for when they are solved again without their neighbours: a submit
-/// and what it made, or a task and deliveries of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pin {
-    pub(crate) shot: u32,
-    pub(crate) made: u32,
-    pub(crate) rule: crate::JoinRule,
-    pub(crate) confidence: crate::Confidence,
-    pub(crate) margin: Option<f64>,
-    pub(crate) instead: Option<crate::SpanKey>,
-}
-
-impl Pin {
-    /// Another assignment is nearly as good: with other neighbours it may be the best.
-    fn is_close(&self) -> bool {
-        self.confidence > crate::Confidence::Strong
-    }
 }
 
 /// When evidence under one number came: how long it is kept is counted from that, and no span says it.

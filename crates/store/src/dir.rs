@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::StoreError;
+use crate::files::{journal_path, ledger_path};
 
 /// A data directory that this process alone may write, until the last clone is dropped.
 ///
@@ -44,25 +45,12 @@ impl DataDir {
     }
 
     /// The journal's file.
-    pub fn journal_path(&self) -> PathBuf {
+    pub(crate) fn journal_path(&self) -> PathBuf {
         journal_path(&self.path)
     }
 
     /// The ledger's file.
-    pub fn ledger_path(&self) -> PathBuf {
+    pub(crate) fn ledger_path(&self) -> PathBuf {
         ledger_path(&self.path)
     }
-}
-
-/// Name of the journal's file.
-pub(crate) const JOURNAL_NAME: &str = "journal.db";
-
-/// The journal's file in a data directory.
-pub(crate) fn journal_path(dir: &Path) -> PathBuf {
-    dir.join(JOURNAL_NAME)
-}
-
-/// The ledger's file in a data directory.
-pub(crate) fn ledger_path(dir: &Path) -> PathBuf {
-    dir.join("ledger.db")
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::dir::JOURNAL_NAME;
+use crate::files::JOURNAL_NAME;
 use crate::full::no_room;
-use crate::journal::Seq;
+use crate::seq::Seq;
 
 /// Why the store refused.
 ///

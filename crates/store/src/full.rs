@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::ffi;
 
-use crate::sqlite::log_of;
+use crate::files::log_of;
 
 /// The kernel takes a write up to the limit and refuses what is beyond it. Frames of the log are the largest
 /// writes.

@@ -25,24 +25,14 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::ops::ControlFlow;
 
 use crate::error::StoreError;
+use crate::seq::Seq;
 pub use copy::{Checked, JournalCopy};
 pub(crate) use sqlite::SCHEMA;
 pub use sqlite::SqliteJournal;
 pub use sync::JournalSync;
-
-/// The position of a group in the journal: 1 for the first, without gaps. 0 is before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seq(pub u64);
-
-impl fmt::Display for Seq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A durable queue of groups of requests.
 pub trait Journal: Send {

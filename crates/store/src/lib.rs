@@ -20,22 +20,23 @@
 mod dir;
 mod error;
 mod fault;
+mod files;
 mod full;
 pub mod journal;
 pub mod ledger;
 mod pair;
 mod place;
+mod seq;
 mod sqlite;
 
 pub use dir::DataDir;
 pub use error::StoreError;
 pub use fault::Fault;
-pub use journal::{
-    Dropped, Durability, Journal, JournalCopy, JournalOptions, JournalSync, Seq, SqliteJournal,
-};
+pub use journal::{Dropped, Durability, Journal, JournalCopy, JournalOptions, JournalSync, SqliteJournal};
 pub use ledger::{
     BookedRow, CLOCK_SKEW_NANOS, ChargeRow, Checkpoint, CounterRow, DAY_NANOS, DayRows, Detail, Difference,
     FormRow, JobFilter, JobRow, Ledger, LedgerCounts, LedgerReader, LedgerSize, ListedJob, Published,
     ReadEntries, Removed, RetentionBound, SettledRow, SpendRow, TurnRow,
 };
 pub use pair::check_pair;
+pub use seq::Seq;

@@ -65,8 +65,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::journal::{Journal as _, JournalOptions, Seq, SqliteJournal};
+    use crate::journal::{Journal as _, JournalOptions, SqliteJournal};
     use crate::ledger::{Checkpoint, Ledger};
+    use crate::seq::Seq;
 
     fn open(dir: &DataDir) -> Result<(Ledger, SqliteJournal), StoreError> {
         check_pair(dir)?;

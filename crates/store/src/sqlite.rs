@@ -6,13 +6,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::StoreError;
 
-/// The write-ahead log of a database, as SQLite names it.
-pub(crate) fn log_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
 /// An open database and the name by which its errors call it.
 #[derive(Debug)]
 pub(crate) struct Database {

@@ -77,7 +77,7 @@ impl Biller<'_> {
         let units = Units { unit: &words.credit, bound: heard, ..whole };
         let parts = unheard.map(|bound| Units { bound, cause: Cause::Interrupted, ..units });
         let parts = std::iter::once(units).chain(parts);
-        let credit = card.credit(&reported.currency, self.attempt);
+        let credit = prices::of_credit(card, &reported.currency, self.attempt);
         match credit.and_then(|(prices, currency)| prices::exchanged(card, prices, currency, at)) {
             Ok((prices, currency)) => {
                 let basis = if prices.is_sure { amount.basis } else { Basis::Assumed };

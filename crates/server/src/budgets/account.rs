@@ -15,11 +15,9 @@ use spantally_stitch::UnixNanos;
 use spantally_store::DAY_NANOS;
 
 use super::definition::{AccountDefinition, TopUp};
-use crate::core::windows::MINUTE_NANOS;
-
 const HOUR_NANOS: u64 = 3_600_000_000_000;
 /// The spend of the last day is kept in parts of this length.
-const PART_NANOS: u64 = 15 * MINUTE_NANOS;
+const PART_NANOS: u64 = HOUR_NANOS / 4;
 /// A runway beyond this is shown as this: no pace of a day says anything about ten years.
 const LONGEST_SECONDS: u64 = 10 * 365 * 86_400;
 

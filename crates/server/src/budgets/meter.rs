@@ -4,9 +4,9 @@ use rust_decimal::Decimal;
 use spantally_store::SpendRow;
 
 use super::definition::{Measure, Scope};
-use crate::core::LabelHistory;
 use crate::export::labels::{legal_name, push_label};
 use crate::export::{MetricId, Registry, SeriesId};
+use crate::label_history::LabelHistory;
 
 /// Adds up the counters of a measure whose labels are in a scope.
 #[derive(Clone, Debug)]

@@ -29,8 +29,8 @@ use spantally_store::{Ledger, StoreError};
 
 use self::account::Account;
 use self::meter::Meter;
-use crate::core::LabelHistory;
 use crate::export::{MetricId, Registry, SetId};
+use crate::label_history::LabelHistory;
 
 pub use definition::{AccountDefinition, BudgetDefinition, Measure, Scope, TopUp};
 pub use period::PeriodKind;
@@ -93,7 +93,7 @@ impl Budgets {
     }
 
     /// The moment from which on a start needs what the ledger has; none when it needs nothing.
-    pub fn counts_from(&self) -> Option<UnixNanos> {
+    pub(crate) fn counts_from(&self) -> Option<UnixNanos> {
         let starts = self.limits.iter().map(|budget| budget.start);
         starts.chain(self.accounts.iter().map(|metered| metered.account.as_of())).min()
     }

@@ -34,7 +34,8 @@ pub(crate) use crate::csv::csv_cell;
 pub(crate) use crate::terminal::colors;
 pub use config_args::ConfigArgs;
 pub use exit::{Exit, Failure, Outcome};
-pub use output::{Format, sheet_cell, shell_word, stdout};
+pub use output::{Format, stdout};
+pub(crate) use output::{sheet_cell, shell_word};
 
 /// Tells a team what its media-generation jobs really cost, and how much of that is retries, duplicates,
 /// timeouts and failures, from the OpenTelemetry spans of its clients.

@@ -25,7 +25,7 @@ pub fn stdout() -> impl Write {
 
 /// A cell of CSV for a spreadsheet: what it would take for a formula, and is no number, has an apostrophe in
 /// front, by which spreadsheets know text.
-pub fn sheet_cell(text: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn sheet_cell(text: &str) -> std::borrow::Cow<'_, str> {
     let is_numbers = || text.split(' ').all(|word| word.parse::<rust_decimal::Decimal>().is_ok());
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_numbers() {
         csv_cell(&format!("'{text}")).into_owned().into()
@@ -35,7 +35,7 @@ pub fn sheet_cell(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// A word of a command that can be pasted into a shell: in quotes where it needs them.
-pub fn shell_word(text: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn shell_word(text: &str) -> std::borrow::Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+=:,./@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         text.into()

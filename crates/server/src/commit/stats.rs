@@ -34,8 +34,6 @@ pub struct CommitStats {
     pub drop_failures: AtomicU64,
     /// Position of the newest group.
     pub last_seq: AtomicU64,
-    /// Position up to which the core's checkpoints have made the journal unnecessary.
-    pub applied_seq: AtomicU64,
     /// Whether the last append failed: the server is not ready.
     pub storage_failing: AtomicBool,
     /// Bytes of the journal that hold something; 0 when nobody knows.

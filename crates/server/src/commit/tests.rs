@@ -223,12 +223,12 @@ async fn without_a_core_no_more_is_taken() {
 }
 
 #[test]
-fn what_is_applied_is_dropped_while_idle() {
+fn what_is_not_needed_is_dropped_while_idle() {
     let (journal, script) = scripted();
     let (committer, _messages) = start(journal, CommitOptions::default());
-    committer.handle().applied(Seq(12));
+    committer.handle().drop_to(Seq(12));
     assert_eq!(script.dropped.recv_timeout(SOON), Ok(Seq(12)));
-    committer.handle().applied(Seq(11));
+    committer.handle().drop_to(Seq(11));
     assert_eq!(script.dropped.recv_timeout(SOON), Ok(Seq(12)), "a position never steps back");
 }
 
@@ -245,7 +245,7 @@ async fn a_start_replays_what_was_not_applied() {
     for count in 1..=4 {
         assert_eq!(timeout(SOON, committer.handle().commit(batch(count))).await.unwrap(), Ok(()));
     }
-    committer.handle().applied(Seq(2));
+    committer.handle().drop_to(Seq(2));
     drop(tokio::task::spawn_blocking(move || committer.stop()).await.unwrap().unwrap());
     let handed_over: Vec<CommitMessage> = messages.iter().collect();
     assert_eq!(handed_over.len(), 4);

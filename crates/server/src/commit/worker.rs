@@ -1,4 +1,17 @@
-//! The thread that owns the journal.
+//! The thread that owns the journal: [`super`] says why there is one, and what it promises.
+//!
+//! # A round
+//! It takes a command, gathers a group of the batches that wait, commits the group, and gives back one slice
+//! of the journal. With no command it goes on giving back until nothing is left, then sleeps: for as long as
+//! nobody sends, or until a relaxed journal is to be synced.
+//!
+//! # When the journal cannot be written
+//! Each group is refused and the next one tried. When none comes an empty one is tried now and then, so that
+//! the server is ready again without anybody's help.
+//!
+//! # The end
+//! Told to stop, it commits what waits in the queue and syncs. When the core has ended by itself, it takes
+//! nothing more: what is on disk is applied at the next start.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,7 +80,7 @@ impl Worker {
             self.gather();
             if !self.batches.is_empty() {
                 self.commit();
-                self.drop_applied();
+                self.drop_unneeded();
             }
             self.sync_if_due();
         }
@@ -75,15 +88,15 @@ impl Worker {
         self.journal
     }
 
-    /// The next command; none when it is time to end. With nothing to do it drops what is applied, then
-    /// sleeps.
+    /// The next command; none when it is time to end. With nothing to do it drops what is not needed,
+    /// then sleeps.
     fn next(&mut self) -> Option<Command> {
         loop {
             match self.commands.try_recv() {
                 Ok(command) => return Some(command),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if self.stopping => return None,
-                Err(TryRecvError::Empty) if self.dropping => self.drop_applied(),
+                Err(TryRecvError::Empty) if self.dropping => self.drop_unneeded(),
                 Err(TryRecvError::Empty) => match self.commands.recv_timeout(self.patience()) {
                     Ok(command) => return Some(command),
                     Err(RecvTimeoutError::Disconnected) => return None,
@@ -160,7 +173,7 @@ impl Worker {
                 self.batches.push(batch);
                 self.answers.push((answer, share));
             }
-            Command::Applied => self.dropping = true,
+            Command::Drop => self.dropping = true,
             Command::Stop => self.stopping = true,
         }
     }
@@ -245,14 +258,13 @@ impl Worker {
         }
     }
 
-    /// One slice.
-    fn drop_applied(&mut self) {
-        let applied = Seq(self.shared.applied.load(Ordering::Acquire));
+    /// Gives back one slice of what the core does not need any more.
+    fn drop_unneeded(&mut self) {
+        let unneeded = Seq(self.shared.unneeded.load(Ordering::Acquire));
         let stats = &self.shared.stats;
-        match self.journal.drop_to(applied) {
+        match self.journal.drop_to(unneeded) {
             Ok(dropped) => {
                 self.dropping = dropped == Dropped::Some;
-                stats.applied_seq.store(applied.0, Ordering::Relaxed);
                 stats.journal(&*self.journal);
             }
             Err(error) => {

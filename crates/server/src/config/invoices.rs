@@ -13,7 +13,7 @@ use super::leaf::Resolver;
 use super::named::Kind;
 use super::settings::Settings;
 use super::text::FromText;
-use crate::reconciliation::Invoice;
+use crate::invoice::Invoice;
 
 impl Resolver<'_> {
     /// Reads the list.

@@ -13,8 +13,9 @@ use spantally_store::{Durability, JournalOptions};
 use super::text::Endpoint;
 use super::wire::{Auth, Cors, Destination, ServerTlsFiles};
 use crate::budgets::{AccountDefinition, BudgetDefinition};
+use crate::commit::CommitOptions;
 use crate::core::LedgerRetention;
-use crate::reconciliation::Invoice;
+use crate::invoice::Invoice;
 
 /// The resolved configuration. Its default is the server without a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -236,6 +237,12 @@ impl Storage {
     pub fn journal(&self) -> JournalOptions {
         let primed_bytes = JournalOptions::default().primed_bytes.min(self.journal_max_bytes);
         JournalOptions { primed_bytes, max_bytes: self.journal_max_bytes, durability: self.durability }
+    }
+
+    /// The commit before it.
+    pub fn commit(&self) -> CommitOptions {
+        let sync_interval_ms = self.sync_interval.as_millis() as u64;
+        CommitOptions { sync_interval_ms, ..CommitOptions::default() }
     }
 }
 

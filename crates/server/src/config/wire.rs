@@ -106,12 +106,12 @@ impl Default for Auth {
 
 impl Auth {
     /// Whether a request needs a token.
-    pub fn has_tokens(&self) -> bool {
+    pub(crate) fn has_tokens(&self) -> bool {
         self.tenants.iter().any(Tenant::has_token)
     }
 
     /// Whether nobody can send without a token.
-    pub fn asks_everyone(&self) -> bool {
+    pub(crate) fn asks_everyone(&self) -> bool {
         self.has_tokens() && self.tenants.iter().all(Tenant::has_token)
     }
 }
@@ -136,7 +136,7 @@ impl Tenant {
     }
 
     /// Whether it sends with a token.
-    pub fn has_token(&self) -> bool {
+    pub(crate) fn has_token(&self) -> bool {
         self.token.is_some() || self.token_file.is_some()
     }
 }

@@ -96,7 +96,7 @@ pub(crate) const CUT_META: &str = "turn_is_cut";
 pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 /// The longest that evidence waited for more: retention or idle limit.
 pub(super) const WAITED_META: &str = "waited_ms";
-/// What the label values of its documents are called ([`super::label_history`]).
+/// What the label values of its documents are called ([`crate::label_history`]).
 pub(super) const LABELS_META: &str = "label_names";
 /// When jobs were last forgotten before their time, at a limit.
 pub(crate) const TRIMMED_META: &str = "trimmed_unix_nanos";

@@ -113,8 +113,9 @@ pub struct CoreHandle {
 }
 
 impl CoreHandle {
-    /// The page of metrics.
-    pub fn metrics_page(&self, format: Format) -> Page {
+    /// The page of metrics, without the series of other parts of the server.
+    #[cfg(test)]
+    pub(crate) fn metrics_page(&self, format: Format) -> Page {
         self.metrics_page_with(format, Reader::Other, |_, _| ())
     }
 
@@ -152,7 +153,7 @@ impl CoreHandle {
 
     /// Waits until what the last process left was looked at. Before that no gauge of what is open is known,
     /// and what settled while no process ran is not told.
-    pub async fn first_look(&self) {
+    pub(crate) async fn first_look(&self) {
         // An error says that the thread has ended: there is nothing to wait for.
         drop(self.shared.looked.subscribe().wait_for(|looked| *looked).await);
     }
@@ -187,12 +188,12 @@ impl CoreHandle {
     }
 
     /// Prices from now on by other cards: what settles next, and what is revised.
-    pub fn set_cards(&self, cards: Arc<Cards>) {
+    pub(crate) fn set_cards(&self, cards: Arc<Cards>) {
         self.shared.core.lock().core.set_cards(cards);
     }
 
     /// Whether spans can be made durable.
-    pub fn takes_spans(&self) -> bool {
+    pub(crate) fn takes_spans(&self) -> bool {
         !self.shared.commit.stats().storage_failing.load(Ordering::Relaxed)
     }
 

@@ -8,7 +8,8 @@ use spantally_stitch::{LimitHits, Stitcher, Trimmed, UnixNanos};
 
 use super::Core;
 use crate::commit::CommitHandle;
-use crate::limits::{Limit, Standing};
+use crate::export::Standing;
+use crate::limits::Limit;
 
 /// A journal that is fuller than this many quarters gives room back early.
 const SHORT_QUARTERS: u64 = 3;

@@ -29,8 +29,10 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `entries`, `books`, `waiting`, `forms`, `form_key`, `published`, `windows`, `open`, `refresh`,
-//! `turns`, `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, then [`thread`].
+//! Read on in `spans`, `entries`, `charges`, `books`, `waiting`, `forms`, `form_key`, `published`, `archive`,
+//! `forgotten`, `exposure`, `windows`, `open`, `refresh`, `turns`, `checkpoint`, `restore`, `recover`,
+//! `removal`, `search`, `handle`, `limits`, `spacing`, then [`thread`]. What an earlier process did is done
+//! again in `rebuild`, for `verify`.
 
 mod archive;
 mod books;
@@ -42,7 +44,6 @@ pub(crate) mod forgotten;
 mod form_key;
 pub(crate) mod forms;
 mod handle;
-mod label_history;
 mod limits;
 pub(crate) mod open;
 mod options;
@@ -84,7 +85,6 @@ pub use books::Settled;
 pub use exposure::Invoiced;
 pub(crate) use handle::Reader;
 pub use handle::{CoreHandle, CoreStatus};
-pub(crate) use label_history::LabelHistory;
 pub use open::OpenJob;
 pub use options::{Clock, CoreOptions, TurnOptions};
 pub use recover::{RecoverError, recover};
@@ -187,17 +187,17 @@ impl Core {
     }
 
     /// Where the core gives back the room of evidence that it applied.
-    pub fn spares(&self) -> Spares {
+    pub(crate) fn spares(&self) -> Spares {
         self.spares.clone()
     }
 
     /// Watches budgets and prepaid accounts. To be called before the ledger is taken back.
-    pub fn set_budgets(&mut self, budgets: Budgets) {
+    pub(crate) fn set_budgets(&mut self, budgets: Budgets) {
         self.budgets = budgets;
     }
 
     /// Names the times whose invoices are known: what is undecided of them is not open any more.
-    pub fn set_invoiced(&mut self, invoiced: Vec<Invoiced>) {
+    pub(crate) fn set_invoiced(&mut self, invoiced: Vec<Invoiced>) {
         self.books.exposure.invoiced = invoiced;
     }
 
@@ -224,7 +224,7 @@ impl Core {
 
     /// Says that it is some time, before that time is let pass: when no turn was made for longer than any
     /// turn takes, nothing could come meanwhile, and limits on waiting do not count it.
-    pub fn resume(&mut self, now: UnixNanos) {
+    pub(crate) fn resume(&mut self, now: UnixNanos) {
         if self.read_failure().is_none()
             && self.now != UnixNanos::default()
             && self.now.plus_ms(OUTAGE_MS) < now
@@ -301,7 +301,7 @@ impl Core {
 
     /// Takes a group again that the ledger includes already, after a restart: its evidence goes back into
     /// memory, and nothing is counted. Groups come in the order of the journal, before any that is new.
-    pub fn rehydrate(&mut self, message: CommitMessage) {
+    pub(crate) fn rehydrate(&mut self, message: CommitMessage) {
         let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
         self.turns.mark_before(Some(message.seq), numbers);
         let arrival = self.turns.arrival(message.seq);
@@ -314,7 +314,7 @@ impl Core {
 
     /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again, and
     /// what had been published is found again, before anything new comes.
-    pub fn finish_rehydration(&mut self) {
+    pub(crate) fn finish_rehydration(&mut self) {
         let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
         self.turns.mark_before(None, numbers);
         for shard in &mut self.shards {
@@ -337,12 +337,12 @@ impl Core {
     }
 
     /// How many spans were applied by this process.
-    pub fn applied_spans(&self) -> u64 {
+    pub(crate) fn applied_spans(&self) -> u64 {
         self.turns.total_spans()
     }
 
     /// How many spans are in memory.
-    pub fn stitched_spans(&self) -> usize {
+    pub(crate) fn stitched_spans(&self) -> usize {
         self.shards.iter().map(Stitcher::span_count).sum()
     }
 
@@ -362,7 +362,7 @@ impl Core {
     }
 
     /// How many jobs were open at the last [`Self::refresh`].
-    pub fn open_count(&self) -> usize {
+    pub(crate) fn open_count(&self) -> usize {
         self.open_count
     }
 

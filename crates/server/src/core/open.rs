@@ -75,7 +75,7 @@ struct Sums {
 impl Core {
     /// Prices by other cards from now on. What is booked stays; a job that is revised is priced anew as a
     /// whole, and the difference is booked.
-    pub fn set_cards(&mut self, cards: Arc<Cards>) {
+    pub(crate) fn set_cards(&mut self, cards: Arc<Cards>) {
         self.books.set_cards(cards, self.now);
     }
 }

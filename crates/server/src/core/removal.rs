@@ -7,6 +7,9 @@
 //! running period or a prepaid account counts from when the server starts. Not what an invoice is compared
 //! with: an old one would hold everything since; its verdict says that rows are removed.
 //!
+//! **While the clock is behind what it was** nothing goes ([`super::thread`]): the core has the time of
+//! before then, and if that was wrong, rows would go too soon.
+//!
 //! **What comes too late**: evidence of a time whose rows are gone could be of a job that was counted. It is
 //! taken to be: its job is counted as late (`spantally_late_jobs_total`) and changes no sum.
 

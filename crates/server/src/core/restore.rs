@@ -12,9 +12,9 @@ use super::checkpoint::{
     EXPOSURE_ROW, FORGOTTEN_META, LABELS_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE, TRIMMED_META,
     TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
 };
-use super::label_history::LabelHistory;
 use super::published::Published;
 use crate::export::RestoreError;
+use crate::label_history::LabelHistory;
 use crate::record::{RecordError, decode_carried, decode_tie};
 
 /// Why a ledger cannot be taken back. Nothing is skipped: what is not read would be counted anew.

@@ -330,7 +330,7 @@ impl Driver {
         let started = instant();
         // The ledger must not include what a loss of power could take from the journal. Where that cannot be
         // synced the commit wakes, which alone can write it again.
-        let wake = |_: &_| self.shared.commit.applied(Seq::default());
+        let wake = |_: &_| self.shared.commit.drop_to(Seq::default());
         let synced = self.syncer.as_ref().map_or(Ok(()), JournalSync::sync).inspect_err(wake);
         let written = synced.and_then(|()| self.ledger.checkpoint(&checkpoint));
         let took = instant().saturating_duration_since(started);
@@ -346,7 +346,7 @@ impl Driver {
                 let waits = locked.core.read_failure().is_some();
                 self.shared.commit.hold_back(waits && locked.core.is_full());
                 self.heed_copy(locked);
-                self.shared.commit.applied(checkpoint.done);
+                self.shared.commit.drop_to(checkpoint.done);
                 true
             }
             Err(error) => {

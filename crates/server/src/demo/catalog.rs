@@ -77,7 +77,7 @@ impl Provider {
     }
 
     /// Where a task is.
-    pub fn task_url(self, model: &Model, task: &str) -> String {
+    pub(crate) fn task_url(self, model: &Model, task: &str) -> String {
         match self {
             Self::Fal => format!("https://queue.fal.run/{}/requests/{task}", fal_app(model.name)),
             Self::Replicate => format!("https://api.replicate.com/v1/predictions/{task}"),
@@ -258,7 +258,7 @@ pub struct Model {
 }
 
 /// Every model that the applications use.
-pub const MODELS: &[Model] = &[
+pub(crate) const MODELS: &[Model] = &[
     Model {
         provider: Provider::Fal,
         name: "fal-ai/flux/dev",

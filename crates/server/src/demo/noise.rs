@@ -8,7 +8,7 @@ use spantally_stitch::UnixNanos;
 use super::recorder::{APPLICATION, Answer, Closing, Exchange, Place, Recorder, number, text};
 
 /// Plays one web request that generates nothing.
-pub fn browse(recorder: &mut Recorder<'_>, start: UnixNanos) {
+pub(crate) fn browse(recorder: &mut Recorder<'_>, start: UnixNanos) {
     let root = recorder.open(None, start);
     let mut now = start.plus_ms(1);
     for _ in 0..recorder.rng.between((1, 4)) {

@@ -94,7 +94,7 @@ pub struct Exchange<'u> {
 }
 
 /// The scope of what the application itself records.
-pub const APPLICATION: &str = "studio.app";
+pub(crate) const APPLICATION: &str = "studio.app";
 const HTTPX: &str = "opentelemetry.instrumentation.httpx";
 const AIOHTTP_SERVER: &str = "opentelemetry.instrumentation.aiohttp_server";
 const UNDICI: &str = "@opentelemetry/instrumentation-undici";

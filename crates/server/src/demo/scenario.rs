@@ -134,7 +134,7 @@ const LOST: Submit = Submit::TimeOut { created: false };
 const UNSEEN: Submit = Submit::TimeOut { created: true };
 
 /// Every scenario. Weights are a guess at a busy studio with a mediocre day, heavy on what costs money.
-pub const SCENARIOS: &[Scenario] = &[
+pub(crate) const SCENARIOS: &[Scenario] = &[
     plain("success", 420, Where::Anywhere, GOOD),
     called_back("webhook", 90, Watch::Webhook),
     called_back("webhook_redelivered", 25, Watch::WebhookRedelivered),

@@ -29,7 +29,7 @@ pub struct Moment {
 }
 
 /// The picture, a line each.
-pub fn picture(moment: &Moment, color: bool) -> Vec<String> {
+pub(crate) fn picture(moment: &Moment, color: bool) -> Vec<String> {
     let Moment { elapsed, phase, spans_per_second, finding } = moment;
     let jobs = finding.jobs();
     let seconds = elapsed.as_secs();
@@ -144,7 +144,7 @@ impl<W: Write> Screen<W> {
     }
 
     /// Whether pictures replace one another.
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 

@@ -63,7 +63,7 @@ impl Format {
     }
 
     /// The `Content-Type` of the answer.
-    pub fn content_type(self) -> String {
+    pub(crate) fn content_type(self) -> String {
         let (media_type, escaping) = match self {
             Self::Text => ("text/plain; version=0.0.4; charset=utf-8", Escaping::Unnamed),
             Self::OpenMetrics(escaping) => {
@@ -111,7 +111,7 @@ fn parse_range(range: &str) -> Option<(u16, Format)> {
 }
 
 /// Whether a scraper takes gzip, by its `Accept-Encoding`.
-pub fn takes_gzip(accept_encoding: Option<&str>) -> bool {
+pub(crate) fn takes_gzip(accept_encoding: Option<&str>) -> bool {
     let mut any = false;
     for range in accept_encoding.unwrap_or_default().split(',') {
         let mut parts = range.split(';').map(str::trim);

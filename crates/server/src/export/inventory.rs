@@ -14,6 +14,7 @@ use known::{
     refusals, reject_reasons, request_ends, results, sockets, span_outcomes, storage_faults, storage_files,
     three_bounds, transports, unpriced_reasons, verdicts,
 };
+pub(crate) use known::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 pub use page::markdown;
 
 /// What a metric measures over time.
@@ -358,7 +359,7 @@ impl MetricId {
 
     /// Whether it follows from the jobs and spans of the ledger and the journal, and not from the server
     /// around them or from files: those of the table up to the label sets, but for invoices.
-    pub fn is_of_core(self) -> bool {
+    pub(crate) fn is_of_core(self) -> bool {
         let is_of_invoices = matches!(self, Self::Invoiced | Self::Booked | Self::Reconciled);
         self <= Self::LabelSetsOverflowed && !is_of_invoices
     }

@@ -40,7 +40,7 @@ impl SetId {
     /// No common labels: metrics about Spantally itself.
     pub const NONE: Self = Self(0);
     /// Where label sets past the limit are counted.
-    pub const OVERFLOW: Self = Self(1);
+    pub(crate) const OVERFLOW: Self = Self(1);
 }
 
 /// The label sets in use.

@@ -3,8 +3,8 @@
 //! [`inventory`] says which metrics there are, [`labels`] renders the labels that many metrics share in the
 //! one form that [`canonical`] says, [`series`] holds the values, [`pages`] keeps a copy of them and the last
 //! page, `text` and `protobuf` write in the format that [`accept`] settles on, [`process`] adds what the
-//! operating system knows of us, and `first_zeros` says which series scrapers see at zero for a while. The
-//! core ([`crate::core`]) is the only one who changes a value.
+//! operating system knows of us, `standing` shows how a limit stands, and `first_zeros` says which series
+//! scrapers see at zero for a while. The core ([`crate::core`]) is the only one who changes a value.
 
 pub mod accept;
 pub(crate) mod canonical;
@@ -20,6 +20,7 @@ mod protobuf;
 mod samples;
 pub mod series;
 mod shown;
+mod standing;
 mod text;
 
 pub use accept::Format;
@@ -30,3 +31,4 @@ pub use labels::{CommonLabels, LabelSets, SetId};
 pub use pages::{Page, Pages};
 pub(crate) use series::series_key;
 pub use series::{Registry, RestoreError};
+pub(crate) use standing::Standing;

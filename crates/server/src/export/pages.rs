@@ -45,7 +45,7 @@ pub struct Page(Vec<Bytes>);
 
 impl Page {
     /// Its pieces in order.
-    pub fn into_pieces(self) -> Vec<Bytes> {
+    pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         self.0
     }
 
@@ -143,7 +143,7 @@ impl Pages {
     }
 
     /// Copies only what the server tells of itself; all else stays as it was at the last look.
-    pub fn look_at_server(&mut self, registry: &mut Registry) {
+    pub(crate) fn look_at_server(&mut self, registry: &mut Registry) {
         self.look += 1;
         let pairs = self.shown.iter_mut().zip(registry.families_mut());
         for (shown, family) in pairs.filter(|(shown, _)| !shown.metric.id.is_of_core()) {
@@ -157,7 +157,12 @@ impl Pages {
     }
 
     /// The same as a scraper sees it: with the series at zero that are new to it.
-    pub fn write_scraped(&mut self, scrape: Scrape, format: Format, process: &[ProcessMetric]) -> Page {
+    pub(crate) fn write_scraped(
+        &mut self,
+        scrape: Scrape,
+        format: Format,
+        process: &[ProcessMetric],
+    ) -> Page {
         // What is let go has changed since the last page, even if nobody looked in between.
         self.look += 1;
         let Self { shown, look, new_at_zero, .. } = self;

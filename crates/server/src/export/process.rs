@@ -19,7 +19,7 @@ pub struct ProcessMetric {
 
 /// CPU time, memory, file descriptors and start time of this process, as they are now; empty where `/proc` is
 /// not.
-pub fn process_metrics() -> Vec<ProcessMetric> {
+pub(crate) fn process_metrics() -> Vec<ProcessMetric> {
     let families = ProcessCollector::for_self().collect();
     let read = |family: &prometheus::proto::MetricFamily| {
         let metric = family.get_metric().first()?;

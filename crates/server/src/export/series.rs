@@ -74,12 +74,12 @@ impl Registry {
     }
 
     /// Has native histograms on the protobuf page, beside the classic ones. They are counted either way.
-    pub fn show_native_histograms(&mut self, shown: bool) {
+    pub(crate) fn show_native_histograms(&mut self, shown: bool) {
         self.shows_native = shown;
     }
 
     /// Has new series at zero on scrapers' pages for so long, from the first page that has them on.
-    pub fn hold_new_series(&mut self, time: Duration) {
+    pub(crate) fn hold_new_series(&mut self, time: Duration) {
         self.new_at_zero = time;
     }
 
@@ -155,7 +155,7 @@ impl Registry {
     }
 
     /// Gives a histogram that is counted elsewhere its counts, one a bucket and not cumulative.
-    pub fn set_histogram(&mut self, id: SeriesId, counts: &[u64], sum: Decimal) {
+    pub(crate) fn set_histogram(&mut self, id: SeriesId, counts: &[u64], sum: Decimal) {
         if let Value::Histogram(histogram) = &mut self.series_mut(id).value {
             for (slot, &count) in histogram.counts.iter_mut().zip(counts) {
                 *slot = count;
@@ -265,7 +265,7 @@ impl Registry {
     }
 
     /// The counters and histograms that changed since the last call, as the ledger keeps them.
-    pub fn take_changed(&mut self) -> Vec<CounterRow> {
+    pub(crate) fn take_changed(&mut self) -> Vec<CounterRow> {
         let emptied = std::mem::take(&mut self.old_texts.emptied);
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();

@@ -9,15 +9,10 @@ use spantally_store::Fault;
 
 use super::Forwarder;
 use crate::clock;
+use crate::export::inventory::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 use crate::export::{MetricId, Registry, SetId};
 
-/// What became of spans that were to be forwarded.
-pub(crate) const SPAN_OUTCOMES: [&str; 4] = ["sent", "rejected", "failed", "not_queued"];
-
-/// How requests to a destination ended.
-pub(crate) const REQUEST_RESULTS: [&str; 3] = ["ok", "retry", "failed"];
-
-/// How spans went that waited for their job.
+/// How spans went that waited for their job; its words are [`JOB_ATTRIBUTES`], in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobAttributes {
     /// With what their job has to say.
@@ -29,9 +24,6 @@ pub(super) enum JobAttributes {
     /// Without, and at once: they could not be held.
     NotHeld,
 }
-
-/// The words for [`JobAttributes`], in their order.
-pub(crate) const JOB_ATTRIBUTES: [&str; 4] = ["added", "expired", "evicted", "not_held"];
 
 /// Counts of one destination.
 #[derive(Debug, Default)]

@@ -57,7 +57,6 @@ use self::deliver::Delivery;
 use self::hold::Hold;
 use self::item::Item;
 use self::metrics::{Counts, JobAttributes};
-pub(crate) use self::metrics::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 use self::queue::Queue;
 use crate::batch::{Batch, Transport};
 use crate::clock;

@@ -31,7 +31,7 @@ impl Inflight {
     }
 
     /// How many there may be.
-    pub fn limit_bytes(&self) -> u64 {
+    pub(crate) fn limit_bytes(&self) -> u64 {
         self.limit_bytes
     }
 
@@ -41,12 +41,12 @@ impl Inflight {
     }
 
     /// An admission of nothing, to be grown; what it holds is given back when it is dropped.
-    pub fn admission(self: &Arc<Self>) -> Admission {
+    pub(crate) fn admission(self: &Arc<Self>) -> Admission {
         self.admission_of(SenderBytes::default())
     }
 
     /// The same, for one of several requests of a sender.
-    pub fn admission_of(self: &Arc<Self>, sender: SenderBytes) -> Admission {
+    pub(crate) fn admission_of(self: &Arc<Self>, sender: SenderBytes) -> Admission {
         Admission { inflight: self.clone(), sender, bytes: 0 }
     }
 }

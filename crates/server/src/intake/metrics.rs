@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
-use super::{Intake, IntakeStats, RequestEnd};
+use super::{Intake, IntakeStats};
 use crate::batch::Transport;
-use crate::export::{MetricId, Registry, SetId};
-use crate::limits::{Limit, Standing};
+use crate::export::{MetricId, Registry, SetId, Standing};
+use crate::limits::Limit;
+use crate::request_end::RequestEnd;
 
 impl Intake {
     /// Shows the counts as they stand. `created` is when the process started.

@@ -42,7 +42,7 @@ impl ReadCache {
     }
 
     /// What was not kept since this was last asked.
-    pub fn take_left_out(&mut self) -> LeftOut {
+    pub(crate) fn take_left_out(&mut self) -> LeftOut {
         LeftOut { texts: self.endpoints.take_cuts(), links: std::mem::take(&mut self.links_over) }
     }
 }

@@ -9,87 +9,7 @@ use super::read::LeftOut;
 use crate::batch::Transport;
 use crate::decode::LINKS_MAX;
 use crate::limits::Limit;
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestEnd {
-    /// All of it is durable.
-    Accepted,
-    /// It is durable but for spans that cannot be used.
-    Partial,
-    /// Its body is no OTLP request, or does not inflate.
-    BadData,
-    /// It is larger than the limit, as it came or inflated.
-    TooLarge,
-    /// Its content type is neither protobuf nor JSON.
-    UnsupportedType,
-    /// Its compression is not one that we know.
-    UnsupportedEncoding,
-    /// Its HTTP method is not POST.
-    WrongMethod,
-    /// It is for another path, signal or gRPC method.
-    NotFound,
-    /// Its body did not come in time.
-    TimedOut,
-    /// The client went away before its answer. What it sent whole may be durable, and counts then.
-    Disconnected,
-    /// Too many bytes are in flight, or the commit queue is full.
-    Overloaded,
-    /// The journal cannot be written.
-    Storage,
-    /// The server is stopping.
-    Stopping,
-    /// It names no tenant, or brings no token that is known.
-    Unauthenticated,
-    /// Its tenant is not one that may send here.
-    Forbidden,
-    /// Its tenant sends more than it may.
-    RateLimited,
-}
-
-impl RequestEnd {
-    /// Every value; the position is the index of its counter.
-    pub const ALL: [Self; 16] = [
-        Self::Accepted,
-        Self::Partial,
-        Self::BadData,
-        Self::TooLarge,
-        Self::UnsupportedType,
-        Self::UnsupportedEncoding,
-        Self::WrongMethod,
-        Self::NotFound,
-        Self::TimedOut,
-        Self::Disconnected,
-        Self::Overloaded,
-        Self::Storage,
-        Self::Stopping,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::RateLimited,
-    ];
-
-    /// The word used in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Partial => "partial",
-            Self::BadData => "bad_data",
-            Self::TooLarge => "too_large",
-            Self::UnsupportedType => "unsupported_type",
-            Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::WrongMethod => "wrong_method",
-            Self::NotFound => "not_found",
-            Self::TimedOut => "timed_out",
-            Self::Disconnected => "disconnected",
-            Self::Overloaded => "overloaded",
-            Self::Storage => "storage",
-            Self::Stopping => "stopping",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::RateLimited => "rate_limited",
-        }
-    }
-}
+use crate::request_end::RequestEnd;
 
 /// Counters of the receivers.
 #[derive(Debug, Default)]
@@ -115,7 +35,7 @@ impl IntakeStats {
     }
 
     /// Bytes of the bodies that came by a transport, inflated.
-    pub fn body_bytes(&self, transport: Transport) -> u64 {
+    pub(crate) fn body_bytes(&self, transport: Transport) -> u64 {
         self.body_bytes[transport as usize].load(Ordering::Relaxed)
     }
 

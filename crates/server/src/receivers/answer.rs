@@ -16,7 +16,8 @@ use crate::decode::DecodeError;
 use crate::google_rpc::{
     Any, BAD_REQUEST, BadRequest, Duration, FieldViolation, RETRY_INFO, RetryInfo, Status,
 };
-use crate::intake::{RETRY_AFTER_MS, RequestEnd};
+use crate::intake::RETRY_AFTER_MS;
+use crate::request_end::RequestEnd;
 
 /// Longest message of a refusal, in bytes.
 const MESSAGE_BYTES_MAX: usize = 600;

@@ -10,7 +10,7 @@ use hyper::body::{Body, Incoming};
 
 use super::answer::Failure;
 use super::tenant::Room;
-use crate::intake::RequestEnd;
+use crate::request_end::RequestEnd;
 
 /// Bytes before a gRPC message: whether it is compressed, and its length.
 const GRPC_PREFIX_BYTES: usize = 5;

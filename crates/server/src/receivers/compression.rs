@@ -7,7 +7,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::answer::Failure;
 use super::tenant::Room;
-use crate::intake::RequestEnd;
+use crate::request_end::RequestEnd;
 
 /// Bytes that a body grows by while it inflates, at least.
 const STEP_BYTES: usize = 64 << 10;

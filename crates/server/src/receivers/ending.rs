@@ -1,7 +1,8 @@
 //! How a request ended, counted also where nobody is there any more to be answered.
 
 use crate::batch::Transport;
-use crate::intake::{Intake, RequestEnd};
+use crate::intake::Intake;
+use crate::request_end::RequestEnd;
 
 /// Counts the end of a request once. If it is dropped before it was told, its sender has gone.
 pub(super) struct Ending<'i> {

@@ -26,7 +26,7 @@ use super::tenant::Room;
 use super::{Entry, GrpcSettings, Received, body, take};
 use crate::batch::{Tally, Transport};
 use crate::connections::{Port, serve as serve_connections};
-use crate::intake::RequestEnd;
+use crate::request_end::RequestEnd;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const GRPC: &str = "application/grpc";

@@ -25,7 +25,7 @@ use super::tenant::Room;
 use super::{Entry, HttpSettings, Received, body, cors, take};
 use crate::batch::{Tally, Transport};
 use crate::connections::{Port, serve as serve_connections};
-use crate::intake::RequestEnd;
+use crate::request_end::RequestEnd;
 
 /// How much of a refused request is read and thrown away, so that its sender gets to read the answer.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
@@ -91,55 +91,72 @@ async fn respond(
     settings: Arc<HttpSettings>,
     entry: Arc<Entry>,
 ) -> Response<Full<Bytes>> {
-    let (head, mut incoming) = request.into_parts();
+    let (head, incoming) = request.into_parts();
     let origin = cors::allowed(&settings.cors, &head.headers).cloned();
-    let is_ours = head.uri.path() == settings.traces_url_path;
-    let mut response = if is_ours && cors::is_preflight(&head.method, &head.headers) {
+    let mut response = if is_ours(&head, &settings) && cors::is_preflight(&head.method, &head.headers) {
         cors::preflight(&settings.cors, origin.is_some())
     } else {
-        let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let format = Format::parse(given);
-        let ending = Ending::new(&entry.intake, format.map_or(Transport::HttpProtobuf, Format::transport));
-        let checked = check(&head, is_ours, &settings).and_then(|()| {
-            format.ok_or_else(|| {
-                let message = format!(
-                    "content-type `{given}` is neither application/x-protobuf nor application/json in UTF-8"
-                );
-                Failure::new(RequestEnd::UnsupportedType, message)
-            })
-        });
-        let taken = match checked {
-            Ok(format) => export(format, &head, &mut incoming, &settings, &entry).await,
-            Err(failure) => Err(failure),
-        };
-        ending.tell(taken.as_ref().map_or_else(|failure| failure.end, end_of));
-        match taken {
-            Ok(tally) => success(format.unwrap_or(Format::Protobuf), &tally),
-            Err(failure) => {
-                // The answer goes out at once; what is still being sent is read meanwhile, for a while.
-                if !incoming.is_end_stream() {
-                    let discard = async move { body::discard(&mut incoming, DISCARD_BYTES_MAX).await };
-                    tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard));
-                }
-                refusal(format, &failure)
-            }
-        }
+        answer(&head, incoming, &settings, &entry).await
     };
     cors::tell(&settings.cors, origin, response.headers_mut());
     response
 }
 
-fn check(head: &Parts, is_ours: bool, settings: &HttpSettings) -> Result<(), Failure> {
-    if !is_ours {
+/// Whether a request is for the path of traces.
+fn is_ours(head: &Parts, settings: &HttpSettings) -> bool {
+    head.uri.path() == settings.traces_url_path
+}
+
+/// Takes a request, counts how it ended, and says so to its sender.
+async fn answer(
+    head: &Parts,
+    mut incoming: Incoming,
+    settings: &HttpSettings,
+    entry: &Arc<Entry>,
+) -> Response<Full<Bytes>> {
+    let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::parse(given);
+    let ending = Ending::new(&entry.intake, format.map_or(Transport::HttpProtobuf, Format::transport));
+    let taken = match check(head, settings, format, given) {
+        Ok(format) => export(format, head, &mut incoming, settings, entry).await.map(|tally| (format, tally)),
+        Err(failure) => Err(failure),
+    };
+    ending.tell(taken.as_ref().map_or_else(|failure| failure.end, |(_, tally)| end_of(tally)));
+    match taken {
+        Ok((format, tally)) => success(format, &tally),
+        Err(failure) => {
+            // The answer goes out at once; what is still being sent is read meanwhile, for a while.
+            if !incoming.is_end_stream() {
+                let discard = async move { body::discard(&mut incoming, DISCARD_BYTES_MAX).await };
+                tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard));
+            }
+            refusal(format, &failure)
+        }
+    }
+}
+
+/// What can be said of a request before its sender and its body are looked at; its format.
+fn check(
+    head: &Parts,
+    settings: &HttpSettings,
+    format: Option<Format>,
+    given: &str,
+) -> Result<Format, Failure> {
+    if !is_ours(head, settings) {
         let message = format!("there is no {}; traces go to {}", head.uri.path(), settings.traces_url_path);
         return Err(Failure::new(RequestEnd::NotFound, message));
     }
     if head.method != Method::POST {
         return Err(Failure::new(RequestEnd::WrongMethod, format!("{} is not POST", head.method)));
     }
-    Ok(())
+    format.ok_or_else(|| {
+        let message =
+            format!("content-type `{given}` is neither application/x-protobuf nor application/json in UTF-8");
+        Failure::new(RequestEnd::UnsupportedType, message)
+    })
 }
 
+/// Reads the body for the tenant whose it is, and takes it.
 async fn export(
     format: Format,
     head: &Parts,

@@ -24,9 +24,10 @@ use crate::batch::Refusal;
 use crate::clock;
 use crate::config::{self, Auth, TenantLimits, is_tenant_name};
 use crate::connections::refusals::Refusals;
-use crate::export::Registry;
-use crate::intake::{Admission, Inflight, Intake, RETRY_AFTER_MS, RequestEnd, SenderBytes};
-use crate::limits::{Limit, Standing};
+use crate::export::{Registry, Standing};
+use crate::intake::{Admission, Inflight, Intake, RETRY_AFTER_MS, SenderBytes};
+use crate::limits::Limit;
+use crate::request_end::RequestEnd;
 
 /// A token file that cannot be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

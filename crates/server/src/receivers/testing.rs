@@ -24,7 +24,8 @@ use crate::commit::{CommitMessage, CommitOptions, Committer};
 use crate::config::Auth;
 use crate::connections::{Port, Versions};
 use crate::forward::Forwarder;
-use crate::intake::{Inflight, Intake, RequestEnd};
+use crate::intake::{Inflight, Intake};
+use crate::request_end::RequestEnd;
 use crate::tls::ServerTls;
 
 /// The built-in rules.

@@ -45,7 +45,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Batch>, RecordError> {
 
 /// Reads what [`encode_labelled`](super::encode_labelled) wrote. Values of extra labels come in the order of
 /// `labels`; one that the row does not have is empty.
-pub fn decode_labelled(bytes: &[u8], labels: &[Arc<str>]) -> Result<Vec<Batch>, RecordError> {
+pub(crate) fn decode_labelled(bytes: &[u8], labels: &[Arc<str>]) -> Result<Vec<Batch>, RecordError> {
     let mut row = wire::JournalBatch::decode(bytes)?;
     order_labels(&mut row, labels);
     read(row)
@@ -58,7 +58,10 @@ fn read(mut row: wire::JournalBatch) -> Result<Vec<Batch>, RecordError> {
 }
 
 /// Reads what [`encode_carried`](super::encode_carried) wrote; `labels` as in [`decode_labelled`].
-pub fn decode_carried(bytes: &[u8], labels: &[Arc<str>]) -> Result<(Came, Vec<Evidence>), RecordError> {
+pub(crate) fn decode_carried(
+    bytes: &[u8],
+    labels: &[Arc<str>],
+) -> Result<(Came, Vec<Evidence>), RecordError> {
     let mut row = wire::JournalBatch::decode(bytes)?;
     order_labels(&mut row, labels);
     let (mut came, mut evidence) = (Came::default(), Vec::new());

@@ -24,7 +24,7 @@ pub fn encode(batches: &[Batch], out: &mut Vec<u8>) {
 
 /// Writes batches as one journal row; `labels` are the names of the extra labels, in the order of the
 /// clients' values. What `out` held is replaced; its room is used again.
-pub fn encode_labelled(batches: &[Batch], labels: &[Arc<str>], out: &mut Vec<u8>) {
+pub(crate) fn encode_labelled(batches: &[Batch], labels: &[Arc<str>], out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(labels, out);
     for batch in batches {
         encoder.message(1, |encoder| encoder.batch(batch));
@@ -34,7 +34,7 @@ pub fn encode_labelled(batches: &[Batch], labels: &[Arc<str>], out: &mut Vec<u8>
 
 /// Writes spans of an open job, and when they came, for a checkpoint; `labels` as in [`encode_labelled`].
 /// What `out` held is replaced.
-pub fn encode_carried(came: Came, evidence: &[&Evidence], labels: &[Arc<str>], out: &mut Vec<u8>) {
+pub(crate) fn encode_carried(came: Came, evidence: &[&Evidence], labels: &[Arc<str>], out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(labels, out);
     encoder.message(1, |encoder| {
         for one in evidence {

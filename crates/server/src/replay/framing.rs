@@ -21,7 +21,7 @@ use super::input::{Peeked, ZSTD, peek};
 use crate::decode::DecodeError;
 
 /// The largest request that is read, in bytes: the receivers' own default limit.
-pub const RECORD_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// The first byte of an encoded request that is not empty.
 const REQUEST_BEGINS: u8 = 0x0a;
@@ -215,12 +215,13 @@ impl Recording {
     }
 
     /// How its requests follow one another, when that is known.
-    pub fn framing(&self) -> Option<Framing> {
+    #[cfg(test)]
+    pub(crate) fn framing(&self) -> Option<Framing> {
         self.framing
     }
 
     /// The next request; none at the end, or when there is no telling where the next one begins.
-    pub fn next_record(&mut self) -> Option<Result<Record<'_>, Problem>> {
+    pub(crate) fn next_record(&mut self) -> Option<Result<Record<'_>, Problem>> {
         if self.is_over {
             return None;
         }

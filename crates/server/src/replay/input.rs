@@ -15,7 +15,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// The name of standard input on a command line.
-pub const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 64 << 10;

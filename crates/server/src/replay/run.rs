@@ -74,7 +74,7 @@ pub struct Found {
 
 impl Found {
     /// The jobs, the latest settlement first, as a ledger lists them.
-    pub fn into_last_settled_first(self) -> Vec<Settled> {
+    pub(crate) fn into_last_settled_first(self) -> Vec<Settled> {
         let mut jobs: Vec<_> = self.settled_as.into_iter().zip(self.jobs).collect();
         jobs.sort_by_key(|(place, _)| Reverse(*place));
         jobs.into_iter().map(|(_, settled)| settled).collect()

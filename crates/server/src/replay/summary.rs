@@ -13,7 +13,6 @@ use serde::Serialize;
 use spantally_price::Bound;
 
 use super::run::{Found, SpanCounts};
-pub use count::PERCENTILE;
 
 /// What recordings hold, added up.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -216,7 +216,7 @@ impl Exporters {
 
     /// Begins to export the metrics of a server, if they are to be.
     /// `page` writes them as Prometheus text.
-    pub fn export_metrics(&mut self, page: impl Fn() -> Bytes + Send + Sync + 'static) {
+    pub(crate) fn export_metrics(&mut self, page: impl Fn() -> Bytes + Send + Sync + 'static) {
         if let Some((exporter, resource, interval)) = self.metrics.take() {
             self.pushing = Some(Pushing::start(exporter, resource, interval, Box::new(page)));
         }

@@ -1,8 +1,10 @@
 //! One attempt, from its spans.
 
-use crate::call::{Accepted, Answer, Call, Evidence, Role, TaskState, Verdict, What};
+use crate::call::{Accepted, Answer, Call, Role, TaskState, Verdict};
+use crate::evidence::{Evidence, What};
+use crate::failure::FailureReason;
 use crate::id::{SpanKey, TaskId};
-use crate::job::{Attempt, CallRef, Cause, Confidence, FailureReason, Join, JoinRule, Outcome};
+use crate::job::{Attempt, CallRef, Cause, Confidence, Join, JoinRule, Outcome};
 use crate::judge::{fact, status};
 use crate::solve::group::{AttemptDraft, above_text};
 use crate::solve::pool::{Pool, Shot, call_of};

@@ -8,8 +8,9 @@
 //! are judged apart.
 
 use crate::call::{Accepted, Role};
+use crate::failure::FailureReason;
 use crate::id::UnixNanos;
-use crate::job::{Attempt, CallRef, Cause, FailureReason, Outcome};
+use crate::job::{Attempt, CallRef, Cause, Outcome};
 
 /// Sets the causes; `failed_at[i]` is when attempt `i` had visibly ended without success. Returns the index
 /// of the attempt that stands for the job.

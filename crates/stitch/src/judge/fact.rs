@@ -8,7 +8,8 @@
 
 use std::cmp::Ordering;
 
-use crate::call::{Call, Evidence, Fact, FactSource, FactValue, Role, TaskState, Verdict, What};
+use crate::call::{Call, Fact, FactSource, FactValue, Role, TaskState, Verdict};
+use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, UnixNanos};
 use crate::solve::pool::{Pool, Shot, call_of};
 

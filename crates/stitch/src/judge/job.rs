@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Correlation, CorrelationKind, Evidence, Role, TaskState, What};
+use crate::call::{Accepted, Correlation, CorrelationKind, Role, TaskState};
+use crate::evidence::{Evidence, What};
+use crate::failure::FailureReason;
 use crate::frame::FrameKind;
 use crate::id::{JobId, SpanKey, TaskId, UnixNanos};
-use crate::job::{Attempt, FailureReason, Job, Outcome, State};
+use crate::job::{Attempt, Job, Outcome, State};
 use crate::judge::{attempt, cause, fact, session};
 use crate::solve::Solution;
 use crate::solve::group::{self, JobDraft};

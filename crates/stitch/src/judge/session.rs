@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
-use crate::call::{Fact, FactSource, FactValue, Role, What};
+use crate::call::{Fact, FactSource, FactValue, Role};
+use crate::evidence::What;
 use crate::frame::Frame;
 use crate::id::SpanKey;
 use crate::job::Attempt;
@@ -129,7 +130,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence};
+    use crate::call::{Accepted, Answer, Call, Endpoint};
+    use crate::evidence::{Client, Evidence};
     use crate::frame::{FrameKind, FrameRare};
     use crate::id::{SpanId, TraceId, UnixNanos};
     use crate::rare::Rare;

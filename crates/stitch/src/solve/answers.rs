@@ -6,7 +6,8 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::{Evidence, FactSource, What};
+use crate::call::FactSource;
+use crate::evidence::{Evidence, What};
 use crate::id::SpanKey;
 use crate::solve::lineage::Lineage;
 
@@ -46,7 +47,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::call::{Client, Fact, FactValue};
+    use crate::call::{Fact, FactValue};
+    use crate::evidence::Client;
     use crate::frame::{Frame, FrameKind, FrameRare};
     use crate::id::{SpanId, TraceId, UnixNanos};
     use crate::rare::Rare;

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::call::{Accepted, Call, Client, Evidence};
+use crate::call::{Accepted, Call};
+use crate::evidence::{Client, Evidence};
 use crate::frame::FrameKind;
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::JoinRule;

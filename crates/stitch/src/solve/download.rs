@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Evidence, Role};
+use crate::call::{Accepted, Role};
+use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};
 use crate::solve::group::AttemptDraft;

@@ -1,6 +1,6 @@
 //! Spans that show a call which another span shows better: they are no calls, and go with its job.
 
-use crate::call::Evidence;
+use crate::evidence::Evidence;
 use crate::id::SpanKey;
 
 /// A call, and where the caller keeps it.

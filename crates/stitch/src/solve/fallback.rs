@@ -1,9 +1,23 @@
 //! Fallback polls: deliveries were refused to the last, so the client asks once itself.
 //!
-//! A dead group of deliveries without a task is matched with a task that is first asked for after it: in one
-//! moment only, or again and again if no submit is found for it. A task whose normal gap already explains it well is left alone. Where the deliveries name
+//! # Why
+//!
+//! A client that waits for a webhook does not poll. When its endpoint is down the provider gives up after
+//! some tries, and the client asks for status and result in one go. Nothing but time ties that question to
+//! the deliveries; left apart they would be two jobs, one of them without an outcome.
+//!
+//! # What is matched with what
+//!
+//! A group of deliveries that is *dead* (refused to the last) and has no task, with a task that was first
+//! asked for after the last of them: in one moment only, or again and again if no submit is found for it. All of a pool is one assignment. Where the deliveries name
 //! their submit, the task must be one that this submit can have made, and what else ties a submit and a poll
 //! (trace, links, client) counts as it does elsewhere.
+//!
+//! # What is left alone
+//!
+//! A task whose usual gap to a submit already explains it well, and one whose own deliveries are known.
+//! While an endpoint is down for thousands of tasks, only the first few questions after a group are weighed,
+//! since a wait alone does not tell the others apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +25,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::{Evidence, Role};
+use crate::call::Role;
+use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::{Binder, Binding};
@@ -23,8 +38,7 @@ use crate::solve::{Bound, Solution};
 
 /// Longest wait after the last refused delivery, in seconds: four times the longer of the usual ones.
 const WINDOW_SECONDS: f64 = 120.0;
-/// Most tasks of a kind that are weighed for one group of deliveries: those asked for first. While an
-/// endpoint is down thousands are asked for within the window, which a wait alone does not tell apart.
+/// Most tasks of a kind that are weighed for one group of deliveries: those asked for first.
 pub(super) const MAX_CANDIDATES: usize = 32;
 /// Longest time from one call to the next of one moment, in seconds: a result is fetched right after a
 /// status.

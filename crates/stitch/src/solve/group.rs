@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Correlation, CorrelationKind, Evidence, TaskState, What};
+use crate::call::{Correlation, CorrelationKind, TaskState};
+use crate::evidence::{Evidence, What};
 use crate::frame::FrameKind;
 use crate::id::{SpanKey, TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};

@@ -1,6 +1,7 @@
 //! What else than the gap speaks for a submit and a first call: lineage, links, library, callback.
 
-use crate::call::{Accepted, Evidence};
+use crate::call::Accepted;
+use crate::evidence::Evidence;
 use crate::frame::FrameKind;
 use crate::id::SpanKey;
 use crate::job::JoinRule;

@@ -3,7 +3,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::{Evidence, What};
+use crate::evidence::{Evidence, What};
 use crate::frame::{Frame, FrameKind};
 use crate::id::{SpanKey, TraceId};
 

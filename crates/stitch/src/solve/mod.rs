@@ -8,7 +8,8 @@
 //!    one request ([`nested`]), and those that stand for requests which were seen ([`stand_in`]); what shows
 //!    no id and has no submit beside it goes by the submit before it ([`nameless`]). All of this is done when
 //!    the pool is made;
-//! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans;
+//! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans; then what
+//!    was decided before ([`pin`]);
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
 //! 5. submits and tasks, as one assignment ([`bind`]); then tasks and deliveries that may share a submit
@@ -35,6 +36,7 @@ pub(crate) mod lineage;
 pub(crate) mod nameless;
 pub(crate) mod names;
 pub(crate) mod nested;
+mod pin;
 pub(crate) mod pool;
 pub(crate) mod resubmit;
 pub(crate) mod retry;
@@ -53,8 +55,8 @@ use crate::job::{Confidence, JoinRule};
 use crate::settings::Settings;
 use crate::solve::bind::{Binder, Binding, Open};
 use crate::solve::hooks::HookGroup;
+pub(crate) use crate::solve::pin::Pin;
 use crate::solve::pool::Pool;
-use crate::stitcher::Pin;
 
 /// One tie between a submit and what it made.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +110,7 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
         solution.groups.iter().map(|group| group.task.map(|(task, rule)| (task, rule, None))).collect();
     solution.group_shot = vec![None; solution.groups.len()];
     names::bind(pool, &mut solution);
-    names::keep(pool, &mut solution, pins);
+    pin::keep(pool, &mut solution, pins);
     rhythm(pool, &mut solution, limit);
     leftover::tasks(pool, &mut solution, limit);
     leftover::deliveries(pool, &mut solution, limit);

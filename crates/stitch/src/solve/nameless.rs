@@ -19,13 +19,19 @@
 //!
 //! Polls in the trace of a submit, and those below spans that name something or link somewhere: what these
 //! tell is better.
+//!
+//! # Late
+//!
+//! All of this is done each time a pool is made, so it follows from the set. A submit that comes after its
+//! polls takes them the next time, and may split what was one task of a client without submits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::call::{Accepted, Client, Evidence};
+use crate::call::Accepted;
+use crate::evidence::{Client, Evidence};
 use crate::id::TraceId;
 use crate::solve::echo::Kept;
 use crate::solve::lineage::Lineage;
@@ -34,7 +40,7 @@ use crate::solve::pool::{Merged, Shot, call_of, order};
 /// Whoever waits for a task asks again within this time.
 const PAUSE_MS: u64 = 120_000;
 
-/// How many submits before a poll are looked at.
+/// How many submits before a poll are looked at, so that a poll costs the same however many are under way.
 const MAX_LOOKED_AT: usize = 256;
 
 /// What makes one task of several groups.

@@ -4,13 +4,13 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Call, CorrelationKind, Evidence, What};
+use crate::call::{Accepted, Call, CorrelationKind};
+use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, TaskId, TraceId};
 use crate::job::{Confidence, JoinRule};
 use crate::solve::hooks::callback_value;
 use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::{Bound, Solution};
-use crate::stitcher::Pin;
 
 /// Binds submits to tasks and delivery groups by name.
 pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
@@ -321,48 +321,6 @@ pub(crate) fn by_what_is_left(pool: &Pool<'_>, solution: &mut Solution) {
         let likeliest = likeliest.or_else(|| shots.iter().rev().find(free));
         if let Some(&shot) = likeliest.or_else(|| shots.iter().rev().find(accepted)).or(shots.last()) {
             solution.task_shot[task] = Some(exact(shot, JoinRule::CorrelationId));
-        }
-    }
-}
-
-/// Ties that were decided before hold, unless a name says otherwise.
-pub(crate) fn keep(pool: &Pool<'_>, solution: &mut Solution, pins: &[Pin]) {
-    if pins.is_empty() {
-        return;
-    }
-    let shots: BTreeMap<u32, usize> =
-        pool.shots.iter().enumerate().map(|(at, shot)| (shot.slot, at)).collect();
-    let tasks: BTreeMap<u32, usize> =
-        pool.tasks.iter().enumerate().map(|(at, task)| (task.slots[0], at)).collect();
-    let hooks = solution
-        .groups
-        .iter()
-        .enumerate()
-        .flat_map(|(at, group)| group.hooks.iter().map(move |hook| (at, hook)));
-    let groups: BTreeMap<u32, usize> = hooks.map(|(at, &hook)| (pool.hooks[hook].slot, at)).collect();
-    let mut taken: Vec<bool> = vec![false; pool.shots.len()];
-    for bound in solution.task_shot.iter().flatten() {
-        taken[bound.shot] = true;
-    }
-    for pin in pins {
-        let Pin { rule, confidence, margin, instead, .. } = *pin;
-        let bound = |shot| Bound { shot, rule, confidence, margin, instead };
-        let shot = shots.get(&pin.shot).copied();
-        if let Some(&group) = groups.get(&pin.made) {
-            if solution.group_task[group].is_some() || solution.group_shot[group].is_some() {
-                continue;
-            }
-            if let Some(&task) = tasks.get(&pin.shot) {
-                solution.groups[group].task = Some((task, rule));
-                solution.group_task[group] = Some((task, rule, margin));
-            } else if let Some(shot) = shot.filter(|&shot| !std::mem::replace(&mut taken[shot], true)) {
-                solution.group_shot[group] = Some(bound(shot));
-            }
-        } else if let (Some(shot), Some(&task)) = (shot, tasks.get(&pin.made))
-            && !std::mem::replace(&mut taken[shot], true)
-            && solution.task_shot[task].is_none()
-        {
-            solution.task_shot[task] = Some(bound(shot));
         }
     }
 }

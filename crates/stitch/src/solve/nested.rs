@@ -22,7 +22,8 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use crate::call::{Answer, Call, Evidence};
+use crate::call::{Answer, Call};
+use crate::evidence::Evidence;
 use crate::id::SpanKey;
 use crate::solve::echo::{Echo, Kept};
 use crate::solve::lineage::{Lineage, MAX_DEPTH};

@@ -7,7 +7,8 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::call::{Accepted, Answer, Call, Evidence, Role, What};
+use crate::call::{Accepted, Answer, Call, Role};
+use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::answers::Answers;
 use crate::solve::echo::{self, Echo, Kept};

@@ -1,14 +1,30 @@
 //! Submits that an application sends again after the task of the one before had visibly failed.
 //!
-//! Equal requests of one client, the later one after the end of the earlier one's task. Below one parent (or
-//! below spans that hold one call each, below one) that is a resubmission, unless that parent goes on so without a failure as well: a batch sends the next item
-//! whether or not the last one failed, and nothing tells the two apart. Who cancels does not want it again,
-//! unless it is sent at once. Without lineage it is one only if it comes at once and such requests are rare.
-//! A submit that is known as a retry of another one is none.
+//! # Why
+//!
+//! A retry of the SDK follows a refused request, and [`super::retry`] finds it. Here the request was taken
+//! and its *task* failed, minutes later perhaps; the application saw that and asked once more for the same
+//! thing. Two jobs would be counted where one result was wanted, and the cost of the failure would not be
+//! seen.
+//!
+//! # What is a resubmission
+//!
+//! Equal requests of one client, the later one after the end of the earlier one's task.
+//!
+//! - Below one parent (or one span, not counting those that hold one call each) it is one, unless that
+//!   parent goes on so without a failure as well: a batch sends the next item whether or not the last one
+//!   failed, and nothing tells the two apart.
+//! - Without lineage it is one only if it comes at once, and such requests are so rare that chance does not
+//!   explain it.
+//!
+//! # What is none
+//!
+//! Who cancels does not want it again, unless it is sent at once below the same parent. A submit that is
+//! known as a retry or a double of another one is that and nothing else.
 
 use std::collections::BTreeMap;
 
-use crate::call::Evidence;
+use crate::evidence::Evidence;
 use crate::id::{SpanKey, TraceId, UnixNanos};
 use crate::solve::Solution;
 use crate::solve::group::AttemptDraft;
@@ -23,6 +39,9 @@ const AT_ONCE_SECONDS: f64 = 2.0;
 
 /// So often must a parent have gone on without a failure to be a batch.
 const BATCH: usize = 2;
+
+/// Without lineage an equal request is no chance if fewer than so many are to be expected in the pause.
+const EXPECTED_BY_CHANCE: f64 = 0.02;
 
 /// A submit whose task had visibly ended without success, and the equal one that came instead.
 pub(crate) struct Resubmission {
@@ -68,7 +87,8 @@ pub(crate) fn resubmissions(
         let rare = silent
             && at_once
             && !draft.was_canceled()
-            && others.get_or_insert_with(|| Others::new(pool, drafts)).per_second(shot) * gap < 0.02;
+            && others.get_or_insert_with(|| Others::new(pool, drafts)).per_second(shot) * gap
+                < EXPECTED_BY_CHANCE;
         if kin || rare {
             found.push(Resubmission { from, to, kin });
         }

@@ -12,7 +12,8 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::call::{Answer, Client};
+use crate::call::Answer;
+use crate::evidence::Client;
 use crate::id::TraceId;
 use crate::solve::STRONG_NATS;
 use crate::solve::assign::{self, Edge, Pair};

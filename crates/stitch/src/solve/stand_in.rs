@@ -30,7 +30,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Call, Client, Evidence, Role};
+use crate::call::{Call, Role};
+use crate::evidence::{Client, Evidence};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::solve::echo::{Echo, Kept};
 use crate::solve::lineage::Lineage;

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Answer, Call, CallRare, Client, Endpoint, Evidence, Role, What};
+use crate::call::{Accepted, Answer, Call, CallRare, Endpoint, Role};
+use crate::evidence::{Client, Evidence, What};
 use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::settings::Settings;

@@ -28,9 +28,10 @@
 //! the idle or the absolute limit.
 
 use crate::id::UnixNanos;
+use crate::solve::Pin;
+use crate::stitcher::Stitcher;
 use crate::stitcher::pocket::Pocket;
 use crate::stitcher::publish::Found;
-use crate::stitcher::{Pin, Stitcher};
 
 /// A pocket with more members than this is crowded, and a trace with more frames.
 pub(super) const CROWD: usize = 32;

@@ -3,7 +3,7 @@
 use super::index::Index;
 use super::item::{Carried, Item, has_neighbours};
 use super::trace::{FrameItem, is_session};
-use crate::call::Evidence;
+use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::stitcher::Observed;
 

@@ -1,17 +1,40 @@
 //! Where a new span goes: its item, its pocket, its lane.
+//!
+//! # What ties
+//!
+//! A call becomes part of the item of its task, or an item of its own ([`super::index`]). The item shares a
+//! pocket with all that its trace, its names (of its task, of what the client called it) and its links point
+//! at, and with all that points at it. Whichever of two comes second ties them, so the pockets do not depend
+//! on which came first. Frames tie as well: what they name, they name for the calls of their trace.
+//!
+//! # What does not
+//!
+//! A call without a parent is alone in its trace, as a rule, and is not kept with it. A later poll of a known
+//! task does not tie its trace. A trace that has as many tasks as it may takes no new item into its pocket.
+//!
+//! # What is most
+//!
+//! Most spans are polls that tell nothing new of an open task: they move the times of their pocket, and that
+//! is all. Most frames are of requests that never call a provider: they wait in case one does.
+//!
+//! # Late, twice
+//!
+//! What was seen before, and what belongs to a task that is forgotten, changes nothing. Anything else that
+//! comes for a settled pocket opens it again, and it is looked at after the settle delay.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::call::{Call, Correlation, CorrelationKind, Evidence, Role, What};
+use crate::call::{Call, Correlation, CorrelationKind, Role};
+use crate::evidence::{Evidence, What};
 use crate::frame::Frame;
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::solve::pool::call_of;
 use crate::stitcher::index::Placed;
 use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, root_name, task_name};
-use crate::stitcher::pocket::LaneKey;
+use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::{Observed, Stitcher};
 
 /// What placing a call needs to know of it after it was moved into the index.
@@ -308,8 +331,7 @@ impl Stitcher {
                 item.pocket = into;
             }
         }
-        let jobs = self.pockets.get(into).map(|pocket| pocket.jobs.clone()).unwrap_or_default();
-        for job in jobs {
+        for &job in self.pockets.get(into).into_iter().flat_map(|pocket| &pocket.jobs) {
             self.known.set_home(job, into);
         }
         true
@@ -319,7 +341,7 @@ impl Stitcher {
         self.index.item(slot).map(|item| item.pocket).filter(|&at| at != NO_POCKET)
     }
 
-    fn pocket_mut(&mut self, slot: u32) -> Option<&mut crate::stitcher::pocket::Pocket> {
+    fn pocket_mut(&mut self, slot: u32) -> Option<&mut Pocket> {
         let at = self.pocket_of(slot)?;
         self.pockets.get_mut(at)
     }
@@ -332,11 +354,13 @@ fn is_quiet(call: &Call) -> bool {
     call.role == Role::Poll && silent && call.rare.alias.is_none()
 }
 
+/// By which name a correlation id ties. An empty id of a session is none.
 fn name_of(tenant: &Arc<str>, known: &Correlation) -> Option<u64> {
     (known.kind != CorrelationKind::Session || !known.value.is_empty())
         .then(|| hash(&(tenant, known.kind, &known.value)))
 }
 
+/// What a frame names: a task, jobs (which may be the ids of tasks as well), and what the client called it.
 fn frame_names(evidence: &Evidence) -> Vec<u64> {
     let What::Frame(frame) = &evidence.what else { return Vec::new() };
     let tenant = &evidence.client.tenant;

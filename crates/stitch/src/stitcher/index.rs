@@ -7,7 +7,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet, HashTable};
 
-use crate::call::Evidence;
+use crate::evidence::Evidence;
 use crate::id::TraceId;
 use crate::stitcher::item::{
     Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, task_key, task_name,

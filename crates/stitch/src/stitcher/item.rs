@@ -1,4 +1,8 @@
 //! One thing that solving places, and by what it is known.
+//!
+//! An item stands in a *slot* of the [`super::index`], by which everything else names it and which is given
+//! out again when it goes. Its *number* no other item ever gets: by numbers it is known what came before
+//! which turn.
 
 use std::hash::{Hash, Hasher};
 
@@ -6,7 +10,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use thin_vec::ThinVec;
 
-use crate::call::{Answer, Call, Evidence, Role, What};
+use crate::call::{Answer, Call, Role};
+use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::kept::KeptHasher;
 use crate::solve::pool::call_of;
@@ -282,7 +287,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::call::{Accepted, Client, Endpoint};
+    use crate::call::{Accepted, Endpoint};
+    use crate::evidence::Client;
     use crate::id::SpanId;
 
     /// Calls of one task, told apart by the number of their span.

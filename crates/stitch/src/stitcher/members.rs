@@ -1,10 +1,10 @@
 //! What a found job is made of: its items, and the ties between them that hold from now on.
 
 use crate::job::Confidence;
+use crate::solve::Pin;
 use crate::solve::group::JobDraft;
 use crate::solve::pool::Pool;
 use crate::solve::{self, Solution};
-use crate::stitcher::Pin;
 
 /// Slots of a draft's evidence, and its ties.
 pub(super) fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> (Vec<u32>, Vec<Pin>) {

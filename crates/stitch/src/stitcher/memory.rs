@@ -6,7 +6,7 @@
 use crate::call::CallRare;
 use crate::id::{JobId, TraceId};
 use crate::settings::Settings;
-use crate::stitcher::Pin;
+use crate::solve::Pin;
 use crate::stitcher::item::Item;
 use crate::stitcher::known::KnownJob;
 use crate::stitcher::pocket::{LaneKey, Pocket};

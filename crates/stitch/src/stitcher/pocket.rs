@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
 use crate::id::{JobId, UnixNanos};
-use crate::stitcher::Pin;
+use crate::solve::Pin;
 use crate::stitcher::slab::Slab;
 use crate::stitcher::wheel::{NEVER, Wheel};
 

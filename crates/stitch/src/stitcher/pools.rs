@@ -1,9 +1,10 @@
 //! What is solved together, as a pool: the items of some pockets, and the frames near them.
 
-use crate::call::Evidence;
+use crate::evidence::Evidence;
+use crate::solve::Pin;
 use crate::solve::pool::Pool;
+use crate::stitcher::Stitcher;
 use crate::stitcher::item::Item;
-use crate::stitcher::{Pin, Stitcher};
 
 impl Stitcher {
     /// The items and ties of some pockets, in order: of two ties that exclude each other the first holds

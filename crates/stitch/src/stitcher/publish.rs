@@ -1,15 +1,34 @@
 //! Solving what is due, and telling what changed.
+//!
+//! # A look
+//!
+//! Of a million jobs few have changed since they were last looked at, so only pockets whose moment has come
+//! are solved ([`super::wheel`]): by themselves, or with all that is loose of their tenant. What is found of
+//! a job says
+//!
+//! - whether it is *over*: quiet for the settle delay, and decided or at its limit. Then it is published;
+//! - whether it is *firm*: its ties are so old that no later match may change them. Then its pockets become
+//!   one, and its ties are pinned;
+//! - when to look again.
+//!
+//! # Late, twice, never
+//!
+//! A span that comes later makes its pocket due. A job that is found as it was told is not told again; one
+//! that differs is told with the next revision; one that is not found any more, or lost a part to another
+//! ([`super::told`]), is superseded. What never ends is over at its idle or absolute limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::call::Evidence;
+use crate::call::FactValue;
+use crate::evidence::Evidence;
 use crate::id::{JobId, UnixNanos};
 use crate::job::{Job, State};
 use crate::judge;
 use crate::kept::KeptHasher;
 use crate::settings::Settings;
+use crate::solve::Pin;
 use crate::solve::group::JobDraft;
 use crate::solve::habit::WINDOW_MS;
 use crate::solve::pool::Pool;
@@ -19,7 +38,7 @@ use crate::stitcher::crowd::Times;
 use crate::stitcher::item::Item;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::LaneKey;
-use crate::stitcher::{Change, Pin, Published, Stitcher};
+use crate::stitcher::{Change, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
 pub(super) const UNBOUND_MS: u64 = WINDOW_MS;
@@ -43,9 +62,8 @@ pub(super) struct Found {
 }
 
 impl Stitcher {
-    /// Solves the pockets that are due, alone or with their lanes, and tells what changed.
-    /// Stops after about `limit` changes, or as much work in looks without effect, and says whether more is
-    /// due.
+    /// Solves the pockets that are due, alone or with their lanes, and tells what changed. Stops after about
+    /// `limit` changes, or as much work in looks without effect, and says whether more is due.
     pub(super) fn publish_due(&mut self, limit: usize) -> (Vec<Change>, bool) {
         let limit = limit.max(1);
         let mut changes = Vec::new();
@@ -367,8 +385,8 @@ fn digest(job: &Job) -> u64 {
         for fact in &attempt.facts {
             fact.name.hash(&mut hasher);
             match &fact.value {
-                crate::FactValue::Number(number) => number.hash(&mut hasher),
-                crate::FactValue::Text(text) => text.hash(&mut hasher),
+                FactValue::Number(number) => number.hash(&mut hasher),
+                FactValue::Text(text) => text.hash(&mut hasher),
             }
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::call::Client;
+use crate::evidence::Client;
 use crate::id::UnixNanos;
 use crate::solve::union::Union;
 use crate::stitcher::pocket::Pocket;

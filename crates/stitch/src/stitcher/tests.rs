@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Change, Observed, Pin, Stitcher};
-use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, What};
+use super::{Change, Observed, Stitcher};
+use crate::call::{Accepted, Answer, Call, Endpoint, Role};
+use crate::evidence::{Client, Evidence, What};
 use crate::frame::{Frame, FrameKind};
 use crate::id::{JobId, SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::{Job, JoinRule};
 use crate::rare::Rare;
 use crate::settings::Settings;
+use crate::solve::Pin;
 use crate::stitcher::pocket::{LaneKey, Pockets};
 
 mod looks;

@@ -27,8 +27,9 @@ use hashbrown::HashMap;
 
 use crate::id::SpanKey;
 use crate::job::{Confidence, JoinRule};
+use crate::solve::Pin;
 use crate::stitcher::item::fingerprint;
-use crate::stitcher::{Fixed, Pin, Stitcher};
+use crate::stitcher::{Fixed, Stitcher};
 
 /// A pocket that matching made. Items are named by the fingerprint of one of their calls.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,7 +10,8 @@ use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use crate::call::{Evidence, Role, What};
+use crate::call::Role;
+use crate::evidence::{Evidence, What};
 use crate::id::{SpanId, UnixNanos};
 use crate::solve::lineage::MAX_DEPTH;
 use crate::stitcher::crowd::CROWD;

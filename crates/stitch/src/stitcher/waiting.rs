@@ -12,7 +12,7 @@ use hashbrown::hash_table::Entry;
 use hashbrown::{HashSet, HashTable};
 use thin_vec::ThinVec;
 
-use crate::call::{Client, Evidence, What};
+use crate::evidence::{Client, Evidence, What};
 use crate::frame::Frame;
 use crate::id::{SpanId, SpanKey, TraceId, UnixNanos};
 use crate::stitcher::item::{Carried, hash};

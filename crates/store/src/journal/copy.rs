@@ -16,9 +16,9 @@ use tempfile::TempDir;
 
 use super::Seq;
 use super::sqlite::{SCHEMA, check_row};
-use crate::dir::journal_path;
 use crate::error::StoreError;
-use crate::sqlite::{Database, log_of};
+use crate::files::{journal_path, log_of};
+use crate::sqlite::Database;
 
 /// Salts and number of a write-ahead log stand in its header.
 const LOG_HEADER_BYTES: usize = 32;

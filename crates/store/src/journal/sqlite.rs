@@ -10,8 +10,9 @@ use super::sync::SyncFailures;
 use super::{Dropped, Durability, Journal, JournalOptions, JournalSync, Seq};
 use crate::dir::DataDir;
 use crate::error::StoreError;
+use crate::files::log_of;
 use crate::place::Place;
-use crate::sqlite::{Database, Schema, log_of};
+use crate::sqlite::{Database, Schema};
 
 const PAGE_BYTES: u64 = 16_384;
 /// The log is copied into the file when it holds this much.

@@ -10,9 +10,9 @@ use super::decimal::{parse_decimal, read_decimal};
 use super::rows::{ChargeRow, Detail, JobRow};
 use super::runs::FollowedRun;
 use super::{SCHEMA, write};
-use crate::dir::ledger_path;
 use crate::error::StoreError;
-use crate::journal::Seq;
+use crate::files::ledger_path;
+use crate::seq::Seq;
 use crate::sqlite::Database;
 
 /// The ledger of a data directory, open for reading only. Each call sees one moment of it.

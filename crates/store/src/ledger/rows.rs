@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use crate::journal::Seq;
+use crate::seq::Seq;
 
 /// One moment of the server: everything that changed since the last one. Written whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]

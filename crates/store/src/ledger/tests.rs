@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::dir::DataDir;
 use crate::error::StoreError;
-use crate::journal::Seq;
+use crate::seq::Seq;
 use crate::sqlite::{Database, Schema};
 
 mod days;

@@ -9,8 +9,8 @@ use super::rows::{Checkpoint, CounterRow, TurnRow};
 use super::{LedgerReader, SCHEMA, tombstones};
 use crate::dir::DataDir;
 use crate::error::StoreError;
-use crate::journal::Seq;
 use crate::place::Place;
+use crate::seq::Seq;
 use crate::sqlite::Database;
 
 /// The write-ahead log is shortened when it is larger than this, which takes a reader that holds it for

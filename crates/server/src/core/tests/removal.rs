@@ -1,14 +1,17 @@
 //! The ledger's retention: rows go, numbers stay.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Evidence, TaskState};
+use spantally_stitch::{Evidence, TaskState, UnixNanos};
 use spantally_store::{DataDir, Ledger, LedgerReader};
 
 use super::fixture::*;
-use crate::core::Core;
+use super::turns::{committer, journal, wait_until};
 use crate::core::removal::{LedgerRetention, Removal};
+use crate::core::{Clock, Core, CoreThread, TurnOptions};
 use crate::export::MetricId;
 use crate::verify::{Report, verify_ledger};
 
@@ -65,6 +68,40 @@ fn numbers(core: &Core) -> Vec<String> {
     let is_other = |line: &&str| !line.contains("spantally_ledger_") && !line.starts_with('#');
     let without_exemplar = |line: &str| line.split(" # {").next().unwrap_or_default().to_owned();
     page.lines().filter(is_other).map(without_exemplar).collect()
+}
+
+/// A clock that was far ahead and is set right again: by the time that it was before, rows would go too soon.
+#[test]
+fn rows_stay_while_the_clock_is_behind_what_it_was() {
+    static SECOND: AtomicU64 = AtomicU64::new(2 * DAY);
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    fn now() -> UnixNanos {
+        LOOKS.fetch_add(1, Ordering::SeqCst);
+        at(SECOND.load(Ordering::SeqCst))
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open(&dir).unwrap();
+    let core = ten_days(&mut ledger);
+    let reader = ledger.reader().unwrap();
+    let (committer, _groups) = committer(journal(&dir, ledger.applied()));
+    let (sender, messages) = sync_channel(1);
+    let clock = Clock { now, instant: Instant::now };
+    let options = TurnOptions {
+        interval: Duration::from_millis(5),
+        retention: retention(4),
+        ..TurnOptions::new(clock)
+    };
+    let thread = CoreThread::start(core, ledger, messages, committer.handle(), options, None).unwrap();
+
+    // Each turn looks once; the retention comes after all but the first two of them.
+    wait_until(|| LOOKS.load(Ordering::SeqCst) > 8);
+    assert_eq!(rows(&reader), 10);
+    SECOND.store(9 * DAY + 200, Ordering::SeqCst);
+    wait_until(|| rows(&reader) < 10);
+    drop(sender);
+    thread.join().unwrap();
+    committer.stop().unwrap();
 }
 
 #[test]

@@ -23,19 +23,19 @@ fn later() -> UnixNanos {
     at(4000 + 10 * LOOKS.fetch_add(1, Ordering::Relaxed))
 }
 
-fn journal(dir: &DataDir, applied: Seq) -> Box<SqliteJournal> {
+pub(super) fn journal(dir: &DataDir, applied: Seq) -> Box<SqliteJournal> {
     let options = JournalOptions { primed_bytes: 1 << 20, ..JournalOptions::default() };
     Box::new(SqliteJournal::open(dir, (applied, applied), options).unwrap())
 }
 
 /// A committer, and where what it has made durable comes out.
-fn committer(journal: Box<SqliteJournal>) -> (Committer, Receiver<CommitMessage>) {
+pub(super) fn committer(journal: Box<SqliteJournal>) -> (Committer, Receiver<CommitMessage>) {
     let (sender, groups) = sync_channel(4);
     (Committer::start(journal, CommitOptions::default(), sender).unwrap(), groups)
 }
 
 /// Waits until something is so; a test must not wait for ever.
-fn wait_until(mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(mut is_so: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(Instant::now() < limit, "nothing happened for 20 seconds");

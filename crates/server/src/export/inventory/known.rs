@@ -5,8 +5,18 @@ use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
 
 use super::Kind;
 use crate::batch::{RejectReason, Transport};
-use crate::intake::RequestEnd;
-use crate::reconciliation::Verdict;
+use crate::invoice::Verdict;
+use crate::limits::Limit;
+use crate::request_end::RequestEnd;
+
+/// What became of spans that were to be forwarded.
+pub(crate) const SPAN_OUTCOMES: [&str; 4] = ["sent", "rejected", "failed", "not_queued"];
+
+/// How requests to a destination ended.
+pub(crate) const REQUEST_RESULTS: [&str; 3] = ["ok", "retry", "failed"];
+
+/// How spans went that waited for their job.
+pub(crate) const JOB_ATTRIBUTES: [&str; 4] = ["added", "expired", "evicted", "not_held"];
 
 pub(super) fn outcomes() -> Vec<&'static str> {
     Outcome::ALL.iter().map(|value| value.as_str()).collect()
@@ -95,19 +105,19 @@ pub(super) fn refusals() -> Vec<&'static str> {
 }
 
 pub(super) fn span_outcomes() -> Vec<&'static str> {
-    crate::forward::SPAN_OUTCOMES.to_vec()
+    SPAN_OUTCOMES.to_vec()
 }
 
 pub(super) fn forward_results() -> Vec<&'static str> {
-    crate::forward::REQUEST_RESULTS.to_vec()
+    REQUEST_RESULTS.to_vec()
 }
 
 pub(super) fn job_attributes_results() -> Vec<&'static str> {
-    crate::forward::JOB_ATTRIBUTES.to_vec()
+    JOB_ATTRIBUTES.to_vec()
 }
 
 pub(super) fn limits() -> Vec<&'static str> {
-    crate::limits::Limit::ALL.map(crate::limits::Limit::as_str).to_vec()
+    Limit::ALL.map(Limit::as_str).to_vec()
 }
 
 pub(super) fn transports() -> Vec<&'static str> {

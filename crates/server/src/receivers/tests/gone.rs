@@ -15,9 +15,9 @@ use crate::batch::Transport;
 use crate::config::{Auth, Compression, Protocol};
 use crate::forward::testing::Destination;
 use crate::forward::tests::{open, settings};
-use crate::intake::RequestEnd;
 use crate::receivers::testing::{Server, call_span, request};
 use crate::receivers::{GrpcSettings, HttpSettings};
+use crate::request_end::RequestEnd;
 
 async fn until(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..500 {

@@ -18,7 +18,7 @@ use crate::core::Settled;
 use crate::job_json::Rfc3339;
 
 /// The share of jobs, in percent, that the second figure about polls is of.
-pub const PERCENTILE: usize = 95;
+const PERCENTILE: usize = 95;
 
 /// Most jobs in the list of wasteful ones.
 const WASTEFUL_MAX: usize = 20;

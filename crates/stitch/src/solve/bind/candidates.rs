@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Binder, Entity, peak};
-use crate::call::{Call, Evidence};
+use crate::call::Call;
+use crate::evidence::Evidence;
 use crate::id::{SpanKey, TaskId, TraceId};
 use crate::solve::habit::WINDOW_SECONDS;
 use crate::solve::hint;

@@ -1,7 +1,8 @@
 //! Each bound: nothing happens at it, and what is stated happens past it.
 
 use super::*;
-use crate::call::{Accepted, Answer, Call, Client, Endpoint, Evidence, Role, TaskState, Verdict, What};
+use crate::call::{Accepted, Answer, Call, Endpoint, Role, TaskState, Verdict};
+use crate::evidence::{Client, Evidence, What};
 use crate::frame::{Frame, FrameKind};
 use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::{Job, Outcome};
