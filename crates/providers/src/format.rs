@@ -89,6 +89,9 @@ pub struct CallRule {
     pub hosts: Vec<Spanned<String>>,
     /// Path templates. The captures `{task}`, `{task_alias}` and `{parent_task}` are ids.
     pub paths: Vec<Spanned<String>>,
+    /// Remote procedures that are this call, `Service/Method`: for spans that show no URL.
+    #[serde(default)]
+    pub rpc: Vec<Spanned<String>>,
     /// The model: text with captures in it, for example `{owner}/{name}`.
     pub model: Option<Spanned<String>>,
     /// Narrows which submit may belong to which poll: text with captures in it.

@@ -28,6 +28,8 @@ pub mod rates;
 mod recent;
 mod recognise;
 mod route;
+mod rpc;
+mod rule;
 mod span;
 mod stand_in;
 mod url;

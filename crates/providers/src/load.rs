@@ -220,6 +220,20 @@ fn check_call(source: &Source, file: &ProviderFile, call: &CallRule, findings: &
             }
         }
     }
+    for procedure in &call.rpc {
+        let parts = procedure
+            .value
+            .split_once('/')
+            .filter(|(service, method)| !service.is_empty() && !method.is_empty() && !method.contains('/'));
+        if parts.is_none() {
+            findings.push(
+                source
+                    .finding(procedure.referenced, "calls.rpc", "not a service and a method of it")
+                    .value(&procedure.value)
+                    .help("write `Service/Method`, as spans have them in `rpc.service` and `rpc.method`"),
+            );
+        }
+    }
     for (index, rule) in call.answers.iter().enumerate() {
         check_answer(source, call.role.value.0, rule, findings);
         check_reached(source, rule, &call.answers[..index], findings);

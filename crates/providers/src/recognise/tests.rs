@@ -10,6 +10,7 @@ mod calls;
 mod frames;
 mod lengths;
 mod placeholders;
+mod remote;
 mod webhooks;
 
 /// Attributes of a span in a table.
