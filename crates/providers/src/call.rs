@@ -51,16 +51,21 @@ impl Recogniser {
 
     /// The call that a request is, if a rule takes its host, method and path.
     fn requested(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
+        cache.unrecognised = None;
         let method = Method::parse(span.text(self.slots.method)?)?;
         let target = self.target(span)?;
         let known = cache.hosts.get(target.host, |name| self.host(name))?;
         let host = self.hosts.get(known.index? as usize)?;
         let begun = known.begun(method);
-        let (index, mut captures) = host.routes.find(method, target.path).or_else(|| {
+        let taken = host.routes.find(method, target.path).or_else(|| {
             let (rule, query) = host.output.as_ref().filter(|_| method == Method::Get)?;
             let fits = query.as_deref().is_none_or(|name| target.parameter(name).is_some());
             fits.then(|| (*rule, Captures::new()))
-        })?;
+        });
+        let Some((index, mut captures)) = taken else {
+            cache.unrecognised = host.unrecognised(method, target.path);
+            return None;
+        };
         let queries = self.rules[index as usize].queries.iter();
         let shown = |name: &str| target.parameter(name).filter(|value| !is_placeholder(value));
         captures.extend(queries.map(|name| shown(name).unwrap_or_default()));

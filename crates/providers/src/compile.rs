@@ -19,6 +19,7 @@ use crate::masks::Masks;
 use crate::route::{Method, Routes, Template};
 use crate::rule::{Rule, Spot, spots};
 use crate::stand_in::SpanWord;
+use crate::unrecognised::{self, Ownership};
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -69,6 +70,8 @@ pub(crate) struct Host {
     pub(crate) routes: Routes,
     /// The rule of a GET that no route takes, and the query parameter that it needs.
     pub(crate) output: Option<(u32, Option<Box<str>>)>,
+    /// Whose it is, where what no route takes is told.
+    pub(crate) ownership: Ownership,
 }
 
 impl Recogniser {
@@ -142,6 +145,11 @@ impl Compiler {
             self.call(loaded, provider, call);
             self.procedures(loaded, call, first);
             self.spans(file, provider, call, first);
+        }
+        let other = unrecognised::other(file);
+        for host in unrecognised::own_hosts(file) {
+            let host = self.host(host);
+            self.recogniser.hosts[host].ownership.own(provider, &other);
         }
         if !file.output_hosts.is_empty() {
             let rule = self.rule(Rule::plain(provider, "download", Role::Download));

@@ -115,6 +115,7 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     for fact in &file.facts {
         check_fact(source, fact, &mut findings);
     }
+    findings.extend(crate::unrecognised::check(source, file));
     findings.extend(crate::lint::check(source, file));
     findings
 }

@@ -11,6 +11,7 @@ mod frames;
 mod lengths;
 mod placeholders;
 mod remote;
+mod unrecognised;
 mod webhooks;
 
 /// Attributes of a span in a table.
