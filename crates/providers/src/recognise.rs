@@ -3,7 +3,8 @@
 //! The span comes from the decoder ([`crate::span`]) with the attributes that some rule names. Calls are read
 //! by [`crate::call`] and [`crate::rpc`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What
 //! comes out goes to the journal and then to stitching (`spantally-stitch`). A span of another kind costs a
-//! look at a few bits ([`crate::masks`]) and, when it is an HTTP request, one at its host ([`crate::recent`]).
+//! look at a few bits ([`crate::masks`]) and, when it is an HTTP request, one at its host
+//! ([`crate::recent`]).
 
 use std::sync::Arc;
 

@@ -53,13 +53,11 @@ const CODES: [(&str, Answer); 17] = [
 
 /// How a remote procedure call ended, by its status code: a number of gRPC's or its name.
 pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Option<Answer> {
-    span.get(slots.rpc_status)?;
-    let known = match integer(span, slots.rpc_status) {
-        Some(code) => CODES.get(usize::try_from(code).ok()?),
-        None => {
-            let name = span.text(slots.rpc_status)?;
-            CODES.iter().find(|(known, _)| *known == name)
-        }
+    let known = if let Some(code) = integer(span, slots.rpc_status) {
+        CODES.get(usize::try_from(code).ok()?)
+    } else {
+        let name = span.text(slots.rpc_status)?;
+        CODES.iter().find(|(known, _)| *known == name)
     };
     known.map(|(_, answer)| *answer)
 }

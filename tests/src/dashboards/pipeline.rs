@@ -352,8 +352,8 @@ fn process() -> Vec<Panel> {
         .legend("list", "bottom"),
         Panel::time_series(
             "Requests that no rule takes, per minute",
-            "Does a client use a provider's API in a way that its file does not know? Such a POST may cost money \
-             that is in no sum.",
+            "Does a client use a provider's API in a way that its file does not know? Such a POST may cost \
+             money that is in no sum.",
             (8, 6),
             true,
         )
