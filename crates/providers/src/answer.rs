@@ -7,6 +7,7 @@
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
 
 use crate::keys::{Slots, integer};
+use crate::rpc;
 use crate::span::{SpanStatus, SpanView, Value};
 
 /// Error names for which nothing was sent: no connection, no name, no TLS.
@@ -23,6 +24,7 @@ const NOT_SENT: &[&str] = &[
     "SSLError",
     "SSLCertVerificationError",
     "NewConnectionError",
+    "EndpointConnectionError",
     "NameResolutionError",
     "ConnectTimeoutError",
     "PoolTimeout",
@@ -98,6 +100,7 @@ const RESET: &[&str] = &[
     "ConnectionResetError",
     "ConnectionError",
     "RemoteDisconnected",
+    "ConnectionClosedError",
     "ProtocolError",
     "ChunkedEncodingError",
     "IncompleteRead",
@@ -177,6 +180,11 @@ pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
         && status >= 100
     {
         return Answer::Status(status);
+    }
+    if let Some(answer) = rpc::answer(span, slots) {
+        // Where nothing listens, the client makes an UNAVAILABLE of it itself.
+        let is_unsent = answer == rpc::UNAVAILABLE && told(span.status_message) == Some(Answer::NotSent);
+        return if is_unsent { Answer::NotSent } else { answer };
     }
     let mut digits = [0; 20];
     let error = match span.get(slots.error) {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use spantally_stitch::{Call, CallRare, Correlation, CorrelationKind, Endpoint, Rare, Role, TaskId};
 
 use crate::answer;
-use crate::compile::{Recogniser, Rule};
+use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
 use crate::keys::integer;
 use crate::placeholder::is_placeholder;
 use crate::recognise::id_in;
 use crate::route::{Captures, Method};
+use crate::rule::Rule;
 use crate::span::SpanView;
 use crate::url::{Target, decode, parameters};
 use crate::webhook;
@@ -30,6 +31,12 @@ impl<'a> Request<'a> {
         Self::to(Fingerprint::new().part(method.as_str()).part(target.host), target)
     }
 
+    /// A call of a procedure, whose request is not seen.
+    pub(crate) fn remote(procedure: &str, model: Option<&str>) -> Self {
+        let begun = Fingerprint::new().part(procedure).part(model.unwrap_or_default());
+        Self::to(begun, Target { host: "", path: "", query: "" })
+    }
+
     /// A request of which method and host are in the fingerprint already.
     fn to(begun: Fingerprint, target: Target<'a>) -> Self {
         Self { target, fingerprint: begun.part(target.path).part(target.query).value() }
@@ -37,18 +44,28 @@ impl<'a> Request<'a> {
 }
 
 impl Recogniser {
-    /// The call that a span shows, if a rule takes its host, method and path.
+    /// The call that a span shows, by its request or by its procedure.
     pub(crate) fn call(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
+        self.requested(span, cache).or_else(|| self.remote_call(span, cache))
+    }
+
+    /// The call that a request is, if a rule takes its host, method and path.
+    fn requested(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
+        cache.unrecognised = None;
         let method = Method::parse(span.text(self.slots.method)?)?;
         let target = self.target(span)?;
         let known = cache.hosts.get(target.host, |name| self.host(name))?;
         let host = self.hosts.get(known.index? as usize)?;
         let begun = known.begun(method);
-        let (index, mut captures) = host.routes.find(method, target.path).or_else(|| {
+        let taken = host.routes.find(method, target.path).or_else(|| {
             let (rule, query) = host.output.as_ref().filter(|_| method == Method::Get)?;
             let fits = query.as_deref().is_none_or(|name| target.parameter(name).is_some());
             fits.then(|| (*rule, Captures::new()))
-        })?;
+        });
+        let Some((index, mut captures)) = taken else {
+            cache.unrecognised = host.unrecognised(method, target.path);
+            return None;
+        };
         let queries = self.rules[index as usize].queries.iter();
         let shown = |name: &str| target.parameter(name).filter(|value| !is_placeholder(value));
         captures.extend(queries.map(|name| shown(name).unwrap_or_default()));

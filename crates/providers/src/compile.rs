@@ -1,4 +1,4 @@
-//! Checked files to one lookup: host, then method and path, then a rule.
+//! Checked files to one lookup: host, then method and path, then a rule; and procedure, then a rule.
 //!
 //! [`crate::load`] has checked each file by itself; here files meet, and two rules that claim the same
 //! requests are an error. Next: [`crate::recognise`].
@@ -6,21 +6,21 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use smallvec::{SmallVec, smallvec};
 use spantally_price::Pattern;
-use spantally_stitch::{Accepted, Answer, Role, TaskState, Verdict};
+use spantally_stitch::Role;
 
 use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::error::{LoadError, Source};
 use crate::facts::{self, FactSlot};
-use crate::format::{CallRule, IdempotencyKey, Place, ProviderFile, StatusPattern, Webhooks, WordRule};
+use crate::format::{CallRule, IdempotencyKey, ProviderFile, Webhooks, WordRule};
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
 use crate::masks::Masks;
-use crate::pieces::{Pieces, Queries};
 use crate::route::{Method, Routes, Template};
+use crate::rule::{Rule, Spot, spots};
 use crate::stand_in::SpanWord;
+use crate::unrecognised::{self, Ownership};
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -36,6 +36,8 @@ pub struct Recogniser {
     pub(crate) exact: HashMap<Box<str>, u32, Fixed>,
     /// Endings of host names after a dot, to an index of `hosts`.
     pub(crate) endings: HashMap<Box<str>, u32, Fixed>,
+    /// Remote procedures, `Service/Method`, to a rule.
+    pub(crate) procedures: HashMap<Box<str>, u32, Fixed>,
     /// Names and aliases of providers in lower case, to an index of `providers`.
     pub(crate) names: HashMap<Box<str>, u16, Fixed>,
     /// Paths at which the user's applications receive webhooks, to a rule.
@@ -64,65 +66,14 @@ pub(crate) struct Provider {
     pub(crate) webhook: u32,
 }
 
-/// One call with one of its path templates.
-#[derive(Clone, Debug)]
-pub(crate) struct Rule {
-    pub(crate) provider: u16,
-    pub(crate) name: Arc<str>,
-    pub(crate) role: Role,
-    pub(crate) needs_result: bool,
-    pub(crate) leg: Option<Arc<str>>,
-    pub(crate) operation: Option<Arc<str>>,
-    pub(crate) model: Pieces,
-    pub(crate) family: Pieces,
-    /// Query parameters that stand in them.
-    pub(crate) queries: Queries,
-    /// Positions of the captures that make the model and the family.
-    pub(crate) shared: SmallVec<[u8; 4]>,
-    /// Positions of the ids among the captures.
-    pub(crate) task: Option<u8>,
-    pub(crate) alias: Option<u8>,
-    pub(crate) parent_task: Option<u8>,
-    pub(crate) tasks: Vec<Spot>,
-    pub(crate) aliases: Vec<Spot>,
-    pub(crate) alias_after: Option<Box<str>>,
-    pub(crate) callback: Option<Box<str>>,
-    pub(crate) answers: Vec<Meaning>,
-}
-
-/// A place that holds a value, compiled.
-#[derive(Clone, Debug)]
-pub(crate) enum Spot {
-    Query(Box<str>),
-    Attribute(u16),
-}
-
-/// What some answers mean.
-#[derive(Clone, Debug)]
-pub(crate) struct Meaning {
-    status: SmallVec<[StatusPattern; 2]>,
-    accepted: Option<Accepted>,
-    verdict: Option<Verdict>,
-}
-
 /// What is known of one host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
     pub(crate) routes: Routes,
     /// The rule of a GET that no route takes, and the query parameter that it needs.
     pub(crate) output: Option<(u32, Option<Box<str>>)>,
-}
-
-impl Rule {
-    /// Whether the call was accepted, and what its answer tells of the task.
-    pub(crate) fn judge(&self, role: Role, answer: Answer) -> (Accepted, Option<Verdict>) {
-        let own = |meaning: &&Meaning| meaning.status.iter().any(|pattern| pattern.matches(answer));
-        let own = self.answers.iter().find(own);
-        let accepted =
-            own.and_then(|meaning| meaning.accepted).unwrap_or_else(|| crate::answer::accepted(answer));
-        let verdict = own.and_then(|meaning| meaning.verdict);
-        (accepted, verdict.or_else(|| crate::answer::verdict(role, answer, accepted)))
-    }
+    /// Whose it is, where what no route takes is told.
+    pub(crate) ownership: Ownership,
 }
 
 impl Recogniser {
@@ -142,6 +93,7 @@ impl Recogniser {
             hosts: Vec::new(),
             exact: HashMap::default(),
             endings: HashMap::default(),
+            procedures: HashMap::default(),
             names: HashMap::default(),
             webhooks: Routes::default(),
         };
@@ -193,7 +145,13 @@ impl Compiler {
         for call in &file.calls {
             let first = self.recogniser.rules.len() as u32;
             self.call(loaded, provider, call);
+            self.procedures(loaded, call, first);
             self.spans(file, provider, call, first);
+        }
+        let other = unrecognised::other(file);
+        for host in unrecognised::own_hosts(file) {
+            let host = self.host(host);
+            self.recogniser.hosts[host].ownership.own(provider, &other);
         }
         if !file.output_hosts.is_empty() {
             let rule = self.rule(Rule::plain(provider, "download", Role::Download));
@@ -219,8 +177,20 @@ impl Compiler {
                 let host = self.host(&host.value);
                 let routes = &mut self.recogniser.hosts[host].routes;
                 if let Err(earlier) = routes.insert(&template, method, rule) {
-                    self.shadowed(&loaded.source, path.referenced, &path.value, earlier);
+                    let what = ("calls.paths", path.value.as_str());
+                    self.shadowed(&loaded.source, path.referenced, what, earlier);
                 }
+            }
+        }
+    }
+
+    /// The remote procedures that are a call, of which this is the first rule.
+    fn procedures(&mut self, loaded: &LoadedFile, call: &CallRule, rule: u32) {
+        for procedure in &call.rpc {
+            let name = procedure.value.as_str();
+            let earlier = *self.recogniser.procedures.entry(name.into()).or_insert(rule);
+            if earlier != rule {
+                self.shadowed(&loaded.source, procedure.referenced, ("calls.rpc", name), earlier);
             }
         }
     }
@@ -234,19 +204,23 @@ impl Compiler {
         }
     }
 
-    fn shadowed(&mut self, source: &Source, at: serde_saphyr::Location, path: &str, earlier: u32) {
+    /// `what` is the field and the text in it that an earlier rule takes.
+    fn shadowed(&mut self, source: &Source, at: serde_saphyr::Location, what: (&str, &str), earlier: u32) {
+        let (field, text) = what;
         let rule = &self.recogniser.rules[earlier as usize];
+        let (taken, help) = match field {
+            "calls.rpc" => ("procedure", "a procedure is one call of one provider; remove one"),
+            _ => (
+                "method and path",
+                "templates that differ only in the names of their captures are equal; remove one",
+            ),
+        };
         let problem = format!(
-            "this can never match: call `{}` of `{}` takes the same method and path",
+            "this can never match: call `{}` of `{}` takes the same {taken}",
             rule.name,
             self.provider_name(rule.provider),
         );
-        self.findings.push(
-            source
-                .finding(at, "calls.paths", problem)
-                .value(path)
-                .help("templates that differ only in the names of their captures are equal; remove one"),
-        );
+        self.findings.push(source.finding(at, field, problem).value(text).help(help));
     }
 
     fn webhooks(&mut self, extra: &CorrelationConfig) {
@@ -268,7 +242,7 @@ impl Compiler {
                     rule.bind_ids(&template);
                     let rule = self.rule(rule);
                     if let Err(earlier) = self.recogniser.webhooks.insert(&template, Method::Post, rule) {
-                        self.shadowed(&source, unknown, &webhook.path, earlier);
+                        self.shadowed(&source, unknown, ("calls.paths", &webhook.path), earlier);
                     }
                 }
                 Err(problem) => {
@@ -302,96 +276,9 @@ impl Compiler {
     }
 }
 
-impl Rule {
-    fn plain(provider: u16, name: &str, role: Role) -> Self {
-        Self {
-            provider,
-            name: name.into(),
-            role,
-            needs_result: false,
-            leg: None,
-            operation: None,
-            model: Pieces::default(),
-            family: Pieces::default(),
-            queries: Queries::new(),
-            shared: SmallVec::new(),
-            task: None,
-            alias: None,
-            parent_task: None,
-            tasks: Vec::new(),
-            aliases: Vec::new(),
-            alias_after: None,
-            callback: None,
-            answers: Vec::new(),
-        }
-    }
-
-    fn webhook(provider: u16, webhooks: Webhooks) -> Self {
-        let under_way = || Meaning {
-            status: smallvec![StatusPattern::Class(2)],
-            accepted: None,
-            verdict: Some(Verdict { state: TaskState::Running, reason: None }),
-        };
-        Self {
-            answers: (webhooks == Webhooks::EveryState).then(under_way).into_iter().collect(),
-            ..Self::plain(provider, "webhook", Role::Webhook)
-        }
-    }
-
-    fn new(provider: u16, call: &CallRule, template: &Template, keys: &mut AttributeKeys) -> Self {
-        let mut queries = Queries::new();
-        let mut pieces = |text: &Option<serde_saphyr::Spanned<String>>| {
-            text.as_ref().map(|text| Pieces::bind(&text.value, template, &mut queries)).unwrap_or_default()
-        };
-        let mut rule = Self {
-            needs_result: call.needs_result,
-            leg: call.leg.map(|leg| leg.as_str().into()),
-            operation: call.operation.as_deref().map(Arc::from),
-            model: pieces(&call.model),
-            family: pieces(&call.family),
-            tasks: spots(&call.task_from, keys),
-            aliases: spots(&call.alias_from, keys),
-            alias_after: call.alias_after.as_deref().filter(|text| !text.is_empty()).map(Box::from),
-            callback: call.callback_query.as_deref().map(Box::from),
-            answers: call.answers.iter().map(Meaning::new).collect(),
-            ..Self::plain(provider, &call.name.value, call.role.value.0)
-        };
-        rule.queries = queries;
-        rule.shared = rule.model.captures().chain(rule.family.captures()).collect();
-        rule.bind_ids(template);
-        rule
-    }
-
-    fn bind_ids(&mut self, template: &Template) {
-        let position = |id| template.captures().position(|name| name == id).map(|at| at as u8);
-        self.task = position("task");
-        self.alias = position("task_alias");
-        self.parent_task = position("parent_task");
-    }
-}
-
-impl Meaning {
-    fn new(rule: &crate::format::AnswerRule) -> Self {
-        let reason = rule.reason.as_ref().map(|reason| reason.value.0);
-        Self {
-            status: rule.status.value.iter().copied().collect(),
-            accepted: rule.accepted.as_ref().map(|accepted| accepted.value.0),
-            verdict: rule.state.as_ref().map(|state| Verdict { state: state.value.0, reason }),
-        }
-    }
-}
-
 /// The facts of a provider's own places, then those that any provider may have.
 fn provider_facts(file: &ProviderFile, keys: &mut AttributeKeys) -> Vec<FactSlot> {
     let mut facts: Vec<FactSlot> = file.facts.iter().filter_map(|rule| facts::slot(rule, keys)).collect();
     facts.extend(facts::further(keys));
     facts
-}
-
-fn spots(places: &[Place], keys: &mut AttributeKeys) -> Vec<Spot> {
-    let spot = |place: &Place| match place {
-        Place::Query(name) => Some(Spot::Query(name.as_str().into())),
-        place => keys::place(place, keys).map(Spot::Attribute),
-    };
-    places.iter().filter_map(spot).collect()
 }

@@ -11,6 +11,7 @@ use spantally_stitch::{Endpoint, TaskId};
 
 use crate::lengths::{Cuts, LABEL_BYTES_MAX};
 use crate::recent::{RecentEndpoints, RecentFingerprints, RecentHosts};
+use crate::unrecognised::Unrecognised;
 
 /// One thread's shared values.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct EndpointCache {
     /// Where the text of a model and a family is put together; `model` first, `family` from `split`.
     pub(crate) scratch: String,
     pub(crate) cuts: Cuts,
+    /// What the last request was that no rule takes.
+    pub(crate) unrecognised: Option<Unrecognised>,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,7 @@ impl EndpointCache {
             recent: RecentEndpoints::default(),
             scratch: String::new(),
             cuts: Cuts::default(),
+            unrecognised: None,
         }
     }
 

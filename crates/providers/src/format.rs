@@ -31,12 +31,18 @@ pub struct ProviderFile {
     /// API hosts; `*.x` matches any host that ends in `.x`.
     #[serde(default)]
     pub hosts: Vec<Spanned<String>>,
+    /// Those of all hosts that other services have too: what no call takes there is not told.
+    #[serde(default)]
+    pub shared_hosts: Vec<Spanned<String>>,
     /// Hosts that serve outputs: a GET there is a download.
     #[serde(default)]
     pub output_hosts: Vec<OutputHost>,
     /// What is a call, in any order.
     #[serde(default)]
     pub calls: Vec<CallRule>,
+    /// Requests that are known to be no calls, `GET /v1/models`: they are not told.
+    #[serde(default)]
+    pub other: Vec<Spanned<String>>,
     /// Spans of GenAI instrumentations and applications that are a call where its requests are not seen.
     #[serde(default)]
     pub spans: Vec<SpanRule>,
@@ -100,6 +106,9 @@ pub struct CallRule {
     pub hosts: Vec<Spanned<String>>,
     /// Path templates. The captures `{task}`, `{task_alias}` and `{parent_task}` are ids.
     pub paths: Vec<Spanned<String>>,
+    /// Remote procedures that are this call, `Service/Method`: for spans that show no URL.
+    #[serde(default)]
+    pub rpc: Vec<Spanned<String>>,
     /// The model: text with captures in it, for example `{owner}/{name}`.
     pub model: Option<Spanned<String>>,
     /// Narrows which submit may belong to which poll: text with captures in it.

@@ -1,9 +1,9 @@
 //! The attributes that are read whatever the provider, each under all its spellings.
 //!
-//! HTTP attributes in the stable and the older semantic conventions; GenAI attributes of the OpenTelemetry
-//! conventions up to 1.36 (`gen_ai.system`), since 1.37 (`gen_ai.provider.name`), and of OpenLLMetry
-//! (`llm.request.type`, `traceloop.*`) and OpenInference (`openinference.span.kind`, `llm.*`). Captured
-//! headers are spelled with hyphens by the specification and with underscores by Python.
+//! HTTP and RPC attributes in the stable and the older semantic conventions; GenAI attributes of the
+//! OpenTelemetry conventions up to 1.36 (`gen_ai.system`), since 1.37 (`gen_ai.provider.name`), and of
+//! OpenLLMetry (`llm.request.type`, `traceloop.*`) and OpenInference (`openinference.span.kind`, `llm.*`).
+//! Captured headers are spelled with hyphens by the specification and with underscores by Python.
 
 use spantally_stitch::CorrelationKind;
 
@@ -24,6 +24,9 @@ pub(crate) struct Slots {
     pub(crate) target: u16,
     pub(crate) route: u16,
     pub(crate) status: u16,
+    pub(crate) rpc_service: u16,
+    pub(crate) rpc_method: u16,
+    pub(crate) rpc_status: u16,
     pub(crate) error: u16,
     pub(crate) agent: u16,
     pub(crate) resend: u16,
@@ -67,6 +70,9 @@ impl Slots {
             target: any(&["http.target"]),
             route: any(&["http.route"]),
             status: any(&["http.response.status_code", "http.status_code"]),
+            rpc_service: any(&["rpc.service"]),
+            rpc_method: any(&["rpc.method"]),
+            rpc_status: any(&["rpc.response.status_code", "rpc.grpc.status_code"]),
             error: any(&["error.type"]),
             agent: any(&[
                 "user_agent.original",

@@ -28,8 +28,11 @@ pub mod rates;
 mod recent;
 mod recognise;
 mod route;
+mod rpc;
+mod rule;
 mod span;
 mod stand_in;
+mod unrecognised;
 mod url;
 mod webhook;
 mod words;
@@ -47,3 +50,4 @@ pub use format::{
 pub use lengths::{CALLBACK_IDS_MAX, Cuts, ID_BYTES_MAX, LABEL_BYTES_MAX};
 pub use load::{LoadedFile, load};
 pub use span::{ResourceView, SpanHead, SpanKind, SpanStatus, SpanView, Value};
+pub use unrecognised::Unrecognised;

@@ -115,6 +115,7 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     for fact in &file.facts {
         check_fact(source, fact, &mut findings);
     }
+    findings.extend(crate::unrecognised::check(source, file));
     findings.extend(crate::lint::check(source, file));
     findings
 }
@@ -218,6 +219,20 @@ fn check_call(source: &Source, file: &ProviderFile, call: &CallRule, findings: &
             Err(problem) => {
                 findings.push(source.finding(path.referenced, "calls.paths", problem).value(&path.value));
             }
+        }
+    }
+    for procedure in &call.rpc {
+        let parts = procedure
+            .value
+            .split_once('/')
+            .filter(|(service, method)| !service.is_empty() && !method.is_empty() && !method.contains('/'));
+        if parts.is_none() {
+            findings.push(
+                source
+                    .finding(procedure.referenced, "calls.rpc", "not a service and a method of it")
+                    .value(&procedure.value)
+                    .help("write `Service/Method`, as spans have them in `rpc.service` and `rpc.method`"),
+            );
         }
     }
     for (index, rule) in call.answers.iter().enumerate() {

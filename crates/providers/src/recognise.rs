@@ -1,19 +1,21 @@
 //! A span to evidence: is it a call, a delivery, or a frame above calls?
 //!
 //! The span comes from the decoder ([`crate::span`]) with the attributes that some rule names. Calls are read
-//! by [`crate::call`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What comes out goes to
-//! the journal and then to stitching (`spantally-stitch`). A span of another kind costs a look at a few bits
-//! ([`crate::masks`]) and, when it is an HTTP request, one at its host ([`crate::recent`]).
+//! by [`crate::call`] and [`crate::rpc`], deliveries by [`crate::webhook`], frames by [`crate::frame`]. What
+//! comes out goes to the journal and then to stitching (`spantally-stitch`). A span of another kind costs a
+//! look at a few bits ([`crate::masks`]) and, when it is an HTTP request, one at its host
+//! ([`crate::recent`]).
 
 use std::sync::Arc;
 
 use spantally_stitch::{Client, Correlation, CorrelationKind, Evidence, Fact, TaskId, Verdict, What};
 
 use crate::attributes::AttributeKeys;
-use crate::compile::{Provider, Recogniser, Spot};
+use crate::compile::{Provider, Recogniser};
 use crate::endpoint::EndpointCache;
 use crate::lengths::LABEL_BYTES_MAX;
 use crate::placeholder::is_placeholder;
+use crate::rule::Spot;
 use crate::span::{ResourceView, SpanKind, SpanView, Value};
 use crate::url::{Target, decode, host_of};
 use crate::words::{self, Vocabulary};

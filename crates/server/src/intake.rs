@@ -124,6 +124,7 @@ impl Intake {
         let mut cache = rules.caches.lock().pop().unwrap_or_else(|| ReadCache::new(self.spares.clone()));
         let batch = read_batch(&rules.recogniser, &mut cache, tenant, transport, body);
         self.stats.left_out(cache.take_left_out());
+        self.stats.unrecognised(&rules.recogniser, cache.take_unrecognised());
         let mut caches = rules.caches.lock();
         if caches.len() < CACHES_MAX {
             caches.push(cache);

@@ -11,7 +11,7 @@ pub(super) fn panels() -> Vec<Panel> {
         Panel::time_series(
             "Certificates",
             "In how many days does the first certificate of a port end, and are its files good (1)?",
-            (12, 6),
+            (8, 6),
             false,
         )
         .range(&format!("(min by (endpoint) ({ends}) - time()) / 86400"), "days left, {{endpoint}}")

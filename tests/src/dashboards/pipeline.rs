@@ -331,7 +331,7 @@ fn process() -> Vec<Panel> {
         Panel::time_series(
             "Provider files",
             "Were the files good when they were last read (1), and how old are the rules in force?",
-            (12, 6),
+            (8, 6),
             false,
         )
         .range(&format!("min({})", gauge("spantally_rules_last_reload_successful")), "files are good")
@@ -346,6 +346,20 @@ fn process() -> Vec<Panel> {
                 gauge("spantally_rules_last_reload_success_timestamp_seconds")
             ),
             "days in force",
+        )
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
+        Panel::time_series(
+            "Requests that no rule takes, per minute",
+            "Does a client use a provider's API in a way that its file does not know? Such a POST may cost \
+             money that is in no sum.",
+            (8, 6),
+            true,
+        )
+        .range(
+            &format!("{} * 60 > 0", rate("spantally_unrecognised_requests_total", "provider, method")),
+            "{{provider}}: {{method}}",
         )
         .unit("locale", 1)
         .axis(0.0, 1.0)

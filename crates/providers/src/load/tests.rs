@@ -99,6 +99,23 @@ fn rules_of_two_files_that_claim_the_same_request_are_a_finding() {
     );
 }
 
+#[test]
+fn a_procedure_is_of_one_call() {
+    let compile = |of_create: &str, of_get: &str| {
+        let text = GOOD.replacen("POST\n", &format!("POST\n    rpc: [{of_create}]\n"), 1);
+        let text = text.replacen("GET\n", &format!("GET\n    rpc: [{of_get}]\n"), 1);
+        Recogniser::compile(&[load("acme.yaml", &text).unwrap()], &CorrelationConfig::default())
+    };
+    assert!(compile("acme.Tasks/Create", "acme.Tasks/Get").is_ok());
+    let found = compile("acme.Tasks/Get", "acme.Tasks/Get").unwrap_err();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        found[0].to_string(),
+        "acme.yaml:16:11: calls.rpc = `acme.Tasks/Get`: this can never match: call `create` of `acme` takes \
+         the same procedure (a procedure is one call of one provider; remove one)"
+    );
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 

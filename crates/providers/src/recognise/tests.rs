@@ -10,6 +10,8 @@ mod calls;
 mod frames;
 mod lengths;
 mod placeholders;
+mod remote;
+mod unrecognised;
 mod webhooks;
 
 /// Attributes of a span in a table.

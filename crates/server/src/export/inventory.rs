@@ -284,6 +284,10 @@ inventory! {
         None, "Connections that ended in an error, or brought no request in time.";
     ConnectionsOpen = "spantally_otlp_connections_open", Gauge, None, false, [],
         None, "Connections to the OTLP receivers that are open.";
+    UnrecognisedRequests = "spantally_unrecognised_requests", Counter, None, false,
+        [open("provider"), open("method")],
+        None,
+        "Requests to a provider's own host that no rule of its file takes: they are in no job and no sum.";
     ForwardedSpans = "spantally_forward_spans", Counter, None, false,
         [open("destination"), known("outcome", span_outcomes)],
         None, "Spans to be forwarded, by what became of them; not_queued could not be put into the queue.";
@@ -351,6 +355,7 @@ impl MetricId {
                 | Self::RequestBytes
                 | Self::ConnectionsAccepted
                 | Self::ConnectionsFailed
+                | Self::UnrecognisedRequests
                 | Self::RulesReloads
                 | Self::TlsReloads
                 | Self::LimitReached

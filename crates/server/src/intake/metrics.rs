@@ -34,6 +34,9 @@ impl Intake {
         ] {
             set(metric, &[], value.load(Ordering::Relaxed));
         }
+        for ((provider, method), count) in stats.unrecognised_requests() {
+            set(MetricId::UnrecognisedRequests, &[&provider, method], count);
+        }
         set(MetricId::InflightBytes, &[], self.inflight().used_bytes());
         let inflight = self.inflight();
         let (used, reached) = (Some(inflight.used_bytes()), inflight.refused());

@@ -1,8 +1,9 @@
 //! One request body to one batch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spantally_providers::{Cuts, EndpointCache, Recogniser, ResourceView, SpanHead, SpanView};
+use spantally_providers::{Cuts, EndpointCache, Recogniser, ResourceView, SpanHead, SpanView, Unrecognised};
 use spantally_stitch::{Client, Evidence};
 
 use super::clients::ClientCache;
@@ -24,6 +25,8 @@ pub struct ReadCache {
     spares: Spares,
     /// Links that were left out since this was last asked.
     links_over: u64,
+    /// Requests that no rule takes since this was last asked.
+    unrecognised: BTreeMap<Unrecognised, u64>,
 }
 
 /// What was not kept of the spans that were read, since it goes past a bound.
@@ -45,6 +48,11 @@ impl ReadCache {
     pub(crate) fn take_left_out(&mut self) -> LeftOut {
         LeftOut { texts: self.endpoints.take_cuts(), links: std::mem::take(&mut self.links_over) }
     }
+
+    /// How many requests to a provider's own host no rule took since this was last asked.
+    pub fn take_unrecognised(&mut self) -> BTreeMap<Unrecognised, u64> {
+        std::mem::take(&mut self.unrecognised)
+    }
 }
 
 /// Reads an encoded `ExportTraceServiceRequest`: JSON if it came as [`Transport::HttpJson`], else protobuf.
@@ -60,13 +68,17 @@ pub fn read_batch(
 ) -> Result<Batch, DecodeError> {
     let mut batch = Batch { transport, evidence: cache.spares.take(), ..Batch::default() };
     batch.evidence.reserve_exact(cache.capacity);
-    let mut reading = Reading { recogniser, cache, tenant, client: Arc::default(), batch };
+    let mut reading =
+        Reading { recogniser, cache, tenant, client: Arc::default(), batch, unrecognised: BTreeMap::new() };
     if transport == Transport::HttpJson {
         decode::read(&json::to_protobuf(body)?, recogniser.keys(), &mut reading)?;
     } else {
         decode::read(body, recogniser.keys(), &mut reading)?;
     }
-    let batch = reading.batch;
+    let Reading { batch, unrecognised, .. } = reading;
+    for (request, count) in unrecognised {
+        *cache.unrecognised.entry(request).or_default() += count;
+    }
     cache.capacity = batch.evidence.len().min(CAPACITY_MAX);
     Ok(batch)
 }
@@ -77,11 +89,29 @@ struct Reading<'r> {
     tenant: &'r str,
     client: Arc<Client>,
     batch: Batch,
+    unrecognised: BTreeMap<Unrecognised, u64>,
+}
+
+/// What became of a span.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// Its evidence has this place in the batch.
+    Evidence(u32),
+    /// It is neither a call nor a frame; it may be a request that should be one.
+    Ignored(Option<Unrecognised>),
+}
+
+impl Reading<'_> {
+    fn ignored(&mut self, request: Option<Unrecognised>) {
+        self.batch.tally.ignored += 1;
+        if let Some(request) = request {
+            *self.unrecognised.entry(request).or_default() += 1;
+        }
+    }
 }
 
 impl Visitor for Reading<'_> {
-    /// Where its evidence is in the batch; none of a span that is neither a call nor a frame.
-    type Taken = Option<u32>;
+    type Taken = Taken;
 
     fn resource(&mut self, resource: &ResourceView<'_>, encoded: Option<&[u8]>) {
         let ReadCache { clients, endpoints, .. } = &mut *self.cache;
@@ -92,18 +122,19 @@ impl Visitor for Reading<'_> {
     fn span(&mut self, span: &SpanView<'_>) -> Self::Taken {
         self.batch.tally.received += 1;
         let Some(evidence) = self.recogniser.recognise(span, &self.client, &mut self.cache.endpoints) else {
-            self.batch.tally.ignored += 1;
-            return None;
+            let request = self.cache.endpoints.take_unrecognised();
+            self.ignored(request);
+            return Taken::Ignored(request);
         };
         self.batch.evidence.push(evidence);
-        Some((self.batch.evidence.len() - 1) as u32)
+        Taken::Evidence((self.batch.evidence.len() - 1) as u32)
     }
 
     fn again(&mut self, taken: Self::Taken, head: &SpanHead) {
         self.batch.tally.received += 1;
-        let Some(first) = taken.and_then(|at| self.batch.evidence.get(at as usize)) else {
-            self.batch.tally.ignored += 1;
-            return;
+        let first = match taken {
+            Taken::Evidence(at) => &self.batch.evidence[at as usize],
+            Taken::Ignored(request) => return self.ignored(request),
         };
         let (client, what) = (first.client.clone(), first.what.clone());
         let SpanHead { key, parent, start, end } = *head;

@@ -1,9 +1,11 @@
 //! Counters of requests and connections since the start. Counts of spans are durable and live with the core:
 //! they are in each batch's tally.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use spantally_providers::{CALLBACK_IDS_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX};
+use parking_lot::Mutex;
+use spantally_providers::{CALLBACK_IDS_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, Recogniser, Unrecognised};
 
 use super::read::LeftOut;
 use crate::batch::Transport;
@@ -24,6 +26,8 @@ pub struct IntakeStats {
     pub connections_full: AtomicU64,
     /// Texts that were cut, and links and ids that were left out, in the order of [`Self::KEPT`].
     left_out: [AtomicU64; Self::KEPT.len()],
+    /// Requests that no rule takes, by provider and method. There are as many as files have named providers.
+    unrecognised: Mutex<BTreeMap<(Box<str>, &'static str), u64>>,
     /// Connections that ended in a protocol or socket error, or brought no request in time.
     pub connections_failed: AtomicU64,
 }
@@ -59,6 +63,21 @@ impl IntakeStats {
         let LeftOut { texts, links } = left_out;
         for (count, more) in self.left_out.iter().zip([texts.labels, texts.ids, texts.callback_ids, links]) {
             count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests to a provider's own host that no rule took, by provider and method.
+    pub(crate) fn unrecognised_requests(&self) -> BTreeMap<(Box<str>, &'static str), u64> {
+        self.unrecognised.lock().clone()
+    }
+
+    pub(crate) fn unrecognised(&self, rules: &Recogniser, requests: BTreeMap<Unrecognised, u64>) {
+        if requests.is_empty() {
+            return;
+        }
+        let mut known = self.unrecognised.lock();
+        for (request, count) in requests {
+            *known.entry((rules.provider_of(request).into(), request.method())).or_default() += count;
         }
     }
 

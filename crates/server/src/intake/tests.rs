@@ -50,6 +50,36 @@ fn spans_that_repeat_one_another_are_evidence_or_ignored_each() {
     assert_eq!(batch.evidence, each);
 }
 
+/// Also those that repeat one another, and not those of a request that cannot be read.
+#[test]
+fn requests_that_no_rule_takes_are_counted() {
+    let to = |id: u8, url: &str| Span {
+        attributes: vec![text("http.request.method", "POST"), text("url.full", url)],
+        ..call_span(id)
+    };
+    let unknown = |id| to(id, "https://queue.fal.run/");
+    let spans = vec![
+        call_span(1),
+        unknown(2),
+        Span { span_id: vec![9; 8], ..unknown(2) },
+        to(3, "https://api.dev.runwayml.com/v9/clips"),
+        to(4, "https://example.com/"),
+    ];
+    let (rules, mut cache) = (recogniser(), ReadCache::default());
+    let mut body = request("clips", spans).encode_to_vec();
+    let stats = IntakeStats::default();
+    for _ in 0..2 {
+        let batch = read_batch(&rules, &mut cache, "t", Transport::Grpc, &body).unwrap();
+        assert_eq!((batch.tally.received, batch.tally.ignored), (5, 4));
+        stats.unrecognised(&rules, cache.take_unrecognised());
+    }
+    let counted = [(("fal".into(), "POST"), 4), (("runway".into(), "POST"), 2)];
+    assert_eq!(stats.unrecognised_requests(), counted.into());
+    body.push(0xff);
+    assert!(read_batch(&rules, &mut cache, "t", Transport::Grpc, &body).is_err());
+    assert!(cache.take_unrecognised().is_empty());
+}
+
 #[test]
 fn links_are_kept_once_each_and_up_to_a_bound() {
     let link = |number: u32| Link {

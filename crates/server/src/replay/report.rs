@@ -14,8 +14,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use rust_decimal::Decimal;
 
 use super::summary::{
-    CauseRow, FailureRow, Finding, GroupRow, Money, PartRow, PollRow, Summary, UnpricedRow, UnverifiedRow,
-    WastefulRow,
+    CauseRow, FailureRow, Finding, GroupRow, Money, PartRow, PollRow, Summary, UnpricedRow, UnrecognisedRow,
+    UnverifiedRow, WastefulRow,
 };
 use crate::visible::{self, visible};
 
@@ -39,6 +39,7 @@ pub fn page(summary: &Summary, files: &str, color: bool) -> String {
     page.polls(summary);
     page.failures(summary);
     page.unpriced(summary);
+    page.unrecognised(summary);
     page.unverified(summary);
     page.wasteful(summary, files);
     page.joins(summary);
@@ -281,6 +282,20 @@ impl Page {
             self.line(format!("  and {more} more: --format json has them all"));
         }
         self.advice("Their cost is not in any figure above. A provider file in --providers DIR adds prices.");
+    }
+
+    fn unrecognised(&mut self, summary: &Summary) {
+        if summary.unrecognised.is_empty() {
+            return;
+        }
+        self.heading("Requests that no rule takes");
+        let row = |row: &UnrecognisedRow| {
+            vec![row.provider.clone(), row.method.to_owned(), row.requests.to_string()]
+        };
+        let rows = summary.unrecognised.iter().map(row).collect();
+        self.table(&["provider", "method", "requests"], &[0, 1], rows);
+        self.advice("They are in no job and no figure above. A provider file in --providers DIR adds calls,");
+        self.advice("and says under `other` which requests are none.");
     }
 
     fn unverified(&mut self, summary: &Summary) {

@@ -62,6 +62,8 @@ pub struct Found {
     pub spans: SpanCounts,
     /// Spans that were not usable, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Requests to a provider's own host that no rule took, by provider and method.
+    pub unrecognised: BTreeMap<(String, &'static str), u64>,
     /// Requests that were read.
     pub records: u64,
     /// The first parts that could not be read.
@@ -195,7 +197,12 @@ impl Replay {
         {
             return Err(Fault::Foreign(foreign));
         }
-        Ok(read_batch(&self.recogniser, &mut self.cache, "", Transport::File, &body)?)
+        let batch = read_batch(&self.recogniser, &mut self.cache, "", Transport::File, &body)?;
+        for (request, count) in self.cache.take_unrecognised() {
+            let own = (self.recogniser.provider_of(request).to_owned(), request.method());
+            *self.found.unrecognised.entry(own).or_default() += count;
+        }
+        Ok(batch)
     }
 
     fn note(&mut self, problem: Problem) {

@@ -23,6 +23,8 @@ pub struct Summary {
     pub spans: SpanCounts,
     /// Spans that were not usable, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Requests to a provider's own host that are in no job, since no rule takes them.
+    pub unrecognised: Vec<UnrecognisedRow>,
     /// Start of the first job, RFC 3339.
     pub from: Option<String>,
     /// End of the last job, RFC 3339.
@@ -224,6 +226,17 @@ pub struct WastefulRow {
     pub causes: Vec<&'static str>,
 }
 
+/// Requests that no rule takes, of one provider and method.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnrecognisedRow {
+    /// Whose host it was.
+    pub provider: String,
+    /// HTTP method.
+    pub method: &'static str,
+    /// How many spans show one; a span that is in two recordings counts twice.
+    pub requests: u64,
+}
+
 /// Joins of one rule and confidence.
 #[derive(Clone, Debug, Serialize)]
 pub struct JoinRow {
@@ -238,10 +251,16 @@ pub struct JoinRow {
 impl Summary {
     /// Adds up what was found.
     pub fn of(found: &Found) -> Self {
+        let unrecognised = found.unrecognised.iter().map(|((provider, method), requests)| UnrecognisedRow {
+            provider: provider.clone(),
+            method,
+            requests: *requests,
+        });
         Self {
             recording: Reading { records: found.records, unreadable: found.unreadable },
             spans: found.spans,
             rejected: found.rejected.clone(),
+            unrecognised: unrecognised.collect(),
             ..count::count(&found.jobs)
         }
     }

@@ -10,7 +10,8 @@ use prost::Message;
 use spantally_providers::CorrelationConfig;
 
 use super::framing::RECORD_BYTES_MAX;
-use super::{Found, Framing, Recording, Replay, input};
+use super::report::page;
+use super::{Found, Framing, Recording, Replay, Summary, input};
 use crate::config::Settings;
 use crate::provider_files::ProviderFiles;
 
@@ -113,6 +114,25 @@ fn every_framing_is_told_and_read_with_every_compression() {
             assert_eq!(read(bytes), (3, 0, 3, String::new()), "{framing:?} {name}");
         }
     }
+}
+
+/// A path that no rule knows: in no job, and told.
+#[test]
+fn requests_that_no_rule_takes_are_in_the_report() {
+    let mut strange = request(1);
+    let url = &mut strange.resource_spans[0].scope_spans[0].spans[0].attributes[1];
+    url.value = Some(AnyValue { value: Some(Value::StringValue("https://queue.fal.run/".to_owned())) });
+    let bodies = [request(2), strange].map(|request| request.encode_length_delimited_to_vec());
+    let summary = Summary::of(&replay(vec![recording(bodies.concat())]));
+    assert_eq!(summary.jobs, 1);
+    let rows: Vec<_> =
+        summary.unrecognised.iter().map(|row| (&*row.provider, row.method, row.requests)).collect();
+    assert_eq!(rows, [("fal", "POST", 1)]);
+    let shown = page(&summary, "x.jsonl", false);
+    let told = shown.split("Requests that no rule takes").nth(1).unwrap();
+    assert!(told.contains("fal") && told.contains("POST"), "{shown}");
+    let known = Summary::of(&replay(vec![recording(request(1).encode_length_delimited_to_vec())]));
+    assert!(!page(&known, "x.jsonl", false).contains("no rule takes"));
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub(super) struct SpanLine {
     pub(super) post: Option<String>,
     pub(super) put: Option<String>,
     pub(super) delete: Option<String>,
+    /// A remote procedure call, `Service/Method`, as a span that shows no URL.
+    pub(super) rpc: Option<String>,
     /// A request that the application serves: `POST /webhooks/fal?order=1`.
     pub(super) serve: Option<String>,
     /// Any other span of the application, by its name.

@@ -37,6 +37,7 @@ struct Span<'a> {
 enum What<'a> {
     Sent { method: &'static str, target: &'a str, host: &'a str },
     Served { method: &'a str, target: &'a str },
+    Called { service: &'a str, method: &'a str },
     Named(&'a str),
 }
 
@@ -116,6 +117,12 @@ impl<'a> Exporter<'a> {
             What::Served { method, target } => {
                 (format!("{method} {target}"), 2, self.served(method, target, span.answer))
             }
+            What::Called { service, method } => {
+                let mut attributes = answered(span.answer);
+                let called = [("rpc.service", service), ("rpc.method", method)];
+                attributes.extend(called.map(|(key, value)| attribute(key, &json!(value))));
+                (format!("{service}/{method}"), 3, attributes)
+            }
             What::Named(name) => (name.to_owned(), 1, Vec::new()),
         };
         for (side, headers) in [("request", &line.sends), ("response", &line.gets)] {
@@ -156,18 +163,7 @@ impl<'a> Exporter<'a> {
             attribute("server.address", &json!(server)),
             attribute("url.full", &json!(url)),
         ];
-        match answer {
-            Answer::Status(code) => {
-                attributes.push(attribute("http.response.status_code", &json!(code)));
-                if code >= 400 {
-                    attributes.push(attribute("error.type", &json!(code.to_string())));
-                }
-            }
-            Answer::Timeout => attributes.push(attribute("error.type", &json!("httpx.ReadTimeout"))),
-            Answer::Refused => attributes.push(attribute("error.type", &json!("httpx.ConnectError"))),
-            Answer::Reset => attributes.push(attribute("error.type", &json!("httpx.ReadError"))),
-            Answer::None => {}
-        }
+        attributes.extend(answered(answer));
         attributes
     }
 
@@ -199,6 +195,21 @@ impl<'a> Exporter<'a> {
     }
 }
 
+/// How a request of the application ended.
+fn answered(answer: Answer) -> Vec<Value> {
+    let error = |name: String| attribute("error.type", &json!(name));
+    match answer {
+        Answer::Status(code) => {
+            let status = attribute("http.response.status_code", &json!(code));
+            std::iter::once(status).chain((code >= 400).then(|| error(code.to_string()))).collect()
+        }
+        Answer::Timeout => vec![error("httpx.ReadTimeout".into())],
+        Answer::Refused => vec![error("httpx.ConnectError".into())],
+        Answer::Reset => vec![error("httpx.ReadError".into())],
+        Answer::None => Vec::new(),
+    }
+}
+
 fn what<'a>(line: &'a SpanLine, host: &'a str) -> Result<What<'a>, String> {
     let sent = [("GET", &line.get), ("POST", &line.post), ("PUT", &line.put), ("DELETE", &line.delete)];
     let sent = sent.into_iter().filter_map(|(method, target)| {
@@ -209,14 +220,18 @@ fn what<'a>(line: &'a SpanLine, host: &'a str) -> Result<What<'a>, String> {
         let (method, target) = served.split_once(' ').unwrap_or(("POST", served));
         What::Served { method, target }
     });
+    let called = line.rpc.as_deref().map(|procedure| {
+        let (service, method) = procedure.split_once('/').unwrap_or((procedure, ""));
+        What::Called { service, method }
+    });
     let named = line.span.as_deref().map(What::Named);
-    let mut all = sent.chain(served).chain(named);
+    let mut all = sent.chain(served).chain(called).chain(named);
     match (all.next(), all.next()) {
         (Some(What::Sent { target, .. }), None) if target.starts_with('/') && host.is_empty() => {
             Err(format!("`{target}`: the provider file names no host; write the whole URL"))
         }
         (Some(what), None) => Ok(what),
-        _ => Err("says what it did with exactly one of get, post, put, delete, serve, span".to_owned()),
+        _ => Err("says what it did with exactly one of get, post, put, delete, serve, rpc, span".to_owned()),
     }
 }
 
