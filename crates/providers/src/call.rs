@@ -41,7 +41,7 @@ impl Recogniser {
     pub(crate) fn call(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<Call> {
         let method = Method::parse(span.text(self.slots.method)?)?;
         let target = self.target(span)?;
-        let known = cache.hosts.get(target.host, |name| self.host(name))?;
+        let known = cache.hosts.get(target.host, |name| self.known_host(name))?;
         let host = self.hosts.get(known.index? as usize)?;
         let begun = known.begun(method);
         let (index, mut captures) = host.routes.find(method, target.path).or_else(|| {

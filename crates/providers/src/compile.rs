@@ -111,6 +111,8 @@ pub(crate) struct Host {
     pub(crate) routes: Routes,
     /// The rule of a GET that no route takes, and the query parameter that it needs.
     pub(crate) output: Option<(u32, Option<Box<str>>)>,
+    /// The host that it stands in for.
+    pub(crate) stands_for: Option<Box<str>>,
 }
 
 impl Rule {
@@ -150,7 +152,8 @@ impl Recogniser {
             compiler.file(loaded);
         }
         compiler.webhooks(extra);
-        let Compiler { mut recogniser, findings } = compiler;
+        let Compiler { mut recogniser, mut findings } = compiler;
+        findings.extend(recogniser.add_backup_hosts(files));
         recogniser.masks = Masks::new(&recogniser.slots, &recogniser.facts, &recogniser.providers);
         if findings.is_empty() { Ok(recogniser) } else { Err(findings) }
     }

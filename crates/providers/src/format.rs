@@ -29,6 +29,9 @@ pub struct ProviderFile {
     /// API hosts; `*.x` matches any host that ends in `.x`.
     #[serde(default)]
     pub hosts: Vec<Spanned<String>>,
+    /// Hosts at which a client sends a request once more that it could not send to another.
+    #[serde(default)]
+    pub backup_hosts: Vec<BackupHost>,
     /// Hosts that serve outputs: a GET there is a download.
     #[serde(default)]
     pub output_hosts: Vec<OutputHost>,
@@ -62,6 +65,16 @@ pub struct ProviderFile {
     /// What the provider charges for, at which price, and by which policy.
     #[serde(default)]
     pub rates: RatesSection,
+}
+
+/// A host that stands in for another where a client cannot connect to that one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupHost {
+    /// The host.
+    pub host: Spanned<String>,
+    /// The host of calls that it stands in for.
+    pub of: Spanned<String>,
 }
 
 /// A host that serves outputs.
