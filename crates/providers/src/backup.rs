@@ -1,7 +1,8 @@
 //! Hosts that stand in for another: a client that cannot connect to the one sends its request to the other.
 //!
-//! The same calls are there, and a request that is sent to both is one request: its fingerprint is that of the
-//! host that was asked first, so what was refused there and was taken here are tries of one job.
+//! The same calls are there, and a request that is sent to both is one request: its fingerprint is that of
+//! the host that was asked first, and at the other it counts as sent again. So what was refused there and was
+//! taken here are tries of one job.
 
 use crate::compile::{Host, Recogniser};
 use crate::error::LoadError;

@@ -63,8 +63,8 @@ impl RecentHost {
 }
 
 impl RecentHosts {
-    /// A host, looked up if it was not asked for of late: its rules, and the host of the fingerprint. None when
-    /// its name is too long to be one.
+    /// A host, looked up if it was not asked for of late: its rules, and the host of the fingerprint. None
+    /// when its name is too long to be one.
     #[inline]
     pub(crate) fn get<'n>(
         &mut self,

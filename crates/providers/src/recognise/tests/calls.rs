@@ -105,10 +105,13 @@ fn a_request_to_a_backup_host_is_that_to_the_host_it_stands_in_for() {
     let request = |host: &str| {
         let url = format!("https://{host}/fal-ai/flux/dev");
         let attributes = [("http.request.method", Value::Text("POST")), ("url.full", Value::Text(&url))];
-        call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes)).request
+        let call = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
+        (call.request, call.rare.resend)
     };
-    assert_eq!(request("queue.falrun.com"), request("queue.fal.run"));
-    assert_eq!(request("falrun.com"), request("fal.run"));
+    let again = |host: &str| (request(host).0, Some(1));
+    assert_eq!(request("queue.falrun.com"), again("queue.fal.run"));
+    assert_eq!(request("falrun.com"), again("fal.run"));
+    assert_eq!(request("fal.run").1, None);
     assert_ne!(request("fal.run"), request("queue.fal.run"));
 }
 
