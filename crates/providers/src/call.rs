@@ -24,6 +24,8 @@ pub(crate) struct Request<'a> {
     pub(crate) target: Target<'a>,
     /// Equal requests have equal values, however the URL is spread over attributes.
     fingerprint: u64,
+    /// It went to a backup host, so it was sent before.
+    is_resent: bool,
 }
 
 impl<'a> Request<'a> {
@@ -39,7 +41,8 @@ impl<'a> Request<'a> {
 
     /// A request of which method and host are in the fingerprint already.
     fn to(begun: Fingerprint, target: Target<'a>) -> Self {
-        Self { target, fingerprint: begun.part(target.path).part(target.query).value() }
+        let fingerprint = begun.part(target.path).part(target.query).value();
+        Self { target, fingerprint, is_resent: false }
     }
 }
 
@@ -54,7 +57,7 @@ impl Recogniser {
         cache.unrecognised = None;
         let method = Method::parse(span.text(self.slots.method)?)?;
         let target = self.target(span)?;
-        let known = cache.hosts.get(target.host, |name| self.host(name))?;
+        let known = cache.hosts.get(target.host, |name| self.known_host(name))?;
         let host = self.hosts.get(known.index? as usize)?;
         let begun = known.begun(method);
         let taken = host.routes.find(method, target.path).or_else(|| {
@@ -69,7 +72,9 @@ impl Recogniser {
         let queries = self.rules[index as usize].queries.iter();
         let shown = |name: &str| target.parameter(name).filter(|value| !is_placeholder(value));
         captures.extend(queries.map(|name| shown(name).unwrap_or_default()));
-        Some(self.read(span, index, Request::to(begun, target), &captures, cache))
+        let is_resent = host.stands_for.is_some();
+        let request = Request { is_resent, ..Request::to(begun, target) };
+        Some(self.read(span, index, request, &captures, cache))
     }
 
     /// Reads a call by its rule.
@@ -111,6 +116,7 @@ impl Recogniser {
         let alias = captured(captures, rule.alias, cache)
             .or_else(|| id_in(&rule.aliases, span, target, cache))
             .or_else(|| end_of(task.as_ref()?, rule.alias_after.as_deref()?));
+        let resend = integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok());
         Call {
             role,
             endpoint: self.endpoint(index, rule, captures, self.named_model(span, rule, captures), cache),
@@ -125,7 +131,7 @@ impl Recogniser {
                 alias,
                 parent_task: captured(captures, rule.parent_task, cache),
                 correlations,
-                resend: integer(span, self.slots.resend).and_then(|count| u16::try_from(count).ok()),
+                resend: resend.or(request.is_resent.then_some(1)),
                 callback,
                 facts: self.facts(span, Some(rule.provider), cache),
                 stands_in: false,

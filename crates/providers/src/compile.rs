@@ -74,6 +74,8 @@ pub(crate) struct Host {
     pub(crate) output: Option<(u32, Option<Box<str>>)>,
     /// Whose it is, where what no route takes is told.
     pub(crate) ownership: Ownership,
+    /// The host that it stands in for.
+    pub(crate) stands_for: Option<Box<str>>,
 }
 
 impl Recogniser {
@@ -102,7 +104,8 @@ impl Recogniser {
             compiler.file(loaded);
         }
         compiler.webhooks(extra);
-        let Compiler { mut recogniser, findings } = compiler;
+        let Compiler { mut recogniser, mut findings } = compiler;
+        findings.extend(recogniser.add_backup_hosts(files));
         recogniser.masks = Masks::new(&recogniser.slots, &recogniser.facts, &recogniser.providers);
         if findings.is_empty() { Ok(recogniser) } else { Err(findings) }
     }

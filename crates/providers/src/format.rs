@@ -34,6 +34,9 @@ pub struct ProviderFile {
     /// Those of all hosts that other services have too: what no call takes there is not told.
     #[serde(default)]
     pub shared_hosts: Vec<Spanned<String>>,
+    /// Hosts at which a client sends a request once more that it could not send to another.
+    #[serde(default)]
+    pub backup_hosts: Vec<BackupHost>,
     /// Hosts that serve outputs: a GET there is a download.
     #[serde(default)]
     pub output_hosts: Vec<OutputHost>,
@@ -79,6 +82,16 @@ impl ProviderFile {
             |rule: &OperationRule| (Pattern::new(&rule.model.value), rule.operation.as_str().into());
         self.operations.iter().map(by_model).collect()
     }
+}
+
+/// A host that stands in for another where a client cannot connect to that one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupHost {
+    /// The host.
+    pub host: Spanned<String>,
+    /// The host of calls that it stands in for.
+    pub of: Spanned<String>,
 }
 
 /// A host that serves outputs.

@@ -8,6 +8,7 @@ pub mod builtin;
 
 mod answer;
 mod attributes;
+mod backup;
 mod call;
 mod compile;
 mod config;
@@ -44,8 +45,8 @@ pub use endpoint::EndpointCache;
 pub use error::LoadError;
 pub use facts::NAMES as FACT_NAMES;
 pub use format::{
-    AnswerRule, CallRule, FactOrigin, FactRule, IdempotencyKey, Leg, OperationRule, OutputHost, Place,
-    ProviderFile, StatusPattern, Word, WordRule,
+    AnswerRule, BackupHost, CallRule, FactOrigin, FactRule, IdempotencyKey, Leg, OperationRule, OutputHost,
+    Place, ProviderFile, StatusPattern, Word, WordRule,
 };
 pub use lengths::{CALLBACK_IDS_MAX, Cuts, ID_BYTES_MAX, LABEL_BYTES_MAX};
 pub use load::{LoadedFile, load};

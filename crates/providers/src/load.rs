@@ -86,7 +86,8 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     }
     let output_hosts = file.output_hosts.iter().map(|output| &output.host);
     let call_hosts = file.calls.iter().flat_map(|call| &call.hosts);
-    for host in file.hosts.iter().chain(output_hosts).chain(call_hosts) {
+    let backups = file.backup_hosts.iter().map(|backup| &backup.host);
+    for host in file.hosts.iter().chain(output_hosts).chain(call_hosts).chain(backups) {
         check_host(source, host, &mut findings);
     }
     let mut seen = BTreeMap::<&str, u64>::new();

@@ -50,8 +50,8 @@ pub(crate) struct RecentHost {
 }
 
 impl RecentHost {
-    fn new(name: &str, index: Option<u32>) -> Self {
-        let begun = Method::ALL.map(|method| Fingerprint::new().part(method.as_str()).part(name));
+    fn new(name: &str, (index, asked): (Option<u32>, &str)) -> Self {
+        let begun = Method::ALL.map(|method| Fingerprint::new().part(method.as_str()).part(asked));
         Self { name: name.into(), index, begun }
     }
 
@@ -63,12 +63,13 @@ impl RecentHost {
 }
 
 impl RecentHosts {
-    /// A host, looked up if it was not asked for of late; none when its name is too long to be one.
+    /// A host, looked up if it was not asked for of late: its rules, and the host of the fingerprint. None
+    /// when its name is too long to be one.
     #[inline]
-    pub(crate) fn get(
+    pub(crate) fn get<'n>(
         &mut self,
-        name: &str,
-        look_up: impl FnOnce(&str) -> Option<u32>,
+        name: &'n str,
+        look_up: impl FnOnce(&'n str) -> (Option<u32>, &'n str),
     ) -> Option<&RecentHost> {
         let held = &mut self.0[place(name)];
         if held.as_ref().is_none_or(|held| *held.name != *name) {
@@ -168,11 +169,11 @@ mod tests {
         for round in 0..3 {
             for number in 0..200_u32 {
                 let name = format!("api-{number}.example.com");
-                let mut index = |_: &str| {
+                let host = hosts.get(&name, |name| {
                     asked += 1;
-                    (number % 2 == 0).then_some(number)
-                };
-                let host = hosts.get(&name, &mut index).unwrap();
+                    ((number % 2 == 0).then_some(number), name)
+                });
+                let host = host.unwrap();
                 assert_eq!(host.index, (number % 2 == 0).then_some(number), "round {round}");
                 let begun = Fingerprint::new().part("PUT").part(&name);
                 assert_eq!(host.begun(Method::Put).value(), begun.value());
@@ -180,7 +181,7 @@ mod tests {
             }
         }
         assert!(asked >= 200, "each had to be looked up once");
-        assert!(hosts.get(&"h".repeat(300), |_| Some(1)).is_none());
+        assert!(hosts.get(&"h".repeat(300), |name| (Some(1), name)).is_none());
     }
 
     #[test]
@@ -197,9 +198,9 @@ mod tests {
         let mut hosts = RecentHosts::default();
         let mut asked = 0;
         for name in names.into_iter().cycle().take(3 * names.len()) {
-            hosts.get(name, |_| {
+            hosts.get(name, |name| {
                 asked += 1;
-                None
+                (None, name)
             });
         }
         assert_eq!(asked, names.len());

@@ -13,8 +13,9 @@ fn schema() -> Value {
 }
 
 /// A file with an unknown key in each kind of mapping: where the key is, and which mapping it is in.
-const PLACES: [(&str, &str); 22] = [
+const PLACES: [(&str, &str); 23] = [
     ("provider: a\n? x", ""),
+    ("backup_hosts: [{? x}]", "backup_host"),
     ("output_hosts: [{? x}]", "output_host"),
     ("calls: [{? x}]", "call"),
     ("calls: [{answers: [{? x}]}]", "answer"),

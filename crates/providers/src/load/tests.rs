@@ -116,6 +116,42 @@ fn a_procedure_is_of_one_call() {
     );
 }
 
+#[test]
+fn a_backup_host_stands_in_for_a_host_of_calls() {
+    let found = |backup: &str| {
+        let text = GOOD.replace("calls:\n", &format!("backup_hosts: [{backup}]\ncalls:\n"));
+        let files = [load("acme.yaml", &text).unwrap()];
+        let found = Recogniser::compile(&files, &CorrelationConfig::default()).err();
+        found.unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (backup, expected) in [
+        ("{host: acme.net, of: api.acme.example}", None),
+        (
+            "{host: acme.net, of: api.acme.exampl}",
+            Some(
+                "acme.yaml:4:37: backup_hosts.of = `api.acme.exampl`: no call has this host \
+                 (did you mean `api.acme.example`? Allowed: api.acme.example)",
+            ),
+        ),
+        (
+            "{host: api.acme.example, of: api.acme.example}",
+            Some(
+                "acme.yaml:4:23: backup_hosts.host = `api.acme.example`: a backup host is one host, of which no \
+                 call is said already",
+            ),
+        ),
+        (
+            "{host: '*.acme.net', of: api.acme.example}",
+            Some(
+                "acme.yaml:4:23: backup_hosts.host = `*.acme.net`: a backup host is one host, of which no call is \
+                 said already",
+            ),
+        ),
+    ] {
+        assert_eq!(found(backup), expected.into_iter().collect::<Vec<_>>(), "{backup}");
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 

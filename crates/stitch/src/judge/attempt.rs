@@ -1,5 +1,7 @@
 //! One attempt, from its spans.
 
+use smallvec::SmallVec;
+
 use crate::call::{Accepted, Answer, Call, Role, TaskState, Verdict};
 use crate::evidence::{Evidence, What};
 use crate::failure::FailureReason;
@@ -169,35 +171,47 @@ impl Told {
 
 /// The end that verdicts tell: a partial success before a success, for that is what a request that succeeded
 /// looks like until somebody counts the outputs; a success before a failure, but that a word of failure comes
-/// before a mere 200, which is also how an empty or moderated output is answered; else the last failure.
+/// before a mere 200, which is also how an empty or moderated output is answered; else the last failure, one
+/// that says why before one that does not. An application's `failed` says no more than that: then the reason
+/// is what another verdict of the same end gives.
 fn ended(told: impl Iterator<Item = Told>) -> Option<Ended> {
-    let rank = |outcome, voice| match (outcome, voice) {
+    let says_why = |(_, why, _): &Ended| *why != Some(FailureReason::Unknown);
+    let ends: SmallVec<[(u8, Ended); 8]> = told.filter_map(end).collect();
+    let &(_, ended) = ends.iter().max_by_key(|(rank, ended)| (*rank, says_why(ended)))?;
+    if says_why(&ended) {
+        return Some(ended);
+    }
+    // Where a later request was answered well, what went wrong with an earlier one is not why.
+    let is_passing = ends.iter().any(|(_, (outcome, ..))| *outcome == Outcome::Succeeded);
+    let lowest = if is_passing { RANK_OF_WORD } else { 0 };
+    let fits = |(rank, other): &&(u8, Ended)| other.0 == ended.0 && *rank >= lowest && says_why(other);
+    let reason = ends.iter().filter(fits).max_by_key(|(rank, _)| *rank).and_then(|(_, (_, why, _))| *why);
+    Some((ended.0, reason.or(ended.1), ended.2))
+}
+
+/// The rank of a failure that a word tells.
+const RANK_OF_WORD: u8 = 3;
+
+/// The end that one verdict tells, if it tells one, and its rank among others.
+fn end(Told { verdict, voice }: Told) -> Option<(u8, Ended)> {
+    let reason = |silent| verdict.reason.or(Some(silent));
+    let ended = match verdict.state {
+        TaskState::Succeeded => (Outcome::Succeeded, None, false),
+        TaskState::Partial => (Outcome::Partial, verdict.reason, false),
+        TaskState::Failed | TaskState::Errored => (Outcome::Failed, reason(FailureReason::Unknown), false),
+        TaskState::Rejected => (Outcome::Rejected, reason(FailureReason::ModerationOutput), false),
+        TaskState::Canceled => (Outcome::Canceled, Some(FailureReason::Canceled), false),
+        TaskState::CanceledQueued => (Outcome::Canceled, Some(FailureReason::Canceled), true),
+        TaskState::NotReady | TaskState::Running | TaskState::Ended => return None,
+    };
+    let rank = match (ended.0, voice) {
         (Outcome::Partial, _) => 5,
         (Outcome::Succeeded, Voice::Word) => 4,
-        (_, Voice::Word) => 3,
+        (_, Voice::Word) => RANK_OF_WORD,
         (Outcome::Succeeded, Voice::Status) => 2,
         _ => 1,
     };
-    let mut found: Option<(Ended, u8)> = None;
-    for Told { verdict, voice } in told {
-        let unknown = || verdict.reason.or(Some(FailureReason::Unknown));
-        let ended = match verdict.state {
-            TaskState::Succeeded => (Outcome::Succeeded, None, false),
-            TaskState::Partial => (Outcome::Partial, verdict.reason, false),
-            TaskState::Failed | TaskState::Errored => (Outcome::Failed, unknown(), false),
-            TaskState::Rejected => {
-                (Outcome::Rejected, verdict.reason.or(Some(FailureReason::ModerationOutput)), false)
-            }
-            TaskState::Canceled => (Outcome::Canceled, Some(FailureReason::Canceled), false),
-            TaskState::CanceledQueued => (Outcome::Canceled, Some(FailureReason::Canceled), true),
-            TaskState::NotReady | TaskState::Running | TaskState::Ended => continue,
-        };
-        let rank = rank(ended.0, voice);
-        if found.is_none_or(|(_, held)| rank >= held) {
-            found = Some((ended, rank));
-        }
-    }
-    found.map(|(ended, _)| ended)
+    Some((rank, ended))
 }
 
 /// A submit that was not taken, and nothing else. Why is in its status, unless a span above has a word.
@@ -268,6 +282,35 @@ mod tests {
             });
             let found = ended(told);
             assert_eq!(found.map(|(outcome, _, queued)| (outcome, queued)), expected, "{states:?}");
+        }
+    }
+    #[test]
+    fn a_failure_that_says_no_more_has_the_reason_that_another_span_gives() {
+        use FailureReason::{Capacity, InvalidInput, ModerationInput, ModerationOutput, Unknown};
+        use TaskState::{Errored, Failed, NotReady, Rejected, Succeeded};
+        let (word, status) = (Voice::Word, Voice::Status);
+        let told = |state, reason, voice| Told { verdict: Verdict { state, reason }, voice };
+        let mere = told(Failed, None, word);
+        let shed = told(Failed, Some(Capacity), status);
+        let invalid = told(Failed, Some(InvalidInput), status);
+        let moderated = told(Rejected, Some(ModerationInput), word);
+        let unnamed = told(Errored, Some(Unknown), status);
+        for (verdicts, outcome, reason) in [
+            (&[mere][..], Outcome::Failed, Unknown),
+            (&[shed, mere], Outcome::Failed, Capacity),
+            (&[mere, shed], Outcome::Failed, Capacity),
+            (&[shed, invalid, mere], Outcome::Failed, InvalidInput),
+            (&[shed, unnamed], Outcome::Failed, Capacity),
+            (&[moderated, mere], Outcome::Rejected, ModerationInput),
+            (&[told(Rejected, None, word), mere], Outcome::Rejected, ModerationOutput),
+            (&[moderated, told(Failed, Some(Capacity), word)], Outcome::Failed, Capacity),
+            // A fetch that was refused for a moment and then went well is not why.
+            (&[shed, told(Succeeded, None, status), mere], Outcome::Failed, Unknown),
+            (&[told(NotReady, Some(Capacity), status), mere], Outcome::Failed, Unknown),
+            (&[told(Rejected, Some(ModerationInput), status), mere], Outcome::Failed, Unknown),
+        ] {
+            let found = ended(verdicts.iter().copied()).map(|(outcome, reason, _)| (outcome, reason));
+            assert_eq!(found, Some((outcome, Some(reason))), "{outcome:?} {reason:?}");
         }
     }
 }

@@ -98,6 +98,23 @@ fn headers_and_marks_in_both_spellings() {
     }
 }
 
+/// A request that the SDK sends to another host once more is the same request.
+#[test]
+fn a_request_to_a_backup_host_is_that_to_the_host_it_stands_in_for() {
+    let recogniser = builtin();
+    let request = |host: &str| {
+        let url = format!("https://{host}/fal-ai/flux/dev");
+        let attributes = [("http.request.method", Value::Text("POST")), ("url.full", Value::Text(&url))];
+        let call = call(&recogniser, &span(&recogniser, SpanKind::Client, "POST", &attributes));
+        (call.request, call.rare.resend)
+    };
+    let again = |host: &str| (request(host).0, Some(1));
+    assert_eq!(request("queue.falrun.com"), again("queue.fal.run"));
+    assert_eq!(request("falrun.com"), again("fal.run"));
+    assert_eq!(request("fal.run").1, None);
+    assert_ne!(request("fal.run"), request("queue.fal.run"));
+}
+
 /// No built-in provider documents that it honours the key: equal keys are one wish, not one task.
 #[test]
 fn an_idempotency_key_that_is_not_honoured_ties_attempts_only() {
