@@ -285,7 +285,7 @@ inventory! {
         None, "Connections to the OTLP receivers that are open.";
     ForwardedSpans = "spantally_forward_spans", Counter, None, false,
         [open("destination"), known("outcome", span_outcomes)],
-        None, "Spans to be forwarded, by what became of them; not_queued could not be put into the queue.";
+        None, "Spans to forward, by what became of them; not_queued: no room; invalid: cut out for an id.";
     ForwardStorageFaults = "spantally_forward_storage_faults", Counter, None, false,
         [open("destination"), known("fault", storage_faults)],
         None, "Failures to write a destination's queue, or its log of spans held, by what is wrong.";

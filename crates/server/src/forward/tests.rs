@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::testing::Destination;
 use super::*;
@@ -35,6 +35,11 @@ pub(crate) fn settings(
     }
 }
 
+/// Spans of which none waits.
+fn spans(received: u64) -> Spans<'static> {
+    Spans { received, ..Spans::default() }
+}
+
 /// A queue whose last owner is gone is let go by its thread a moment later.
 pub(crate) async fn open(settings: &crate::config::Destination, directory: &Path) -> Forwarder {
     for _ in 0..200 {
@@ -51,7 +56,7 @@ pub(crate) async fn open(settings: &crate::config::Destination, directory: &Path
 }
 
 pub(super) async fn put(forwarder: &Forwarder, tenant: &str, body: &'static [u8]) {
-    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), 1, &[]).await;
+    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), spans(1)).await;
 }
 
 fn counted(forwarder: &Forwarder) -> String {
@@ -274,7 +279,7 @@ async fn json_is_forwarded_as_protobuf() {
     let forwarder = open(&settings, directory.path()).await;
     let request = crate::receivers::testing::request("clips", vec![crate::receivers::testing::call_span(1)]);
     let json = serde_json::to_vec(&request).unwrap();
-    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), 1, &[]).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), spans(1)).await;
     let (_stop, stops) = watch::channel(false);
     let _sending = forwarder.start(&stops);
     let got = destination.wait_for(1).await.remove(0);
@@ -289,12 +294,12 @@ async fn json_that_cannot_be_written_as_protobuf_is_counted() {
     let mut settings = settings(&destination, Protocol::Grpc, Compression::Gzip);
     let broken = || Bytes::from_static(b"[]");
     let forwarder = open(&settings, directory.path()).await;
-    forwarder.queue(&"".into(), Transport::HttpJson, broken(), 3, &[]).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, broken(), spans(3)).await;
     assert!(counted(&forwarder).contains("not_queued: 3"), "{}", counted(&forwarder));
     drop(forwarder);
     (settings.spans, settings.job_spans) = (false, true);
     let forwarder = open(&settings, directory.path()).await;
-    forwarder.queue(&"".into(), Transport::HttpJson, broken(), 3, &[]).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, broken(), spans(3)).await;
     assert!(counted(&forwarder).contains("not_queued: 0"), "it wants no spans");
 }
 
