@@ -316,13 +316,13 @@ inventory! {
         [],
         None, "When the provider files in force were read, in seconds since 1970.";
     TlsExpiry = "spantally_tls_certificate_expiry_timestamp_seconds", Gauge, Some("seconds"), false,
-        [open("endpoint")],
-        None, "When the first certificate of an endpoint's chain in use ends, in seconds since 1970.";
+        [open("endpoint"), open("file")],
+        None, "When a certificate in use of a port or a destination ends, in seconds since 1970.";
     TlsReloads = "spantally_tls_reloads", Counter, None, false, [open("endpoint"), known("result", results)],
         None,
         "Times that changed certificates were taken, or files could not be used; then the old ones stay.";
     TlsReloadGood = "spantally_tls_last_reload_successful", Gauge, None, false, [open("endpoint")],
-        None, "1 if an endpoint's certificate files could be used when they were last looked at.";
+        None, "1 if a port's certificate files could be used when they were last looked at.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }
