@@ -94,6 +94,9 @@ fn expect(output: &Output, code: i32, parts: &[&str]) {
     }
 }
 
+/// The scheme that is asked by, options, the exit code, and parts of what is said.
+type Refusal<'a> = (&'a str, &'a [(&'a str, &'a str)], i32, &'a [&'a str]);
+
 const CA: (&str, &str) = ("--ca-file", "ca.crt");
 const OWN: [(&str, &str); 2] = [("--cert-file", "client.crt"), ("--key-file", "client.key")];
 
@@ -110,7 +113,7 @@ fn a_server_with_tls_is_asked_for_its_jobs() {
 fn a_client_that_does_not_trust_the_server_says_what_to_do() {
     let server = Server::start(false);
     // Another server's certificate is no authority for this one's.
-    let cases: [(&str, &[(&str, &str)], i32, &[&str]); 5] = [
+    let cases: [Refusal<'_>; 5] = [
         (
             "https://",
             &[("--ca-file", "client.crt")],
