@@ -135,8 +135,8 @@ impl Cause {
 }
 
 words! {
-    /// By which rule something was joined to a job, strongest first; the last joins nothing, and says of what a
-    /// call is known.
+    /// By which rule something was joined to a job, strongest first; the last joins nothing, and says of
+    /// what a call is known.
     JoinRule {
         /// The task id in a URL path.
         TaskIdPath = "task_id_path",

@@ -135,7 +135,8 @@ impl Server {
     fn exchange(&self, mut stream: impl Read + Write, path: &str) -> io::Result<Vec<u8>> {
         let host = &self.host;
         // HTTP/1.0: the answer ends with the connection, and is not sent in chunks.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n")?;
+        let question = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+        stream.write_all(question.as_bytes())?;
         stream.flush()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
@@ -152,6 +153,7 @@ impl Server {
             None if self.tls.is_some() && is_cut.contains(&error.kind()) => {
                 AskError::Tls { host, problem: error.to_string(), help: Some(OWN_CERTIFICATE) }
             }
+            None if is_cut.contains(&error.kind()) => AskError::NotHttp(host),
             None => AskError::Silent { host, error },
         }
     }

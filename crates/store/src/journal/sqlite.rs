@@ -131,10 +131,10 @@ impl SqliteJournal {
         }
     }
 
-    /// Gives the room of dropped rows, and of the log, back to the file system if the two files have more than
-    /// `over_bytes` and no row but the newest is left, and says whether it did. It costs what writing that row
-    /// does, and after it the files grow anew: nothing for a journal whose commits must not wait for that, and
-    /// that was primed.
+    /// Gives the room of dropped rows, and of the log, back to the file system if the two files have more
+    /// than `over_bytes` and no row but the newest is left, and says whether it did. It costs what writing
+    /// that row does, and after it the files grow anew: nothing for a journal whose commits must not wait for
+    /// that, and that was primed.
     ///
     /// # Errors
     /// The files cannot be written; they stay as they are.
