@@ -58,6 +58,14 @@ pub struct Tally {
     pub rejected: [u64; RejectReason::ALL.len()],
 }
 
+impl Tally {
+    /// Whether spans were refused for an id.
+    pub(crate) fn has_invalid_ids(&self) -> bool {
+        let of_ids = [RejectReason::TraceId, RejectReason::SpanId, RejectReason::ParentId];
+        of_ids.into_iter().any(|reason| self.rejected[reason as usize] > 0)
+    }
+}
+
 /// How a batch came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {

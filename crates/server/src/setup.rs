@@ -68,13 +68,14 @@ impl Setup {
         })
     }
 
-    /// The certificates of all ports.
+    /// The certificates of all ports, and towards all destinations.
     pub(crate) fn certificates(&self) -> Certificates {
-        Certificates::of([
+        let ports = Certificates::of([
             ("grpc", self.grpc_tls.as_ref()),
             ("http", self.http_tls.as_ref()),
             ("admin", self.admin_tls.as_ref()),
-        ])
+        ]);
+        ports.towards(self.clients.iter().map(Client::certificates))
     }
 }
 

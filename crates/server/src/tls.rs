@@ -3,9 +3,10 @@
 //! A certificate that is renewed on disk is taken by the next connection; open ones keep theirs. Files that
 //! cannot be used (half written, of another key) leave the old certificate in place, with a warning at each
 //! look and in the metrics ([`certificates`]). With `client_ca_file` only clients with a certificate of that
-//! authority get past the handshake.
+//! authority get past the handshake. The other end, connections that we make, is [`client`].
 
 mod certificates;
+mod client;
 mod expiry;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::certificates::Certificates;
+pub(crate) use self::client::{ClientSide, ClientTlsError, Ends, client_side, server_authorities};
 use self::expiry::earliest_end;
 use crate::config::{ServerTlsFiles, TlsVersion};
 
@@ -39,11 +41,6 @@ impl TlsError {
     /// The key of the file, under the section that has the `tls`.
     pub(crate) fn key(&self) -> &'static str {
         self.key
-    }
-
-    /// A client's certificate that cannot be used with its key.
-    pub(crate) fn of_certificate(path: &Path, problem: &dyn std::fmt::Display) -> Self {
-        CERTIFICATE.error(path, problem)
     }
 }
 
@@ -103,11 +100,6 @@ pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>
 /// Reads a client's certificate and key.
 pub(crate) fn identity(cert_file: &Path, key_file: &Path) -> Result<Identity, TlsError> {
     parse_identity((cert_file, &CERTIFICATE.read(cert_file)?), (key_file, &KEY.read(key_file)?))
-}
-
-/// Reads the authorities that a server's certificate is checked against.
-pub(crate) fn server_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
-    SERVER_AUTHORITY.authorities(path, &SERVER_AUTHORITY.read(path)?)
 }
 
 fn parse_identity(cert: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Identity, TlsError> {

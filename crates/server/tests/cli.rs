@@ -221,23 +221,3 @@ fn a_second_server_on_the_same_data_is_refused() {
     assert_eq!(output.status.code(), Some(64));
     assert_eq!(stderr(&output).matches("another process").count(), 1, "{}", stderr(&output));
 }
-
-/// What answers there cannot be asked, and what it alone has is told to be missing.
-#[test]
-fn jobs_of_a_server_with_tls_come_from_its_ledger_and_standard_error_says_so() {
-    let server = Server::start();
-    let data = server.directory.path().join("data");
-    let output = spantally(&[
-        "jobs",
-        "--set",
-        "exporters.prometheus.tls.cert_file=c.pem",
-        "--set",
-        "exporters.prometheus.tls.key_file=k.pem",
-        "--set",
-        &format!("storage.directory={}", data.display()),
-    ]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    for part in ["TLS is not spoken here", "open jobs are missing", "reading the ledger"] {
-        assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
-    }
-}

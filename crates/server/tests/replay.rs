@@ -15,7 +15,7 @@ use std::process::Command;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use recorded::{recording, request, run, spans, spantally, stderr};
+use recorded::{recording, request, run, span, spans, spantally, stderr};
 
 fn capture(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/captures");
@@ -109,6 +109,34 @@ fn a_job_is_explained_by_the_beginning_of_its_id() {
     let again: Value =
         serde_json::from_str(&run(&["explain", id, "--from", from, "--format", "json"])).unwrap();
     assert_eq!(again, job);
+}
+
+/// Whoever checks a bill is told that no request was seen of a call.
+#[test]
+fn a_call_that_is_known_by_a_genai_span_alone_is_explained_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spans.jsonl");
+    let mut call = span(1, 0, 9000, "POST", "https://example.com", 200);
+    let text = |key: &str, value: &str| serde_json::json!({"key": key, "value": {"stringValue": value}});
+    call["attributes"] = serde_json::json!([
+        text("gen_ai.operation.name", "chat"),
+        text("gen_ai.provider.name", "openai"),
+        text("gen_ai.request.model", "gpt-4o-mini"),
+    ]);
+    std::fs::write(&path, request(&[call])).unwrap();
+    let from = path.to_str().unwrap();
+    let job: Value = serde_json::from_str(&run(&["jobs", "--from", from, "--format", "jsonl"])).unwrap();
+    let attempt = &job["attempts"][0];
+    let span = attempt["spans"]["sync"][0].clone();
+    let joins = attempt["joins"].as_array().unwrap();
+    let known = joins.iter().map(|join| (&join["rule"], &join["confidence"], &join["span"]));
+    assert_eq!(known.collect::<Vec<_>>(), [(&"genai_span".into(), &"exact".into(), &span)]);
+    let story = run(&["explain", job["job_id"].as_str().unwrap(), "--from", from]);
+    for part in ["attempt 1 joined by genai_span, exact: a span around", "attempt 1: no request was seen"] {
+        assert!(story.contains(part), "{part} is not in {story}");
+    }
+    let story = run(&["explain", span.as_str().unwrap(), "--from", from]);
+    assert!(story.contains("of attempt 1, by genai_span"), "{story}");
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl Cause {
 }
 
 words! {
-    /// By which rule something was joined to a job, strongest first.
+    /// By which rule something was joined to a job, strongest first; the last joins nothing, and says of
+    /// what a call is known.
     JoinRule {
         /// The task id in a URL path.
         TaskIdPath = "task_id_path",
@@ -108,6 +109,8 @@ words! {
         FallbackPoll = "fallback_poll",
         /// A download right after a job's last call.
         DownloadTime = "download_time",
+        /// A span around a call stands for it, since no request of it was seen.
+        GenaiSpan = "genai_span",
     }
 }
 

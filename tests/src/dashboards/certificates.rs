@@ -1,4 +1,4 @@
-//! Part of Pipeline: does a certificate of a port end soon, are renewed ones taken?
+//! Part of Pipeline: does a certificate of a port or a destination end soon, are renewed ones taken?
 
 use super::panel::Panel;
 use super::pipeline::{ENDS, gauge, rate};
@@ -10,11 +10,14 @@ pub(super) fn panels() -> Vec<Panel> {
     vec![
         Panel::time_series(
             "Certificates",
-            "In how many days does the first certificate of a port end, and are its files good (1)?",
+            "In how many days do certificates of ports and destinations end, are files good (1)?",
             (8, 6),
             false,
         )
-        .range(&format!("(min by (endpoint) ({ends}) - time()) / 86400"), "days left, {{endpoint}}")
+        .range(
+            &format!("(min by (endpoint, file) ({ends}) - time()) / 86400"),
+            "days left, {{endpoint}} {{file}}",
+        )
         .range(&format!("min by (endpoint) ({good})"), "files are good, {{endpoint}}")
         .range(
             &format!("{} * 60", rate("spantally_tls_reloads_total", "result")),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use anstyle::Style;
-use spantally_stitch::{Confidence, Outcome as JobOutcome, Role, State};
+use spantally_stitch::{Confidence, JoinRule, Outcome as JobOutcome, Role, State};
 use spantally_store::JobFilter;
 
 use self::words::{basis_words, confidence_words, policy_words, rule_words};
@@ -302,6 +302,11 @@ fn uncertain(job: &JobDoc) -> Vec<String> {
         } else if attempt.cause == "unverified" {
             lines.push(format!(
                 "attempt {number}: no span tells whether it succeeded; one with spantally.task.status would"
+            ));
+        }
+        if attempt.joins.iter().any(|join| join.rule == JoinRule::GenaiSpan.as_str()) {
+            lines.push(format!(
+                "attempt {number}: no request was seen, so neither whether the provider got one nor how many"
             ));
         }
         let weak = [Confidence::Likely, Confidence::Guess].map(Confidence::as_str);

@@ -1,20 +1,21 @@
 //! Where `jobs` and `explain` read jobs from: a running server, a ledger, or a recording.
 //!
 //! Without any option the server of the configuration is asked; when nothing answers there, the ledger of the
-//! configured data directory is read, if there is one, and standard error says so. These commands speak no
-//! TLS: where the server's port has it the ledger is read as well.
+//! configured data directory is read, if there is one, and standard error says so.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use miette::Diagnostic as _;
 use serde::Deserialize;
 use spantally_stitch::UnixNanos;
 use spantally_store::{JobFilter, LedgerReader};
 
-use super::http::{self, Answer, authority, query_value};
+use super::http::{Answer, AskError, Server, query_value};
 use super::job_doc::{JobDoc, unix_ms};
 use super::{ConfigArgs, Failure, replay};
 use crate::clock;
+use crate::config::ClientTls;
 use crate::core::Settled;
 use crate::job_calls::JobCalls;
 use crate::job_json::{JobDocument, Rfc3339};
@@ -29,7 +30,7 @@ pub(super) const ID_DIGITS: usize = 32;
 /// Where to read jobs.
 #[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
-    /// A running server [default: the one of the configuration, at 127.0.0.1:9464].
+    /// A running server, http:// or https:// [default: the one of the configuration, at 127.0.0.1:9464].
     #[arg(long, value_name = "URL", group = "source")]
     server: Option<String>,
     /// Data directory whose ledger is read, beside a server or without one.
@@ -38,6 +39,15 @@ pub(super) struct SourceArgs {
     /// Recordings, read as `replay` does.
     #[arg(long, value_name = "FILE", num_args = 1.., group = "source")]
     from: Vec<PathBuf>,
+    /// Authorities (PEM) that the certificate of a server with TLS is checked against; else the system's.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ledger", "from"])]
+    ca_file: Option<PathBuf>,
+    /// Your certificate (PEM), for a server that asks for one.
+    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with_all = ["ledger", "from"])]
+    cert_file: Option<PathBuf>,
+    /// The private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -59,7 +69,7 @@ impl ReadJob {
 
 /// An opened source.
 pub(super) enum Source {
-    Server(String),
+    Server(Server),
     Ledger(LedgerReader),
     Recording(Vec<Settled>),
 }
@@ -74,47 +84,43 @@ impl SourceArgs {
             let found = replay::read(&self.from, &self.config)?;
             return Ok(Source::Recording(found.into_last_settled_first()));
         }
+        let tls = ClientTls {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+            ..ClientTls::default()
+        };
         if let Some(url) = &self.server {
-            let host = authority(url).ok_or_else(|| {
-                Failure::usage(miette::miette!(
-                    help = "TLS is not spoken here: --ledger reads settled jobs beside a server that has it",
-                    "--server {url}: expected http://host:port, without a path"
-                ))
-            })?;
-            http::get(host, "/healthz").map_err(|error| no_server(host, &error))?;
-            return Ok(Source::Server(host.to_owned()));
+            return Ok(Source::Server(found(url, &tls).map_err(AskError::into_failure)?));
         }
         let settings = self.config.load()?.settings;
-        let host = settings.admin.endpoint.to_string();
-        let directory = &settings.storage.directory;
-        let (found, why) = if settings.admin.tls.is_some() {
-            let why = format!("TLS is not spoken here, and {host} has it; open jobs are missing");
-            (ledger(directory)?, why)
-        } else {
-            match http::get(&host, "/healthz") {
-                Ok(_) => return Ok(Source::Server(host)),
-                Err(error) => {
-                    let found = ledger(directory).map_err(|_| no_server(&host, &error))?;
-                    (found, format!("no server at {host}"))
-                }
-            }
+        let scheme = if settings.admin.tls.is_some() { "https" } else { "http" };
+        let why = match found(&format!("{scheme}://{}", settings.admin.endpoint), &tls) {
+            Ok(server) => return Ok(Source::Server(server)),
+            Err(error) if error.is_usage() => return Err(error.into_failure()),
+            Err(error) => error,
         };
+        let directory = &settings.storage.directory;
+        let Ok(ledger) = ledger(directory) else { return Err(why.into_failure()) };
+        let help = why.help().filter(|_| why.is_refusal()).map(|help| format!(" ({help})"));
+        let missing = if why.is_refusal() { "; open jobs are missing" } else { "" };
+        let what = [why.to_string(), help.unwrap_or_default(), missing.to_owned()].concat();
         // Nobody is left to tell when standard error is gone.
-        let _ = writeln!(std::io::stderr(), "{why}; reading the ledger in {}", directory.display());
-        Ok(found)
+        let _ = writeln!(std::io::stderr(), "{what}; reading the ledger in {}", directory.display());
+        Ok(ledger)
     }
+}
+
+/// A server, if one answers there.
+fn found(url: &str, tls: &ClientTls) -> Result<Server, AskError> {
+    let server = Server::new(url, tls)?;
+    server.get("/healthz")?;
+    Ok(server)
 }
 
 fn ledger(directory: &Path) -> Result<Source, Failure> {
     let reader = LedgerReader::open(directory);
     reader.map(Source::Ledger).map_err(|error| Failure::failed(miette::miette!("{error}")))
-}
-
-fn no_server(host: &str, error: &std::io::Error) -> Failure {
-    Failure::failed(miette::miette!(
-        help = "start one with `spantally serve`, or name another source: --server, --ledger or --from",
-        "no server answers at {host}: {error}"
-    ))
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
@@ -155,11 +161,13 @@ impl Source {
     /// The job of a whole id.
     pub(super) fn get(&self, id: &str) -> Result<Option<ReadJob>, Failure> {
         let text = match self {
-            Self::Server(host) => match http::get(host, &format!("/api/v1/jobs/{id}")).map_err(failed)? {
-                Answer { status: 200, body } => Some(body.trim_end().to_owned()),
-                Answer { status: 404, .. } => None,
-                answer => return Err(refused(host, &answer)),
-            },
+            Self::Server(server) => {
+                match server.get(&format!("/api/v1/jobs/{id}")).map_err(AskError::into_failure)? {
+                    Answer { status: 200, body } => Some(body.trim_end().to_owned()),
+                    Answer { status: 404, .. } => None,
+                    answer => return Err(refused(server, &answer)),
+                }
+            }
             Self::Ledger(reader) => {
                 let job_id = u128::from_str_radix(id, 16).map_err(failed)?.to_be_bytes();
                 reader.published(job_id).map_err(failed)?.map(|found| found.job.detail.into_text())
@@ -175,8 +183,8 @@ impl Source {
     /// The calls of a job with their times, where the source has them.
     pub(super) fn calls(&self, id: &str) -> Option<JobCalls> {
         match self {
-            Self::Server(host) => {
-                let answer = http::get(host, &format!("/api/v1/jobs/{id}/calls")).ok()?;
+            Self::Server(server) => {
+                let answer = server.get(&format!("/api/v1/jobs/{id}/calls")).ok()?;
                 serde_json::from_str(&answer.body).ok()
             }
             Self::Ledger(_) => None,
@@ -198,7 +206,7 @@ impl Source {
         let mut cursor = None;
         for _ in 0..LOOK_MAX / page {
             let (jobs, next) = match self {
-                Self::Server(host) => server_page(host, filter, page, cursor.as_deref())?,
+                Self::Server(server) => server_page(server, filter, page, cursor.as_deref())?,
                 Self::Ledger(reader) => ledger_page(reader, filter, page, cursor.as_deref())?,
                 Self::Recording(jobs) => (recording_page(jobs, filter)?, None),
             };
@@ -211,13 +219,18 @@ impl Source {
     }
 }
 
-fn refused(host: &str, answer: &Answer) -> Failure {
-    Failure::failed(miette::miette!("{host} answered {}: {}", answer.status, answer.body.trim_end()))
+fn refused(server: &Server, answer: &Answer) -> Failure {
+    Failure::failed(miette::miette!("{server} answered {}: {}", answer.status, answer.body.trim_end()))
 }
 
 type Pages = (Vec<ReadJob>, Option<String>);
 
-fn server_page(host: &str, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
+fn server_page(
+    server: &Server,
+    filter: &JobFilter,
+    limit: usize,
+    cursor: Option<&str>,
+) -> Result<Pages, Failure> {
     let JobFilter { state, outcome, provider, service, model, tenant, cause, started_since } = filter;
     let since = started_since.map(|since| Rfc3339(UnixNanos(since)).to_string());
     let conditions = [
@@ -235,9 +248,9 @@ fn server_page(host: &str, filter: &JobFilter, limit: usize, cursor: Option<&str
     for (name, value) in conditions.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         path += &["&", name, "=", &query_value(value)].concat();
     }
-    let answer = http::get(host, &path).map_err(failed)?;
+    let answer = server.get(&path).map_err(AskError::into_failure)?;
     if answer.status != 200 {
-        return Err(refused(host, &answer));
+        return Err(refused(server, &answer));
     }
     let page: Page = serde_json::from_str(&answer.body).map_err(failed)?;
     let read = |doc: JobDoc| Ok(ReadJob { text: serde_json::to_string(&doc).map_err(failed)?, doc });

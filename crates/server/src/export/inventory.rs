@@ -290,7 +290,7 @@ inventory! {
         "Requests to a provider's own host that no rule of its file takes: they are in no job and no sum.";
     ForwardedSpans = "spantally_forward_spans", Counter, None, false,
         [open("destination"), known("outcome", span_outcomes)],
-        None, "Spans to be forwarded, by what became of them; not_queued could not be put into the queue.";
+        None, "Spans to forward, by what became of them; not_queued: no room; invalid: cut out for an id.";
     ForwardStorageFaults = "spantally_forward_storage_faults", Counter, None, false,
         [open("destination"), known("fault", storage_faults)],
         None, "Failures to write a destination's queue, or its log of spans held, by what is wrong.";
@@ -321,13 +321,13 @@ inventory! {
         [],
         None, "When the provider files in force were read, in seconds since 1970.";
     TlsExpiry = "spantally_tls_certificate_expiry_timestamp_seconds", Gauge, Some("seconds"), false,
-        [open("endpoint")],
-        None, "When the first certificate of an endpoint's chain in use ends, in seconds since 1970.";
+        [open("endpoint"), open("file")],
+        None, "When a certificate in use of a port or a destination ends, in seconds since 1970.";
     TlsReloads = "spantally_tls_reloads", Counter, None, false, [open("endpoint"), known("result", results)],
         None,
         "Times that changed certificates were taken, or files could not be used; then the old ones stay.";
     TlsReloadGood = "spantally_tls_last_reload_successful", Gauge, None, false, [open("endpoint")],
-        None, "1 if an endpoint's certificate files could be used when they were last looked at.";
+        None, "1 if a port's certificate files could be used when they were last looked at.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }

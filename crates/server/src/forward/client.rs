@@ -2,14 +2,13 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_rustls::{ConfigBuilderExt, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -21,7 +20,7 @@ use super::ForwardError;
 use super::backoff::retry_after;
 use crate::config::{Compression, Destination, Protocol};
 use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
-use crate::tls::{TlsError, identity, server_authorities, versions_from};
+use crate::tls::{ClientSide, ClientTlsError, Ends, client_side};
 use crate::visible::visible;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -104,11 +103,13 @@ impl Refused {
 /// Speaks to one destination.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
+    name: String,
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     protocol: Protocol,
     compression: Compression,
     url: Uri,
     headers: HeaderMap,
+    ends: Ends,
 }
 
 impl Client {
@@ -138,8 +139,15 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let http = builder.build(connector(settings)?);
-        Ok(Self { http, protocol: settings.protocol, compression: settings.compression, url, headers })
+        let (connector, ends) = connector(settings)?;
+        let http = builder.build(connector);
+        let (name, protocol, compression) = (settings.name.clone(), settings.protocol, settings.compression);
+        Ok(Self { name, http, protocol, compression, url, headers, ends })
+    }
+
+    /// Its name, and when the files for its TLS end.
+    pub(crate) fn certificates(&self) -> (String, Ends) {
+        (self.name.clone(), self.ends.clone())
     }
 
     /// The body of a request, compressed and framed; away from the threads that serve connections.
@@ -193,42 +201,25 @@ impl Client {
     }
 }
 
-/// Connects with TLS where the URL says `https`.
-fn connector(settings: &Destination) -> Result<HttpsConnector<HttpConnector>, ForwardError> {
+/// Connects with TLS where the URL says `https`; and when the files for that end.
+fn connector(settings: &Destination) -> Result<(HttpsConnector<HttpConnector>, Ends), ForwardError> {
     let tls = &settings.tls;
-    let of_tls = |source| ForwardError::Tls { name: settings.name.clone(), source };
-    let trust = |problem: &dyn Display| ForwardError::Trust {
-        name: settings.name.clone(),
-        problem: problem.to_string(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions_from(tls.min_version))
-        .map_err(|error| trust(&error))?;
-    let config = match &tls.ca_file {
-        Some(path) => config.with_root_certificates(server_authorities(path).map_err(of_tls)?),
-        None if settings.url.scheme_str() == Some("https") => {
-            config.with_native_roots().map_err(|error| trust(&error))?
-        }
-        None => config.with_root_certificates(rustls::RootCertStore::empty()),
-    };
-    let config = match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => {
-            let (chain, key) = identity(cert, key).map_err(&of_tls)?;
-            let config = config.with_client_auth_cert(chain, key);
-            config.map_err(|error| of_tls(TlsError::of_certificate(cert, &error)))?
-        }
-        _ => config.with_no_client_auth(),
-    };
+    let is_tls = settings.url.scheme_str() == Some("https");
+    let name = || settings.name.clone();
+    let ClientSide { config, ends } = client_side(tls, is_tls).map_err(|error| match error {
+        ClientTlsError::File(source) => ForwardError::Tls { name: name(), source },
+        ClientTlsError::Trust(problem) => ForwardError::Trust { name: name(), problem },
+    })?;
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
     let builder = match &tls.server_name_override {
         Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone())),
         None => builder,
     };
-    Ok(match settings.protocol {
+    let connector = match settings.protocol {
         Protocol::Grpc => builder.enable_http2().build(),
         Protocol::Http => builder.enable_http1().enable_http2().build(),
-    })
+    };
+    Ok((connector, if is_tls { ends } else { Ends::new() }))
 }
 
 fn pack(message: &[u8], compression: Compression, protocol: Protocol) -> Option<Bytes> {

@@ -3,21 +3,33 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use spantally_store::{DataDir, Dropped, Journal, JournalOptions, Seq, SqliteJournal, StoreError};
 
 use super::item::Item;
 use super::progress::{Place, Progress};
 use super::queue::Loaded;
+use crate::clock;
 
 /// Room of the file beyond the queue's own limit: rows that were sent and are not dropped yet.
 const SLACK_BYTES: u64 = 256 << 20;
+
+/// Room that the files of an empty queue keep. In ordinary traffic a queue is emptied all the time, and files
+/// that are there already are written faster.
+const SPARE_BYTES: u64 = 64 << 20;
+
+/// Time between two times at which more is given back, so that traffic that needs it does not make it anew
+/// whenever the queue is empty for a moment.
+const GIVE_BACK_EVERY: Duration = Duration::from_mins(10);
 
 /// The files, in the hands of one thread.
 pub(super) struct Disk {
     directory: PathBuf,
     journal: SqliteJournal,
     pub(super) progress: Progress,
+    /// When room was last given back, or that was tried.
+    given_back: Option<Instant>,
 }
 
 impl Disk {
@@ -45,7 +57,7 @@ impl Disk {
             // Of other rows than these, which have the same numbers.
             progress = Progress::new(sent);
         }
-        Ok(Self { directory: directory.to_owned(), journal, progress })
+        Ok(Self { directory: directory.to_owned(), journal, progress, given_back: None })
     }
 
     /// The bytes of every row that is not done with those before it.
@@ -131,6 +143,52 @@ impl Disk {
             .and_then(|()| std::fs::rename(&new, &path))
             .map_err(|source| StoreError::Directory { path, action: "write", source })?;
         while self.journal.drop_to(self.progress.done())? == Dropped::Some {}
-        Ok(())
+        self.give_back()
+    }
+
+    /// Gives room back that an outage of the destination took, once nothing waits any more.
+    fn give_back(&mut self) -> Result<(), StoreError> {
+        let now = clock::instant();
+        let is_recent = |at| now.saturating_duration_since(at) < GIVE_BACK_EVERY;
+        if self.progress.done() < self.journal.last() || self.given_back.is_some_and(is_recent) {
+            return Ok(());
+        }
+        let given = self.journal.give_back(SPARE_BYTES);
+        if !matches!(given, Ok(false)) {
+            self.given_back = Some(now);
+        }
+        given.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A destination that was away for a day must not cost its room for ever.
+    #[test]
+    fn files_that_grew_while_a_destination_was_away_are_small_once_nothing_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = || -> u64 {
+            let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().metadata());
+            files.map(|file| file.unwrap().len()).sum()
+        };
+        let mut disk = Disk::open(directory.path(), 1 << 30).unwrap();
+        let row = vec![7; 4 << 20];
+        let last = (0..20).map(|_| disk.append_row(&row).unwrap()).last().unwrap();
+        disk.forget(Seq(last.0 - 1)).unwrap();
+        assert!(bytes() > SPARE_BYTES, "one waits, and has the room of all: {}", bytes());
+        disk.forget(last).unwrap();
+        assert!(bytes() < 2 * row.len() as u64, "{}", bytes());
+        assert_eq!(disk.append_row(&row).unwrap(), Seq(last.0 + 1));
+        // Not so soon again.
+        let last = (0..20).map(|_| disk.append_row(&row).unwrap()).last().unwrap();
+        disk.forget(last).unwrap();
+        assert!(bytes() > SPARE_BYTES, "{}", bytes());
+        drop(disk);
+        let mut disk = Disk::open(directory.path(), 1 << 30).unwrap();
+        assert_eq!(disk.append_row(&row).unwrap(), Seq(last.0 + 1));
+        disk.forget(Seq(last.0 + 1)).unwrap();
+        assert!(bytes() < 2 * row.len() as u64, "the next process: {}", bytes());
     }
 }

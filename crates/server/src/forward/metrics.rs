@@ -32,6 +32,7 @@ pub(super) struct Counts {
     rejected: AtomicU64,
     failed: AtomicU64,
     not_queued: AtomicU64,
+    invalid: AtomicU64,
     requests: [AtomicU64; REQUEST_RESULTS.len()],
     storage_faults: [AtomicU64; Fault::ALL.len()],
     job_attributes: [AtomicU64; JOB_ATTRIBUTES.len()],
@@ -74,6 +75,11 @@ impl Counts {
     /// Never in the queue: it was full, or could not be written, or JSON could not be written as protobuf.
     pub(super) fn not_queued(&self, spans: u64) {
         self.not_queued.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// Left out of their request: an id of theirs is not as OTLP has it.
+    pub(super) fn invalid(&self, spans: u64) {
+        self.invalid.fetch_add(spans, Ordering::Relaxed);
     }
 
     /// A file of its queue, or of the log of those held, could not be written.
@@ -124,7 +130,7 @@ impl Forwarder {
                 let series = registry.series(metric, SetId::NONE, own, created);
                 registry.set(series, value);
             };
-            let spans = [&counts.sent, &counts.rejected, &counts.failed, &counts.not_queued];
+            let spans = [&counts.sent, &counts.rejected, &counts.failed, &counts.not_queued, &counts.invalid];
             for (outcome, count) in SPAN_OUTCOMES.into_iter().zip(spans) {
                 set(MetricId::ForwardedSpans, &[name, outcome], count.load(Ordering::Relaxed).into());
             }

@@ -33,6 +33,7 @@ mod progress;
 pub(crate) mod queue;
 mod rebuilt;
 mod reopen;
+mod sending;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -44,7 +45,6 @@ mod unqueued;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use spantally_stitch::SpanKey;
@@ -58,6 +58,7 @@ use self::hold::Hold;
 use self::item::Item;
 use self::metrics::{Counts, JobAttributes};
 use self::queue::Queue;
+pub(crate) use self::sending::Sending;
 use crate::batch::{Batch, Transport};
 use crate::clock;
 use crate::config::Destination;
@@ -66,9 +67,6 @@ use crate::tls::TlsError;
 
 /// JSON up to this is written as protobuf at once; a thread that may work on something longer takes more.
 const INLINE_JSON_BYTES_MAX: usize = 64 << 10;
-
-/// How long a stopping server goes on sending. What is left stays in the queue.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a destination cannot be set up.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -152,6 +150,17 @@ struct Appending<'r> {
     counts: &'r Counts,
     spans: u64,
     appended: oneshot::Receiver<bool>,
+}
+
+/// The spans of a request that was taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spans<'a> {
+    /// How many came.
+    pub(crate) received: u64,
+    /// Whether some were rejected for an id.
+    pub(crate) has_invalid_ids: bool,
+    /// Those that wait for their job where that is wanted, sorted.
+    pub(crate) to_hold: &'a [SpanKey],
 }
 
 /// What was asked of the routes for one request.
@@ -240,26 +249,33 @@ impl Forwarder {
         keys
     }
 
-    /// Puts a request into every queue that has room for it, and returns when it is on disk. Where they are
-    /// wanted with their job, the spans of `to_hold` wait for it.
+    /// Puts a request into every queue that has room for it, and returns when it is on disk. Spans whose ids
+    /// are not as OTLP has them are left out. Where they are wanted with their job, some wait for it.
     pub(crate) async fn queue(
         &self,
         tenant: &Arc<str>,
         transport: Transport,
         body: Bytes,
-        spans: u64,
-        to_hold: &[SpanKey],
+        Spans { received: mut spans, has_invalid_ids, to_hold }: Spans<'_>,
     ) {
         let takers = || self.routes.iter().filter(|route| route.settings.spans);
         if takers().next().is_none() {
             return;
         }
         let body = if transport == Transport::HttpJson { as_protobuf(body).await } else { Some(body) };
-        let Some(body) = body else {
+        let Some(mut body) = body else {
             tracing::warn!(spans, "a request in JSON cannot be written as protobuf and is not forwarded");
             takers().for_each(|route| route.counts.not_queued(spans));
             return;
         };
+        if let Some(cut) = has_invalid_ids.then(|| split::split_invalid(&body)).flatten() {
+            takers().for_each(|route| route.counts.invalid(cut.taken_spans));
+            spans = spans.saturating_sub(cut.taken_spans);
+            if spans == 0 {
+                return;
+            }
+            body = cut.rest.into();
+        }
         let Asked { mut waiting, holding, held } = self.ask(tenant, body, spans, to_hold);
         for (route, holding) in holding {
             let is_held = match holding {
@@ -367,27 +383,4 @@ async fn as_protobuf(body: Bytes) -> Option<Bytes> {
     }
     let written = tokio::task::spawn_blocking(move || json::to_protobuf(&body)).await;
     written.ok().flatten().map(Bytes::from)
-}
-
-/// The tasks that send.
-#[derive(Debug)]
-pub(crate) struct Sending {
-    tasks: JoinSet<()>,
-    queues: Vec<Queue>,
-}
-
-impl Sending {
-    /// Waits, for a while, until the queues are empty, and until it is on disk what is not. They were told to
-    /// stop before.
-    pub(crate) async fn ended(mut self) {
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
-            tracing::info!("what could not be forwarded yet stays in its queue");
-            self.tasks.shutdown().await;
-        }
-        for queue in &self.queues {
-            // It is not settled in time only if its thread panicked, and said so.
-            drop(tokio::time::timeout(DRAIN_TIMEOUT, queue.settled()).await);
-        }
-    }
 }

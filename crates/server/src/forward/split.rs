@@ -16,6 +16,10 @@ const RESOURCE_SPANS: u32 = 1;
 const SCOPE_SPANS: u32 = 2;
 /// `ScopeSpans.spans`.
 const SPANS: u32 = 2;
+/// `Span.trace_id`, `Span.span_id` and `Span.parent_span_id`.
+const TRACE_ID: u32 = 1;
+const SPAN_ID: u32 = 2;
+const PARENT_ID: u32 = 4;
 /// `Span.attributes`, and `KeyValue.key` in them.
 pub(super) const ATTRIBUTES: u32 = 9;
 const ATTRIBUTE_KEY: u32 = 1;
@@ -34,23 +38,41 @@ pub(super) struct Split {
 /// Takes the spans of these keys out of a request, which must be one that the reader took. The keys are
 /// sorted. None when none of them is there.
 pub(super) fn split(request: &[u8], keys: &[SpanKey]) -> Option<Split> {
+    split_where(request, &|span| key_of(span).is_some_and(|key| keys.binary_search(&key).is_ok()))
+}
+
+/// Takes out the spans whose ids are not as OTLP has them. None when there are none.
+///
+/// One such span costs the others of its request where the destination refuses the whole for it: Tempo does
+/// for a trace or span id (`modules/distributor`), the Collector for any id of another length (`pdata`).
+pub(super) fn split_invalid(request: &[u8]) -> Option<Split> {
+    split_where(request, &|span| !has_valid_ids(span))
+}
+
+/// Takes out the spans that `takes` wants, given their bytes.
+fn split_where(request: &[u8], takes: &dyn Fn(&[u8]) -> bool) -> Option<Split> {
     let mut split = Split { rest: Vec::with_capacity(request.len()), taken: Vec::new(), taken_spans: 0 };
     for field in fields(request) {
         match field.message(RESOURCE_SPANS) {
-            Some(resource_spans) => split_resource(&field, resource_spans, keys, &mut split),
+            Some(resource_spans) => split_resource(&field, resource_spans, takes, &mut split),
             None => split.rest.extend_from_slice(field.whole),
         }
     }
     (split.taken_spans > 0).then_some(split)
 }
 
-fn split_resource(field: &Field<'_>, resource_spans: &[u8], keys: &[SpanKey], split: &mut Split) {
+fn split_resource(
+    field: &Field<'_>,
+    resource_spans: &[u8],
+    takes: &dyn Fn(&[u8]) -> bool,
+    split: &mut Split,
+) {
     let (mut kept, mut taken) = (Vec::new(), Vec::new());
     for scope_spans in fields(resource_spans).filter(|field| field.message(SCOPE_SPANS).is_some()) {
         let scope = around(scope_spans.value, SPANS);
         let (mut kept_spans, mut taken_spans) = (Vec::new(), Vec::new());
         for span in fields(scope_spans.value).filter(|field| field.message(SPANS).is_some()) {
-            if key_of(span.value).is_some_and(|key| keys.binary_search(&key).is_ok()) {
+            if takes(span.value) {
                 split.taken_spans += 1;
                 taken_spans.extend_from_slice(span.whole);
             } else {
@@ -150,9 +172,19 @@ pub(super) fn has_attribute(span: &[u8], name: &str) -> bool {
 }
 
 /// Of a repeated id the last counts, as the reader has it.
+fn id(span: &[u8], number: u32) -> Option<&[u8]> {
+    fields(span).filter_map(|field| field.message(number)).last()
+}
+
 fn key_of(span: &[u8]) -> Option<SpanKey> {
-    let id = |number| fields(span).filter_map(|field| field.message(number)).last();
-    Some(SpanKey { trace: TraceId(id(1)?.try_into().ok()?), span: SpanId(id(2)?.try_into().ok()?) })
+    let (trace, own) = (id(span, TRACE_ID)?, id(span, SPAN_ID)?);
+    Some(SpanKey { trace: TraceId(trace.try_into().ok()?), span: SpanId(own.try_into().ok()?) })
+}
+
+/// Whether the reader takes the ids: those of trace and span are not all zero, that of the parent may be.
+fn has_valid_ids(span: &[u8]) -> bool {
+    let is_some = key_of(span).is_some_and(|key| key.trace.0 != [0; 16] && key.span.0 != [0; 8]);
+    is_some && matches!(id(span, PARENT_ID).map_or(0, <[u8]>::len), 0 | 8)
 }
 
 /// The fields of a message but for one.

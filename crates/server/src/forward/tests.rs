@@ -1,17 +1,15 @@
 //! Forwarding over real sockets, with queues on disk.
 
+mod tls;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::testing::Destination;
 use super::*;
-use crate::config::{
-    ClientTls, Compression, HoldSpans, Protocol, Queue as QueueSettings, Retry, ServerTlsFiles,
-};
+use crate::config::{ClientTls, Compression, HoldSpans, Protocol, Queue as QueueSettings, Retry};
 use crate::export::{LabelSets, MetricId, Registry};
-use crate::receivers::tests::tls::Authority;
-use crate::tls::ServerTls;
 
 pub(crate) fn settings(
     destination: &Destination,
@@ -35,6 +33,11 @@ pub(crate) fn settings(
     }
 }
 
+/// Spans of which none waits.
+fn spans(received: u64) -> Spans<'static> {
+    Spans { received, ..Spans::default() }
+}
+
 /// A queue whose last owner is gone is let go by its thread a moment later.
 pub(crate) async fn open(settings: &crate::config::Destination, directory: &Path) -> Forwarder {
     for _ in 0..200 {
@@ -51,7 +54,7 @@ pub(crate) async fn open(settings: &crate::config::Destination, directory: &Path
 }
 
 pub(super) async fn put(forwarder: &Forwarder, tenant: &str, body: &'static [u8]) {
-    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), 1, &[]).await;
+    forwarder.queue(&tenant.into(), Transport::Grpc, Bytes::from_static(body), spans(1)).await;
 }
 
 fn counted(forwarder: &Forwarder) -> String {
@@ -274,7 +277,7 @@ async fn json_is_forwarded_as_protobuf() {
     let forwarder = open(&settings, directory.path()).await;
     let request = crate::receivers::testing::request("clips", vec![crate::receivers::testing::call_span(1)]);
     let json = serde_json::to_vec(&request).unwrap();
-    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), 1, &[]).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, json.into(), spans(1)).await;
     let (_stop, stops) = watch::channel(false);
     let _sending = forwarder.start(&stops);
     let got = destination.wait_for(1).await.remove(0);
@@ -289,12 +292,12 @@ async fn json_that_cannot_be_written_as_protobuf_is_counted() {
     let mut settings = settings(&destination, Protocol::Grpc, Compression::Gzip);
     let broken = || Bytes::from_static(b"[]");
     let forwarder = open(&settings, directory.path()).await;
-    forwarder.queue(&"".into(), Transport::HttpJson, broken(), 3, &[]).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, broken(), spans(3)).await;
     assert!(counted(&forwarder).contains("not_queued: 3"), "{}", counted(&forwarder));
     drop(forwarder);
     (settings.spans, settings.job_spans) = (false, true);
     let forwarder = open(&settings, directory.path()).await;
-    forwarder.queue(&"".into(), Transport::HttpJson, broken(), 3, &[]).await;
+    forwarder.queue(&"".into(), Transport::HttpJson, broken(), spans(3)).await;
     assert!(counted(&forwarder).contains("not_queued: 0"), "it wants no spans");
 }
 
@@ -318,42 +321,6 @@ async fn a_row_that_cannot_be_read_does_not_stop_the_queue() {
     assert!(counted(&forwarder).contains("failed: 1"), "{}", counted(&forwarder));
     put(&forwarder, "", b"next").await;
     assert_eq!(&*destination.wait_for(1).await[0].body, b"next");
-}
-
-#[tokio::test]
-async fn a_destination_is_reached_by_tls_with_our_certificate() {
-    let authority = Authority::new();
-    authority.issue("server");
-    authority.issue("client");
-    let files = ServerTlsFiles {
-        cert_file: authority.path("server.crt"),
-        key_file: authority.path("server.key"),
-        client_ca_file: Some(authority.path("ca.pem")),
-        min_version: crate::config::TlsVersion::V1_3,
-        reload_interval: None,
-    };
-    let tls = ServerTls::load(files, &[b"h2", b"http/1.1"]).unwrap();
-    let destination = Destination::start_with(|_| 200, Some(tls)).await;
-    for (count, protocol) in [Protocol::Grpc, Protocol::Http].into_iter().enumerate() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut settings = settings(&destination, protocol, Compression::Gzip);
-        settings.url = settings.url.to_string().replace("http:", "https:").parse().unwrap();
-        settings.tls = ClientTls {
-            ca_file: Some(authority.path("ca.pem")),
-            cert_file: Some(authority.path("client.crt")),
-            key_file: Some(authority.path("client.key")),
-            ..ClientTls::default()
-        };
-        let forwarder = open(&settings, directory.path()).await;
-        put(&forwarder, "", b"sealed").await;
-        let (_stop, stops) = watch::channel(false);
-        let _sending = forwarder.start(&stops);
-        assert_eq!(&*destination.wait_for(count + 1).await[count].body, b"sealed");
-    }
-    let mut settings = settings(&destination, Protocol::Grpc, Compression::None);
-    settings.tls.ca_file = Some(authority.path("server.key"));
-    let error = clients(&[settings]).unwrap_err().to_string();
-    assert!(error.contains("exporters.otlp/test") && error.contains("tls.ca_file"), "{error}");
 }
 
 /// A disk that fails each request is counted by what is wrong, and what it cost.

@@ -53,7 +53,7 @@ use crate::batch::{Batch, Refusal, Tally, Transport};
 pub use crate::connections::Connections;
 use crate::connections::Watch;
 use crate::decode::json;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, Spans};
 use crate::intake::Intake;
 use crate::telemetry::TARGET;
 
@@ -162,7 +162,9 @@ async fn keep(entry: &Entry, taken: Taken) -> Result<Tally, Failure> {
     let tally = entry.intake.commit(batch).instrument(span).await?;
     if !entry.forwarder.is_empty() && spans > 0 {
         let span = tracing::info_span!(target: TARGET, "forward.queue");
-        let queued = entry.forwarder.queue(&tenant.name, transport, body, spans, &to_hold);
+        let has_invalid_ids = tally.has_invalid_ids();
+        let spans = Spans { received: spans, has_invalid_ids, to_hold: &to_hold };
+        let queued = entry.forwarder.queue(&tenant.name, transport, body, spans);
         queued.instrument(span).await;
     }
     Ok(tally)

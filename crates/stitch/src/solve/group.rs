@@ -11,6 +11,7 @@ use crate::job::{Confidence, Join, JoinRule};
 use crate::solve::download;
 use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::resubmit::{Resubmission, resubmissions};
+use crate::solve::stand_in::stands_in;
 use crate::solve::union::Union;
 use crate::solve::{Solution, confidence, tries};
 
@@ -75,6 +76,8 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
     let mut drafts = attempt_drafts(pool, solution, &units, &mut attempts);
     for draft in drafts.values_mut() {
         draft.parts = parts(pool, solution, draft);
+        let known = draft.parts.iter().filter(|part| stands_in(part));
+        draft.joins.extend(known.map(|part| named(JoinRule::GenaiSpan, Some(part.span))));
     }
     let mut jobs = attempts.clone();
     let resubmitted = resubmissions(pool, solution, &drafts);

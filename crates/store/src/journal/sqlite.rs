@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, params};
@@ -129,6 +130,29 @@ impl SqliteJournal {
                 JournalSync::open(log_of(&self.database.path), failures).map(Some)
             }
         }
+    }
+
+    /// Gives the room of dropped rows, and of the log, back to the file system if the two files have more
+    /// than `over_bytes` and no row but the newest is left, and says whether it did. It costs what writing
+    /// that row does, and after it the files grow anew: nothing for a journal whose commits must not wait for
+    /// that, and that was primed.
+    ///
+    /// # Errors
+    /// The files cannot be written; they stay as they are.
+    pub fn give_back(&mut self, over_bytes: u64) -> Result<bool, StoreError> {
+        if self.kept.len() > 1 {
+            return Ok(false);
+        }
+        let files = [self.database.path.clone(), log_of(&self.database.path)];
+        let bytes = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        if files.iter().map(bytes).sum::<u64>() <= over_bytes {
+            return Ok(false);
+        }
+        // What is copied is one row; a directory for temporary files need not be there.
+        self.database.execute("give room back", "PRAGMA temp_store = MEMORY; VACUUM")?;
+        self.database.checkpoint("TRUNCATE")?;
+        self.log_bytes = 0;
+        Ok(true)
     }
 
     /// Fills the file to its usual size once; a start that was killed meanwhile goes on here. Filling rows

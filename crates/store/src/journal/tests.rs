@@ -79,6 +79,31 @@ fn numbers_go_on_after_everything_is_dropped() {
 }
 
 #[test]
+fn room_is_given_back_when_no_row_but_the_newest_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), Seq(0)).unwrap();
+    for _ in 0..15 {
+        journal.append(&vec![7; 100_000]).unwrap();
+    }
+    let bytes = || -> u64 {
+        let files = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap());
+        files.map(|file| file.len()).sum()
+    };
+    assert!(!journal.give_back(0).unwrap(), "rows are needed");
+    drop_all(&mut journal, Seq(15));
+    let grown = bytes();
+    assert!(!journal.give_back(grown).unwrap(), "so much may stay");
+    assert_eq!(bytes(), grown);
+    assert!(journal.give_back(grown / 2).unwrap());
+    assert!(bytes() < 300_000, "{} of {grown}", bytes());
+    assert_eq!(rows(&mut journal, Seq(0)), [(15, vec![7; 100_000])]);
+    assert_eq!(journal.append(b"next").unwrap(), Seq(16));
+    drop(journal);
+    let mut journal = open(dir.path(), Seq(15)).unwrap();
+    assert_eq!(rows(&mut journal, Seq(15)), [(16, b"next".to_vec())]);
+}
+
+#[test]
 fn a_lost_journal_goes_on_after_the_ledger() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), Seq(41)).unwrap();

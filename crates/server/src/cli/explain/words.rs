@@ -24,6 +24,7 @@ pub(super) fn rule_words(rule: &str) -> &'static str {
         JoinRule::WebhookTime => "the delivery came when the task was due",
         JoinRule::FallbackPoll => "a poll in place of deliveries that were refused",
         JoinRule::DownloadTime => "an output was fetched right after the last call",
+        JoinRule::GenaiSpan => "a span around the call stands for it, since no request was seen",
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::super::testing::Destination;
 use super::super::tests::{open, put, settings};
-use super::super::{ForwardError, Forwarder};
+use super::super::{ForwardError, Forwarder, Spans};
 use super::*;
 use crate::batch::Transport;
 use crate::config::{Compression, HoldSpans, Protocol};
@@ -46,7 +46,14 @@ async fn put_held(forwarder: &Forwarder) -> Bytes {
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     let body = Bytes::from(ExportTraceServiceRequest { resource_spans }.encode_to_vec());
     let key = SpanKey { trace: TraceId([1; 16]), span: SpanId([1; 8]) };
-    forwarder.queue(&"".into(), Transport::Grpc, body.clone(), 1, &[key]).await;
+    forwarder
+        .queue(
+            &"".into(),
+            Transport::Grpc,
+            body.clone(),
+            Spans { received: 1, to_hold: &[key], ..Spans::default() },
+        )
+        .await;
     body
 }
 

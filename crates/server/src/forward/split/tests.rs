@@ -69,6 +69,38 @@ fn without_a_span_to_take_nothing_is_cut() {
     assert_eq!(split(b"", &[key(1)]), None);
 }
 
+/// What the reader rejects for its ids is cut out, and nothing else.
+#[test]
+fn spans_whose_ids_are_none_are_taken_out() {
+    let bad: [fn(&mut Span); 7] = [
+        |span| span.trace_id.clear(),
+        |span| span.trace_id = vec![1; 8],
+        |span| span.trace_id = vec![0; 16],
+        |span| span.span_id.clear(),
+        |span| span.span_id = vec![1; 16],
+        |span| span.span_id = vec![0; 8],
+        |span| span.parent_span_id = vec![1; 7],
+    ];
+    let good: [fn(&mut Span); 3] = [
+        |span| span.parent_span_id = vec![1; 8],
+        |span| span.parent_span_id = vec![0; 8],
+        |span| span.start_time_unix_nano = 0,
+    ];
+    let of = |changes: &[fn(&mut Span)]| {
+        let mut scope = scope("a", &[7]);
+        for change in changes {
+            let mut span = span(8);
+            change(&mut span);
+            scope.spans.push(span);
+        }
+        encode(vec![resource(1, vec![scope])])
+    };
+    let found = split_invalid(&of(&[&bad[..], &good].concat())).unwrap();
+    let read = |bytes: &[u8]| ExportTraceServiceRequest::decode(bytes).unwrap();
+    assert_eq!((read(&found.rest), found.taken_spans), (read(&of(&good)), 7));
+    assert_eq!(split_invalid(&of(&good)), None);
+}
+
 /// A writer may send a resource in pieces, a scope after its spans, ids twice, and fields that nobody knows.
 #[test]
 fn what_protobuf_lets_a_writer_do_is_kept() {

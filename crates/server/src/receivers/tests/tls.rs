@@ -180,9 +180,10 @@ fn shown(tls: &Arc<ServerTls>) -> Vec<String> {
 
 #[test]
 fn the_metrics_say_when_a_certificate_ends_and_whether_it_is_still_read_again() {
+    let of_port = "endpoint=\"http\",file=\"cert_file\"";
     let said = |ends: &str, taken: u64, failed: u64, good: u64| {
         [
-            format!("spantally_tls_certificate_expiry_timestamp_seconds{{endpoint=\"http\"}} {ends}"),
+            format!("spantally_tls_certificate_expiry_timestamp_seconds{{{of_port}}} {ends}"),
             format!("spantally_tls_reloads_total{{endpoint=\"http\",result=\"error\"}} {failed}"),
             format!("spantally_tls_reloads_total{{endpoint=\"http\",result=\"ok\"}} {taken}"),
             format!("spantally_tls_last_reload_successful{{endpoint=\"http\"}} {good}"),

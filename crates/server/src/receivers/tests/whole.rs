@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
+
 use super::raw::{PROTOBUF, good, post, raw, send};
 use crate::app::{App, Running};
 use crate::config::Config;
 use crate::forward::testing::Destination;
+use crate::receivers::testing::{call_span, request};
 
 /// The longest that a test waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +61,26 @@ async fn r17_a_request_that_is_sent_again_counts_once() {
     wait_for(admin, "spantally_spans_received_total", "http_protobuf", 6.0).await;
     wait_for(admin, "spantally_spans_accepted_total", "http_protobuf", 2.0).await;
     wait_for(admin, "spantally_spans_duplicate_total", "http_protobuf", 4.0).await;
+    running.stop().await.unwrap();
+}
+
+/// A backend may refuse a whole request for one span that no backend takes.
+#[tokio::test]
+async fn spans_that_are_rejected_for_an_id_are_not_forwarded_and_the_others_of_the_request_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let destination = Destination::start(|_| 200).await;
+    let more = format!("  otlphttp/all: {{endpoint: 'http://{}'}}\n", destination.address);
+    let running = running(directory.path(), &more).await;
+    let (http, admin) = (running.addresses.http.unwrap(), running.addresses.admin);
+    let mut broken = call_span(3);
+    broken.span_id = vec![3; 4];
+    let mixed = request("clips", vec![call_span(1), broken.clone(), call_span(2)]).encode_to_vec();
+    assert_eq!(send(http, &post(PROTOBUF, &mixed)).await.code, 200);
+    let nothing = request("clips", vec![broken]).encode_to_vec();
+    assert_eq!(send(http, &post(PROTOBUF, &nothing)).await.code, 200);
+    wait_for(admin, "spantally_forward_spans_total", "outcome=\"sent\"", 2.0).await;
+    wait_for(admin, "spantally_forward_spans_total", "outcome=\"invalid\"", 2.0).await;
+    assert_eq!(destination.bytes(), good());
     running.stop().await.unwrap();
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::call::CallRare;
 use crate::frame::FrameRare;
+use crate::job::JoinRule;
 
 /// A span around a call of a provider, which stands for it.
 fn stand_in(provider: &str) -> What {
@@ -29,6 +30,27 @@ fn a_span_without_a_request_is_a_job_and_comes_twice_for_nothing() {
         let jobs = process.jobs_after(40);
         assert_eq!(started_by(&jobs), [span], "{jobs:#?}");
     }
+}
+
+/// Whoever checks a bill sees which calls no request was seen of.
+#[test]
+fn a_call_that_is_known_by_a_span_alone_says_so_until_a_request_is_seen() {
+    let known_by = |jobs: &[Job]| -> Vec<u8> {
+        let joins = jobs.iter().flat_map(|job| &job.attempts).flat_map(|attempt| &attempt.joins);
+        let known = joins.filter(|join| join.rule == JoinRule::GenaiSpan);
+        known.map(|join| join.span.unwrap().span.0[0]).collect()
+    };
+    let mut process = Process::new();
+    let span = process.observe(1, 0, 0, 4000, stand_in("clips"));
+    process.observe(2, 0, 90_000, 300, call("clips", Role::Sync, None));
+    let jobs = process.jobs_after(40);
+    assert_eq!((jobs.len(), known_by(&jobs)), (2, vec![span]), "{jobs:#?}");
+    process.observe(1, span, 100, 300, call("clips", Role::Sync, None));
+    for at in 41..80 {
+        process.stitcher.advance(BEGIN.plus_ms(at * 60_000));
+    }
+    let jobs = process.stitcher.jobs();
+    assert_eq!((jobs.len(), known_by(&jobs)), (2, Vec::new()), "{jobs:#?}");
 }
 
 #[test]
