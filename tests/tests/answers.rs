@@ -48,6 +48,24 @@ fn titles() -> BTreeSet<String> {
     titles
 }
 
+/// Alerts of one row may leave out what their names begin with alike: `...LabelSetsFull`.
+#[test]
+fn every_alert_is_in_the_table_of_alerts() {
+    let page = read("grafana/README.md");
+    let table = page.split("## Alerts").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rules = read("grafana/prometheus/rules/alerts.yaml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 20, "{} alerts", alerts.len());
+    let named: Vec<&str> = table.lines().flat_map(|row| marked(row, '`')).collect();
+    for alert in alerts {
+        let is_named = named.iter().any(|&name| match name.strip_prefix("...") {
+            Some(end) => alert.ends_with(end),
+            None => name == alert,
+        });
+        assert!(is_named, "{alert} is not in the table of grafana/README.md");
+    }
+}
+
 #[test]
 fn every_place_that_the_table_of_questions_names_is_there() {
     let readme = read("README.md");

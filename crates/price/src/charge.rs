@@ -180,11 +180,11 @@ impl<'a> Biller<'a> {
             return;
         }
         let cause = meter.cause.unwrap_or(self.attempt.cause);
-        let Some(unheard) = unheard(&meter.interrupted, share.bound, self.attempt) else {
+        let Some([heard, unheard]) = unheard(&meter.interrupted, share, self.attempt) else {
             return self.price(item, share, cause, &policy);
         };
-        self.price(item, Quantity { bound: share.bound - unheard, ..share }, cause, &policy);
-        self.price(item, Quantity { bound: unheard, ..share }, Cause::Interrupted, &policy);
+        self.price(item, heard, cause, &policy);
+        self.price(item, unheard, Cause::Interrupted, &policy);
     }
 
     /// How much of a meter's unit is billed, and what decided it; none if the quantity is needed and not

@@ -7,8 +7,8 @@ mod recorded;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -178,11 +178,38 @@ fn jobs_are_selected_and_those_that_settled_last_come_first() {
     assert_eq!(list(&["--limit", "2"]), ["fal", "runway"]);
     assert_eq!(list(&["--provider", "runway"]), ["runway"]);
     assert_eq!(list(&["--outcome", "unknown"]), ["runway"]);
+    assert_eq!(list(&["--outcome", "rejected"]), ["fal"]);
+    assert_eq!(list(&["--outcome", "unknown", "--outcome", "rejected"]), ["fal", "runway"]);
     assert_eq!(list(&["--service", "nobody"]), [""; 0]);
     assert_eq!(list(&["--state", "superseded"]), [""; 0]);
     // Of a recording, back from its end.
     assert_eq!(list(&["--since", "1m"]), ["fal", "runway"]);
     assert_eq!(list(&["--since", "5s"]), ["fal"]);
+}
+
+/// A server is asked for all of the ways in one list.
+#[test]
+fn a_server_is_asked_for_every_outcome_that_was_given() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        // It is asked first whether it is there at all.
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let line = lines.next().unwrap_or_default();
+            lines.take_while(|header| !header.is_empty()).for_each(drop);
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"jobs\":[],\"next_cursor\":null}").unwrap();
+            if line.contains("/api/v1/jobs") {
+                return line;
+            }
+        }
+        String::new()
+    });
+    let two = ["--outcome", "failed", "--outcome", "rejected"];
+    run(&[&["jobs", "--server", &server, "--service", "clips"][..], &two].concat());
+    let asked = asked.join().unwrap();
+    assert_eq!(asked, "GET /api/v1/jobs?limit=50&service=clips&outcome=failed&outcome=rejected HTTP/1.0");
 }
 
 #[test]

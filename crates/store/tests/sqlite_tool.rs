@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use rust_decimal::Decimal;
 use spantally_store::{ChargeRow, Checkpoint, DataDir, Detail, FormRow, JobRow, Ledger, RetentionBound, Seq};
 
+#[path = "sqlite_tool/answers.rs"]
+mod answers;
+
 /// 2026-11-20T10:00:31.500Z.
 const SETTLED_AT: u64 = 1_795_168_831_500_000_000;
 const DAY: u64 = 86_400_000_000_000;
@@ -66,6 +69,15 @@ fn job(id: u128, settled_at: u64) -> JobRow {
     }
 }
 
+/// A charge as a document has it.
+fn told(charge: &ChargeRow) -> String {
+    let ChargeRow { attempt, cost_expected, cause, basis, currency, .. } = charge;
+    format!(
+        r#"{{"attempt":{attempt},"cost":"{cost_expected}","cause":"{cause}","basis":"{basis}",
+        "currency":"{currency}"}}"#
+    )
+}
+
 /// A job that is not like the others: its attempts as JSON, and its charges.
 fn odd(
     id: u128,
@@ -75,7 +87,8 @@ fn odd(
     charges: Vec<ChargeRow>,
 ) -> JobRow {
     let hex = format!("{:032x}", u128::from_be_bytes(job(id, SETTLED_AT).job_id));
-    let detail = format!(r#"{{"job_id":"{hex}","attempts":[{attempts}]}}"#);
+    let told: Vec<String> = charges.iter().map(told).collect();
+    let detail = format!(r#"{{"job_id":"{hex}","attempts":[{attempts}],"charges":[{}]}}"#, told.join(","));
     JobRow {
         outcome: outcome.into(),
         failure_reason: reason.map(Into::into),

@@ -58,12 +58,18 @@ pub(super) fn terms(
     }
 }
 
-/// The part of a quantity that was made and never played, if the spans tell of any.
-pub(super) fn unheard(sources: &[Source], all: Bound, attempt: &Attempt) -> Option<Bound> {
-    let part = sources.iter().find_map(|source| source.read(attempt))?.bound.expected;
-    let of = |all: Decimal| all.min(part);
-    let bound = Bound { min: of(all.min), expected: of(all.expected), max: of(all.max) };
-    (!bound.is_zero()).then_some(bound)
+/// A quantity as what was heard of it and what was made and never played, if the spans tell of any. Where how
+/// much that was is assumed, so is either part; but neither is wider for it. What one has more the other has
+/// less, so wider parts would add up to a job that may cost nothing or twice as much, of which all is known.
+pub(super) fn unheard(sources: &[Source], all: Quantity, attempt: &Attempt) -> Option<[Quantity; 2]> {
+    let part = sources.iter().find_map(|source| source.read(attempt))?;
+    let of = |all: Decimal| all.min(part.bound.expected);
+    let bound = Bound { min: of(all.bound.min), expected: of(all.bound.expected), max: of(all.bound.max) };
+    if bound.is_zero() {
+        return None;
+    }
+    let basis = if part.basis == Basis::Assumed { Basis::Assumed } else { all.basis };
+    Some([Quantity { bound: all.bound - bound, basis }, Quantity { bound, basis }])
 }
 
 pub(super) fn chance(full: Quantity, probability: Decimal) -> Quantity {

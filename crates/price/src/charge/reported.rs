@@ -72,15 +72,15 @@ impl Biller<'_> {
         }
         let at = self.attempt.started_at;
         let whole = self.task(&reported.rule);
-        let unheard = unheard(&reported.interrupted, amount.bound, self.attempt);
-        let heard = amount.bound - unheard.unwrap_or_default();
-        let units = Units { unit: &words.credit, bound: heard, ..whole };
-        let parts = unheard.map(|bound| Units { bound, cause: Cause::Interrupted, ..units });
+        let parts = unheard(&reported.interrupted, amount, self.attempt);
+        let (heard, unheard) = parts.map_or((amount, None), |[heard, unheard]| (heard, Some(unheard)));
+        let units = Units { unit: &words.credit, bound: heard.bound, ..whole };
+        let parts = unheard.map(|part| Units { bound: part.bound, cause: Cause::Interrupted, ..units });
         let parts = std::iter::once(units).chain(parts);
         let credit = prices::of_credit(card, &reported.currency, self.attempt);
         match credit.and_then(|(prices, currency)| prices::exchanged(card, prices, currency, at)) {
             Ok((prices, currency)) => {
-                let basis = if prices.is_sure { amount.basis } else { Basis::Assumed };
+                let basis = if prices.is_sure { heard.basis } else { Basis::Assumed };
                 parts.for_each(|units| self.priced(&units, prices, &currency, basis, None));
             }
             Err(reason) => parts.for_each(|units| self.unpriced(&units, reason)),

@@ -8,7 +8,8 @@ use spantally_stitch::{Accepted, Attempt, FactSource, FailureReason, Outcome, Ro
 use super::*;
 use crate::fixture::*;
 use crate::{
-    Condition, Is, Pattern, Period, PriceRow, RateCard, Rounding, Source, Stage, Terms, When, decided_by,
+    Condition, Is, Pattern, Period, PriceRow, RateCard, ReportedCost, Rounding, Source, Stage, Terms, When,
+    decided_by,
 };
 
 const REPORTED: FactSource = FactSource::Reported;
@@ -301,6 +302,28 @@ fn interrupted_audio_is_apart() {
     let bill = bill(&job(vec![spoken]), &cards);
     let parts: Vec<_> = bill.charges.iter().map(|charge| (charge.cause, charge.cost.expected)).collect();
     assert_eq!(parts, [(Cause::Delivered, dec("0.5")), (Cause::Interrupted, dec("0.3"))]);
+}
+
+/// Which part of it was heard is a guess; what it costs together is not.
+#[test]
+fn a_guessed_share_that_nobody_heard_is_assumed_and_leaves_the_total() {
+    let guess = Source::Assume(bound("0", "4", "8"));
+    let meter = Meter { interrupted: vec![source("unheard_seconds", RESPONSE), guess.clone()], ..seconds() };
+    let mut own = tariff(vec![meter]);
+    let credits = ReportedCost { interrupted: vec![guess], ..reported_cost("own", "1", "clip_credit") };
+    own.reported = vec![credits];
+    let cards = cards_of(own, policy(), vec![credit("clip_credit", "0.1", ALWAYS)]);
+    let read = |facts: &[(&'static str, &'static str, FactSource)]| {
+        let bill = bill(&job(vec![attempt(facts)]), &cards);
+        assert_eq!(bill.cost()["USD"], bound("0.8", "0.8", "0.8"), "{facts:?}");
+        let part = |charge: &Charge| (charge.cause, charge.cost.expected, charge.basis);
+        bill.charges.iter().map(part).collect::<Vec<_>>()
+    };
+    let half = [Cause::Delivered, Cause::Interrupted].map(|cause| (cause, dec("0.4"), Basis::Assumed));
+    assert_eq!(read(&[("seconds", "8", RESPONSE)]), half);
+    assert_eq!(read(&[("own", "8", FactSource::Reported)]), half);
+    let counted = read(&[("seconds", "8", RESPONSE), ("unheard_seconds", "3", RESPONSE)]);
+    assert!(counted.iter().all(|(.., basis)| *basis == Basis::Documented), "{counted:?}");
 }
 
 #[test]

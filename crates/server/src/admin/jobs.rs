@@ -26,18 +26,11 @@ const DEFAULT_LIMIT: usize = 100;
 /// Most jobs of a page.
 const MAX_LIMIT: usize = 1000;
 /// Names of the parameters of a list.
-const PARAMETERS: [&str; 10] = [
-    "state",
-    "outcome",
-    "provider",
-    "service",
-    "model",
-    "tenant",
-    "cause",
-    "started_since",
-    "limit",
-    "cursor",
-];
+const PARAMETERS: [&str; 10] =
+    ["state", OUTCOME, "provider", "service", "model", "tenant", "cause", "started_since", "limit", "cursor"];
+
+/// The parameter that may be given several times: jobs that ended in any of these ways.
+const OUTCOME: &str = "outcome";
 
 /// What a list is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +83,7 @@ impl ListQuery {
         let mut query = Self { limit: DEFAULT_LIMIT, ..Self::default() };
         for (index, (name, value)) in pairs.iter().enumerate() {
             query.set(name, value)?;
-            if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+            if name != OUTCOME && pairs[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(ApiError::bad_request(format!("{name}: given twice")));
             }
         }
@@ -103,7 +96,7 @@ impl ListQuery {
         let filter = &mut self.filter;
         match name {
             "state" => filter.state = Some(word(value, JobState::ALL, JobState::as_str).map_err(wrong)?),
-            "outcome" => filter.outcome = Some(word(value, Outcome::ALL, Outcome::as_str).map_err(wrong)?),
+            OUTCOME => filter.outcomes.push(word(value, Outcome::ALL, Outcome::as_str).map_err(wrong)?),
             "cause" => filter.cause = Some(word(value, Cause::ALL, Cause::as_str).map_err(wrong)?),
             "provider" => filter.provider = Some(value.to_owned()),
             "service" => filter.service = Some(value.to_owned()),
@@ -136,11 +129,11 @@ impl ListQuery {
     fn takes(&self, open: &OpenJob) -> bool {
         let is =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-        let JobFilter { state, outcome, provider, service, model, tenant, cause, started_since } =
+        let JobFilter { state, outcomes, provider, service, model, tenant, cause, started_since } =
             &self.filter;
         let job = &open.job;
         is(state, job.state.as_str())
-            && is(outcome, job.outcome.as_str())
+            && (outcomes.is_empty() || outcomes.iter().any(|wanted| wanted == job.outcome.as_str()))
             && is(provider, &job.provider)
             && is(service, &job.service)
             && is(tenant, &job.tenant)
@@ -253,4 +246,28 @@ fn find(core: &CoreHandle, directory: &Path, id: JobId) -> Result<Option<String>
     let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
     let published = ledger.published(id.0).map_err(ApiError::internal)?;
     Ok(published.map(|published| published.job.detail.into_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use spantally_price::Bill;
+    use spantally_stitch::Job;
+
+    use super::*;
+
+    #[test]
+    fn open_jobs_that_ended_in_any_of_the_ways_pass() {
+        let passing = |wanted: &[&str]| -> Vec<Outcome> {
+            let pairs: Vec<_> = wanted.iter().map(|&word| (OUTCOME.to_owned(), word.to_owned())).collect();
+            let query = ListQuery::parse(&pairs).ok().unwrap();
+            let job = |outcome| Job { outcome, ..Job::default() };
+            let takes =
+                |&outcome: &Outcome| query.takes(&OpenJob { job: job(outcome), bill: Bill::default() });
+            Outcome::ALL.iter().copied().filter(takes).collect()
+        };
+        assert_eq!(passing(&[]), Outcome::ALL);
+        assert_eq!(passing(&["rejected"]), [Outcome::Rejected]);
+        let both = passing(&["rejected", "failed"]);
+        assert!(both.len() == 2 && both.contains(&Outcome::Rejected) && both.contains(&Outcome::Failed));
+    }
 }

@@ -97,6 +97,8 @@ async fn a_server_without_jobs_answers() {
     assert_eq!(jobs.json(), serde_json::json!({"jobs": [], "next_cursor": null}));
     let jobs = get(admin, "/api/v1/jobs?model=a%26b%20%2B%231&tenant=acme&provider=fal&service=clips").await;
     assert_eq!((jobs.status, jobs.json()["jobs"].clone()), (200, serde_json::json!([])));
+    let jobs = get(admin, "/api/v1/jobs?outcome=failed&limit=5&outcome=rejected").await;
+    assert_eq!((jobs.status, jobs.json()["jobs"].clone()), (200, serde_json::json!([])));
     let index = get(admin, "/").await;
     assert!(index.body.contains(&running.addresses.grpc.unwrap().to_string()), "{}", index.body);
     running.stop().await.unwrap();
@@ -141,6 +143,7 @@ async fn wrong_requests_are_told_so_in_json() {
         ("GET", "/api/v1/jobs/00000000000000000000000000000000", 404, "not_found"),
         ("GET", "/api/v1/jobs/xyz", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?outcome=good", 400, "invalid_argument"),
+        ("GET", "/api/v1/jobs?outcome=failed&outcome=good", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?limit=0", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?limit=5&limit=1", 400, "invalid_argument"),
         ("GET", "/api/v1/jobs?state=open&limit=5&state=settled", 400, "invalid_argument"),

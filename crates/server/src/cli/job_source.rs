@@ -231,11 +231,10 @@ fn server_page(
     limit: usize,
     cursor: Option<&str>,
 ) -> Result<Pages, Failure> {
-    let JobFilter { state, outcome, provider, service, model, tenant, cause, started_since } = filter;
+    let JobFilter { state, outcomes, provider, service, model, tenant, cause, started_since } = filter;
     let since = started_since.map(|since| Rfc3339(UnixNanos(since)).to_string());
     let conditions = [
         ("state", state.as_deref()),
-        ("outcome", outcome.as_deref()),
         ("provider", provider.as_deref()),
         ("service", service.as_deref()),
         ("model", model.as_deref()),
@@ -247,6 +246,9 @@ fn server_page(
     let mut path = format!("/api/v1/jobs?limit={limit}");
     for (name, value) in conditions.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         path += &["&", name, "=", &query_value(value)].concat();
+    }
+    for outcome in outcomes {
+        path += &["&outcome=", &query_value(outcome)].concat();
     }
     let answer = server.get(&path).map_err(AskError::into_failure)?;
     if answer.status != 200 {
@@ -277,10 +279,12 @@ fn document(settled: &Settled) -> Result<String, Failure> {
 
 fn recording_page(jobs: &[Settled], filter: &JobFilter) -> Result<Vec<ReadJob>, Failure> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+    let is_among =
+        |wanted: &[String], found: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == found);
     let takes = |settled: &&Settled| {
         let Settled { job, bill, .. } = *settled;
         is(&filter.state, job.state.as_str())
-            && is(&filter.outcome, job.outcome.as_str())
+            && is_among(&filter.outcomes, job.outcome.as_str())
             && is(&filter.provider, &job.provider)
             && is(&filter.service, &job.service)
             && is(&filter.tenant, &job.tenant)

@@ -24,9 +24,9 @@ pub(super) struct Args {
     /// Only jobs in this state.
     #[arg(long, value_parser = words(State::ALL, State::as_str))]
     state: Option<String>,
-    /// Only jobs that ended so.
-    #[arg(long, value_parser = words(JobOutcome::ALL, JobOutcome::as_str))]
-    outcome: Option<String>,
+    /// Only jobs that ended so; may be repeated.
+    #[arg(long = "outcome", value_parser = words(JobOutcome::ALL, JobOutcome::as_str))]
+    outcomes: Vec<String>,
     /// Only jobs of this provider.
     #[arg(long)]
     provider: Option<String>,
@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let since = args.since.map(|ms| source.now_ms().saturating_sub(ms));
     let filter = JobFilter {
         state: args.state.clone(),
-        outcome: args.outcome.clone(),
+        outcomes: args.outcomes.clone(),
         provider: args.provider.clone(),
         service: args.service.clone(),
         model: args.model.clone(),

@@ -184,7 +184,8 @@ impl ConfigError {
 }
 
 /// Sections whose parts are named by the user, or are a list: no key of theirs has a name of its own.
-const FILE_SECTIONS: [&str; 8] = [
+const FILE_SECTIONS: [&str; 9] = [
+    "receivers.otlp.auth.tenants",
     "exporters.otlp",
     "exporters.otlp_grpc",
     "exporters.otlphttp",
@@ -242,4 +243,18 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// None of them is a slip of the pen for a key that there is: `max_tenants` is much like `tenants`.
+    #[test]
+    fn what_has_parts_of_its_own_is_only_in_a_file() {
+        for section in ["receivers.otlp.auth.tenants", "receivers.otlp.auth.tenants[0].name", "budgets"] {
+            let error = ConfigError::unknown_set_key(section);
+            assert_eq!(error.to_string(), format!("--set {section}: only in a file"));
+        }
+    }
 }

@@ -17,8 +17,8 @@ const CLOCK_AHEAD_MAX: u64 = DAY_NANOS;
 pub struct JobFilter {
     /// Where the job stands; none: anywhere but superseded.
     pub state: Option<String>,
-    /// How it ended.
-    pub outcome: Option<String>,
+    /// How it ended: in one of these ways; empty: in any.
+    pub outcomes: Vec<String>,
     /// Provider.
     pub provider: Option<String>,
     /// The service that submitted it.
@@ -68,7 +68,7 @@ impl LedgerReader {
                     ":from": from,
                     ":before": before,
                     ":state": filter.state,
-                    ":outcome": filter.outcome,
+                    ":outcomes": lines(&filter.outcomes),
                     ":provider": filter.provider,
                     ":service": filter.service,
                     ":model": filter.model,
@@ -85,12 +85,17 @@ impl LedgerReader {
     }
 }
 
+/// Words as lines, each between two ends of line; none of none.
+fn lines(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| format!("\n{}\n", words.join("\n")))
+}
+
 const WHERE: &str = "
     WHERE job.id < :before
       AND job.id >= :from
       AND (:since IS NULL OR started_at >= :since)
       AND CASE WHEN :state IS NULL THEN state <> 'superseded' ELSE state = :state END
-      AND (:outcome IS NULL OR outcome = :outcome)
+      AND (:outcomes IS NULL OR instr(:outcomes, char(10) || outcome || char(10)) > 0)
       AND (:provider IS NULL OR provider = :provider)
       AND (:service IS NULL OR service = :service)
       AND (:tenant IS NULL OR tenant = :tenant)
@@ -144,6 +149,10 @@ mod tests {
         listed.iter().map(|listed| listed.job.job_id[0]).collect()
     }
 
+    fn ended(outcomes: &[&str]) -> JobFilter {
+        JobFilter { outcomes: outcomes.iter().copied().map(str::to_owned).collect(), ..JobFilter::default() }
+    }
+
     const GOOD: [&str; 4] = ["settled", "succeeded", "fal", "delivered"];
 
     #[test]
@@ -157,7 +166,10 @@ mod tests {
         for (filter, expected) in [
             (JobFilter::default(), vec![2, 1]),
             (JobFilter { state: some("superseded"), ..JobFilter::default() }, vec![3]),
-            (JobFilter { outcome: some("failed"), ..JobFilter::default() }, vec![2]),
+            (ended(&["failed"]), vec![2]),
+            (ended(&["fail"]), vec![]),
+            (ended(&["failed", "succeeded"]), vec![2, 1]),
+            (ended(&["rejected", "failed"]), vec![2]),
             (JobFilter { provider: some("fal"), ..JobFilter::default() }, vec![1]),
             (JobFilter { service: some("clips"), ..JobFilter::default() }, vec![2, 1]),
             (JobFilter { service: some("other"), ..JobFilter::default() }, vec![]),
@@ -224,7 +236,6 @@ mod tests {
         let (_directory, ledger) = ledger(vec![job(1, 1, failed), job(1, 2, GOOD)]);
         let listed = ledger.list(&JobFilter::default(), None, 10).unwrap();
         assert_eq!((listed.len(), listed[0].job.revision), (1, 2));
-        let failed = JobFilter { outcome: Some("failed".to_owned()), ..JobFilter::default() };
-        assert_eq!(ledger.list(&failed, None, 10).unwrap(), []);
+        assert_eq!(ledger.list(&ended(&["failed"]), None, 10).unwrap(), []);
     }
 }

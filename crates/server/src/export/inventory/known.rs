@@ -10,7 +10,7 @@ use crate::limits::Limit;
 use crate::request_end::RequestEnd;
 
 /// What became of spans that were to be forwarded.
-pub(crate) const SPAN_OUTCOMES: [&str; 4] = ["sent", "rejected", "failed", "not_queued"];
+pub(crate) const SPAN_OUTCOMES: [&str; 5] = ["sent", "rejected", "failed", "not_queued", "invalid"];
 
 /// How requests to a destination ended.
 pub(crate) const REQUEST_RESULTS: [&str; 3] = ["ok", "retry", "failed"];
