@@ -11,6 +11,7 @@ use crate::rare::Rare;
 use crate::settings::Settings;
 use crate::stitcher::pocket::{LaneKey, Pockets};
 
+mod full;
 mod looks;
 mod nested;
 mod stand_ins;
