@@ -261,6 +261,13 @@ impl Core {
     /// The same in parts of about `limit` jobs, each of which can be written by itself; says whether more is
     /// due at this moment. While the archive cannot be read ([`Self::read_failure`]) no time passes.
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
+        let before = self.books.rows.len();
+        let settled = self.book_some(now, limit);
+        self.budgets.book_rows(&self.books.rows[before..], self.now);
+        settled
+    }
+
+    fn book_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
         self.books.go_on();
         let mut settled = Vec::new();
         if self.read_failure().is_some() {
