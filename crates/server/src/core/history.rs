@@ -1,7 +1,8 @@
 //! What the configuration said in each of the lives of a ledger.
 //!
 //! A configuration may change at a restart, and what was taken or written before was so under the old one. So
-//! the ledger keeps what was said with the number from which on it holds: a row of its own, or of the journal.
+//! the ledger keeps what was said with the number from which on it holds: that of a row, its own or the
+//! journal's.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -104,7 +104,8 @@ impl Core {
         }
     }
 
-    /// From the next row on the bounds of the configuration hold. Of a ledger that tells none they always did.
+    /// From the next row on the bounds of the configuration hold. Of a ledger that tells none they always
+    /// did.
     fn use_own_bounds(&mut self) {
         let own = Bounds::of(&self.stitching);
         own.set(&mut self.shards);

@@ -16,8 +16,8 @@ fn a_value_stands_under_the_name_that_it_had_when_its_job_settled() {
     };
     let first = vec![labelled(1, 1, r#"["red"]"#), labelled(2, 1, r#"["red"]"#), job(3, 1, vec![])];
     write(&mut ledger, 1, first, r#"[[0,["team"]]]"#);
-    // From the fourth row on there are two labels, in another order; the second job is revised under them, and
-    // one has no value of the second.
+    // From the fourth row on there are two labels, in another order; the second job is revised under them,
+    // and one has no value of the second.
     let second = vec![labelled(2, 2, r#"["eu","red"]"#), labelled(4, 1, r#"["us",""]"#)];
     write(&mut ledger, 2, second, r#"[[0,["team"]],[4,["region","team"]]]"#);
     let other = Connection::open(dir.path().join("ledger.db")).unwrap();
