@@ -21,6 +21,7 @@ pub mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod google_rpc;
+mod history;
 pub mod intake;
 pub mod invoice;
 pub mod job_calls;

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -105,4 +106,35 @@ fn a_server_is_not_ready_before_it_has_everything_back() {
     let spans = Decimal::from(GROUPS * SPANS_A_GROUP);
     assert_eq!(sum_of(&page.1, "spantally_spans_received_total", &[]), spans);
     assert_eq!(sum_of(&page.1, "spantally_open_jobs", &[]), spans);
+}
+
+/// A supervisor may send a signal as soon as the process is there. This one still reads its configuration,
+/// from a pipe into which nothing was written yet.
+#[test]
+fn a_signal_that_comes_while_the_configuration_is_read_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("spantally.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_spantally"))
+        .arg("serve")
+        .arg("--config")
+        .arg(&pipe)
+        .args(["--set", &format!("receivers.otlp.protocols.grpc.endpoint={}", free_address())])
+        .args(["--set", &format!("receivers.otlp.protocols.http.endpoint={}", free_address())])
+        .args(["--set", &format!("exporters.prometheus.endpoint={}", free_address())])
+        .args(["--set", &format!("storage.directory={}", directory.path().join("data").display())])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Opens once the other side does.
+    let mut writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    // The process may be gone, which its end tells.
+    let _ = writer.write_all(b"service: {telemetry: {logs: {level: info}}}\n");
+    drop(writer);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

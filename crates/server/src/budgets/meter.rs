@@ -1,14 +1,18 @@
-//! What the counters of a scope have grown by.
+//! What is spent in a scope.
+//!
+//! What is charged is counted as it is booked, by whose it is. Only a scope with an extra label follows the
+//! counters, since a row that takes a job back has no labels of its own.
 
 use rust_decimal::Decimal;
-use spantally_store::SpendRow;
+use spantally_price::sum;
+use spantally_store::{ChargeRow, JobRow, SpendRow};
 
 use super::definition::{Measure, Scope};
 use crate::export::labels::{legal_name, push_label};
 use crate::export::{MetricId, Registry, SeriesId};
 use crate::label_history::LabelHistory;
 
-/// Adds up the counters of a measure whose labels are in a scope.
+/// Adds up a measure of what is in a scope.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     measure: Measure,
@@ -49,8 +53,12 @@ impl Meter {
         self.extra.contains(&true)
     }
 
-    /// How much the counters have grown since the last call, reversals taken away.
+    /// How much the counters have grown since the last call, reversals taken away; nothing where
+    /// [`Self::booked`] tells it.
     pub(super) fn growth(&mut self, registry: &Registry) -> Decimal {
+        if !self.needs_labels() {
+            return Decimal::ZERO;
+        }
         let metric = match self.measure {
             Measure::Currency(_) => MetricId::Cost,
             Measure::Unit(_) => MetricId::BilledUnits,
@@ -68,10 +76,8 @@ impl Meter {
 
     /// What a row of the ledger adds; none if it is out of scope. `names` says what its labels are called.
     pub(super) fn amount(&self, row: &SpendRow, names: &LabelHistory) -> Option<Decimal> {
-        let amount = match &self.measure {
-            Measure::Currency(currency) => (*currency == row.currency).then_some(row.cost)?,
-            Measure::Unit(unit) => (*unit == row.unit).then_some(row.quantity)?,
-        };
+        let spend = Spend::of_ledger(row);
+        let amount = self.measured(&spend)?;
         let extra = || -> Vec<String> {
             let labels = row.labels.as_deref().unwrap_or("[]");
             // Spantally wrote it; what is not readable has no labels.
@@ -81,21 +87,69 @@ impl Meter {
             if is_extra {
                 names.value(row.labels_row, &extra(), name) == Some(value)
             } else {
-                common(row, name) == Some(value)
+                spend.common(name) == Some(value)
             }
         });
         matches.then_some(amount)
     }
+
+    /// What a row adds that is booked now; nothing where [`Self::growth`] tells it.
+    pub(super) fn booked(&self, row: &JobRow) -> Decimal {
+        if self.needs_labels() {
+            return Decimal::ZERO;
+        }
+        let is_in = |spend: &Spend<'_>| {
+            self.scope.labels.iter().all(|(name, value)| spend.common(name) == Some(value))
+        };
+        let charges = row.charges.iter().map(|charge| Spend::of_charge(row, charge)).filter(is_in);
+        sum(charges.filter_map(|spend| self.measured(&spend)))
+    }
+
+    fn measured(&self, spend: &Spend<'_>) -> Option<Decimal> {
+        match &self.measure {
+            Measure::Currency(currency) => (currency == spend.currency).then_some(spend.cost),
+            Measure::Unit(unit) => (unit == spend.unit).then_some(spend.quantity),
+        }
+    }
 }
 
-fn common<'a>(row: &'a SpendRow, name: &str) -> Option<&'a String> {
-    match name {
-        "provider" => Some(&row.provider),
-        "model" => Some(&row.model),
-        "operation" => Some(&row.operation),
-        "service" => Some(&row.service),
-        "tenant" => Some(&row.tenant),
-        _ => None,
+/// Whose a charge is, and how much.
+struct Spend<'r> {
+    provider: &'r str,
+    model: &'r str,
+    operation: &'r str,
+    service: &'r str,
+    tenant: &'r str,
+    unit: &'r str,
+    currency: &'r str,
+    quantity: Decimal,
+    cost: Decimal,
+}
+
+impl<'r> Spend<'r> {
+    fn of_ledger(row: &'r SpendRow) -> Self {
+        let SpendRow { provider, model, operation, service, tenant, unit, currency, quantity, cost, .. } =
+            row;
+        let (quantity, cost) = (*quantity, *cost);
+        Self { provider, model, operation, service, tenant, unit, currency, quantity, cost }
+    }
+
+    fn of_charge(job: &'r JobRow, charge: &'r ChargeRow) -> Self {
+        let ChargeRow { provider, model, operation, unit, currency, quantity, cost_expected, .. } = charge;
+        let JobRow { service, tenant, .. } = job;
+        let (quantity, cost) = (*quantity, *cost_expected);
+        Self { provider, model, operation, service, tenant, unit, currency, quantity, cost }
+    }
+
+    fn common(&self, name: &str) -> Option<&'r str> {
+        match name {
+            "provider" => Some(self.provider),
+            "model" => Some(self.model),
+            "operation" => Some(self.operation),
+            "service" => Some(self.service),
+            "tenant" => Some(self.tenant),
+            _ => None,
+        }
     }
 }
 

@@ -1,18 +1,19 @@
 //! Budgets and prepaid accounts: what is spent of a limit, what is left of credits, and for how long.
 //!
 //! A *budget* is a limit for the spend of some jobs in a calendar period. An *account* is a prepaid balance
-//! with top-ups that may expire. Both watch a [`Meter`]: the counters of a currency or a unit whose labels
-//! are in their scope. So they see what the page shows, to the last unit, reversals included.
+//! with top-ups that may expire. Both watch a [`Meter`]: what is booked in a currency or a unit and is in
+//! their scope. So they see what the page shows, to the last unit, reversals included.
 //!
 //! # Exact over restarts, and no state of their own
 //! [`Budgets::restore`] reads the charges since the earliest moment that matters from the ledger and books
-//! each at the moment at which it was settled. From then on growth of the counters is booked. The core calls
+//! each at the moment at which it was settled. From then on each row is booked as it is made. The core calls
 //! [`Budgets::turn`] before it settles anything at a new time, so that what was settled before the end of a
 //! period, or before credits expired, is booked before it. A budget that is added or changed is therefore
 //! right at once, also for the part of its period that had passed.
 //!
-//! What was counted in the overflow set of the labels has no provider or service: a budget with a scope does
-//! not see it until the next start, when it is read from the ledger.
+//! Only a scope with an extra label follows the counters. What is counted in the overflow set of the labels
+//! has no such label: a budget with that scope does not see it until the next start, when it is read from the
+//! ledger.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
 
@@ -25,7 +26,7 @@ mod tests;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
-use spantally_store::{Ledger, StoreError};
+use spantally_store::{JobRow, Ledger, StoreError};
 
 use self::account::Account;
 use self::meter::Meter;
@@ -147,6 +148,7 @@ impl Budgets {
 
     /// Time has come to `now`, and nothing is settled at it yet.
     pub fn turn(&mut self, registry: &Registry, now: UnixNanos) {
+        self.begin(now);
         if self.boundary.is_none_or(|boundary| now < boundary) {
             return;
         }
@@ -161,17 +163,26 @@ impl Budgets {
         self.find_boundary();
     }
 
+    /// Books rows that were made at a moment.
+    pub(crate) fn book_rows(&mut self, rows: &[JobRow], at: UnixNanos) {
+        for row in rows {
+            for budget in &mut self.limits {
+                budget.spent = budget.spent.saturating_add(budget.meter.booked(row));
+            }
+            for Metered { account, meter, .. } in &mut self.accounts {
+                if at >= account.as_of() {
+                    account.book(meter.booked(row), at);
+                }
+            }
+        }
+    }
+
     /// Sets every gauge as it stands at `now`.
     pub fn show(&mut self, registry: &mut Registry, now: UnixNanos) {
         if self.limits.is_empty() && self.accounts.is_empty() {
             return;
         }
-        if self.boundary.is_none() {
-            for budget in &mut self.limits {
-                budget.begin(now);
-            }
-            self.find_boundary();
-        }
+        self.begin(now);
         self.book(registry, now);
         for budget in &self.limits {
             let own = [&*budget.definition.name, budget.definition.measure.name()];
@@ -202,6 +213,16 @@ impl Budgets {
         }
         for Metered { account, meter, .. } in &mut self.accounts {
             account.book(meter.growth(registry), at);
+        }
+    }
+
+    /// Begins everything, of a process that took nothing back.
+    fn begin(&mut self, now: UnixNanos) {
+        if self.boundary.is_none() {
+            for budget in &mut self.limits {
+                budget.begin(now);
+            }
+            self.find_boundary();
         }
     }
 

@@ -17,10 +17,11 @@ pub(super) struct Args {
 
 /// Builds the server and runs it until a signal.
 pub(super) fn run(args: &Args) -> Outcome {
-    let config = args.config.load()?;
     block_on(async {
-        let mut exporters = telemetry::init_with_exporters(&config.settings);
+        // First of all: a supervisor may send one as soon as the process is there.
         let (signals, mut hangups) = (Signals::catch()?, hangups()?);
+        let config = args.config.load()?;
+        let mut exporters = telemetry::init_with_exporters(&config.settings);
         let app = App::build(&config).await.map_err(Failure::usage)?;
         memory::tell(&config.settings);
         consistency::tell(&config.settings);

@@ -84,7 +84,7 @@ pub(super) struct Books {
     retention_ms: u64,
     pub(super) outages: Outages,
     /// What the next checkpoint writes.
-    rows: Vec<JobRow>,
+    pub(super) rows: Vec<JobRow>,
 }
 
 impl Books {

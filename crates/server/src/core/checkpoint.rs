@@ -28,7 +28,8 @@ impl Core {
             (WAITED_META.to_owned(), self.waited_ms.to_string().into_bytes()),
             (OUTAGES_META.to_owned(), save_outages(&self.outages).into_bytes()),
         ];
-        meta.extend(self.unsaved_names.take().map(|names| (LABELS_META.to_owned(), names.into_bytes())));
+        let history = self.unsaved_history.drain(..);
+        meta.extend(history.map(|(name, text)| (name.to_owned(), text.into_bytes())));
         let told = self.shards.iter_mut().filter(|_| !waits);
         let tombstones = told.flat_map(Stitcher::take_tombstones).collect();
         let counters = self.take_sets();
@@ -98,6 +99,8 @@ pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 pub(super) const WAITED_META: &str = "waited_ms";
 /// What the label values of its documents are called ([`crate::label_history`]).
 pub(super) const LABELS_META: &str = "label_names";
+/// Under which bounds the journal's rows were taken ([`super::bound_history`]).
+pub(crate) const BOUNDS_META: &str = "stitch_bounds";
 /// When jobs were last forgotten before their time, at a limit.
 pub(crate) const TRIMMED_META: &str = "trimmed_unix_nanos";
 /// Times during which nothing could come.

@@ -36,6 +36,7 @@
 
 mod archive;
 mod books;
+mod bound_history;
 mod charges;
 pub(crate) mod checkpoint;
 mod entries;
@@ -71,6 +72,7 @@ use spantally_stitch::{Job, Observed, Outages, Settings, Stitcher, UnixNanos};
 use spantally_store::{Seq, StoreError};
 
 use self::books::Books;
+use self::bound_history::BoundHistory;
 use self::spans::SpanCounts;
 use self::turns::Turns;
 use self::waiting::Waiting;
@@ -123,8 +125,10 @@ pub struct Core {
     turns: Turns,
     /// Names of the extra labels, in the order of their values.
     labels: Arc<[Arc<str>]>,
-    /// What the ledger does not have yet of their history.
-    unsaved_names: Option<String>,
+    /// The bounds under which the journal's rows were taken.
+    bounds: BoundHistory,
+    /// What the ledger does not have yet of the history of both.
+    unsaved_history: Vec<(&'static str, String)>,
     stitching: Settings,
     outages: Outages,
     /// The longest that evidence of any process of this ledger waited for more.
@@ -163,7 +167,8 @@ impl Core {
             counted_overflows: 0,
             turns: Turns::default(),
             labels: options.extra_labels.as_slice().into(),
-            unsaved_names: None,
+            bounds: BoundHistory::default(),
+            unsaved_history: Vec::new(),
             outages: Outages::default(),
             waited_ms: options.stitching.retention_ms.max(options.stitching.idle_timeout_ms),
             spares: Spares::default(),
@@ -255,6 +260,13 @@ impl Core {
     /// The same in parts of about `limit` jobs, each of which can be written by itself; says whether more is
     /// due at this moment. While the archive cannot be read ([`Self::read_failure`]) no time passes.
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
+        let before = self.books.rows.len();
+        let settled = self.book_some(now, limit);
+        self.budgets.book_rows(&self.books.rows[before..], self.now);
+        settled
+    }
+
+    fn book_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
         self.books.go_on();
         let mut settled = Vec::new();
         if self.read_failure().is_some() {
@@ -297,33 +309,6 @@ impl Core {
     /// The earliest moment at which [`Self::advance`] may have something to do.
     pub fn next_deadline(&self) -> Option<UnixNanos> {
         self.shards.iter().filter_map(Stitcher::next_deadline).min()
-    }
-
-    /// Takes a group again that the ledger includes already, after a restart: its evidence goes back into
-    /// memory, and nothing is counted. Groups come in the order of the journal, before any that is new.
-    pub(crate) fn rehydrate(&mut self, message: CommitMessage) {
-        let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
-        self.turns.mark_before(Some(message.seq), numbers);
-        let arrival = self.turns.arrival(message.seq);
-        self.shards.iter_mut().for_each(|shard| shard.set_time(arrival));
-        for evidence in message.batches.into_iter().flat_map(|batch| batch.evidence) {
-            let shard = shard_of(&evidence.client.tenant, self.shards.len());
-            self.shards[shard].observe(evidence);
-        }
-    }
-
-    /// All groups that the ledger includes are rehydrated: what had been forgotten is forgotten again, and
-    /// what had been published is found again, before anything new comes.
-    pub(crate) fn finish_rehydration(&mut self) {
-        let numbers = || self.shards.iter().map(Stitcher::next_number).collect();
-        self.turns.mark_before(None, numbers);
-        for shard in &mut self.shards {
-            shard.set_time(self.now);
-            // The last turn may have been cut between two parts; the one before was not, and no two are
-            // further apart without an outage.
-            shard.forget_old(self.now.minus_ms(OUTAGE_MS), self.waited_ms);
-            shard.recall();
-        }
     }
 
     /// Everything of the journal up to here is not needed any more once the last checkpoint is written.

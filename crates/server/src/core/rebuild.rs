@@ -16,6 +16,7 @@ use spantally_price::{Cards, bill};
 use spantally_stitch::{Change, Job, JobId, Settings, State, Stitcher, UnixNanos};
 use spantally_store::{ChargeRow, Seq, TurnRow};
 
+use super::bound_history::BoundHistory;
 use super::charges::{charge_deltas, charge_rows, sum_of_rows};
 use super::checkpoint::{SHARD_SHIFT, TIE};
 pub(crate) use super::published::read_entries;
@@ -36,6 +37,8 @@ pub(crate) struct Rebuilt {
 pub(crate) struct Rebuild {
     shards: Vec<Stitcher>,
     turns: Turns,
+    /// The bounds under which its rows were taken, as far as they are known.
+    bounds: BoundHistory,
     applied: Seq,
     /// When time passes, what is still to come of it.
     moments: BTreeSet<UnixNanos>,
@@ -71,6 +74,7 @@ impl Rebuild {
         Some(Self {
             shards: (0..shards).map(|_| Stitcher::new(settings.clone())).collect(),
             turns: known,
+            bounds: BoundHistory::default(),
             applied,
             moments,
             told: BTreeMap::new(),
@@ -90,6 +94,17 @@ impl Rebuild {
                 shard.restore_tombstone(mark);
             }
         }
+    }
+
+    /// Takes the bounds under which rows of the journal were taken, as the ledger has them; false when they
+    /// are not readable. What is carried comes back under the first, as at a start.
+    pub(crate) fn note_bounds(&mut self, text: &[u8]) -> bool {
+        let Some(bounds) = BoundHistory::parse(text) else { return false };
+        if let Some(first) = bounds.at(self.turns.done().0 + 1) {
+            first.set(&mut self.shards);
+        }
+        self.bounds = bounds;
+        true
     }
 
     /// Takes open state of the ledger; what is wrong with it, if it is not readable. It comes before any
@@ -116,6 +131,9 @@ impl Rebuild {
         }
         let arrival = self.turns.arrival(message.seq);
         self.pass(arrival);
+        if let Some(bounds) = self.bounds.at(message.seq.0) {
+            bounds.set(&mut self.shards);
+        }
         self.shards.iter_mut().for_each(|shard| shard.set_time(arrival));
         for evidence in message.batches.into_iter().flat_map(|batch| batch.evidence) {
             self.spans += 1;

@@ -5,12 +5,13 @@
 //! evidence is still needed; then, through [`Core::apply`], those that it does not include.
 
 use spantally_stitch::{JobId, State, UnixNanos};
-use spantally_store::{CLOCK_SKEW_NANOS, CounterRow, Ledger, StoreError};
+use spantally_store::{CLOCK_SKEW_NANOS, CounterRow, Ledger, Seq, StoreError};
 
 use super::Core;
+use super::bound_history::BoundHistory;
 use super::checkpoint::{
-    EXPOSURE_ROW, FORGOTTEN_META, LABELS_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE, TRIMMED_META,
-    TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
+    BOUNDS_META, EXPOSURE_ROW, FORGOTTEN_META, LABELS_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE,
+    TRIMMED_META, TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
 };
 use super::published::Published;
 use crate::export::RestoreError;
@@ -59,6 +60,9 @@ pub enum CoreRestoreError {
     /// The names of label values are damaged.
     #[error("the names of labels in the ledger are not readable")]
     LabelNames,
+    /// The bounds of earlier processes are damaged.
+    #[error("the bounds in the ledger under which spans were taken are not readable")]
+    Bounds,
     /// A moment is damaged.
     #[error("the value {name} in the ledger is not a number")]
     Moment {
@@ -84,6 +88,7 @@ impl Core {
         ledger
             .load_tombstones(|mark| self.shards.iter_mut().for_each(|shard| shard.restore_tombstone(mark)))?;
         self.restore_settled(ledger)?;
+        self.restore_bounds(ledger)?;
         let mut restored = Ok(());
         ledger.load_state(|number, bytes| {
             if restored.is_ok() {
@@ -110,7 +115,7 @@ impl Core {
         // A ledger that has none is new, or of a version that did not keep them: today's are taken to be its
         // own.
         let first = if saved.is_some() { ledger.newest_row()? + 1 } else { 0 };
-        if let Some(before) = history.note(first, &names) {
+        if let Some(before) = history.note(first, names.clone()) {
             let (before, now) = (before.join(", "), names.join(", "));
             tracing::info!(
                 before,
@@ -120,8 +125,20 @@ impl Core {
         }
         let text = history.to_text();
         let is_saved = saved.map_or(names.is_empty(), |saved| saved == text.as_bytes());
-        self.unsaved_names = (!is_saved).then_some(text);
+        if !is_saved {
+            self.unsaved_history.push((LABELS_META, text));
+        }
         Ok(history)
+    }
+
+    /// Under which bounds the rows of the journal were taken. What is carried is older than all of them: it
+    /// comes back under the first.
+    fn restore_bounds(&mut self, ledger: &Ledger) -> Result<(), CoreRestoreError> {
+        let Some(text) = ledger.load_meta(BOUNDS_META)? else { return Ok(()) };
+        self.bounds = BoundHistory::parse(&text).ok_or(CoreRestoreError::Bounds)?;
+        self.bounds.forget_before(ledger.done().0 + 1);
+        self.use_bounds_of(Seq(ledger.done().0 + 1));
+        Ok(())
     }
 
     fn restore_counters(&mut self, rows: &[CounterRow]) -> Result<(), CoreRestoreError> {

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod archive;
+mod bounds;
 mod budgets;
 mod cut;
 mod exposure;

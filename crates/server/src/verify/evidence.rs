@@ -17,7 +17,7 @@ use super::named::{self, Named};
 use super::slices::{SLICE, read_slice};
 use super::{Report, done};
 use crate::commit::CommitMessage;
-use crate::core::checkpoint::{CUT_META, OUTAGES_META, TRIMMED_META, TURN_META, parse_outages};
+use crate::core::checkpoint::{BOUNDS_META, CUT_META, OUTAGES_META, TRIMMED_META, TURN_META, parse_outages};
 use crate::core::rebuild::{Rebuild, missing_charges};
 use crate::record;
 
@@ -49,6 +49,9 @@ pub(super) fn check(
     let mut broken = Vec::new();
     if outages.is_none() {
         broken.push((OUTAGES_META.to_owned(), "not readable".to_owned()));
+    }
+    if ledger.load_meta(BOUNDS_META)?.is_some_and(|text| !rebuild.note_bounds(&text)) {
+        broken.push((BOUNDS_META.to_owned(), "not readable".to_owned()));
     }
     ledger.load_state(|number, bytes| {
         if let Err(error) = rebuild.restore(number, bytes) {

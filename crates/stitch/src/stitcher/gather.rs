@@ -87,19 +87,24 @@ impl Brief {
 }
 
 impl Stitcher {
+    /// Bounds on what a task and a trace keep, from the next span on; what is kept stays. For who gives back
+    /// evidence that came under other bounds than those of now.
+    pub fn set_bounds(&mut self, max_task_spans: usize, max_trace_tasks: usize) {
+        self.settings.max_task_spans = max_task_spans;
+        self.settings.max_trace_tasks = max_trace_tasks;
+    }
+
     /// Takes a call; `number` is given when it is restored.
     pub(super) fn gather_call(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
         self.spans_seen += 1;
         let (start, last) = (evidence.start, self.heard(evidence.end));
         let quiet = call_of(&evidence).is_some_and(is_quiet);
-        let Self { index, pockets, settings, .. } = &mut *self;
-        // A poll that tells nothing new of an open task is kept if there is room.
-        let is_full = |item: &Item| {
-            let is_open = || pockets.get(item.pocket).is_some_and(|pocket| !pocket.settled);
-            quiet && item.len() >= settings.max_task_spans && is_open()
-        };
+        let Self { index, settings, .. } = &mut *self;
+        // A poll that tells nothing new of its task is kept if there is room, whether its job has settled or
+        // not: a process that begins anew does not know that yet when the poll comes again.
+        let is_full = |item: &Item| quiet && item.len() >= settings.max_task_spans;
         let placed = match number {
-            Some(number) => index.restore_call(number, evidence, is_full),
+            Some(number) => index.restore_call(number, evidence),
             None => index.add_call(evidence, is_full),
         };
         let (slot, created, observed) = match placed {
@@ -115,8 +120,9 @@ impl Stitcher {
         if let Some(pocket) = self.pocket_mut(slot).filter(|_| !created) {
             pocket.last = pocket.last.max(last);
             pocket.started = pocket.started.min(start);
-            // Most calls are such polls, and nothing else is to be known of them.
-            if quiet && !pocket.settled {
+            // Most calls are such polls, and nothing else is to be known of them. What is not kept changes no
+            // job that has settled.
+            if observed == Observed::Surplus || quiet && !pocket.settled {
                 return observed;
             }
             pocket.settled = false;

@@ -106,15 +106,11 @@ impl Index {
         Ok(placed)
     }
 
-    /// Takes a call back. It was not forgotten when it was carried, so no tombstone is asked about it.
-    pub(crate) fn restore_call(
-        &mut self,
-        number: u64,
-        evidence: Evidence,
-        is_full: impl Fn(&Item) -> bool,
-    ) -> Result<Placed, Observed> {
+    /// Takes a call back. It was kept and not forgotten when it was carried, so no tombstone is asked about
+    /// it, and its task has room for it, however much one may keep by now.
+    pub(crate) fn restore_call(&mut self, number: u64, evidence: Evidence) -> Result<Placed, Observed> {
         self.next_number = self.next_number.max(number + 1);
-        let placed = self.place(number, Carried::Whole, evidence, is_full)?;
+        let placed = self.place(number, Carried::Whole, evidence, |_| false)?;
         if let Placed::New(slot) | Placed::Added(slot) = placed
             && let Some(item) = self.item_mut(slot)
         {

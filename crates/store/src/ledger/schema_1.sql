@@ -224,6 +224,19 @@ SELECT jobs.job_id, jobs.revision, attempt.key AS attempt, role.key AS call,
 FROM jobs, json_each(jobs.detail, '$.attempts') AS attempt, json_each(attempt.value, '$.spans') AS role,
      json_each(role.value) AS span;
 
+-- A document has the values in the order of the configuration of its time. What they were called then is in
+-- 'label_names': a list of [first row, [name, ...]] in the order of rows.
+CREATE VIEW labels AS
+SELECT job.hex_id AS job_id, job.revision, name.value AS name, label.value AS value
+FROM job_revision AS job
+JOIN json_each((
+    SELECT change.value -> 1 FROM meta, json_each(CAST(meta.value AS TEXT)) AS change
+    WHERE meta.name = 'label_names' AND change.value ->> 0 <= job.id
+    ORDER BY change.key DESC LIMIT 1
+)) AS name
+JOIN json_each(job.detail, '$.labels') AS label ON label.key = name.key
+WHERE label.value <> '' AND NOT EXISTS (SELECT 1 FROM job_row AS newer WHERE newer.replaces = job.id);
+
 CREATE VIEW removed_charges AS
 SELECT date(removed.day * 86400, 'unixepoch') AS day, removed.tenant, removed.service, kind.provider, kind.model,
        kind.operation, kind.unit, removed.quantity, nullif(kind.unit_price, '') AS unit_price,

@@ -14,6 +14,7 @@ use crate::sqlite::{Database, Schema};
 
 mod days;
 mod forms;
+mod labels;
 
 fn decimal(text: &str) -> Decimal {
     Decimal::from_str_exact(text).unwrap()
@@ -351,7 +352,7 @@ fn the_documentation_names_every_column_of_the_views() {
     let (dir, _ledger) = open();
     let page = include_str!("../../../../docs/ledger.md");
     let other = Connection::open(dir.path().join("ledger.db")).unwrap();
-    for view in ["jobs", "charges", "attempts", "calls", "removed_charges", "removed_jobs"] {
+    for view in ["jobs", "charges", "attempts", "calls", "labels", "removed_charges", "removed_jobs"] {
         let section = page.split(&format!("\n## {view}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
         let select = other.prepare(&format!("SELECT * FROM {view}")).unwrap();
         for column in select.column_names() {

@@ -1,13 +1,15 @@
 //! Budgets and prepaid accounts over turns, the end of a period, and restarts.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
-use spantally_stitch::TaskState;
+use spantally_stitch::{Client, Evidence, TaskState};
 use spantally_store::{DataDir, Ledger};
 
 use super::fixture::*;
 use crate::budgets::{AccountDefinition, BudgetDefinition, Budgets, Measure, PeriodKind, Scope};
-use crate::core::Core;
+use crate::core::{Core, CoreOptions};
 use crate::export::MetricId;
 
 /// Midnight after the tests' first second.
@@ -110,6 +112,39 @@ fn a_period_counts_what_settles_in_it_also_over_restarts() {
     last.restore(&ledger).unwrap();
     last.refresh();
     assert_eq!(shown(&last), shown(&again), "the new day is still the same");
+}
+
+/// The overflow set of the labels tells no provider and no service.
+#[test]
+fn what_is_beyond_the_limit_of_label_sets_is_spent_where_it_belongs() {
+    let (_dir, mut ledger) = ledger();
+    let start = |ledger: &Ledger| {
+        let mut core =
+            Core::new(&CoreOptions { max_label_sets: 1, ..CoreOptions::default() }, cards(), at(0));
+        core.set_budgets(budgets());
+        core.restore(ledger).unwrap();
+        core
+    };
+    let mut core = start(&ledger);
+    turn(&mut core, &mut ledger, 1);
+    done(&mut core, 1, "task-001", 40);
+    turn(&mut core, &mut ledger, 200);
+    // Another service comes too late for a set of its own.
+    let client = Arc::new(Client { service: "other".into(), ..Client::default() });
+    let mut evidence = unfinished("task-002", 240);
+    evidence.push(result("task-002", 240, TaskState::Succeeded));
+    let evidence = evidence.into_iter().map(|span| Evidence { client: Arc::clone(&client), ..span });
+    core.apply(message(2, evidence.collect()));
+    turn(&mut core, &mut ledger, 400);
+    assert_eq!(
+        net(&core, MetricId::Cost, &["service=\"other\""]),
+        Decimal::ZERO,
+        "it is in the overflow set"
+    );
+    assert_eq!(shown(&core), ["0.05", "0.025", "0.025", "8"]);
+    let mut again = start(&ledger);
+    again.refresh();
+    assert_eq!(shown(&again), shown(&core));
 }
 
 #[test]
