@@ -115,7 +115,9 @@ impl Others {
                 failed.entry(client_request(&pool.shots[shot])).or_default().push(failed_at);
             }
         }
-        failed.values_mut().for_each(|failed| failed.sort_unstable());
+        for failed in failed.values_mut() {
+            failed.sort_unstable();
+        }
         let mut counts = BTreeMap::new();
         for shot in &pool.shots {
             let (request, start) = (client_request(shot), shot.evidence.start);

@@ -11,8 +11,8 @@ fn long(end: &str) -> String {
 #[test]
 fn what_a_call_shows_is_cut() {
     let (recogniser, mut cache, text) = (builtin(), EndpointCache::default(), long("1"));
-    let ids: String = (0..CALLBACK_IDS_MAX + 8).map(|id| format!("id={id:040}&")).collect();
-    let hook = format!("https://app.example.com/hook?{ids}");
+    let ids: Vec<String> = (0..CALLBACK_IDS_MAX + 8).map(|id| format!("id={id:040}")).collect();
+    let hook = format!("https://app.example.com/hook?{}", ids.join("&"));
     let url = format!("https://queue.fal.run/owner/{text}?fal_webhook={}", hook.replace('&', "%26"));
     let polled = format!("https://queue.fal.run/owner/app/requests/{text}/status");
     let show = |url: &str, method: &'static str, cache: &mut EndpointCache| {
