@@ -7,7 +7,7 @@
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
 
 use crate::keys::{Slots, integer};
-use crate::rpc;
+use crate::rpc_status;
 use crate::span::{SpanStatus, SpanView, Value};
 
 /// Error names for which nothing was sent: no connection, no name, no TLS.
@@ -181,9 +181,10 @@ pub(crate) fn answer(span: &SpanView<'_>, slots: &Slots) -> Answer {
     {
         return Answer::Status(status);
     }
-    if let Some(answer) = rpc::answer(span, slots) {
+    if let Some(answer) = rpc_status::answer(span, slots) {
         // Where nothing listens, the client makes an UNAVAILABLE of it itself.
-        let is_unsent = answer == rpc::UNAVAILABLE && told(span.status_message) == Some(Answer::NotSent);
+        let is_unsent =
+            answer == rpc_status::UNAVAILABLE && told(span.status_message) == Some(Answer::NotSent);
         return if is_unsent { Answer::NotSent } else { answer };
     }
     let mut digits = [0; 20];

@@ -66,7 +66,7 @@ impl Recogniser {
             fits.then(|| (*rule, Captures::new()))
         });
         let Some((index, mut captures)) = taken else {
-            cache.unrecognised = host.unrecognised(method, target.path);
+            cache.unrecognised = host.ownership.unrecognised(method, target.path);
             return None;
         };
         let queries = self.rules[index as usize].queries.iter();

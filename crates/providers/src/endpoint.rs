@@ -47,6 +47,11 @@ impl Default for EndpointCache {
 }
 
 impl EndpointCache {
+    /// Whether the last span, of which nothing was made, was a request to a provider that no rule takes.
+    pub fn take_unrecognised(&mut self) -> Option<Unrecognised> {
+        self.unrecognised.take()
+    }
+
     /// A cache of at most `capacity` endpoints and as many texts.
     pub fn new(capacity: usize) -> Self {
         Self {

@@ -30,6 +30,7 @@ mod recent;
 mod recognise;
 mod route;
 mod rpc;
+mod rpc_status;
 mod rule;
 mod span;
 mod stand_in;

@@ -17,10 +17,16 @@ use crate::lengths::LABEL_BYTES_MAX;
 use crate::placeholder::is_placeholder;
 use crate::rule::Spot;
 use crate::span::{ResourceView, SpanKind, SpanView, Value};
+use crate::unrecognised::Unrecognised;
 use crate::url::{Target, decode, host_of};
 use crate::words::{self, Vocabulary};
 
 impl Recogniser {
+    /// The name of the provider to which a request went that no rule takes.
+    pub fn provider_of(&self, request: Unrecognised) -> &str {
+        self.providers.get(usize::from(request.provider)).map(|provider| &*provider.name).unwrap_or_default()
+    }
+
     /// The attribute keys that any rule names: what the decoder keeps of a span and of a resource.
     pub fn keys(&self) -> &AttributeKeys {
         &self.keys

@@ -9,8 +9,6 @@ use std::collections::BTreeSet;
 
 use serde_saphyr::Spanned;
 
-use crate::compile::{Host, Recogniser};
-use crate::endpoint::EndpointCache;
 use crate::error::{LoadError, Source};
 use crate::format::ProviderFile;
 use crate::route::{Method, Routes, Template};
@@ -18,7 +16,8 @@ use crate::route::{Method, Routes, Template};
 /// A request to a provider's own host that no rule of its file takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unrecognised {
-    provider: u16,
+    /// Index of the provider.
+    pub(crate) provider: u16,
     method: Method,
 }
 
@@ -48,27 +47,11 @@ impl Ownership {
             let _: Result<(), u32> = self.other.insert(template, *method, 0);
         }
     }
-}
 
-impl Host {
     /// What is told of a request that no route takes.
     pub(crate) fn unrecognised(&self, method: Method, path: &str) -> Option<Unrecognised> {
-        let provider = self.ownership.owner?;
-        self.ownership.other.find(method, path).is_none().then_some(Unrecognised { provider, method })
-    }
-}
-
-impl Recogniser {
-    /// The name of the provider to which a request went.
-    pub fn provider_of(&self, request: Unrecognised) -> &str {
-        self.providers.get(usize::from(request.provider)).map(|provider| &*provider.name).unwrap_or_default()
-    }
-}
-
-impl EndpointCache {
-    /// Whether the last span, of which nothing was made, was such a request.
-    pub fn take_unrecognised(&mut self) -> Option<Unrecognised> {
-        self.unrecognised.take()
+        let provider = self.owner?;
+        self.other.find(method, path).is_none().then_some(Unrecognised { provider, method })
     }
 }
 

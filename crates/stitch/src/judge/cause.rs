@@ -1,10 +1,11 @@
 //! Why each attempt's money was spent.
 //!
 //! Attempts are sorted by start. One of them delivered: the one with success evidence (of several, the one
-//! whose output was fetched, then the one whose submit was plainly accepted, then the earliest). Without any, the last unverified one stands for the job,
-//! and without that the last attempt carries its own end. Every other attempt was a retry, a resubmission
-//! after a time-out, a duplicate, or was canceled and replaced, by what was known of it when the next
-//! submit went out. Steps of different kinds (an image and then a video of it, the legs of a voice session)
+//! whose output was fetched, then the one whose submit was plainly accepted, then the earliest). Without any,
+//! the last unverified one stands for the job, and without that the last attempt carries its own end. Every
+//! other attempt was a retry, a resubmission after a time-out, a duplicate, or was canceled and replaced, by
+//! what was known of it when the next submit went out. Steps of different kinds (an image and then a video of
+//! it, the legs of a voice session)
 //! are judged apart.
 
 use crate::call::{Accepted, Role};

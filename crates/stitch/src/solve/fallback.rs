@@ -9,7 +9,8 @@
 //! # What is matched with what
 //!
 //! A group of deliveries that is *dead* (refused to the last) and has no task, with a task that was first
-//! asked for after the last of them: in one moment only, or again and again if no submit is found for it. All of a pool is one assignment. Where the deliveries name
+//! asked for after the last of them: in one moment only, or again and again if no submit is found for it. All
+//! of a pool is one assignment. Where the deliveries name
 //! their submit, the task must be one that this submit can have made, and what else ties a submit and a poll
 //! (trace, links, client) counts as it does elsewhere.
 //!

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::call::{Accepted, Role};
+use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
 use crate::solve::bind::Binder;
@@ -77,8 +78,8 @@ fn failed(pool: &Pool<'_>, solution: &Solution) -> Vec<usize> {
 /// A task that has its submit, and whose last question may have been the one after its delivery.
 struct Asked {
     task: usize,
-    /// The start of the last question, in nanoseconds.
-    last: crate::UnixNanos,
+    /// The start of the last question.
+    last: UnixNanos,
     /// The usual wait between two, in seconds.
     interval: f64,
 }
