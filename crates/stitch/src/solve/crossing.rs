@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// (first, second, any further).
 pub(super) type Before = Option<(f64, u8)>;
 
-/// A change must be worth this much, in nats: less than that is chance.
-const WORTH_NATS: f64 = 0.5;
+/// A change must be worth this much, in nats: what makes a join likely. On captures changes worth one were
+/// wrong, and one worth five was right.
+const WORTH_NATS: f64 = 3.0;
 /// The ends of a link that are tried: more of them lie near only in a storm, whose waits tell little.
 const MAX_ENDS: usize = 8;
 /// Most changes that are weighed, so that a storm takes no longer than a few milliseconds.
@@ -150,7 +151,7 @@ mod tests {
     impl Links for Attempts {
         fn gain(&self, from: usize, to: usize, before: Before) -> f64 {
             let due = before.map_or(0.1, |(gap, _)| 2.0 * gap);
-            5.0 - (self.gap(from, to) / due).ln().abs()
+            5.0 - 6.0 * (self.gap(from, to) / due).ln().abs()
         }
 
         fn gap(&self, from: usize, to: usize) -> f64 {
