@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic as _;
 use serde::Deserialize;
-use spantally_stitch::UnixNanos;
+use spantally_stitch::{State, UnixNanos};
 use spantally_store::{JobFilter, LedgerReader};
 
 use super::http::{Answer, AskError, Server, query_value};
@@ -118,7 +118,11 @@ fn found(url: &str, tls: &ClientTls) -> Result<Server, AskError> {
     Ok(server)
 }
 
-fn ledger(directory: &Path) -> Result<Source, Failure> {
+/// The ledger of a data directory.
+///
+/// # Errors
+/// There is none, or it cannot be opened.
+pub(super) fn ledger(directory: &Path) -> Result<Source, Failure> {
     let reader = LedgerReader::open(directory);
     reader.map(Source::Ledger).map_err(|error| Failure::failed(miette::miette!("{error}")))
 }
@@ -205,17 +209,38 @@ impl Source {
     ) -> Result<(), Failure> {
         let mut cursor = None;
         for _ in 0..LOOK_MAX / page {
-            let (jobs, next) = match self {
-                Self::Server(server) => server_page(server, filter, page, cursor.as_deref())?,
-                Self::Ledger(reader) => ledger_page(reader, filter, page, cursor.as_deref())?,
-                Self::Recording(jobs) => (recording_page(jobs, filter)?, None),
-            };
+            let (jobs, next) = self.page(filter, page, cursor.as_deref())?;
             if !visit(jobs) || next.is_none() {
                 break;
             }
             cursor = next;
         }
         Ok(())
+    }
+
+    /// Gives every settled job out, those that settled last first, however many there are.
+    pub(super) fn each_settled(&self, mut visit: impl FnMut(&JobDoc)) -> Result<(), Failure> {
+        let filter = JobFilter { state: Some(State::Settled.as_str().to_owned()), ..JobFilter::default() };
+        let mut cursor = None;
+        loop {
+            let (jobs, next) = self.page(&filter, PAGE, cursor.as_deref())?;
+            for job in &jobs {
+                visit(&job.doc);
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// At most so many jobs after a cursor, and the cursor of those after them.
+    fn page(&self, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
+        match self {
+            Self::Server(server) => server_page(server, filter, limit, cursor),
+            Self::Ledger(reader) => ledger_page(reader, filter, limit, cursor),
+            Self::Recording(jobs) => Ok((recording_page(jobs, filter)?, None)),
+        }
     }
 }
 

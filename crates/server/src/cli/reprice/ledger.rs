@@ -4,42 +4,17 @@
 //! rests on and the day of its submit. That is all that a price or a policy asks for, but for how long
 //! calls lasted: of realtime sessions it has that too. Prices change by days, so that the day is enough.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rust_decimal::prelude::ToPrimitive;
 use spantally_price::{Bound, Cards, Source};
 use spantally_stitch::{
     Accepted, Attempt, CallRef, Cause, Fact, FactSource, FactValue, FailureReason, Job, Outcome, Role,
-    SpanKey, State, TaskId, UnixNanos,
+    SpanKey, TaskId, UnixNanos,
 };
-use spantally_store::{JobFilter, LedgerReader};
 
 use super::Before;
-use crate::cli::Failure;
 use crate::cli::job_doc::{AttemptDoc, FactDoc, JobDoc, unix_ms};
-
-/// Jobs that are read at a time.
-const PAGE: usize = 1000;
-
-/// Goes through every settled job, the latest first.
-pub(super) fn visit(directory: &Path, mut visit: impl FnMut(&JobDoc)) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::failed(miette::miette!("{error}"));
-    let reader = LedgerReader::open(directory).map_err(|error| failed(&error))?;
-    let filter = JobFilter { state: Some(State::Settled.as_str().to_owned()), ..JobFilter::default() };
-    let mut before = None;
-    loop {
-        let page = reader.list(&filter, before, PAGE).map_err(|error| failed(&error))?;
-        for listed in &page {
-            let text = listed.job.detail.clone().into_text();
-            visit(&serde_json::from_str(&text).map_err(|error| failed(&error))?);
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => before = Some(last.position),
-            _ => return Ok(()),
-        }
-    }
-}
 
 /// What a job was booked for.
 pub(super) fn before(doc: &JobDoc) -> Before {

@@ -24,7 +24,7 @@ use spantally_price::{Bill, Bound, Cards, bill};
 use spantally_providers::CorrelationConfig;
 
 use super::job_doc::JobDoc;
-use super::{ConfigArgs, Exit, Failure, Format, Outcome, replay, stdout};
+use super::{ConfigArgs, Exit, Failure, Format, Outcome, job_source, replay, stdout};
 use crate::core::Settled;
 use crate::provider_files::{ProviderFiles, ProviderFilesError};
 
@@ -155,7 +155,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let cards = other.cards(&config.settings.pricing);
     let mut report = Report::default();
     if let Some(directory) = &args.ledger {
-        ledger::visit(directory, |job| report.booked(job, &cards))?;
+        job_source::ledger(directory)?.each_settled(|job| report.booked(job, &cards))?;
     } else {
         for settled in &replay::read(&args.files, &args.config)?.jobs {
             report.add(&Before::recorded(settled), &bill(&settled.job, &cards));

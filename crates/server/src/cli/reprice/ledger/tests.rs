@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::path::Path;
+
 use spantally_price::{Bill, bill};
 use spantally_providers::CorrelationConfig;
 
