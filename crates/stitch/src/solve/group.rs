@@ -13,7 +13,7 @@ use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::resubmit::{Resubmission, resubmissions};
 use crate::solve::stand_in::stands_in;
 use crate::solve::union::Union;
-use crate::solve::{Solution, confidence, tries};
+use crate::solve::{Solution, around, confidence, tries};
 
 /// Indices into the pool that make one attempt.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +25,15 @@ pub(crate) struct AttemptDraft<'a> {
     pub(crate) joins: Vec<Join>,
     /// Every span of it, sorted by start, then span.
     pub(crate) parts: Vec<&'a Evidence>,
+    /// The states that spans around one of its calls tell, with the ends of those calls.
+    around: Vec<(UnixNanos, TaskState)>,
 }
 
 impl AttemptDraft<'_> {
-    fn states(&self) -> impl Iterator<Item = (&Evidence, TaskState)> {
-        let state = |evidence: &&'_ Evidence| call_of(evidence)?.verdict.map(|verdict| verdict.state);
-        self.parts.iter().filter_map(move |evidence| Some((*evidence, state(evidence)?)))
+    /// The states that were seen, with the ends of the calls that show them.
+    fn states(&self) -> impl Iterator<Item = (UnixNanos, TaskState)> {
+        let own = |part: &&Evidence| Some((part.end, call_of(part)?.verdict?.state));
+        self.parts.iter().filter_map(own).chain(self.around.iter().copied())
     }
 
     /// When it had visibly ended without success, if it had. A refused submit has no task to end: its retry
@@ -39,7 +42,7 @@ impl AttemptDraft<'_> {
         if self.states().any(|(_, state)| matches!(state, TaskState::Succeeded | TaskState::Partial)) {
             return None;
         }
-        let failed = self.states().find(|(_, state)| state.is_failure()).map(|(evidence, _)| evidence.end);
+        let failed = self.states().filter(|(_, state)| state.is_failure()).map(|(end, _)| end).min();
         failed.filter(|_| !(self.tasks.is_empty() && self.groups.is_empty()))
     }
 
@@ -74,10 +77,13 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
     let mut attempts = Union::new(units.count);
     tie_attempts(pool, solution, &units, &mut attempts);
     let mut drafts = attempt_drafts(pool, solution, &units, &mut attempts);
+    let told = around::told(pool);
     for draft in drafts.values_mut() {
         draft.parts = parts(pool, solution, draft);
         let known = draft.parts.iter().filter(|part| stands_in(part));
         draft.joins.extend(known.map(|part| named(JoinRule::GenaiSpan, Some(part.span))));
+        draft.around =
+            draft.parts.iter().filter_map(|part| Some((part.end, *told.get(&part.span)?))).collect();
     }
     let mut jobs = attempts.clone();
     let resubmitted = resubmissions(pool, solution, &drafts);

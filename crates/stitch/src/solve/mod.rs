@@ -19,6 +19,7 @@
 
 mod again;
 pub(crate) mod answers;
+mod around;
 pub(crate) mod assign;
 pub(crate) mod bind;
 mod crossing;
