@@ -211,11 +211,6 @@ impl Call {
     pub(crate) fn callback_place(&self) -> Option<&Arc<str>> {
         self.rare.callback.as_ref().filter(|place| !place.is_empty())
     }
-
-    /// Whether there is a callback URL of which the span shows nothing.
-    pub(crate) fn hides_callback(&self) -> bool {
-        self.rare.callback.as_ref().is_some_and(|place| place.is_empty())
-    }
 }
 
 /// An id that the client chose and that more than one span shows.

@@ -22,6 +22,7 @@ use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::candidates::Lanes;
+use crate::solve::callers::Callers;
 use crate::solve::habit::{Cadence, Habits, Sample};
 use crate::solve::hint::{self, Kinship};
 use crate::solve::hooks::HookGroup;
@@ -103,7 +104,7 @@ pub(crate) struct Binder<'p, 'a> {
     /// Services that submit to a provider themselves.
     submitters: BTreeSet<Submitter<'a>>,
     /// Providers of which submits show their callback URL.
-    callers: BTreeSet<&'a str>,
+    callers: Callers<'a>,
     /// Traces that links of some task's first call name.
     linked: BTreeSet<TraceId>,
     /// By entity: how often entities of its provider come, per second.
@@ -130,7 +131,6 @@ fn lesson(candidates: &[(usize, usize)], entities: usize) -> &[(usize, usize)] {
 impl<'p, 'a> Binder<'p, 'a> {
     /// Of what is open in a pool: the entities, their classes, and the habits learned from them.
     pub(crate) fn new(pool: &'p Pool<'a>, groups: &'p [HookGroup], open: &Open) -> Self {
-        let shows = pool.shots.iter().filter(|shot| shot.call.callback_place().is_some());
         let mut binder = Self {
             pool,
             groups,
@@ -143,7 +143,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             called_back: open.shots.iter().map(|shot| open.called_back.contains(shot)).collect(),
             named: open.shots.iter().map(|&shot| candidates::named_above(pool, shot)).collect(),
             submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
-            callers: shows.map(|shot| &*shot.call.endpoint.provider).collect(),
+            callers: Callers::new(pool),
             linked: BTreeSet::new(),
             rates: Vec::new(),
         };

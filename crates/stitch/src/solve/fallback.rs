@@ -31,6 +31,7 @@ use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::{Binder, Binding};
+use crate::solve::callers::Callers;
 use crate::solve::density::lognormal;
 use crate::solve::hint;
 use crate::solve::hooks::HookGroup;
@@ -88,9 +89,10 @@ pub(super) struct Dead<'p, 'a> {
 }
 
 /// Tasks of which no delivery is known by name: those without a submit, and those of which the submit named
-/// the task and a callback URL.
+/// the task and a callback URL, or may have named one that nobody sees.
 pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize]) -> Vec<usize> {
-    let called_back = |bound: &Bound| pool.shots[bound.shot].call.rare.callback.is_some();
+    let callers = Callers::new(pool);
+    let called_back = |bound: &Bound| callers.may_call_back(pool.shots[bound.shot].call);
     let bound = solution.task_shot.iter().enumerate();
     let named = bound.filter(|(_, bound)| bound.as_ref().is_some_and(called_back)).map(|(task, _)| task);
     let is_delivery = |evidence: &Evidence| call_of(evidence).is_some_and(|call| call.role == Role::Webhook);
@@ -99,11 +101,12 @@ pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize])
 }
 
 /// Whether a task may be that of some deliveries, as far as its submit and theirs are known.
-fn agrees(pool: &Pool<'_>, solution: &Solution, group: usize, task: usize) -> bool {
+fn agrees(pool: &Pool<'_>, solution: &Solution, callers: &Callers<'_>, group: usize, task: usize) -> bool {
     let Some(bound) = solution.task_shot[task] else { return true };
     let came = solution.groups[group].first(pool).call;
     let asked = pool.shots[bound.shot].call;
-    (asked.hides_callback() || asked.rare.callback == came.rare.callback)
+    pool.shots[bound.shot].evidence.start < solution.groups[group].start(pool)
+        && callers.fits(asked, came)
         && solution.group_shot[group].is_none_or(|named| named.shot == bound.shot)
 }
 
@@ -137,7 +140,12 @@ pub(crate) fn polls(
     // What found no submit may be asked for as often as it likes: nothing else explains it.
     let asked = asked(pool, silent, |task| !held.contains_key(&task) && solution.task_shot[task].is_none());
     let mut edges = edges(pool, &dead, &asked, &held);
-    edges.retain(|edge| agrees(pool, solution, edge.left, edge.right));
+    let callers = Callers::new(pool);
+    edges.retain(|edge| agrees(pool, solution, &callers, edge.left, edge.right));
+    // What has its submit needs no deliveries to explain it.
+    for edge in edges.iter_mut().filter(|edge| solution.task_shot[edge.right].is_some()) {
+        edge.gain += UNSEEN.ln();
+    }
     assign::assign(&edges, limit, true)
 }
 

@@ -20,9 +20,10 @@ use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
 use crate::solve::bind::Binder;
+use crate::solve::callers::Callers;
 use crate::solve::density::laplace;
 use crate::solve::hooks::callback_value;
-use crate::solve::pool::{Hook, Pool, Shot, call_of};
+use crate::solve::pool::{Pool, call_of};
 use crate::solve::{Bound, Open, Solution, confidence};
 
 /// How long a delivery is on its way, and what is asked right after it takes, in seconds.
@@ -99,13 +100,7 @@ pub(crate) fn deliveries(pool: &Pool<'_>, solution: &mut Solution, limit: usize)
         return;
     }
     let asked = asked(pool, solution);
-    let shows = pool.shots.iter().filter(|shot| shot.call.callback_place().is_some());
-    let callers: BTreeSet<&str> = shows.map(|shot| &*shot.call.endpoint.provider).collect();
-    // Where submits show their callback URL, a delivery comes by that of its own.
-    let comes_from = |shot: &Shot<'_>, hook: Hook<'_>| match shot.call.callback_place() {
-        Some(place) => hook.call.callback_place() == Some(place),
-        None => shot.call.hides_callback() || !callers.contains(&*shot.call.endpoint.provider),
-    };
+    let callers = Callers::new(pool);
     let mut edges = Vec::new();
     for &group in &left {
         let hook = solution.groups[group].first(pool);
@@ -118,7 +113,10 @@ pub(crate) fn deliveries(pool: &Pool<'_>, solution: &mut Solution, limit: usize)
             let shot = &pool.shots[bound.shot];
             let away = one.last.seconds_since(hook.evidence.start);
             let within = one.interval + LATENCY_SECONDS;
-            if comes_from(shot, hook) && away.abs() <= within && shot.evidence.start < hook.evidence.start {
+            if callers.fits(shot.call, hook.call)
+                && away.abs() <= within
+                && shot.evidence.start < hook.evidence.start
+            {
                 let gain = (laplace(away, within / 2.0) / rate).ln();
                 edges.push(Edge { left: group, right: one.task, gain });
             }

@@ -22,6 +22,7 @@ pub(crate) mod answers;
 mod around;
 pub(crate) mod assign;
 pub(crate) mod bind;
+pub(crate) mod callers;
 mod crossing;
 pub(crate) mod density;
 pub(crate) mod double;

@@ -10,8 +10,7 @@ use crate::evidence::Evidence;
 use crate::id::{SpanKey, TaskId, TraceId};
 use crate::solve::habit::WINDOW_SECONDS;
 use crate::solve::hint;
-use crate::solve::hooks::callback_value;
-use crate::solve::pool::{BLOCKING_SECONDS, Pool, Shot, call_of};
+use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of};
 
 /// Most submits looked at for one task: the nearest, and as many of those that lie a usual wait before it.
 const MAX_CANDIDATES: usize = 64;
@@ -157,7 +156,9 @@ impl Binder<'_, '_> {
             && (entity.task.is_some() || !self.called_back[place])
             && gap <= WINDOW_SECONDS
             && (gap >= -early || shot.is_blocking())
-            && entity.group.is_none_or(|group| self.callback_fits(shot, group))
+            && entity
+                .group
+                .is_none_or(|group| self.callers.fits(shot.call, self.groups[group].first(self.pool).call))
             && !self.is_another(place, entity)
     }
 
@@ -170,20 +171,6 @@ impl Binder<'_, '_> {
             |call: &Call| [&call.task, &call.rare.alias].into_iter().flatten().any(|id| id == named);
         let is_below = |call: &&Evidence| self.pool.lineage.ancestors(call).any(|span| span.span == above);
         task.id.is_some() && !ids().any(goes_by) && !task.calls.iter().any(is_below)
-    }
-
-    /// Where submits show their callback URL, a delivery must have come by that very URL.
-    fn callback_fits(&self, shot: &Shot<'_>, group: usize) -> bool {
-        let hook = self.groups[group].first(self.pool);
-        match (shot.call.callback_place(), &hook.call.rare.callback) {
-            (Some(asked), Some(came)) => {
-                asked == came && callback_value(shot.call) == callback_value(hook.call)
-            }
-            (None, Some(_)) => {
-                shot.call.hides_callback() || !self.callers.contains(&*shot.call.endpoint.provider)
-            }
-            _ => true,
-        }
     }
 }
 
