@@ -99,7 +99,7 @@ words! {
         TraceOrder = "trace_order",
         /// The client's rhythm, across traces.
         ClientRhythm = "client_rhythm",
-        /// A webhook handler's own call names the task.
+        /// A call of the webhook's handler names the task, or one right after the delivery in another trace.
         HandlerFetch = "handler_fetch",
         /// A webhook delivered again.
         Redelivery = "redelivery",

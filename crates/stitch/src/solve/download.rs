@@ -6,15 +6,16 @@
 //! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at
 //! the pace of before has no output yet: what was fetched then is another file. Across traces a download
 //! comes at once, or at least sooner than the client would have asked again: any other file may come later.
+//! All of this is for downloads that show no id of the application's: those are of the job with that id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Role};
+use crate::call::{Accepted, Correlation, Role};
 use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};
-use crate::solve::group::AttemptDraft;
+use crate::solve::group::{AttemptDraft, job_names};
 use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of, order};
 
 /// Longest wait before a download without lineage, in seconds.
@@ -47,15 +48,16 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
     if pool.downloads.is_empty() {
         return;
     }
+    let known = by_name(pool, drafts);
     let mut places = places(pool, drafts);
     places.sort_unstable_by_key(|place| (place.end, place.root));
     // Where each call is a trace, nothing that ended long ago is in the download's.
     let mut left = Vec::new();
     let mut traces: BTreeSet<TraceId> = places.iter().map(|place| place.last.span.trace).collect();
     let rates = rates(pool);
-    for (at, download) in pool.downloads.iter().enumerate() {
+    for (at, download) in pool.downloads.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
         let download = download.evidence;
-        let Some(provider) = call_of(download).map(|call| &*call.endpoint.provider) else { continue };
+        let Some(provider) = provider_of(download) else { continue };
         let limit = places.partition_point(|place| place.end <= download.start.plus_ms(1));
         let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
         let mut best: Option<(usize, f64, (bool, bool))> = None;
@@ -65,7 +67,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
                 break;
             }
             let kin = place.last.span.trace == download.span.trace;
-            let fits = place.provider == provider
+            let fits = place.provider == &**provider
                 && place.last.client.tenant == download.client.tenant
                 && gap <= if kin { TRACE_SECONDS } else { longest_bare(&drafts[&place.root], download) }
                 && !pool.lineage.apart(download, place.last);
@@ -84,7 +86,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
             }
         };
         if let Some(draft) = drafts.get_mut(&places[index].root) {
-            give(pool, draft, at, confidence(&rates, download, kin, gap));
+            give(pool, draft, at, JoinRule::DownloadTime, confidence(&rates, download, kin, gap));
         }
         // It moves to its new end, past those that ended meanwhile.
         places[index].end = download.end;
@@ -96,11 +98,52 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
     interrupted(pool, drafts, left, &rates);
 }
 
+fn provider_of(evidence: &Evidence) -> Option<&Arc<str>> {
+    call_of(evidence).map(|call| &call.endpoint.provider)
+}
+
+/// Gives downloads that show the application's id of a job, on their own span or above, to the attempt of
+/// that job whose last call ended before: those downloads.
+fn by_name<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>) -> BTreeSet<usize> {
+    let mut named: BTreeMap<(&Arc<str>, &Correlation), Vec<usize>> = BTreeMap::new();
+    for (at, download) in pool.downloads.iter().enumerate() {
+        let parts = [download.evidence];
+        for (part, name) in job_names(pool, &parts) {
+            named.entry((&part.client.tenant, name)).or_default().push(at);
+        }
+    }
+    if named.is_empty() {
+        return BTreeSet::new();
+    }
+    // By download, the latest end before it, and the attempt.
+    let mut best: BTreeMap<usize, (UnixNanos, usize)> = BTreeMap::new();
+    for (&root, draft) in drafts.iter() {
+        for (part, name) in job_names(pool, &draft.parts) {
+            for &at in named.get(&(&part.client.tenant, name)).into_iter().flatten() {
+                let download = pool.downloads[at].evidence;
+                let before = |part: &&&Evidence| part.end <= download.start.plus_ms(1);
+                let of_provider = |part: &&&Evidence| provider_of(part) == provider_of(download);
+                let ends = draft.parts.iter().filter(before).filter(of_provider).map(|part| part.end);
+                if let Some(end) = ends.max() {
+                    let held = best.entry(at).or_insert((end, root));
+                    *held = (*held).max((end, root));
+                }
+            }
+        }
+    }
+    for (&at, &(_, root)) in &best {
+        if let Some(draft) = drafts.get_mut(&root) {
+            give(pool, draft, at, JoinRule::CorrelationId, Confidence::Exact);
+        }
+    }
+    best.into_keys().collect()
+}
+
 /// Who fetches what: a service and a provider.
 type FetchKey<'a> = (&'a Arc<str>, &'a Arc<str>);
 
 fn fetches(download: &Evidence) -> Option<FetchKey<'_>> {
-    Some((&download.client.service, &call_of(download)?.endpoint.provider))
+    Some((&download.client.service, provider_of(download)?))
 }
 
 /// How many other files each service fetches from a provider, per second.
@@ -139,13 +182,19 @@ fn longest_bare(draft: &AttemptDraft<'_>, download: &Evidence) -> f64 {
 }
 
 /// Gives a download to an attempt.
-fn give<'a>(pool: &Pool<'a>, draft: &mut AttemptDraft<'a>, at: usize, confidence: Confidence) {
+fn give<'a>(
+    pool: &Pool<'a>,
+    draft: &mut AttemptDraft<'a>,
+    at: usize,
+    rule: JoinRule,
+    confidence: Confidence,
+) {
     let download = pool.downloads[at].evidence;
     let span = Some(download.span);
     draft.downloads.push(at);
     draft.parts.push(download);
     draft.parts.sort_unstable_by_key(|evidence| order(evidence));
-    draft.joins.push(Join { rule: JoinRule::DownloadTime, confidence, margin: None, span, instead: None });
+    draft.joins.push(Join { rule, confidence, margin: None, span, instead: None });
 }
 
 /// A download, and the attempt of another service that it may follow, by so many seconds.
@@ -172,7 +221,7 @@ fn interrupted<'a>(
     let traces: BTreeSet<TraceId> = told.iter().map(|(_, _, part)| part.span.trace).collect();
     for (at, other) in left {
         let download = pool.downloads[at].evidence;
-        let Some(provider) = call_of(download).map(|call| &call.endpoint.provider) else { continue };
+        let Some(provider) = provider_of(download) else { continue };
         let limit = told.partition_point(|(end, ..)| *end <= download.start.plus_ms(1));
         let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
         let mut best: Option<(bool, f64, usize)> = None;
@@ -183,7 +232,7 @@ fn interrupted<'a>(
                 break;
             }
             let kin = part.span.trace == download.span.trace;
-            let fits = call_of(part).is_some_and(|call| call.endpoint.provider == *provider)
+            let fits = provider_of(part) == Some(provider)
                 && part.client.tenant == download.client.tenant
                 && (kin || part.client.service == download.client.service)
                 && (kin || gap <= longest_bare(&drafts[root], download))
@@ -200,7 +249,7 @@ fn interrupted<'a>(
         if let Some((kin, gap, root)) = best
             && let Some(draft) = drafts.get_mut(&root)
         {
-            give(pool, draft, at, confidence(rates, download, kin, gap));
+            give(pool, draft, at, JoinRule::DownloadTime, confidence(rates, download, kin, gap));
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::solve::callers::Callers;
 use crate::solve::density::lognormal;
 use crate::solve::hint;
 use crate::solve::hooks::HookGroup;
-use crate::solve::pool::{Hook, Pool, Shot, call_of};
+use crate::solve::pool::{Hook, Pool, Shot, Task, call_of};
 use crate::solve::{Bound, Solution};
 
 /// Longest wait after the last refused delivery, in seconds: four times the longer of the usual ones.
@@ -165,10 +165,7 @@ pub(super) fn asked<'a>(
     let mut asked = Questions::default();
     for task in tasks {
         let Some((first, call)) = pool.tasks[task].followups().next() else { continue };
-        let calls: Vec<_> = pool.tasks[task].followups().map(|(evidence, _)| evidence).collect();
-        if free(task)
-            || calls.windows(2).all(|two| two[1].start.seconds_since(two[0].end) <= ONE_MOMENT_SECONDS)
-        {
+        if free(task) || in_one_moment(&pool.tasks[task]) {
             let (trace, endpoint) = (first.span.trace, &call.endpoint);
             let of_family = |family| submitted.get(&(trace, &endpoint.provider, family)).copied();
             let submitted = if endpoint.family.is_empty() {
@@ -188,6 +185,12 @@ pub(super) fn asked<'a>(
         known.sort_unstable_by_key(|asked| (asked.at, asked.task));
     }
     asked
+}
+
+/// Whether a task was asked for once: status and result right after one another, and never again.
+pub(super) fn in_one_moment(task: &Task<'_>) -> bool {
+    let calls: Vec<_> = task.followups().map(|(evidence, _)| evidence).collect();
+    calls.windows(2).all(|two| two[1].start.seconds_since(two[0].end) <= ONE_MOMENT_SECONDS)
 }
 
 /// A trace, a provider, and a family, or any.

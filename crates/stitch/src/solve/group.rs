@@ -204,10 +204,7 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
                 jobs.join(first, root);
             }
         }
-        let above = apart(parts).flat_map(|part| names_above(pool, part).map(move |name| (part, name)));
-        let own = parts.iter().filter_map(|&part| Some((part, call_of(part)?)));
-        let own = own.flat_map(|(part, call)| call.rare.correlations.iter().map(move |name| (part, name)));
-        for (part, name) in own.chain(above).filter(|(_, name)| names_job(name)) {
+        for (part, name) in job_names(pool, parts) {
             let first = *by_name.entry((part.client.tenant.clone(), name.clone())).or_insert(root);
             if jobs.find(first) != jobs.find(root) {
                 rules.push(JoinRule::CorrelationId);
@@ -218,6 +215,18 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
             draft.joins.extend(rules.into_iter().map(|rule| named(rule, None)));
         }
     }
+}
+
+/// The ids that an application gave to the job of some parts, each with a part that shows it: on their own
+/// spans, then on those above.
+pub(crate) fn job_names<'a>(
+    pool: &'a Pool<'a>,
+    parts: &[&'a Evidence],
+) -> impl Iterator<Item = (&'a Evidence, &'a Correlation)> {
+    let above = apart(parts).flat_map(|part| names_above(pool, part).map(move |name| (part, name)));
+    let own = parts.iter().filter_map(|&part| Some((part, call_of(part)?)));
+    let own = own.flat_map(|(part, call)| call.rare.correlations.iter().map(move |name| (part, name)));
+    own.chain(above).filter(|(_, name)| names_job(name))
 }
 
 /// The ids on any span above one.

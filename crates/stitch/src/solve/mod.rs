@@ -13,7 +13,7 @@
 //! 3. retry chains, before any task is assigned ([`retry`]);
 //! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
 //! 5. submits and tasks, as one assignment ([`bind`]); then tasks and deliveries that may share a submit
-//!    ([`leftover`]), and the tasks whose name several submits share;
+//!    ([`leftover`], [`fetched`]), and the tasks whose name several submits share;
 //! 6. deliveries that came once more ([`again`]) and double submits ([`double`]) among what is left;
 //! 7. attempts into jobs, with what was submitted again ([`resubmit`]), spans above, downloads ([`group`]).
 
@@ -29,6 +29,7 @@ pub(crate) mod double;
 pub(crate) mod download;
 pub(crate) mod echo;
 pub(crate) mod fallback;
+mod fetched;
 pub(crate) mod group;
 pub(crate) mod habit;
 pub(crate) mod hint;
@@ -115,6 +116,7 @@ pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solut
     pin::keep(pool, &mut solution, pins);
     rhythm(pool, &mut solution, limit);
     leftover::tasks(pool, &mut solution, limit);
+    fetched::tasks(pool, &mut solution, limit);
     leftover::deliveries(pool, &mut solution, limit);
     again::delivered_again(pool, &mut solution);
     names::by_what_is_left(pool, &mut solution);
@@ -144,7 +146,7 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
     let bindings = binder.solve(limit);
     let found = fallback::polls(pool, solution, &silent, &binder, &bindings, limit);
     let mut placed = placed(&binder, &bindings);
-    take_polls(solution, &found);
+    take_polls(solution, JoinRule::FallbackPoll, &found);
     // Or the client asked later, or went on asking: then only time or lineage ties the task to that submit.
     let lost = |(at, group): (usize, &HookGroup)| {
         solution.group_shot[at].is_some() && fallback::is_lost(pool, group)
@@ -188,11 +190,11 @@ fn placed(binder: &Binder<'_, '_>, bindings: &[Binding]) -> Vec<(Binding, bind::
     bindings.iter().map(|binding| (*binding, binder.entities[binding.entity].clone())).collect()
 }
 
-/// Gives deliveries the tasks that were asked for in their place. Those that name their submit name it for
-/// the task as well, as surely as the task is theirs.
-fn take_polls(solution: &mut Solution, found: &[assign::Pair]) {
+/// Gives deliveries the tasks that were asked for in their place, or after them. Those that name their submit
+/// name it for the task as well, as surely as the task is theirs.
+fn take_polls(solution: &mut Solution, rule: JoinRule, found: &[assign::Pair]) {
     for pair in found {
-        let (rule, margin) = (JoinRule::FallbackPoll, Some(pair.margin));
+        let margin = Some(pair.margin);
         solution.groups[pair.left].task = Some((pair.right, rule));
         solution.group_task[pair.left] = Some((pair.right, rule, margin));
         if let Some(bound) = solution.group_shot[pair.left].take() {

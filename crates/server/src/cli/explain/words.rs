@@ -19,7 +19,7 @@ pub(super) fn rule_words(rule: &str) -> &'static str {
         JoinRule::DoubleSubmit => "two equal submits at once",
         JoinRule::TraceOrder => "the trace, the order and the gap in time fit",
         JoinRule::ClientRhythm => "the gap in time is this client's own",
-        JoinRule::HandlerFetch => "the webhook's handler asked for the task",
+        JoinRule::HandlerFetch => "the webhook's handler, or a worker right after it, asked for the task",
         JoinRule::Redelivery => "the same delivery again",
         JoinRule::WebhookTime => "the delivery came when the task was due",
         JoinRule::FallbackPoll => "a poll in place of deliveries that were refused",
