@@ -56,7 +56,7 @@ fn a_recording_is_told_in_every_format() {
     assert!(human.starts_with("100 jobs a day, 30 days, 3000 jobs: USD "), "{human}");
     for words in [
         "too few jobs for a range",
-        "at most 1 attempt\n",
+        "at most 1 attempt\n    saves USD ",
         "tasks given up after 2 s\n",
         "polls every 1 s\n",
         "at most 1 attempt, tasks given up after 2 s, polls every 1 s\n",

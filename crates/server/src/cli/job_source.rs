@@ -234,8 +234,8 @@ impl Source {
         }
     }
 
-    /// The same, each with the times of its calls where `wants` asks for them and the source has them. A server
-    /// is asked once for each such job.
+    /// The same, each with the times of its calls where `wants` asks for them and the source has them. A
+    /// server is asked once for each such job.
     pub(super) fn each_settled_timed(
         &self,
         wants: impl Fn(&JobDoc) -> bool,

@@ -28,7 +28,7 @@ impl Report {
         self.by_group(out, limit)?;
         if !self.what_if.is_empty() {
             writeln!(out, "\nWhat if, for the same jobs")?;
-            self.what_if.iter().try_for_each(|row| row.human(out))?;
+            self.what_if.iter().try_for_each(|row| row.human(out, &self.total.cost))?;
         }
         self.by_attempt(out)?;
         writeln!(out, "\nAssumed")?;
@@ -241,12 +241,13 @@ impl GroupRow {
 }
 
 impl WhatIfRow {
-    fn human(&self, out: &mut impl Write) -> io::Result<()> {
+    fn human(&self, out: &mut impl Write, cost: &Money) -> io::Result<()> {
         let found = &self.found;
         writeln!(out, "  {}", name(found.limits))?;
-        let saved = if found.saved.is_empty() { "nothing".to_owned() } else { costs(&found.saved) };
-        write!(out, "    saves {saved}")?;
-        if !self.saved_of_forecast.is_empty() {
+        if found.saved.is_empty() {
+            write!(out, "    saves nothing")?;
+        } else {
+            write!(out, "    saves {} of {}", costs(&found.saved), costs(cost))?;
             write!(out, "; of the forecast {}", costs(&self.saved_of_forecast))?;
         }
         let may = if found.may_be_lost > 0 {
