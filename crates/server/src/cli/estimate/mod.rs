@@ -1,10 +1,10 @@
 //! `spantally estimate`: what a workload will cost, as it is and with other limits.
 //!
 //! Jobs of a recording, a ledger or a server are counted as they were ([`base`], over the time of
-//! [`period`]), taken times the volume that is to come ([`forecast`]), and judged again under other limits of
-//! the client ([`what_if`], by the [`times`] of calls). How clients wait before they try again is
-//! [`backoff`]. Nothing is random, so the same jobs and arguments give the same [`report`]; [`shown`] and
-//! [`sheet`] write it.
+//! [`period`]), taken times the volume that is to come ([`forecast`]; what makes its range wide is
+//! [`unknowns`]), and judged again under other limits of the client ([`what_if`], by the [`times`] of calls).
+//! How clients wait before they try again is [`backoff`]. Nothing is random, so the same jobs and arguments
+//! give the same [`report`]; [`shown`] and [`sheet`] write it.
 
 mod backoff;
 mod base;
@@ -17,6 +17,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod times;
+mod unknowns;
 mod what_if;
 
 use std::io::Write;

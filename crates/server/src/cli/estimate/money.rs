@@ -86,7 +86,7 @@ pub(super) fn part(job: &JobDoc, is_in: impl Fn(&ChargeDoc) -> bool) -> Money {
 }
 
 /// Whether a charge may turn out to be another one than expected.
-fn is_unsure(charge: &ChargeDoc) -> bool {
+pub(super) fn is_unsure(charge: &ChargeDoc) -> bool {
     charge.basis == "assumed" || charge.policy == decided_by::UNVERIFIED
 }
 

@@ -12,6 +12,7 @@ use super::forecast::{Forecast, JOBS_MIN, Scale};
 use super::money::Money;
 use super::period::{Moment, Period, Seen, Volume};
 use super::times::Times;
+use super::unknowns::{Unknown, Unknowns};
 use super::what_if::{Limits, WhatIf};
 use crate::cli::job_doc::JobDoc;
 use crate::job_calls::JobCalls;
@@ -47,6 +48,8 @@ pub(super) struct Report {
     pub jobs_to_come: Decimal,
     pub total: Row,
     pub groups: Vec<GroupRow>,
+    /// What makes the range wide, the widest first.
+    pub unknowns: Vec<Unknown>,
     pub what_if: Vec<WhatIfRow>,
     pub backoff: Backoff,
     /// What was taken for given, in words.
@@ -125,6 +128,7 @@ pub(super) struct Counting {
     groups: BTreeMap<Key, Group>,
     what_if: Vec<WhatIf>,
     backoff: Backoff,
+    unknowns: Unknowns,
     has_credits: bool,
 }
 
@@ -138,6 +142,7 @@ impl Counting {
             groups: BTreeMap::new(),
             what_if: asked.limits.variants().into_iter().map(WhatIf::new).collect(),
             backoff: Backoff::default(),
+            unknowns: Unknowns::default(),
             has_credits: false,
         }
     }
@@ -153,6 +158,7 @@ impl Counting {
         self.groups.entry(Key::of(job, &self.by)).or_default().add(job);
         self.what_if.iter_mut().for_each(|what_if| what_if.add(job, times.as_deref()));
         self.backoff.add(job, times.as_deref());
+        self.unknowns.add(job);
         self.has_credits |= job.charges.iter().any(|charge| charge.unit == "credit");
     }
 
@@ -194,6 +200,7 @@ impl Counting {
             what_if: what_if.collect(),
             total: Row::new(self.total, seen_days, scale),
             groups,
+            unknowns: self.unknowns.finish(factor),
             backoff: self.backoff,
             assumed,
         })

@@ -16,6 +16,9 @@ use super::what_if::Limits;
 use crate::replay::report::{count, percent};
 use crate::visible::{self, visible};
 
+/// Rules of which something is not known that are listed.
+const UNKNOWNS: usize = 10;
+
 /// From here on cents are fine enough.
 const LARGE: Decimal = Decimal::ONE_HUNDRED;
 
@@ -26,6 +29,7 @@ impl Report {
         self.seen(out)?;
         self.by_cause(out)?;
         self.by_group(out, limit)?;
+        self.not_known(out)?;
         if !self.what_if.is_empty() {
             writeln!(out, "\nWhat if, for the same jobs")?;
             self.what_if.iter().try_for_each(|row| row.human(out, &self.total.cost))?;
@@ -151,6 +155,31 @@ impl Report {
         match self.groups.len().saturating_sub(limit) {
             0 => Ok(()),
             more => writeln!(out, "  and {more} more: --limit, or --format jsonl"),
+        }
+    }
+
+    fn not_known(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.unknowns.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nWhat is not known, the widest first")?;
+        let header =
+            ["  rule by policy", "jobs", "currency", "width", "of the forecast", "a job of it, at most"];
+        let mut table = table(&header, &[1, 3, 4, 5]);
+        for row in self.unknowns.iter().take(UNKNOWNS) {
+            table.add_row([
+                format!("  {}", visible(&row.rules.join(" and "))),
+                row.jobs.to_string(),
+                visible(&row.currency).into_owned(),
+                amount(row.width),
+                amount(row.width_of_forecast),
+                amount(row.cheapest_job),
+            ]);
+        }
+        writeln!(out, "{}", table.trim_fmt())?;
+        match self.unknowns.len().saturating_sub(UNKNOWNS) {
+            0 => Ok(()),
+            more => writeln!(out, "  and {more} more: --format json"),
         }
     }
 

@@ -59,6 +59,26 @@ fn an_unverified_charge_is_not_sure_though_it_is_documented() {
 }
 
 #[test]
+fn what_is_not_known_adds_up_to_the_width_of_the_total() {
+    let both = [(0, "failed", "1", "assumed"), (1, "delivered", "2", "assumed")];
+    let mut several = job(0, 1, "succeeded", &[], &both, "1 6");
+    "clips/failed".clone_into(&mut several.charges[0].policy);
+    let one = |cost| job(0, 1, "failed", &[], &[(0, "failed", "1", "assumed")], cost);
+    let jobs = [several, one("0 1"), one("0 3"), delivered(0, "5")];
+    let report = report(&jobs, &asked(Volume::JobsPerDay(dec("4")), 10));
+    let rows = report.unknowns.iter().map(|row| {
+        let figures = [row.width, row.width_of_forecast, row.cheapest_job].map(|figure| figure.to_string());
+        (row.rules.join(" and "), row.jobs, figures.join(" "))
+    });
+    // Ten times as many jobs are to come.
+    let two = "clips/clip by clips/failed and clips/clip by clips/success".to_owned();
+    let alone = "clips/clip by clips/success".to_owned();
+    assert_eq!(rows.collect::<Vec<_>>(), [(two, 1, "5 50 6".to_owned()), (alone, 2, "4 40 1".to_owned())]);
+    let Figures { min, max, .. } = report.total.cost["USD"];
+    assert_eq!(max - min, dec("9"));
+}
+
+#[test]
 fn the_range_by_chance_is_that_of_the_jobs_that_differ() {
     // 15 jobs at 1 and 15 at 3: mean 2, sum of squares around it 30, variance of the mean 30 / 30 / 29. Ten
     // times as many are 300 jobs: 600, off by 300 x sqrt(30 / 870 x (1 + 30 / 300)) x 2.045 = 119.484594.
