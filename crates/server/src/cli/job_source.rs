@@ -234,6 +234,27 @@ impl Source {
         }
     }
 
+    /// The same, each with the times of its calls where `wants` asks for them and the source has them. A
+    /// server is asked once for each such job.
+    pub(super) fn each_settled_timed(
+        &self,
+        wants: impl Fn(&JobDoc) -> bool,
+        mut visit: impl FnMut(&JobDoc, Option<&JobCalls>),
+    ) -> Result<(), Failure> {
+        let Self::Recording(jobs) = self else {
+            return self.each_settled(|doc| {
+                let calls = wants(doc).then(|| self.calls(&doc.job_id)).flatten();
+                visit(doc, calls.as_ref());
+            });
+        };
+        for settled in jobs.iter().filter(|settled| settled.job.state == State::Settled) {
+            let ReadJob { doc, .. } = ReadJob::parse(document(settled)?)?;
+            let calls = wants(&doc).then(|| JobCalls::of(&settled.job));
+            visit(&doc, calls.as_ref());
+        }
+        Ok(())
+    }
+
     /// At most so many jobs after a cursor, and the cursor of those after them.
     fn page(&self, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
         match self {

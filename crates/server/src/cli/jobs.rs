@@ -57,7 +57,7 @@ fn words<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> clap::bui
     clap::builder::PossibleValuesParser::new(all.iter().map(|&one| as_str(one)))
 }
 
-fn duration_ms(text: &str) -> Result<i64, String> {
+pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
     let expected = || "expected a duration such as 30m, 6h or 7d".to_owned();
     let span: Span = text.parse().map_err(|_| expected())?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;

@@ -9,6 +9,7 @@
 mod check;
 mod config_args;
 mod demo;
+mod estimate;
 mod exit;
 mod explain;
 mod export;
@@ -54,6 +55,7 @@ enum Command {
     Check(check::Args),
     Replay(replay::Args),
     Reprice(reprice::Args),
+    Estimate(estimate::Args),
     Rules(rules::Args),
     Jobs(jobs::Args),
     Explain(explain::Args),
@@ -68,6 +70,7 @@ fn run(command: Command) -> Outcome {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Reprice(args) => reprice::run(&args),
+        Command::Estimate(args) => estimate::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Explain(args) => explain::run(&args),
