@@ -19,6 +19,7 @@ mod job_table;
 mod jobs;
 mod output;
 mod policy_table;
+mod reconcile;
 mod replay;
 mod reprice;
 mod rules;
@@ -54,6 +55,7 @@ enum Command {
     Check(check::Args),
     Replay(replay::Args),
     Reprice(reprice::Args),
+    Reconcile(reconcile::Args),
     Rules(rules::Args),
     Jobs(jobs::Args),
     Explain(explain::Args),
@@ -68,6 +70,7 @@ fn run(command: Command) -> Outcome {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Reprice(args) => reprice::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Explain(args) => explain::run(&args),
