@@ -159,7 +159,7 @@ pub struct SpanRule {
     pub is: Vec<Spanned<String>>,
     /// The call that such a span stands for, by name.
     pub call: Spanned<String>,
-    /// What such a span does, where the call does something else: `sync` if it lasts until the output is there.
+    /// What such a span does, where the call does something else: `sync` if it lasts until the output.
     pub role: Option<Spanned<Word<Role>>>,
 }
 

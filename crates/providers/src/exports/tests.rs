@@ -88,6 +88,8 @@ fn a_cell_that_is_no_number_is_told() {
         ("nano", "NaN", "not a decimal number"),
         ("nano", "inf", "not a decimal number"),
         ("nano", "1e30", "not a decimal number"),
+        ("nano", "1e999999999", "not a decimal number"),
+        ("nano", "1e-999999999", "not a decimal number"),
         ("amount", "-", "not a decimal number"),
         ("id", long.as_str(), "longer than any name"),
     ] {

@@ -348,3 +348,6 @@ impl Apart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod billed;
 mod booked;
 mod compare;
 mod file;
+#[cfg(test)]
+mod fixture;
 mod json;
 mod policy;
 mod shown;

@@ -43,7 +43,10 @@ const HEADER: &str = "request_id,timestamp,output_units,cost_estimate_nano_usd\n
 
 #[test]
 fn every_form_of_an_export_gives_the_same_rows() {
-    let row = r#"{"request_id":"a","timestamp":"2026-11-20T10:00:00Z","output_units":1,"cost_estimate_nano_usd":25000000}"#;
+    let row = concat!(
+        r#"{"request_id":"a","timestamp":"2026-11-20T10:00:00Z","#,
+        r#""output_units":1,"cost_estimate_nano_usd":25000000}"#
+    );
     let csv = format!("{HEADER}a,2026-11-20T10:00:00Z,1,25000000\n");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(csv.as_bytes()).unwrap();
@@ -122,4 +125,20 @@ fn a_file_that_is_no_export_is_told_with_its_place() {
     // Deep, and well formed.
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert!(rows_of(deep.as_bytes()).is_err());
+}
+
+/// What breaks off, wherever, is read or told; nothing panics.
+#[test]
+fn any_part_of_an_export_is_read_or_told() {
+    let json = r#"{"billing_events":[{"request_id":"\u00e4","timestamp":"2026-11-20","output_units":1.5e0,
+        "cost_estimate_nano_usd":-1},[],{"x":{"y":null}}]}"#;
+    let csv = format!("{HEADER}\"a\"\"b\",2026-11-20,1e999999999,1e-999999999\n\"ä\nb\",,,\n");
+    for text in [json, &csv] {
+        for end in 0..text.len() {
+            let part = &text.as_bytes()[..end];
+            if let Ok((rows, read)) = rows_of(part) {
+                assert!(rows.len() as u64 + read.skipped <= 4, "{end}: {rows:?}");
+            }
+        }
+    }
 }
