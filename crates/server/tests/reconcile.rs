@@ -318,9 +318,8 @@ fn sums_of_a_day_are_compared_where_no_task_is_named() {
     }
     files.write("spans.jsonl", request(&spans));
     for (amount, code, verdict) in [("25", 0, "matched"), ("30", 2, "amount_differs")] {
-        let usage = format!(
-            r#"{{"results":[{{"date":"2026-11-20","usedCredits":[{{"model":"gen4_turbo","amount":{amount}}}]}}]}}"#
-        );
+        let credits = json!([{"model": "gen4_turbo", "amount": amount.parse::<u64>().unwrap()}]);
+        let usage = json!({"results": [{"date": "2026-11-20", "usedCredits": credits}]}).to_string();
         let report = files.report(&files.write("usage.json", usage), &["--provider", "runway"], code);
         assert_eq!((&report["by"], &report["verdicts"][verdict]["count"]), (&json!("day"), &json!(1)));
         let sides = &report["verdicts"][verdict]["cost"]["USD"];

@@ -107,8 +107,8 @@ fn a_file_that_is_no_export_is_told_with_its_place() {
         (b"{\"error\":\"no such key\"}", "it has error. Say which is what"),
         (
             b"requestid,timestamp,output_units,cost_estimate_nano_usd\n",
-            "FILE:1: not the columns of an export of fal: billing_events needs `request_id` (task_id, did you \
-             mean `requestid`?)",
+            "FILE:1: not the columns of an export of fal: billing_events needs `request_id` (task_id, did \
+             you mean `requestid`?)",
         ),
         (b"a\nb\n", "FILE:1: not the columns of an export of fal"),
         (b"\"a", "FILE:1: not the columns of an export of fal"),
