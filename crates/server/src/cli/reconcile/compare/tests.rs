@@ -32,7 +32,9 @@ fn verdicts(rows: &[[&str; 4]], jobs: &[JobDoc]) -> Vec<String> {
     let zone = TimeZone::UTC;
     let theirs = Theirs::of(&export, &mut read, &Reading { card: None, zone: &zone, period: None });
     let mut comparison = Comparison::new("clips", theirs, zone, Decimal::new(1, 4), None);
-    jobs.iter().for_each(|job| comparison.add(job));
+    for job in jobs {
+        comparison.add(job);
+    }
     comparison.finish();
     let shown = |finding: &Finding| {
         let why = finding.why.map(|why| format!(" {}", why.as_str())).unwrap_or_default();
