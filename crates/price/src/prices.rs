@@ -137,3 +137,78 @@ pub(crate) fn exchanged_statement(
         }
     })
 }
+
+impl RateCard {
+    /// What an amount that a provider's bill states, in a currency or in a credit of the card, is in the
+    /// currency that the card charges in: a range where several packs are in force, for a bill does not say
+    /// from which one it was paid.
+    ///
+    /// # Errors
+    /// No price of the credit, or no rate of the currency, is in force at that time.
+    pub fn in_money(
+        &self,
+        amount: Decimal,
+        currency: &Arc<str>,
+        at: UnixNanos,
+    ) -> Result<(Bound, Arc<str>), UnpricedReason> {
+        if !self.is_credit(currency) {
+            let (amount, currency) = exchanged_statement(self, amount, currency, at)?;
+            return Ok((Bound::exactly(amount), currency));
+        }
+        let sold = |credit: &&Credit| credit.name == *currency && credit.period.contains(at);
+        let packs: Vec<&Credit> = self.credits().iter().filter(sold).collect();
+        let default = packs.iter().find(|pack| pack.is_default).or(packs.first());
+        let default = default.ok_or(UnpricedReason::NoPriceAtTime)?;
+        let mut money = None;
+        for pack in packs.iter().filter(|pack| pack.currency == default.currency) {
+            let cost = exact::nearest_product(amount, pack.unit_price);
+            let (cost, _) = exchanged_statement(self, cost, &pack.currency, at)?;
+            let so_far = money.get_or_insert(Bound::exactly(cost));
+            so_far.min = so_far.min.min(cost);
+            so_far.max = so_far.max.max(cost);
+            if std::ptr::eq(*pack, *default) {
+                so_far.expected = cost;
+            }
+        }
+        let (_, money_is_in) = exchanged_statement(self, amount, &default.currency, at)?;
+        money.map(|money| (money, money_is_in)).ok_or(UnpricedReason::NoPriceAtTime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture::{bound, credit, dec};
+    use crate::{Credit, Exchange, Period};
+
+    use super::*;
+
+    #[test]
+    fn what_a_bill_states_is_money_at_the_rates_of_its_time() {
+        let early = Period { from: UnixNanos(0), until: UnixNanos(100) };
+        let late = Period { from: UnixNanos(100), until: UnixNanos(200) };
+        let usual = Credit { is_default: true, ..credit("clips_credit", "0.02", late) };
+        let credits =
+            vec![credit("clips_credit", "0.05", early), credit("clips_credit", "0.01", late), usual];
+        let yuan = Exchange {
+            from: "CNY".into(),
+            to: "USD".into(),
+            rate: dec("0.14"),
+            period: early,
+            citation: crate::Citation::default(),
+        };
+        let card = RateCard::new("clips".into(), Vec::new(), Vec::new(), credits).with_exchange(vec![yuan]);
+        for (amount, currency, at, expected) in [
+            ("3", "USD", 0, Ok((bound("3", "3", "3"), "USD"))),
+            ("10", "clips_credit", 99, Ok((bound("0.50", "0.50", "0.50"), "USD"))),
+            ("10", "clips_credit", 100, Ok((bound("0.10", "0.20", "0.20"), "USD"))),
+            ("-10", "clips_credit", 100, Ok((bound("-0.20", "-0.20", "-0.10"), "USD"))),
+            ("10", "clips_credit", 200, Err(UnpricedReason::NoPriceAtTime)),
+            ("10", "CNY", 0, Ok((bound("1.40", "1.40", "1.40"), "USD"))),
+            ("10", "CNY", 100, Err(UnpricedReason::NoPriceAtTime)),
+        ] {
+            let found = card.in_money(dec(amount), &currency.into(), UnixNanos(at));
+            let expected = expected.map(|(money, currency)| (money, Arc::from(currency)));
+            assert_eq!(found, expected, "{amount} {currency} at {at}");
+        }
+    }
+}

@@ -73,6 +73,9 @@ pub struct ProviderFile {
     /// What the provider charges for, at which price, and by which policy.
     #[serde(default)]
     pub rates: RatesSection,
+    /// The provider's own usage and billing exports, which `reconcile` reads.
+    #[serde(default)]
+    pub exports: Vec<crate::exports::ExportRule>,
 }
 
 impl ProviderFile {
@@ -156,8 +159,7 @@ pub struct SpanRule {
     pub is: Vec<Spanned<String>>,
     /// The call that such a span stands for, by name.
     pub call: Spanned<String>,
-    /// What such a span does, where it is not what the call does: `sync` of a span that lasts until the
-    /// output is there, over a call that only submits.
+    /// What such a span does, where the call does something else: `sync` if it lasts until the output.
     pub role: Option<Spanned<Word<Role>>>,
 }
 

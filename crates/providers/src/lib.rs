@@ -14,6 +14,7 @@ mod compile;
 mod config;
 mod endpoint;
 mod error;
+mod exports;
 mod facts;
 mod fingerprint;
 mod format;
@@ -44,6 +45,7 @@ pub use compile::Recogniser;
 pub use config::{CorrelationConfig, WebhookPath};
 pub use endpoint::EndpointCache;
 pub use error::LoadError;
+pub use exports::{Column, ColumnsRule, Export, ExportRow, ExportRule, WrongCell};
 pub use facts::NAMES as FACT_NAMES;
 pub use format::{
     AnswerRule, BackupHost, CallRule, FactOrigin, FactRule, IdempotencyKey, Leg, OperationRule, OutputHost,

@@ -139,7 +139,8 @@ fn check_cited(source: &Source, file: &ProviderFile, findings: &mut Vec<LoadErro
         .chain(factors.map(|row| &row.value.source))
         .chain(rates.credits.iter().map(|row| &row.source))
         .chain(rates.discounts.iter().map(|row| &row.source))
-        .chain(rates.exchange.iter().map(|row| &row.source));
+        .chain(rates.exchange.iter().map(|row| &row.source))
+        .chain(file.exports.iter().map(|export| &export.source));
     let cited: BTreeSet<&str> = keys.map(|key| key.value.as_str()).collect();
     for (key, rule) in rates.sources.iter().filter(|(key, _)| !cited.contains(key.as_str())) {
         findings.push(

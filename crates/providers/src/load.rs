@@ -10,6 +10,7 @@ use spantally_price::RateCard;
 use spantally_stitch::{Accepted, FailureReason, Role, TaskState};
 
 use crate::error::{LoadError, Source};
+use crate::exports::Export;
 use crate::format::{AnswerRule, CallRule, FactRule, Place, ProviderFile, StatusPattern, WordRule};
 use crate::route::{Method, Segment, Template};
 
@@ -30,6 +31,11 @@ impl LoadedFile {
     /// The text that was read.
     pub fn text(&self) -> &str {
         &self.source.text
+    }
+
+    /// Its `exports:` section, compiled, in file order.
+    pub fn exports(&self) -> Vec<Export> {
+        self.file.exports.iter().map(Export::compile).collect()
     }
 }
 
@@ -116,6 +122,8 @@ fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     for fact in &file.facts {
         check_fact(source, fact, &mut findings);
     }
+    let cited: Vec<&str> = file.rates.sources.keys().map(String::as_str).collect();
+    findings.extend(crate::exports::check(source, &file.exports, &cited));
     findings.extend(crate::unrecognised::check(source, file));
     findings.extend(crate::lint::check(source, file));
     findings

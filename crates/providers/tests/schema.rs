@@ -13,7 +13,7 @@ fn schema() -> Value {
 }
 
 /// A file with an unknown key in each kind of mapping: where the key is, and which mapping it is in.
-const PLACES: [(&str, &str); 23] = [
+const PLACES: [(&str, &str); 25] = [
     ("provider: a\n? x", ""),
     ("backup_hosts: [{? x}]", "backup_host"),
     ("output_hosts: [{? x}]", "output_host"),
@@ -37,6 +37,8 @@ const PLACES: [(&str, &str); 23] = [
     ("rates: {exchange: [{? x}]}", "exchange"),
     ("rates: {credits: [{? x}]}", "credit"),
     ("rates: {policy: [{? x}]}", "policy"),
+    ("exports: [{? x}]", "export"),
+    ("exports: [{columns: {? x}}]", "columns"),
 ];
 
 /// The keys that the loader allows where a key is not known.

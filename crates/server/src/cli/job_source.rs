@@ -75,6 +75,11 @@ pub(super) enum Source {
 }
 
 impl SourceArgs {
+    /// Which configuration it is read with.
+    pub(super) fn config(&self) -> &ConfigArgs {
+        &self.config
+    }
+
     /// Opens what the arguments name.
     pub(super) fn open(&self) -> Result<Source, Failure> {
         if let Some(directory) = &self.ledger {

@@ -20,6 +20,7 @@ mod job_table;
 mod jobs;
 mod output;
 mod policy_table;
+mod reconcile;
 mod replay;
 mod reprice;
 mod rules;
@@ -56,6 +57,7 @@ enum Command {
     Replay(replay::Args),
     Reprice(reprice::Args),
     Estimate(estimate::Args),
+    Reconcile(reconcile::Args),
     Rules(rules::Args),
     Jobs(jobs::Args),
     Explain(explain::Args),
@@ -71,6 +73,7 @@ fn run(command: Command) -> Outcome {
         Command::Replay(args) => replay::run(&args),
         Command::Reprice(args) => reprice::run(&args),
         Command::Estimate(args) => estimate::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -234,7 +234,7 @@ fn unknown_key_help(field: &str, expected: &[&str]) -> String {
 }
 
 /// The candidate most like a word, if any is like it at all; of equals the first.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut best = None;
     for candidate in candidates {
         let likeness = strsim::jaro_winkler(word, candidate);

@@ -61,7 +61,8 @@ impl Resolver<'_> {
 }
 
 /// A month, or days from the first to the last.
-struct Days {
+#[derive(Clone, Debug)]
+pub(crate) struct Days {
     text: String,
     first: Date,
     /// The day after the last.
@@ -69,7 +70,16 @@ struct Days {
 }
 
 impl Days {
-    fn moments(&self, zone: &TimeZone) -> Option<[UnixNanos; 2]> {
+    /// Reads one from a command line.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Self::from_text(text).ok_or_else(|| format!("expected {}", Self::expected()))
+    }
+
+    /// The first moment in a zone, and the first one after it; none outside the calendar.
+    pub(crate) fn moments(&self, zone: &TimeZone) -> Option<[UnixNanos; 2]> {
         let midnight = |day: Date| {
             let at = day.to_zoned(zone.clone()).ok()?.timestamp().as_nanosecond();
             u64::try_from(at).ok().map(UnixNanos)

@@ -35,7 +35,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
+pub(crate) use error::nearest;
 pub(crate) use exporters::leads_back;
+pub(crate) use invoices::Days;
 pub use settings::{
     AdminServer, GrpcReceiver, HttpReceiver, LogEncoding, LogLevel, Logs, Pricing, PrometheusExporter,
     ProviderFiles, Receivers, Settings, Storage,
