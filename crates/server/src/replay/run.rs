@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::core::{Archive, Core, CoreOptions, Settled};
 use crate::decode::json;
 use crate::export::MetricId;
-use crate::intake::{ReadCache, read_batch};
+use crate::intake::{self, ReadCache, read_batch};
 use crate::provider_files::ProviderFiles;
 
 /// Least time between two turns, as in a server that has little to do.
@@ -64,6 +64,8 @@ pub struct Found {
     pub rejected: BTreeMap<String, u64>,
     /// Requests to a provider's own host that no rule took, by provider and method.
     pub unrecognised: BTreeMap<(String, &'static str), u64>,
+    /// Calls that say that they were sampled.
+    pub sampled: BTreeMap<intake::Stream, u64>,
     /// Requests that were read.
     pub records: u64,
     /// The first parts that could not be read.
@@ -201,6 +203,9 @@ impl Replay {
         for (request, count) in self.cache.take_unrecognised() {
             let own = (self.recogniser.provider_of(request).to_owned(), request.method());
             *self.found.unrecognised.entry(own).or_default() += count;
+        }
+        for (stream, calls) in self.cache.take_sampled() {
+            *self.found.sampled.entry(stream).or_default() += calls;
         }
         Ok(batch)
     }
