@@ -330,7 +330,7 @@ inventory! {
         None,
         "Times that changed certificates were taken, or files could not be used; then the old ones stay.";
     TlsReloadGood = "spantally_tls_last_reload_successful", Gauge, None, false, [open("endpoint")],
-        None, "1 if a port's certificate files could be used when they were last looked at.";
+        None, "1 if the certificate files of a port or a destination could be used at the last look.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }
