@@ -51,7 +51,8 @@ fn job(id: u8, revision: u32, settled_at: u64, charges: Vec<ChargeRow>) -> JobRo
     let detail = format!(
         r#"{{"job_id":"{0}","attempts":[{{"task_id":"t-{id}","accepted":"yes","outcome":"succeeded",
         "failure_reason":null,"cause":"delivered","polls":2,"spans":{{"submit":["{0}:00000000000000{id:02x}"],
-        "poll":["{0}:a0000000000000{id:02x}","{0}:b0000000000000{id:02x}"],"result":[]}},"joins":[]}}]}}"#,
+        "poll":["{0}:a0000000000000{id:02x}","{0}:b0000000000000{id:02x}"],"result":[]}},"joins":[]}}],
+        "labels":["video-{id}",""]}}"#,
         format!("{id:02x}").repeat(16)
     );
     JobRow {
@@ -76,7 +77,12 @@ fn job(id: u8, revision: u32, settled_at: u64, charges: Vec<ChargeRow>) -> JobRo
 /// Writes rows, and that the server's time is `now`.
 fn write(ledger: &mut Ledger, jobs: Vec<JobRow>, now: u64) {
     let applied = Seq(ledger.applied().0 + 1);
-    let meta = vec![("turn_unix_nanos".to_owned(), now.to_string().into_bytes())];
+    // From the third row on the labels stand in another order.
+    let names = r#"[[1,["team","env"]],[3,["env","team"]]]"#;
+    let meta = vec![
+        ("turn_unix_nanos".to_owned(), now.to_string().into_bytes()),
+        ("label_names".to_owned(), names.as_bytes().to_vec()),
+    ];
     ledger.checkpoint(&Checkpoint { applied, jobs, meta, ..Checkpoint::default() }).unwrap();
 }
 
@@ -200,6 +206,23 @@ fn parquet_has_decimals_moments_and_nothing_where_nothing_is_known() {
     let calls = read(out.path(), "calls", "parquet");
     assert_eq!(calls["days"]["2026-11-22"], 3);
     assert_eq!(calls["first"]["trace_id"], "01".repeat(16));
+}
+
+#[test]
+fn labels_are_exported_by_the_names_of_their_time() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let _open = ledger(data.path());
+    exported(data.path(), out.path(), &["--table", "labels", "--format", "jsonl"]);
+    let labels = |day: &str| -> Vec<String> {
+        let path = out.path().join(format!("labels/day={day}/labels.jsonl"));
+        let rows = std::fs::read_to_string(path).unwrap();
+        let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+        rows.map(|row| [text(&row, "name"), text(&row, "value"), row["revision"].to_string()].join(" "))
+            .collect()
+    };
+    assert_eq!(labels("2026-11-20"), ["team video-1 1", "team video-2 1"]);
+    assert_eq!(labels("2026-11-21"), ["env video-1 2", "env video-3 1"]);
 }
 
 fn changed_at(out: &Path) -> BTreeMap<PathBuf, std::time::SystemTime> {

@@ -351,6 +351,11 @@ impl Core {
         self.open_count
     }
 
+    /// Names of the extra labels, in the order of their values in jobs.
+    pub(crate) fn label_names(&self) -> &Arc<[Arc<str>]> {
+        &self.labels
+    }
+
     /// Jobs that were open at the last [`Self::refresh`]: at most ten thousand, by start.
     pub fn open_jobs(&self) -> &[OpenJob] {
         &self.open

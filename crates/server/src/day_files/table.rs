@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use spantally_store::{ChargeRow, JobRow, LedgerReader, StoreError};
 
 use super::ExportError;
+use crate::label_history::LabelHistory;
 
 /// A table of the export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -23,6 +25,8 @@ pub enum Table {
     Attempts,
     /// One row a call of each revision.
     Calls,
+    /// One row an extra label that a revision has a value of.
+    Labels,
 }
 
 /// What a column holds.
@@ -144,10 +148,25 @@ const CALLS: &[Column] = &[
     column("settled_at", Moment),
 ];
 
+const LABELS: &[Column] = &[
+    column("job_id", Text),
+    column("revision", Whole),
+    column("name", Text),
+    column("value", Text),
+    column("settled_at", Moment),
+];
+
 /// The parts of a job's document that two of the tables need.
 #[derive(Deserialize)]
 struct Detail {
     attempts: Vec<Attempt>,
+}
+
+/// Values alone: the ledger keeps their names beside its rows.
+#[derive(Deserialize)]
+struct Labels {
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -166,7 +185,7 @@ struct Attempt {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 4] = [Self::Jobs, Self::Charges, Self::Attempts, Self::Calls];
+    pub const ALL: [Self; 5] = [Self::Jobs, Self::Charges, Self::Attempts, Self::Calls, Self::Labels];
 
     /// Its name, also that of its directory.
     pub fn as_str(self) -> &'static str {
@@ -175,6 +194,7 @@ impl Table {
             Self::Charges => "charges",
             Self::Attempts => "attempts",
             Self::Calls => "calls",
+            Self::Labels => "labels",
         }
     }
 
@@ -184,6 +204,7 @@ impl Table {
             Self::Charges => CHARGES,
             Self::Attempts => ATTEMPTS,
             Self::Calls => CALLS,
+            Self::Labels => LABELS,
         }
     }
 
@@ -203,17 +224,22 @@ impl Table {
             }
         };
         let mut seen = 0;
-        let mut visit = |row: &mut dyn FnMut(JobRow) -> Result<(), ExportError>| -> Result<(), StoreError> {
-            ledger.visit_jobs(rows, true, |_, job| {
-                seen += 1;
-                go_on(row(job))
-            })
-        };
+        let mut visit =
+            |read: &mut dyn FnMut(u64, JobRow) -> Result<(), ExportError>| -> Result<(), StoreError> {
+                ledger.visit_jobs(rows, true, |row, job| {
+                    seen += 1;
+                    go_on(read(row, job))
+                })
+            };
         match self {
-            Self::Jobs => visit(&mut |job| take(&job_cells(job)))?,
+            Self::Jobs => visit(&mut |_, job| take(&job_cells(job)))?,
             Self::Charges => seen = read_charges(ledger, rows, take)?,
-            Self::Attempts => visit(&mut |mut job| attempt_rows(&mut job, take))?,
-            Self::Calls => visit(&mut |mut job| call_rows(&mut job, take))?,
+            Self::Attempts => visit(&mut |_, mut job| attempt_rows(&mut job, take))?,
+            Self::Calls => visit(&mut |_, mut job| call_rows(&mut job, take))?,
+            Self::Labels => {
+                let names = LabelHistory::of(ledger)?;
+                visit(&mut |row, mut job| label_rows(row, &mut job, &names, take))?;
+            }
         }
         failed.map_or(Ok(seen), Err)
     }
@@ -300,11 +326,29 @@ fn charge_cells(job: &JobRow, charge: ChargeRow) -> [Cell; CHARGES.len()] {
     ]
 }
 
-fn attempts_of(job: &mut JobRow) -> Result<Vec<Attempt>, ExportError> {
+/// A part of a job's document, which goes.
+fn part_of<P: DeserializeOwned>(job: &mut JobRow) -> Result<P, ExportError> {
     let text = std::mem::take(&mut job.detail).into_text();
-    let parsed: Result<Detail, _> = serde_json::from_str(&text);
     let failed = |source| ExportError::Document { job: u128::from_be_bytes(job.job_id), source };
-    parsed.map(|detail| detail.attempts).map_err(failed)
+    serde_json::from_str(&text).map_err(failed)
+}
+
+fn attempts_of(job: &mut JobRow) -> Result<Vec<Attempt>, ExportError> {
+    part_of::<Detail>(job).map(|detail| detail.attempts)
+}
+
+fn label_rows(
+    row: u64,
+    job: &mut JobRow,
+    names: &LabelHistory,
+    take: &mut dyn FnMut(&[Cell]) -> Result<(), ExportError>,
+) -> Result<(), ExportError> {
+    let values = part_of::<Labels>(job)?.labels;
+    for (name, value) in names.by_name(row, &values) {
+        let revision = Cell::Whole(job.revision.into());
+        take(&[id(job), revision, Cell::from(name), Cell::from(value), Cell::Moment(job.settled_at)])?;
+    }
+    Ok(())
 }
 
 fn attempt_rows(

@@ -72,6 +72,8 @@ pub struct Found {
     pub problems: Vec<Problem>,
     /// How many parts could not be read.
     pub unreadable: u64,
+    /// Names of the extra labels, in the order of their values in the jobs.
+    pub label_names: Vec<Arc<str>>,
     /// Of each of `jobs`, its place in the order of settlement.
     settled_as: Vec<u64>,
 }
@@ -119,10 +121,12 @@ struct Stream {
 impl Replay {
     /// A replay under a configuration and its provider files.
     pub fn new(settings: &Settings, providers: &ProviderFiles) -> Self {
+        let label_names: Vec<Arc<str>> =
+            settings.correlation.labels.iter().map(|label| label.as_str().into()).collect();
         let options = CoreOptions {
             stitching: settings.stitching.clone(),
             max_label_sets: settings.prometheus.max_label_sets,
-            extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
+            extra_labels: label_names.clone(),
             ..CoreOptions::default()
         };
         let cards = Arc::new(providers.cards(&settings.pricing));
@@ -137,7 +141,7 @@ impl Replay {
             settled_count: 0,
             known,
             turn_at: UnixNanos::default(),
-            found: Found::default(),
+            found: Found { label_names, ..Found::default() },
         }
     }
 

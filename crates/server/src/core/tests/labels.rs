@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use spantally_stitch::{Client, Evidence, TaskState};
-use spantally_store::{Checkpoint, DataDir, Journal, Ledger};
+use spantally_store::{Checkpoint, DataDir, JobFilter, Journal, Ledger};
 
 use super::fixture::*;
 use super::simulation::SimulatedJournal;
@@ -14,6 +14,7 @@ use crate::budgets::{BudgetDefinition, Budgets, Measure, PeriodKind, Scope};
 use crate::commit::CommitMessage;
 use crate::core::{Core, CoreOptions, recover};
 use crate::export::{INVENTORY, Kind, MetricId, canonical, series_key};
+use crate::label_history::LabelHistory;
 use crate::record::encode_labelled;
 use crate::verify::{Report, verify_ledger};
 
@@ -199,6 +200,14 @@ fn labels_in_another_order_keep_their_values() {
         lives.take(&mut again, &second, &RESOURCE, delivered(task, lives.second));
     }
     lives.turn(&mut again);
+    let reader = lives.ledger.reader().unwrap();
+    let names = LabelHistory::of(&reader).unwrap();
+    let listed = reader.list(&JobFilter::default(), None, 100).unwrap();
+    assert_eq!(listed.len(), 7);
+    for job in listed {
+        let text = names.name(job.position, job.job.detail.into_text());
+        assert!(text.contains(r#","labels":{"env":"blue","team":"red"}"#), "{text}");
+    }
     let last = lives.start(&["env", "team", "region"]);
     for core in [&again, &last] {
         assert_eq!(net(core, MetricId::Jobs, &["env=\"blue\",team=\"red\""]), Decimal::from(7));
