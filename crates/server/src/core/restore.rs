@@ -99,7 +99,8 @@ impl Core {
         self.books.removed_until = load_moment(ledger, "removed_until")?;
         self.applied = ledger.applied();
         let names = self.restore_names(ledger)?;
-        self.budgets.restore(ledger, (&self.books.registry, &names), self.now)?;
+        self.budgets.restore(ledger, &names, self.now)?;
+        self.books.labels.restore(names);
         Ok(())
     }
 
