@@ -1,5 +1,5 @@
-//! A job as JSON: the one shape that the API, the ledger's detail column, `replay` and `jobs` all write. Only the
-//! extra labels have no names in the ledger ([`labels`]).
+//! A job as JSON: the one shape that the API, the ledger's detail column, `replay` and `jobs` all write. Only
+//! the extra labels have no names in the ledger ([`labels`]).
 //!
 //! Field order is part of the contract. Quantities and money are decimal strings, so that no reader is led
 //! through a binary float; times are RFC 3339 in UTC with milliseconds; span ids are `trace:span` in

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use spantally_store::{ChargeRow, JobRow, LedgerReader, StoreError};
 
 use super::ExportError;
+use super::labels::{LABELS, label_rows};
 use crate::label_history::LabelHistory;
 
 /// A table of the export.
@@ -69,7 +70,7 @@ impl From<Option<&str>> for Cell {
     }
 }
 
-const fn column(name: &'static str, kind: Kind) -> Column {
+pub(super) const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, is_optional: false }
 }
 
@@ -148,25 +149,10 @@ const CALLS: &[Column] = &[
     column("settled_at", Moment),
 ];
 
-const LABELS: &[Column] = &[
-    column("job_id", Text),
-    column("revision", Whole),
-    column("name", Text),
-    column("value", Text),
-    column("settled_at", Moment),
-];
-
 /// The parts of a job's document that two of the tables need.
 #[derive(Deserialize)]
 struct Detail {
     attempts: Vec<Attempt>,
-}
-
-/// Values alone: the ledger keeps their names beside its rows.
-#[derive(Deserialize)]
-struct Labels {
-    #[serde(default)]
-    labels: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -246,7 +232,7 @@ impl Table {
 }
 
 /// A job's id as all tables have it.
-fn id(job: &JobRow) -> Cell {
+pub(super) fn id(job: &JobRow) -> Cell {
     Cell::Text(format!("{:032x}", u128::from_be_bytes(job.job_id)).into())
 }
 
@@ -327,7 +313,7 @@ fn charge_cells(job: &JobRow, charge: ChargeRow) -> [Cell; CHARGES.len()] {
 }
 
 /// A part of a job's document, which goes.
-fn part_of<P: DeserializeOwned>(job: &mut JobRow) -> Result<P, ExportError> {
+pub(super) fn part_of<P: DeserializeOwned>(job: &mut JobRow) -> Result<P, ExportError> {
     let text = std::mem::take(&mut job.detail).into_text();
     let failed = |source| ExportError::Document { job: u128::from_be_bytes(job.job_id), source };
     serde_json::from_str(&text).map_err(failed)
@@ -335,20 +321,6 @@ fn part_of<P: DeserializeOwned>(job: &mut JobRow) -> Result<P, ExportError> {
 
 fn attempts_of(job: &mut JobRow) -> Result<Vec<Attempt>, ExportError> {
     part_of::<Detail>(job).map(|detail| detail.attempts)
-}
-
-fn label_rows(
-    row: u64,
-    job: &mut JobRow,
-    names: &LabelHistory,
-    take: &mut dyn FnMut(&[Cell]) -> Result<(), ExportError>,
-) -> Result<(), ExportError> {
-    let values = part_of::<Labels>(job)?.labels;
-    for (name, value) in names.by_name(row, &values) {
-        let revision = Cell::Whole(job.revision.into());
-        take(&[id(job), revision, Cell::from(name), Cell::from(value), Cell::Moment(job.settled_at)])?;
-    }
-    Ok(())
 }
 
 fn attempt_rows(
