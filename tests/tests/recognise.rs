@@ -62,6 +62,7 @@ fn view<'a>(keys: &AttributeKeys, scope: &'a str, span: &'a otlp::Span) -> SpanV
             start: UnixNanos(span.start_time_unix_nano),
             end: UnixNanos(span.end_time_unix_nano),
         },
+        trace_state: span.trace_state.as_bytes(),
         kind: match span.kind {
             1 => SpanKind::Internal,
             2 => SpanKind::Server,

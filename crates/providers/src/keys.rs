@@ -3,6 +3,7 @@
 //! HTTP and RPC attributes in the stable and the older semantic conventions; GenAI attributes of the
 //! OpenTelemetry conventions up to 1.36 (`gen_ai.system`), since 1.37 (`gen_ai.provider.name`), and of
 //! OpenLLMetry (`llm.request.type`, `traceloop.*`) and OpenInference (`openinference.span.kind`, `llm.*`).
+//! What samplers write is in [`crate::sampling`].
 //! Captured headers are spelled with hyphens by the specification and with underscores by Python.
 
 use spantally_stitch::CorrelationKind;
@@ -30,6 +31,7 @@ pub(crate) struct Slots {
     pub(crate) error: u16,
     pub(crate) agent: u16,
     pub(crate) resend: u16,
+    pub(crate) sample_rate: u16,
     pub(crate) idempotency: u16,
     pub(crate) operation: u16,
     pub(crate) span_kind: u16,
@@ -86,6 +88,7 @@ impl Slots {
                 "http.request.header.x-stainless-retry-count",
                 "http.request.header.x_stainless_retry_count",
             ]),
+            sample_rate: any(&["SampleRate"]),
             idempotency: any(&["http.request.header.idempotency-key", "http.request.header.idempotency_key"]),
             operation: any(&["gen_ai.operation.name", "llm.request.type"]),
             span_kind: any(&["openinference.span.kind", "traceloop.span.kind"]),

@@ -33,6 +33,7 @@ mod route;
 mod rpc;
 mod rpc_status;
 mod rule;
+mod sampling;
 mod span;
 mod stand_in;
 mod unrecognised;

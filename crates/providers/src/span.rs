@@ -65,6 +65,9 @@ pub struct SpanHead {
 pub struct SpanView<'a> {
     /// Its ids and times.
     pub head: SpanHead,
+    /// Its W3C tracestate as it came, which may be no text: it is looked at for what a sampler wrote, and not
+    /// kept.
+    pub trace_state: &'a [u8],
     /// Its kind.
     pub kind: SpanKind,
     /// Its name.

@@ -6,7 +6,6 @@
 //! [`one`] is the life of a single connection, [`stream`] its bytes with and without TLS.
 
 mod one;
-pub(crate) mod refusals;
 mod stream;
 
 use std::future::Future;
@@ -24,8 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use self::one::Connection;
-use self::refusals::Refusals;
 use crate::clock;
+use crate::once_a_minute::OnceAMinute;
 use crate::tls::ServerTls;
 
 /// How connections are served.
@@ -145,7 +144,7 @@ where
         tls,
         settings: Arc::new(settings),
     };
-    let (mut connections, mut refusals) = (JoinSet::new(), Refusals::default());
+    let (mut connections, mut refusals) = (JoinSet::new(), OnceAMinute::default());
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -164,7 +163,7 @@ where
             Err(error) => {
                 // The system gives no more of them.
                 connection.watched.full();
-                if let Some(times) = refusals.count(clock::instant()) {
+                if let Some(times) = refusals.count(clock::instant(), 1) {
                     tracing::warn!(%address, %error, times, "no connection could be accepted");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;

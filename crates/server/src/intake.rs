@@ -15,6 +15,7 @@ mod clients;
 mod inflight;
 mod metrics;
 mod read;
+mod sampled;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use spantally_providers::Recogniser;
 
 pub use self::inflight::{Admission, Inflight, SenderBytes};
 pub use self::read::{LeftOut, ReadCache, read_batch};
+pub use self::sampled::Stream;
 pub use self::stats::IntakeStats;
 use crate::batch::{Batch, Refusal, Spares, Tally, Transport};
 use crate::commit::CommitHandle;
@@ -125,6 +127,7 @@ impl Intake {
         let batch = read_batch(&rules.recogniser, &mut cache, tenant, transport, body);
         self.stats.left_out(cache.take_left_out());
         self.stats.unrecognised(&rules.recogniser, cache.take_unrecognised());
+        self.stats.sampled.note(cache.take_sampled());
         let mut caches = rules.caches.lock();
         if caches.len() < CACHES_MAX {
             caches.push(cache);

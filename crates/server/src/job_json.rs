@@ -1,4 +1,5 @@
-//! A job as JSON: the one shape that the API, the ledger's detail column, `replay` and `jobs` all write.
+//! A job as JSON: the one shape that the API, the ledger's detail column, `replay` and `jobs` all write. Only
+//! the extra labels have no names in the ledger ([`labels`]).
 //!
 //! Field order is part of the contract. Quantities and money are decimal strings, so that no reader is led
 //! through a binary float; times are RFC 3339 in UTC with milliseconds; span ids are `trace:span` in
@@ -11,6 +12,7 @@
 
 mod facts;
 pub(crate) mod form;
+pub(crate) mod labels;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +25,7 @@ use spantally_price::{Bill, Bound, Charge, Unpriced};
 use spantally_stitch::{Attempt, FailureReason, Job, Join, Role, SpanKey, UnixNanos};
 
 use self::facts::{Day, FactFields, is_false, other_day};
+use self::labels::{Labels, NamedDocument};
 
 /// A job with its bill, ready to be serialised.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,12 @@ pub struct JobDocument<'a> {
     pub revision: u32,
 }
 
-impl JobDocument<'_> {
+impl<'a> JobDocument<'a> {
+    /// The same with its labels by their names, which are those of the values' places.
+    pub fn named(self, names: &'a [Arc<str>]) -> NamedDocument<'a> {
+        NamedDocument { document: self, names }
+    }
+
     /// The document as one line of JSON.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         // Ids of spans are most of it; growing step by step would copy them several times.
@@ -83,7 +91,7 @@ impl<'a> JobFields<'a> {
                 .map(|(currency, bound)| (currency, BoundFields::new(bound)))
                 .collect(),
             unpriced: bill.unpriced.iter().map(UnpricedFields::new).collect(),
-            labels: &job.labels,
+            labels: Labels::Listed(&job.labels),
             parent_task: job.parent_task.as_ref().map(|task| Own(task, show)),
         }
     }
@@ -109,8 +117,8 @@ struct JobFields<'a> {
     cost: BTreeMap<Arc<str>, BoundFields>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unpriced: Vec<UnpricedFields>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    labels: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    labels: Labels<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_task: Option<Own<&'a spantally_stitch::TaskId>>,
 }

@@ -30,6 +30,7 @@ mod label_history;
 mod limits;
 mod listen;
 pub mod memory;
+mod once_a_minute;
 mod open_files;
 mod pipeline;
 pub mod provider_files;

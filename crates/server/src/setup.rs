@@ -75,7 +75,7 @@ impl Setup {
             ("http", self.http_tls.as_ref()),
             ("admin", self.admin_tls.as_ref()),
         ]);
-        ports.towards(self.clients.iter().map(Client::certificates))
+        ports.towards(self.clients.iter().filter_map(Client::certificates))
     }
 }
 

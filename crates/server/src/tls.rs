@@ -8,6 +8,7 @@
 mod certificates;
 mod client;
 mod expiry;
+mod renewed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +23,11 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::certificates::Certificates;
-pub(crate) use self::client::{ClientSide, ClientTlsError, Ends, client_side, server_authorities};
+pub(crate) use self::client::{
+    ClientFiles, ClientSide, ClientTlsError, Ends, client_side, server_authorities,
+};
 use self::expiry::earliest_end;
+pub(crate) use self::renewed::{Renewed, Standing, look_again};
 use crate::config::{ServerTlsFiles, TlsVersion};
 
 /// A certificate, key or authority that cannot be used.
@@ -98,6 +102,7 @@ impl Kind {
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Reads a client's certificate and key.
+#[cfg(test)]
 pub(crate) fn identity(cert_file: &Path, key_file: &Path) -> Result<Identity, TlsError> {
     parse_identity((cert_file, &CERTIFICATE.read(cert_file)?), (key_file, &KEY.read(key_file)?))
 }
@@ -135,15 +140,11 @@ impl Contents {
     }
 
     /// What connections are accepted with, and when its certificates end.
-    fn config(
-        &self,
-        files: &ServerTlsFiles,
-        protocols: &[&[u8]],
-    ) -> Result<(ServerConfig, Option<i64>), TlsError> {
+    fn config(&self, files: &ServerTlsFiles, protocols: &[&[u8]]) -> Result<(ServerConfig, Ends), TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let of_cert = |error: rustls::Error| CERTIFICATE.error(&files.cert_file, &error);
         let (chain, key) = parse_identity((&files.cert_file, &self.cert), (&files.key_file, &self.key))?;
-        let ends_at = earliest_end(&chain);
+        let ends = earliest_end(&chain).map(|end| ("cert_file", end)).into_iter().collect();
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions_from(files.min_version))
             .map_err(of_cert)?;
@@ -157,7 +158,7 @@ impl Contents {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(of_cert)?;
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        Ok((config, ends_at))
+        Ok((config, ends))
     }
 }
 
@@ -170,17 +171,11 @@ pub(crate) struct ServerTls {
     standing: Mutex<Standing>,
 }
 
-/// How it stands with the certificate of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// When the first certificate of the chain in use ends, in seconds since 1970, where that can be read.
-    pub(crate) ends_at: Option<i64>,
-    /// How often changed files were taken.
-    pub(crate) taken: u64,
-    /// How often files could not be used.
-    pub(crate) failed: u64,
-    /// Whether the files could be used when they were last looked at.
-    pub(crate) is_last_good: bool,
+impl Renewed for ServerTls {
+    /// The end is that of the first certificate of the chain to end.
+    fn standing(&self) -> Standing {
+        self.standing.lock().clone()
+    }
 }
 
 impl std::fmt::Debug for ServerTls {
@@ -200,20 +195,14 @@ impl ServerTls {
         protocols: &'static [&'static [u8]],
     ) -> Result<Arc<Self>, TlsError> {
         let contents = Contents::read(&files)?;
-        let (config, ends_at) = contents.config(&files, protocols)?;
-        let standing = Standing { ends_at, taken: 0, failed: 0, is_last_good: true };
+        let (config, ends) = contents.config(&files, protocols)?;
         Ok(Arc::new(Self {
             files,
             protocols,
             loaded: Mutex::new(contents),
             current: ArcSwap::from_pointee(config),
-            standing: Mutex::new(standing),
+            standing: Mutex::new(Standing::new(ends)),
         }))
-    }
-
-    /// How it stands with the certificate.
-    pub(crate) fn standing(&self) -> Standing {
-        *self.standing.lock()
     }
 
     /// What the next connection is accepted with.
@@ -226,48 +215,27 @@ impl ServerTls {
     /// # Errors
     /// The files cannot be used; the certificate in use stays.
     pub(crate) fn reload(&self) -> Result<bool, TlsError> {
-        let read = self.read_again();
-        let mut standing = self.standing.lock();
-        standing.is_last_good = read.is_ok();
-        match &read {
-            Ok(false) => {}
-            Ok(true) => standing.taken += 1,
-            Err(_) => standing.failed += 1,
-        }
-        read
+        let looked = self.read_again();
+        self.standing.lock().note(looked)
     }
 
-    /// Takes the files if they have changed, and says whether they had.
-    fn read_again(&self) -> Result<bool, TlsError> {
+    /// Takes the files if they have changed, and says when they end.
+    fn read_again(&self) -> Result<Option<Ends>, TlsError> {
         let contents = Contents::read(&self.files)?;
         let mut loaded = self.loaded.lock();
         if *loaded == contents {
-            return Ok(false);
+            return Ok(None);
         }
-        let (config, ends_at) = contents.config(&self.files, self.protocols)?;
+        let (config, ends) = contents.config(&self.files, self.protocols)?;
         self.current.store(Arc::new(config));
-        self.standing.lock().ends_at = ends_at;
         *loaded = contents;
-        Ok(true)
+        Ok(Some(ends))
     }
 
     /// Looks at the files every `reload_interval` until `stop` is true.
-    pub(crate) async fn watch(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn watch(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let Some(interval) = self.files.reload_interval else { return };
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(interval) => {}
-            }
-            let tls = self.clone();
-            match tokio::task::spawn_blocking(move || tls.reload()).await {
-                Ok(Ok(true)) => {
-                    tracing::info!(file = %self.files.cert_file.display(), "a new certificate is in use");
-                }
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the old certificate stays in use"),
-                Err(error) => tracing::warn!(%error, "the certificate could not be looked at"),
-            }
-        }
+        let of = self.files.cert_file.display().to_string();
+        look_again(interval, stop, &of, move || self.reload()).await;
     }
 }

@@ -51,7 +51,8 @@ fn job(id: u8, revision: u32, settled_at: u64, charges: Vec<ChargeRow>) -> JobRo
     let detail = format!(
         r#"{{"job_id":"{0}","attempts":[{{"task_id":"t-{id}","accepted":"yes","outcome":"succeeded",
         "failure_reason":null,"cause":"delivered","polls":2,"spans":{{"submit":["{0}:00000000000000{id:02x}"],
-        "poll":["{0}:a0000000000000{id:02x}","{0}:b0000000000000{id:02x}"],"result":[]}},"joins":[]}}]}}"#,
+        "poll":["{0}:a0000000000000{id:02x}","{0}:b0000000000000{id:02x}"],"result":[]}},"joins":[]}}],
+        "labels":["video-{id}",""]}}"#,
         format!("{id:02x}").repeat(16)
     );
     JobRow {
@@ -76,8 +77,10 @@ fn job(id: u8, revision: u32, settled_at: u64, charges: Vec<ChargeRow>) -> JobRo
 /// Writes rows, and that the server's time is `now`.
 fn write(ledger: &mut Ledger, jobs: Vec<JobRow>, now: u64) {
     let applied = Seq(ledger.applied().0 + 1);
-    let meta = vec![("turn_unix_nanos".to_owned(), now.to_string().into_bytes())];
-    ledger.checkpoint(&Checkpoint { applied, jobs, meta, ..Checkpoint::default() }).unwrap();
+    let names = r#"[[1,["team","env"]],[3,["env","team"]]]"#.to_owned();
+    let meta = [("turn_unix_nanos", now.to_string()), ("label_names", names)]
+        .map(|(name, value)| (name.to_owned(), value.into_bytes()));
+    ledger.checkpoint(&Checkpoint { applied, jobs, meta: meta.into(), ..Checkpoint::default() }).unwrap();
 }
 
 /// Two days that are over, with a revision on the second of a job of the first, and a third that is not.
@@ -200,6 +203,17 @@ fn parquet_has_decimals_moments_and_nothing_where_nothing_is_known() {
     let calls = read(out.path(), "calls", "parquet");
     assert_eq!(calls["days"]["2026-11-22"], 3);
     assert_eq!(calls["first"]["trace_id"], "01".repeat(16));
+}
+
+#[test]
+fn labels_are_exported_by_the_names_of_their_time() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let _open = ledger(data.path());
+    exported(data.path(), out.path(), &["--table", "labels", "--format", "jsonl"]);
+    let path = |day: &str| out.path().join(format!("labels/day={day}/labels.jsonl"));
+    let count = |day, name: &str| std::fs::read_to_string(path(day)).unwrap().matches(name).count();
+    assert_eq!(count("2026-11-20", r#""name":"team","value":"video-"#), 2);
+    assert_eq!(count("2026-11-21", r#""name":"env","value":"video-"#), 2);
 }
 
 fn changed_at(out: &Path) -> BTreeMap<PathBuf, std::time::SystemTime> {

@@ -80,10 +80,29 @@ fn the_table_has_a_line_a_job() {
     let jobs = run(&["replay", &capture("parented-dup"), "--format", "jsonl"]).lines().count();
     let mut lines = text.lines();
     let columns = lines.next().unwrap().split(',').count();
-    assert_eq!(columns, 19);
+    assert_eq!(columns, 20);
     // No cell of this capture needs quotes.
     assert!(lines.clone().all(|line| line.split(',').count() == columns));
     assert_eq!(lines.count(), jobs);
+}
+
+#[test]
+fn labels_have_their_names_in_every_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = recording(directory.path());
+    let replay = |format: &str| {
+        let set = "processors.spantally.labels=zone,service.name";
+        run(&["replay", path.to_str().unwrap(), "--format", format, "--set", set])
+    };
+    let expected = serde_json::json!({"service.name": "clips"});
+    let document: Value = serde_json::from_str(&replay("json")).unwrap();
+    assert!(document["jobs"].as_array().unwrap().iter().all(|job| job["labels"] == expected));
+    for line in replay("jsonl").lines() {
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap()["labels"], expected);
+    }
+    let table = replay("csv");
+    assert!(table.lines().next().unwrap().ends_with(",labels"));
+    assert!(table.lines().skip(1).all(|line| line.ends_with(",service.name=clips")), "{table}");
 }
 
 #[test]
@@ -290,7 +309,8 @@ fn send(server: &support::Server) {
 fn a_server_and_its_ledger_tell_the_same_story() {
     let directory = tempfile::tempdir().unwrap();
     // The spans are of a day that has long passed: by the usual limits all of them would have settled.
-    let config = "processors: {spantally: {idle_timeout: 87600h, absolute_timeout: 87600h}}";
+    let config = "processors: {spantally: {idle_timeout: 87600h, absolute_timeout: 87600h, \
+                  labels: [zone, service.name]}}";
     let admin = support::free_address();
     let server = support::Server::start_with(directory.path(), admin, Some(config), &[]);
     send(&server);
@@ -303,19 +323,26 @@ fn a_server_and_its_ledger_tell_the_same_story() {
     let list = |from: &[&str]| run(&[&["jobs", "--format", "jsonl"], from].concat());
     assert_eq!(list(&["--server", &url]).lines().count(), 3);
     assert_eq!(list(&["--server", &url, "--provider", "runway", "--state", "open"]).lines().count(), 1);
-    // Beside the running server, and in the words of the ledger's own detail column.
+    let open: Value = serde_json::from_str(list(&["--server", &url, "--state", "open"]).trim_end()).unwrap();
+    assert_eq!(open["labels"]["service.name"], "clips");
+    // Beside the running server, and in the words of the ledger's own detail column but for names of labels.
     let listed = list(&["--server", &url, "--state", "settled"]);
     assert_eq!(listed.lines().count(), 2);
     assert_eq!(list(&["--ledger", data]), listed);
     for line in listed.lines() {
         let job: Value = serde_json::from_str(line).unwrap();
+        // By name, and without those that no span has.
+        assert_eq!(job["labels"], serde_json::json!({"service.name": "clips"}));
         let id = job["job_id"].as_str().unwrap();
         for source in [["--server", &url], ["--ledger", data]] {
             let [option, value] = source;
             assert_eq!(run(&["explain", id, option, value, "--format", "json"]).trim_end(), line);
             let story = run(&["explain", &id[..8], option, value]);
             assert!(
-                story.contains(id) && story.contains("Charges") && story.contains("attempt 1"),
+                story.contains(id)
+                    && story.contains("service.name=clips")
+                    && story.contains("Charges")
+                    && story.contains("attempt 1"),
                 "{story}"
             );
         }

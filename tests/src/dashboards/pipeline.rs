@@ -364,5 +364,16 @@ fn process() -> Vec<Panel> {
         .unit("locale", 1)
         .axis(0.0, 1.0)
         .legend("list", "bottom"),
+        Panel::time_series(
+            "Sampled calls, per minute",
+            "Do spans say that others were left out? What those cost is in no sum: every figure is less than \
+             the truth.",
+            (8, 6),
+            true,
+        )
+        .range(&format!("{} * 60 > 0", rate("spantally_sampled_calls_total", "provider")), "{{provider}}")
+        .unit("locale", 1)
+        .axis(0.0, 1.0)
+        .legend("list", "bottom"),
     ]
 }

@@ -96,8 +96,13 @@ fn numbers() -> Vec<Panel> {
         )
         .unit("none", 4)
         .size(4, 4),
-        stat("Sessions", "Jobs that settled in the time range and began with a leg.", &sessions)
-            .unit("locale", 0),
+        stat(
+            "Sessions",
+            "Jobs that settled in the time range and began with a leg. A single call for speech is one too: \
+             only the ledger tells them apart (docs/ledger.md, query 22).",
+            &sessions,
+        )
+        .unit("locale", 0),
         stat(
             "Unpriced legs",
             "Sessions with a leg that has no price: it is missing from every cost here.",

@@ -11,6 +11,7 @@ mod frames;
 mod lengths;
 mod placeholders;
 mod remote;
+mod sampling;
 mod unrecognised;
 mod webhooks;
 

@@ -20,6 +20,7 @@ use super::error::ApiError;
 use crate::core::{CoreHandle, OpenJob};
 use crate::job_calls::JobCalls;
 use crate::job_json::JobDocument;
+use crate::label_history::LabelHistory;
 
 /// Jobs of a page, unless `limit` says otherwise.
 const DEFAULT_LIMIT: usize = 100;
@@ -169,10 +170,11 @@ fn page(core: &CoreHandle, directory: &Path, query: &ListQuery) -> Result<String
     let ledger_from = match query.cursor {
         Some(Cursor::Settled(position)) => Some(position),
         open => {
+            let names = core.label_names();
             for open in open_page(core, query, open) {
                 last = Some(Cursor::Open(open.job.started_at, open.job.id));
                 let document = JobDocument { job: &open.job, bill: &open.bill, revision: 0 };
-                jobs.push(document.to_json().map_err(ApiError::internal)?);
+                jobs.push(document.named(&names).to_json().map_err(ApiError::internal)?);
             }
             None
         }
@@ -180,9 +182,10 @@ fn page(core: &CoreHandle, directory: &Path, query: &ListQuery) -> Result<String
     let room = query.limit - jobs.len();
     if room > 0 {
         let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
+        let names = LabelHistory::of(&ledger).map_err(ApiError::internal)?;
         for listed in ledger.list(&query.filter, ledger_from, room).map_err(ApiError::internal)? {
             last = Some(Cursor::Settled(listed.position));
-            jobs.push(listed.job.detail.into_text());
+            jobs.push(names.name(listed.position, listed.job.detail.into_text()));
         }
     }
     // A full page may have more behind it; the next one tells.
@@ -241,11 +244,12 @@ fn job_id(path: Result<extract::Path<String>, PathRejection>) -> Result<(String,
 fn find(core: &CoreHandle, directory: &Path, id: JobId) -> Result<Option<String>, ApiError> {
     if let Some(view) = core.job(id) {
         let document = JobDocument { job: &view.job, bill: &view.bill, revision: view.revision };
-        return document.to_json().map(Some).map_err(ApiError::internal);
+        return document.named(&core.label_names()).to_json().map(Some).map_err(ApiError::internal);
     }
     let ledger = LedgerReader::open(directory).map_err(ApiError::internal)?;
     let published = ledger.published(id.0).map_err(ApiError::internal)?;
-    Ok(published.map(|published| published.job.detail.into_text()))
+    let names = LabelHistory::of(&ledger).map_err(ApiError::internal)?;
+    Ok(published.map(|published| names.name(published.row, published.job.detail.into_text())))
 }
 
 #[cfg(test)]

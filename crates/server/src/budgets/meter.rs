@@ -1,15 +1,14 @@
 //! What is spent in a scope.
 //!
-//! What is charged is counted as it is booked, by whose it is. Only a scope with an extra label follows the
-//! counters, since a row that takes a job back has no labels of its own.
+//! What is charged is counted as it is booked, by whose it is.
+
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_price::sum;
 use spantally_store::{ChargeRow, JobRow, SpendRow};
 
 use super::definition::{Measure, Scope};
-use crate::export::labels::{legal_name, push_label};
-use crate::export::{MetricId, Registry, SeriesId};
 use crate::label_history::LabelHistory;
 
 /// Adds up a measure of what is in a scope.
@@ -17,31 +16,15 @@ use crate::label_history::LabelHistory;
 pub(super) struct Meter {
     measure: Measure,
     scope: Scope,
-    /// For each label of the scope whether it is an extra one.
-    extra: Vec<bool>,
-    /// Each `name="value"` that a series must have.
-    needed: Vec<String>,
-    /// The counters found so far, and how many were looked at.
-    counters: Vec<SeriesId>,
-    looked_at: usize,
-    counted: Decimal,
+    /// For each label of the scope its place among the extra ones, if it is one.
+    extra: Vec<Option<usize>>,
 }
 
 impl Meter {
     pub(super) fn new(measure: Measure, scope: Scope, extra_labels: &[String]) -> Self {
-        let of_measure = match &measure {
-            Measure::Currency(name) => ("currency", name),
-            Measure::Unit(name) => ("unit", name),
-        };
-        let pair = |name: &str, value: &str| {
-            let mut text = String::new();
-            push_label(&mut text, name, value);
-            text
-        };
-        let scoped = scope.labels.iter().map(|(name, value)| pair(&legal_name(name), value));
-        let needed = scoped.chain([pair(of_measure.0, of_measure.1)]).collect();
-        let extra = scope.labels.iter().map(|(name, _)| extra_labels.contains(name)).collect();
-        Self { measure, scope, extra, needed, counters: Vec::new(), looked_at: 0, counted: Decimal::ZERO }
+        let place = |name: &String| extra_labels.iter().position(|extra| extra == name);
+        let extra = scope.labels.iter().map(|(name, _)| place(name)).collect();
+        Self { measure, scope, extra }
     }
 
     pub(super) fn measure(&self) -> &Measure {
@@ -50,28 +33,7 @@ impl Meter {
 
     /// Whether the scope has labels that are in no column of the ledger.
     pub(super) fn needs_labels(&self) -> bool {
-        self.extra.contains(&true)
-    }
-
-    /// How much the counters have grown since the last call, reversals taken away; nothing where
-    /// [`Self::booked`] tells it.
-    pub(super) fn growth(&mut self, registry: &Registry) -> Decimal {
-        if !self.needs_labels() {
-            return Decimal::ZERO;
-        }
-        let metric = match self.measure {
-            Measure::Currency(_) => MetricId::Cost,
-            Measure::Unit(_) => MetricId::BilledUnits,
-        };
-        for (series, labels) in registry.series_from(metric, self.looked_at) {
-            self.looked_at += 1;
-            if self.needed.iter().all(|pair| has_label(labels, pair)) {
-                self.counters.push(series);
-            }
-        }
-        let net = |&series: &SeriesId| registry.net(series);
-        let total = self.counters.iter().map(net).fold(Decimal::ZERO, Decimal::saturating_add);
-        total.saturating_sub(std::mem::replace(&mut self.counted, total))
+        self.extra.iter().any(Option::is_some)
     }
 
     /// What a row of the ledger adds; none if it is out of scope. `names` says what its labels are called.
@@ -83,23 +45,20 @@ impl Meter {
             // Spantally wrote it; what is not readable has no labels.
             serde_json::from_str(labels).unwrap_or_default()
         };
-        let matches = self.scope.labels.iter().zip(&self.extra).all(|((name, value), &is_extra)| {
-            if is_extra {
-                names.value(row.labels_row, &extra(), name) == Some(value)
-            } else {
-                spend.common(name) == Some(value)
-            }
+        let matches = self.scope.labels.iter().zip(&self.extra).all(|((name, value), place)| match place {
+            Some(_) => names.value(row.labels_row, &extra(), name) == Some(value),
+            None => spend.common(name) == Some(value),
         });
         matches.then_some(amount)
     }
 
-    /// What a row adds that is booked now; nothing where [`Self::growth`] tells it.
-    pub(super) fn booked(&self, row: &JobRow) -> Decimal {
-        if self.needs_labels() {
-            return Decimal::ZERO;
-        }
+    /// What a row adds that is booked now; `labels` are the values of its job's extra labels.
+    pub(super) fn booked(&self, row: &JobRow, labels: &[Arc<str>]) -> Decimal {
         let is_in = |spend: &Spend<'_>| {
-            self.scope.labels.iter().all(|(name, value)| spend.common(name) == Some(value))
+            self.scope.labels.iter().zip(&self.extra).all(|((name, value), place)| match place {
+                Some(place) => labels.get(*place).is_some_and(|own| **own == **value),
+                None => spend.common(name) == Some(value),
+            })
         };
         let charges = row.charges.iter().map(|charge| Spend::of_charge(row, charge)).filter(is_in);
         sum(charges.filter_map(|spend| self.measured(&spend)))
@@ -149,35 +108,6 @@ impl<'r> Spend<'r> {
             "service" => Some(self.service),
             "tenant" => Some(self.tenant),
             _ => None,
-        }
-    }
-}
-
-/// Whether a rendered label set has a pair. Quotes in values are escaped, so that no value can look like one.
-fn has_label(labels: &str, pair: &str) -> bool {
-    labels.match_indices(pair).any(|(at, _)| {
-        let before = at == 0 || labels.as_bytes()[at - 1] == b',';
-        let end = at + pair.len();
-        before && (end == labels.len() || labels.as_bytes()[end] == b',')
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_is_found_whole_or_not_at_all() {
-        let labels = r#"provider="fal",model="a,service=\"x\"",service="clips",currency="USD""#;
-        for (pair, wanted) in [
-            (r#"provider="fal""#, true),
-            (r#"service="clips""#, true),
-            (r#"currency="USD""#, true),
-            (r#"service="x""#, false),
-            (r#"vider="fal""#, false),
-            (r#"provider="fa""#, false),
-        ] {
-            assert_eq!(has_label(labels, pair), wanted, "{pair}");
         }
     }
 }

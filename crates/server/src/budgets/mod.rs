@@ -11,9 +11,8 @@
 //! period, or before credits expired, is booked before it. A budget that is added or changed is therefore
 //! right at once, also for the part of its period that had passed.
 //!
-//! Only a scope with an extra label follows the counters. What is counted in the overflow set of the labels
-//! has no such label: a budget with that scope does not see it until the next start, when it is read from the
-//! ledger.
+//! Each row comes with the values of its job's extra labels, also one that takes a job back. So what is
+//! counted in the overflow set of the labels is spent where it belongs.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
 
@@ -23,6 +22,8 @@ mod meter;
 mod period;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
@@ -99,15 +100,14 @@ impl Budgets {
         starts.chain(self.accounts.iter().map(|metered| metered.account.as_of())).min()
     }
 
-    /// Books what the ledger has, as of `now`, by the names that its label values have, and takes the
-    /// counters, which must have been restored, as counted.
+    /// Books what the ledger has, as of `now`, by the names that its label values have.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub(crate) fn restore(
         &mut self,
         ledger: &Ledger,
-        (registry, names): (&Registry, &LabelHistory),
+        names: &LabelHistory,
         now: UnixNanos,
     ) -> Result<(), StoreError> {
         for budget in &mut self.limits {
@@ -135,11 +135,7 @@ impl Budgets {
                 }
             })?;
         }
-        for budget in &mut self.limits {
-            budget.meter.growth(registry);
-        }
         for metered in &mut self.accounts {
-            metered.meter.growth(registry);
             metered.account.pass(now);
         }
         self.find_boundary();
@@ -147,13 +143,11 @@ impl Budgets {
     }
 
     /// Time has come to `now`, and nothing is settled at it yet.
-    pub fn turn(&mut self, registry: &Registry, now: UnixNanos) {
+    pub fn turn(&mut self, now: UnixNanos) {
         self.begin(now);
         if self.boundary.is_none_or(|boundary| now < boundary) {
             return;
         }
-        // What is in the counters was settled before the boundary.
-        self.book(registry, UnixNanos(self.boundary.map_or(now.0, |boundary| boundary.0 - 1)));
         for budget in self.limits.iter_mut().filter(|budget| budget.end <= now) {
             budget.begin(now);
         }
@@ -163,15 +157,19 @@ impl Budgets {
         self.find_boundary();
     }
 
-    /// Books rows that were made at a moment.
-    pub(crate) fn book_rows(&mut self, rows: &[JobRow], at: UnixNanos) {
-        for row in rows {
+    /// Books rows that were made at a moment, each with the values of its job's extra labels.
+    pub(crate) fn book_rows<'r, L>(&mut self, rows: impl Iterator<Item = (&'r JobRow, &'r L)>, at: UnixNanos)
+    where
+        L: AsRef<[Arc<str>]> + 'r,
+    {
+        for (row, labels) in rows {
+            let labels = labels.as_ref();
             for budget in &mut self.limits {
-                budget.spent = budget.spent.saturating_add(budget.meter.booked(row));
+                budget.spent = budget.spent.saturating_add(budget.meter.booked(row, labels));
             }
             for Metered { account, meter, .. } in &mut self.accounts {
                 if at >= account.as_of() {
-                    account.book(meter.booked(row), at);
+                    account.book(meter.booked(row, labels), at);
                 }
             }
         }
@@ -183,7 +181,6 @@ impl Budgets {
             return;
         }
         self.begin(now);
-        self.book(registry, now);
         for budget in &self.limits {
             let own = [&*budget.definition.name, budget.definition.measure.name()];
             for (metric, value) in [
@@ -204,15 +201,6 @@ impl Budgets {
             if let Some(runway) = account.runway_seconds(now) {
                 set(registry, MetricId::PrepaidRunway, &own, runway, now);
             }
-        }
-    }
-
-    fn book(&mut self, registry: &Registry, at: UnixNanos) {
-        for budget in &mut self.limits {
-            budget.spent = budget.spent.saturating_add(budget.meter.growth(registry));
-        }
-        for Metered { account, meter, .. } in &mut self.accounts {
-            account.book(meter.growth(registry), at);
         }
     }
 

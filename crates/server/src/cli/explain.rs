@@ -193,6 +193,9 @@ fn header(text: &mut String, job: &JobDoc) {
     for (name, line) in lines {
         let _ = writeln!(text, "{name:<8} {}", visible(line.trim_end()));
     }
+    if !job.labels.is_empty() {
+        let _ = writeln!(text, "{:<8} {}", "Labels", visible(&job.labels.text()));
+    }
     if let Some(parent) = &job.parent_task {
         let _ = writeln!(text, "{:<8} the job of task {}", "From", visible(parent));
     }

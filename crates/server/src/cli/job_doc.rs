@@ -32,10 +32,44 @@ pub(super) struct JobDoc {
     pub cost: BTreeMap<String, CostDoc>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<UnpricedDoc>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "LabelsDoc::is_empty")]
+    pub labels: LabelsDoc,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task: Option<String>,
+}
+
+/// Its extra labels: by name; or values alone, in a ledger that does not say what they were called.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum LabelsDoc {
+    Named(BTreeMap<String, String>),
+    Listed(Vec<String>),
+}
+
+impl Default for LabelsDoc {
+    fn default() -> Self {
+        Self::Named(BTreeMap::new())
+    }
+}
+
+impl LabelsDoc {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Named(labels) => labels.is_empty(),
+            Self::Listed(values) => values.is_empty(),
+        }
+    }
+
+    /// For people, `team=video, env=prod`.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Named(labels) => {
+                let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                pairs.join(", ")
+            }
+            Self::Listed(values) => values.join(", "),
+        }
+    }
 }
 
 impl JobDoc {
@@ -253,7 +287,7 @@ mod tests {
             assert_eq!(doc.cost_text(), words, "{quantity} {unpriced}");
             let mut line = Vec::new();
             crate::cli::job_table::write_job(&mut line, &doc).unwrap();
-            let cells = format!("{cell},{cell},{cell},{cell},{cell}\n");
+            let cells = format!("{cell},{cell},{cell},{cell},{cell},\n");
             assert!(
                 String::from_utf8(line).unwrap().ends_with(&format!(",,{cells}")),
                 "{quantity} {unpriced}"

@@ -5,11 +5,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::Diagnostic as _;
 use serde::Deserialize;
 use spantally_stitch::{State, UnixNanos};
-use spantally_store::{JobFilter, LedgerReader};
+use spantally_store::{JobFilter, LedgerReader, ListedJob};
 
 use super::http::{Answer, AskError, Server, query_value};
 use super::job_doc::{JobDoc, unix_ms};
@@ -19,6 +20,7 @@ use crate::config::ClientTls;
 use crate::core::Settled;
 use crate::job_calls::JobCalls;
 use crate::job_json::{JobDocument, Rfc3339};
+use crate::label_history::LabelHistory;
 
 /// Jobs that are read at a time.
 pub(super) const PAGE: usize = 1000;
@@ -70,8 +72,10 @@ impl ReadJob {
 /// An opened source.
 pub(super) enum Source {
     Server(Server),
-    Ledger(LedgerReader),
-    Recording(Vec<Settled>),
+    /// With the names of its documents' labels.
+    Ledger(LedgerReader, LabelHistory),
+    /// With the names of the labels.
+    Recording(Vec<Settled>, Vec<Arc<str>>),
 }
 
 impl SourceArgs {
@@ -87,7 +91,8 @@ impl SourceArgs {
         }
         if !self.from.is_empty() {
             let found = replay::read(&self.from, &self.config)?;
-            return Ok(Source::Recording(found.into_last_settled_first()));
+            let names = found.label_names.clone();
+            return Ok(Source::Recording(found.into_last_settled_first(), names));
         }
         let tls = ClientTls {
             ca_file: self.ca_file.clone(),
@@ -128,8 +133,9 @@ fn found(url: &str, tls: &ClientTls) -> Result<Server, AskError> {
 /// # Errors
 /// There is none, or it cannot be opened.
 pub(super) fn ledger(directory: &Path) -> Result<Source, Failure> {
-    let reader = LedgerReader::open(directory);
-    reader.map(Source::Ledger).map_err(|error| Failure::failed(miette::miette!("{error}")))
+    let reader = LedgerReader::open(directory).map_err(failed)?;
+    let names = LabelHistory::of(&reader).map_err(failed)?;
+    Ok(Source::Ledger(reader, names))
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
@@ -159,11 +165,11 @@ impl Source {
     /// The moment from which `--since` counts back: now, or the end of the recording.
     pub(super) fn now_ms(&self) -> i64 {
         match self {
-            Self::Recording(jobs) => {
+            Self::Recording(jobs, _) => {
                 let ends = jobs.iter().map(|settled| settled.job.ended_at.0 / 1_000_000);
                 ends.max().unwrap_or_default().cast_signed()
             }
-            Self::Server(_) | Self::Ledger(_) => (clock::now().0 / 1_000_000).cast_signed(),
+            Self::Server(_) | Self::Ledger(..) => (clock::now().0 / 1_000_000).cast_signed(),
         }
     }
 
@@ -177,13 +183,14 @@ impl Source {
                     answer => return Err(refused(server, &answer)),
                 }
             }
-            Self::Ledger(reader) => {
+            Self::Ledger(reader, names) => {
                 let job_id = u128::from_str_radix(id, 16).map_err(failed)?.to_be_bytes();
-                reader.published(job_id).map_err(failed)?.map(|found| found.job.detail.into_text())
+                let found = reader.published(job_id).map_err(failed)?;
+                found.map(|found| names.name(found.row, found.job.detail.into_text()))
             }
-            Self::Recording(jobs) => {
+            Self::Recording(jobs, names) => {
                 let wanted = jobs.iter().find(|settled| settled.job.id.to_string() == id);
-                wanted.map(document).transpose()?
+                wanted.map(|settled| document(settled, names)).transpose()?
             }
         };
         text.map(ReadJob::parse).transpose()
@@ -196,8 +203,8 @@ impl Source {
                 let answer = server.get(&format!("/api/v1/jobs/{id}/calls")).ok()?;
                 serde_json::from_str(&answer.body).ok()
             }
-            Self::Ledger(_) => None,
-            Self::Recording(jobs) => {
+            Self::Ledger(..) => None,
+            Self::Recording(jobs, _) => {
                 let wanted = jobs.iter().find(|settled| settled.job.id.to_string() == id);
                 wanted.map(|settled| JobCalls::of(&settled.job))
             }
@@ -264,8 +271,8 @@ impl Source {
     fn page(&self, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Pages, Failure> {
         match self {
             Self::Server(server) => server_page(server, filter, limit, cursor),
-            Self::Ledger(reader) => ledger_page(reader, filter, limit, cursor),
-            Self::Recording(jobs) => Ok((recording_page(jobs, filter)?, None)),
+            Self::Ledger(reader, names) => ledger_page((reader, names), filter, limit, cursor),
+            Self::Recording(jobs, names) => Ok((recording_page(jobs, names, filter)?, None)),
         }
     }
 }
@@ -311,7 +318,7 @@ fn server_page(
 }
 
 fn ledger_page(
-    reader: &LedgerReader,
+    (reader, names): (&LedgerReader, &LabelHistory),
     filter: &JobFilter,
     limit: usize,
     cursor: Option<&str>,
@@ -319,16 +326,17 @@ fn ledger_page(
     let before = cursor.map(str::parse).transpose().map_err(failed)?;
     let listed = reader.list(filter, before, limit).map_err(failed)?;
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.position.to_string());
-    let jobs = listed.into_iter().map(|listed| ReadJob::parse(listed.job.detail.into_text()));
+    let read = |listed: ListedJob| ReadJob::parse(names.name(listed.position, listed.job.detail.into_text()));
+    let jobs = listed.into_iter().map(read);
     Ok((jobs.collect::<Result<_, Failure>>()?, next))
 }
 
-fn document(settled: &Settled) -> Result<String, Failure> {
+fn document(settled: &Settled, names: &[Arc<str>]) -> Result<String, Failure> {
     let Settled { job, bill, revision } = settled;
-    JobDocument { job, bill, revision: *revision }.to_json().map_err(failed)
+    JobDocument { job, bill, revision: *revision }.named(names).to_json().map_err(failed)
 }
 
-fn recording_page(jobs: &[Settled], filter: &JobFilter) -> Result<Vec<ReadJob>, Failure> {
+fn recording_page(jobs: &[Settled], names: &[Arc<str>], filter: &JobFilter) -> Result<Vec<ReadJob>, Failure> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let is_among =
         |wanted: &[String], found: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == found);
@@ -347,7 +355,7 @@ fn recording_page(jobs: &[Settled], filter: &JobFilter) -> Result<Vec<ReadJob>, 
                     || bill.charges.iter().any(|charge| charge.cause.as_str() == cause)
             })
     };
-    jobs.iter().filter(takes).map(|settled| ReadJob::parse(document(settled)?)).collect()
+    jobs.iter().filter(takes).map(|settled| ReadJob::parse(document(settled, names)?)).collect()
 }
 
 /// Seconds between two moments of the JSON.

@@ -12,7 +12,7 @@ use spantally_stitch::Cause;
 use super::job_doc::{CostDoc, JobDoc};
 use super::sheet_cell;
 
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 20] = [
     "job_id",
     "tenant",
     "service",
@@ -32,6 +32,7 @@ const COLUMNS: [&str; 19] = [
     "cost_max",
     "waste",
     "retry_driven",
+    "labels",
 ];
 
 /// Writes the header line.
@@ -82,5 +83,6 @@ fn cells(job: &JobDoc) -> [String; COLUMNS.len()] {
         each(|cost| cost.max),
         part(Cause::is_waste),
         part(Cause::is_retry_driven),
+        job.labels.text(),
     ]
 }

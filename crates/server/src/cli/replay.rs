@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::job_doc::JobDoc;
 use super::{ConfigArgs, Exit, Failure, Format, Outcome, colors, job_table, stdout};
+use crate::core::Settled;
 use crate::job_json::JobDocument;
+use crate::job_json::labels::NamedDocument;
 use crate::provider_files::ProviderFiles;
 use crate::replay::{Found, Recording, Replay, Summary, input, report};
 use crate::visible::visible;
@@ -136,14 +138,12 @@ fn warn(found: &Found) {
 #[derive(Serialize)]
 struct Document<'a> {
     summary: Summary,
-    jobs: Vec<JobDocument<'a>>,
+    jobs: Vec<NamedDocument<'a>>,
 }
 
 fn write(out: &mut impl Write, args: &Args, found: &Found, color: bool) -> io::Result<()> {
-    let documents = found.jobs.iter().map(|settled| JobDocument {
-        job: &settled.job,
-        bill: &settled.bill,
-        revision: settled.revision,
+    let documents = found.jobs.iter().map(|Settled { job, bill, revision }| {
+        JobDocument { job, bill, revision: *revision }.named(&found.label_names)
     });
     match args.format {
         Format::Human => {

@@ -9,6 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use super::error::ConfigError;
 use super::file;
 use super::leaf::Resolver;
+use super::receivers::RELOAD_INTERVAL;
 use super::remote::DestinationUrl;
 use super::settings::Receivers;
 use super::text::{Endpoint, FilePath, FromText, HeaderText, Millis, Whole};
@@ -219,6 +220,9 @@ impl Resolver<'_> {
                 &written.server_name_override,
             )?,
             min_version: self.leaf(name, "tls.min_version", &written.min_version)?.unwrap_or_default(),
+            reload_interval: self
+                .leaf::<Duration>(name, "tls.reload_interval", &written.reload_interval)?
+                .map_or(Some(RELOAD_INTERVAL), |interval| (!interval.is_zero()).then_some(interval)),
         };
         if tls.cert_file.is_some() != tls.key_file.is_some() {
             let message = format!("exporters.{name}.tls: cert_file and key_file are needed both");

@@ -151,6 +151,7 @@ sections! {
         key_file: Leaf,
         server_name_override: Leaf,
         min_version: Leaf,
+        reload_interval: Leaf,
     }
     JobAttributes { enabled: Leaf, wait_duration: Leaf, max_size: Leaf }
     SendingQueue { queue_size: Leaf, batch: Option<QueueBatch> }

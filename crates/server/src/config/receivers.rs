@@ -43,7 +43,7 @@ pub(super) const ADMIN_TLS: TlsKeys = [
 ];
 
 /// How often certificates are looked at unless told otherwise: renewed ones are in use within a minute.
-const RELOAD_INTERVAL: Duration = Duration::from_mins(1);
+pub(super) const RELOAD_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Resolver<'_> {
     pub(super) fn receivers(

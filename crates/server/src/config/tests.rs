@@ -280,13 +280,13 @@ fn destinations_are_named_by_their_key() {
                 headers: {X-Key: k}, sending_queue: {queue_size: 2000000, batch: {max_size: 2048}}, \
                 job_attributes: {enabled: true, wait_duration: 90s, max_size: 3000000}}\n  \
                 otlphttp: {endpoint: 'https://c.example.com/otlp/', \
-                retry_on_failure: {initial_interval: 1s}}\n";
+                tls: {reload_interval: 0}, retry_on_failure: {initial_interval: 1s}}\n";
     let found = read(text).settings.forward;
     let [grpc, http] = &found[..] else { panic!("{found:?}") };
     assert_eq!((grpc.name.as_str(), grpc.protocol), ("otlp/tempo", Protocol::Grpc));
-    assert_eq!(grpc.url.to_string(), "http://tempo:4317/");
+    assert_eq!((&*grpc.url.to_string(), grpc.queue.batch_max_bytes), ("http://tempo:4317/", 2048));
     assert_eq!((grpc.compression, grpc.queue.max_bytes), (Compression::Zstd, 2_000_000));
-    assert_eq!(grpc.queue.batch_max_bytes, 2048);
+    assert_eq!([grpc, http].map(|one| one.tls.reload_interval), [Some(Duration::from_mins(1)), None]);
     let hold = HoldSpans { enabled: true, wait_duration: Duration::from_secs(90), max_bytes: 3_000_000 };
     assert_eq!((grpc.hold, http.hold), (hold, HoldSpans::default()));
     let name = grpc.tls.server_name_override.as_ref().map(|name| name.to_str());

@@ -70,6 +70,8 @@ pub struct ClientTls {
     pub server_name_override: Option<ServerName<'static>>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
+    /// How often the files are looked at; none is never again.
+    pub reload_interval: Option<Duration>,
 }
 
 /// What pages of other origins may do with the HTTP receiver.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Cards, bill};
-use spantally_stitch::{Cause, FailureReason, Job, JobId, Outages, Role, State, UnixNanos};
+use spantally_stitch::{Cause, Job, JobId, Outages, Role, State, UnixNanos};
 use spantally_store::{
     ChargeRow, Checkpoint, CounterRow, Detail, JobRow, Published as LedgerJob, StoreError,
 };
@@ -44,10 +44,11 @@ use super::forgotten::Forgotten;
 use super::forms::{Account, Form, Forms, Observations};
 use super::options::CoreOptions;
 use super::published::{Booked, Published, SeriesByKey, names_of, save_entries};
+use super::row::{job_row, whole};
+use super::row_labels::{RowLabels, labels_of};
 use super::waiting::Unread;
 use super::windows::CostWindows;
 use crate::export::{MetricId, Registry};
-use crate::job_json::JobDocument;
 use crate::job_json::form::parts;
 
 /// A job that was just published, with its bill.
@@ -85,6 +86,7 @@ pub(super) struct Books {
     pub(super) outages: Outages,
     /// What the next checkpoint writes.
     pub(super) rows: Vec<JobRow>,
+    pub(super) labels: RowLabels,
 }
 
 impl Books {
@@ -111,6 +113,7 @@ impl Books {
             retention_ms: options.stitching.retention_ms,
             outages: Outages::default(),
             rows: Vec::new(),
+            labels: RowLabels::new(&options.extra_labels),
         }
     }
 
@@ -169,8 +172,9 @@ impl Books {
             row.booked = save_entries(&entries, &self.registry);
         }
         self.rows.push(row);
-        let (started_at, names) = (job.started_at, names_of(&job));
-        self.recent.insert(job.id, Booked { entries, charges, names });
+        let (started_at, names, labels) = (job.started_at, names_of(&job), labels_of(&job));
+        self.labels.push(Arc::clone(&labels));
+        self.recent.insert(job.id, Booked { entries, charges, names, labels });
         let published = Published { revision: 1, is_superseded: false, at: now, started_at };
         self.published.insert(job.id, published);
         Settled { job, bill, revision: 1 }
@@ -228,8 +232,10 @@ impl Books {
         }
         let published = Published { revision, is_superseded, at: now, started_at: job.started_at };
         self.published.insert(job.id, published);
-        let names = names_of(&job);
-        self.recent.insert(job.id, Booked { entries: entries.into(), charges: charges.into(), names });
+        let (entries, charges, names) = (entries.into(), charges.into(), names_of(&job));
+        let labels = if is_superseded { Arc::clone(&old.labels) } else { labels_of(&job) };
+        self.labels.push(Arc::clone(&labels));
+        self.recent.insert(job.id, Booked { entries, charges, names, labels });
         Settled { job, bill, revision }
     }
 
@@ -239,11 +245,13 @@ impl Books {
             return Ok(Some(recent.clone()));
         }
         let found = self.archive.as_ref().map_or(Ok(None), |archive| archive.read(id))?;
-        Ok(found.filter(|found| !found.is_cut).and_then(|LedgerJob { job, charges, .. }| {
+        Ok(found.filter(|found| !found.is_cut).and_then(|found| {
+            let labels = self.labels.of(&found);
+            let LedgerJob { job, charges, .. } = found;
             let entries = self.series.read(&job.booked, &self.registry)?.into();
             let charges = sum_of_rows(charges.into_iter().map(|(_, row)| row)).into();
             let names = [job.tenant, job.service, job.provider, job.model, job.operation];
-            Some(Booked { entries, charges, names })
+            Some(Booked { entries, charges, names, labels })
         }))
     }
 
@@ -345,6 +353,7 @@ impl Books {
     /// Adds what changed since the last time to a checkpoint.
     pub(super) fn gather(&mut self, checkpoint: &mut Checkpoint) {
         checkpoint.jobs.append(&mut self.rows);
+        self.labels.clear();
         checkpoint.forms.append(&mut self.forms.take_new());
         self.gathered = true;
         checkpoint.counters.append(&mut self.registry.take_changed());
@@ -364,32 +373,5 @@ impl Books {
     pub(super) fn restore(&mut self, id: JobId, published: Published) {
         self.published.insert(id, published);
         self.watched.push_front((self.outages.after(published.at, self.retention_ms), id));
-    }
-}
-
-fn whole(job: &Job, bill: &Bill, revision: u32) -> Detail {
-    // Serialising to memory what has only text keys cannot fail.
-    Detail::Whole(JobDocument { job, bill, revision }.to_json().unwrap_or_default().into())
-}
-
-/// The row of a revision, still without its document and its charges.
-fn job_row(job: &Job, revision: u32, digest: u64, now: UnixNanos) -> JobRow {
-    JobRow {
-        job_id: job.id.0,
-        revision,
-        state: job.state.as_str().into(),
-        tenant: job.tenant.clone(),
-        service: job.service.clone(),
-        provider: job.provider.clone(),
-        model: job.model.clone(),
-        operation: job.operation.clone(),
-        outcome: job.outcome.as_str().into(),
-        failure_reason: job.failure_reason.map(|reason: FailureReason| reason.as_str().into()),
-        attempts: job.attempts.len() as u32,
-        started_at: job.started_at.0,
-        ended_at: job.ended_at.0,
-        settled_at: now.0,
-        digest,
-        ..JobRow::default()
     }
 }

@@ -97,8 +97,6 @@ pub(crate) const CUT_META: &str = "turn_is_cut";
 pub(super) const FORGOTTEN_META: &str = "forgotten_until_unix_nanos";
 /// The longest that evidence waited for more: retention or idle limit.
 pub(super) const WAITED_META: &str = "waited_ms";
-/// What the label values of its documents are called ([`crate::label_history`]).
-pub(super) const LABELS_META: &str = "label_names";
 /// Under which bounds the journal's rows were taken ([`super::bound_history`]).
 pub(crate) const BOUNDS_META: &str = "stitch_bounds";
 /// When jobs were last forgotten before their time, at a limit.

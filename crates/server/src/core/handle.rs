@@ -169,6 +169,11 @@ impl CoreHandle {
         locked.core.open_jobs().iter().filter(is_open).filter(|open| wanted(open)).cloned().collect()
     }
 
+    /// Names of the extra labels, in the order of their values in the jobs that it gives out.
+    pub(crate) fn label_names(&self) -> Arc<[Arc<str>]> {
+        Arc::clone(self.shared.core.lock().core.label_names())
+    }
+
     /// A job that is still in memory, open or settled; of older ones the ledger knows, and of one whose
     /// newest revision it could not be given yet.
     pub fn job(&self, id: JobId) -> Option<JobView> {

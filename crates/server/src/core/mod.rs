@@ -54,6 +54,8 @@ mod recover;
 mod refresh;
 mod removal;
 mod restore;
+mod row;
+mod row_labels;
 mod search;
 mod server_metrics;
 mod spacing;
@@ -262,7 +264,8 @@ impl Core {
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Settled>, bool) {
         let before = self.books.rows.len();
         let settled = self.book_some(now, limit);
-        self.budgets.book_rows(&self.books.rows[before..], self.now);
+        let rows = self.books.rows[before..].iter().zip(self.books.labels.from(before));
+        self.budgets.book_rows(rows, self.now);
         settled
     }
 
@@ -274,7 +277,7 @@ impl Core {
             return (settled, is_booked);
         }
         self.now = self.now.max(now);
-        self.budgets.turn(&self.books.registry, self.now);
+        self.budgets.turn(self.now);
         self.is_cut = false;
         for shard in &mut self.shards {
             let (changes, more) = shard.advance_some(self.now, limit);
@@ -349,6 +352,11 @@ impl Core {
     /// How many jobs were open at the last [`Self::refresh`].
     pub(crate) fn open_count(&self) -> usize {
         self.open_count
+    }
+
+    /// Names of the extra labels, in the order of their values in jobs.
+    pub(crate) fn label_names(&self) -> &Arc<[Arc<str>]> {
+        &self.labels
     }
 
     /// Jobs that were open at the last [`Self::refresh`]: at most ten thousand, by start.

@@ -15,6 +15,7 @@ use spantally_stitch::{Job, JobId, State, UnixNanos};
 use spantally_store::ChargeRow;
 
 use super::entries::Entry;
+use super::row_labels::Labels;
 use crate::export::{Registry, SeriesId};
 
 /// The newest publication of a job.
@@ -39,6 +40,8 @@ pub(super) struct Booked {
     pub(super) charges: Arc<[ChargeRow]>,
     /// Whose job it is: tenant, service, provider, model, operation.
     pub(super) names: [Arc<str>; 5],
+    /// The values of its extra labels.
+    pub(super) labels: Labels,
 }
 
 impl Booked {

@@ -10,12 +10,12 @@ use spantally_store::{CLOCK_SKEW_NANOS, CounterRow, Ledger, Seq, StoreError};
 use super::Core;
 use super::bound_history::BoundHistory;
 use super::checkpoint::{
-    BOUNDS_META, EXPOSURE_ROW, FORGOTTEN_META, LABELS_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE,
-    TRIMMED_META, TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
+    BOUNDS_META, EXPOSURE_ROW, FORGOTTEN_META, OUTAGES_META, SET_ROW, SHARD_SHIFT, TIE, TRIMMED_META,
+    TURN_META, WAITED_META, WINDOW_ROW, parse_outages,
 };
 use super::published::Published;
 use crate::export::RestoreError;
-use crate::label_history::LabelHistory;
+use crate::label_history::{self, LabelHistory};
 use crate::record::{RecordError, decode_carried, decode_tie};
 
 /// Why a ledger cannot be taken back. Nothing is skipped: what is not read would be counted anew.
@@ -99,7 +99,8 @@ impl Core {
         self.books.removed_until = load_moment(ledger, "removed_until")?;
         self.applied = ledger.applied();
         let names = self.restore_names(ledger)?;
-        self.budgets.restore(ledger, (&self.books.registry, &names), self.now)?;
+        self.budgets.restore(ledger, &names, self.now)?;
+        self.books.labels.restore(names);
         Ok(())
     }
 
@@ -107,7 +108,7 @@ impl Core {
     /// says.
     fn restore_names(&mut self, ledger: &Ledger) -> Result<LabelHistory, CoreRestoreError> {
         let names: Vec<String> = self.labels.iter().map(ToString::to_string).collect();
-        let saved = ledger.load_meta(LABELS_META)?;
+        let saved = ledger.load_meta(label_history::META)?;
         let mut history = match &saved {
             Some(text) => LabelHistory::parse(text).ok_or(CoreRestoreError::LabelNames)?,
             None => LabelHistory::default(),
@@ -126,7 +127,7 @@ impl Core {
         let text = history.to_text();
         let is_saved = saved.map_or(names.is_empty(), |saved| saved == text.as_bytes());
         if !is_saved {
-            self.unsaved_history.push((LABELS_META, text));
+            self.unsaved_history.push((label_history::META, text));
         }
         Ok(history)
     }

@@ -18,6 +18,7 @@
 
 mod columnar;
 mod error;
+mod labels;
 mod manifest;
 mod table;
 #[cfg(test)]

@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use spantally_store::{ChargeRow, JobRow, LedgerReader, StoreError};
 
 use super::ExportError;
+use super::labels::{LABELS, label_rows};
+use crate::label_history::LabelHistory;
 
 /// A table of the export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -23,6 +26,8 @@ pub enum Table {
     Attempts,
     /// One row a call of each revision.
     Calls,
+    /// One row an extra label that a revision has a value of.
+    Labels,
 }
 
 /// What a column holds.
@@ -65,7 +70,7 @@ impl From<Option<&str>> for Cell {
     }
 }
 
-const fn column(name: &'static str, kind: Kind) -> Column {
+pub(super) const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, is_optional: false }
 }
 
@@ -166,7 +171,7 @@ struct Attempt {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 4] = [Self::Jobs, Self::Charges, Self::Attempts, Self::Calls];
+    pub const ALL: [Self; 5] = [Self::Jobs, Self::Charges, Self::Attempts, Self::Calls, Self::Labels];
 
     /// Its name, also that of its directory.
     pub fn as_str(self) -> &'static str {
@@ -175,6 +180,7 @@ impl Table {
             Self::Charges => "charges",
             Self::Attempts => "attempts",
             Self::Calls => "calls",
+            Self::Labels => "labels",
         }
     }
 
@@ -184,6 +190,7 @@ impl Table {
             Self::Charges => CHARGES,
             Self::Attempts => ATTEMPTS,
             Self::Calls => CALLS,
+            Self::Labels => LABELS,
         }
     }
 
@@ -203,24 +210,29 @@ impl Table {
             }
         };
         let mut seen = 0;
-        let mut visit = |row: &mut dyn FnMut(JobRow) -> Result<(), ExportError>| -> Result<(), StoreError> {
-            ledger.visit_jobs(rows, true, |_, job| {
-                seen += 1;
-                go_on(row(job))
-            })
-        };
+        let mut visit =
+            |read: &mut dyn FnMut(u64, JobRow) -> Result<(), ExportError>| -> Result<(), StoreError> {
+                ledger.visit_jobs(rows, true, |row, job| {
+                    seen += 1;
+                    go_on(read(row, job))
+                })
+            };
         match self {
-            Self::Jobs => visit(&mut |job| take(&job_cells(job)))?,
+            Self::Jobs => visit(&mut |_, job| take(&job_cells(job)))?,
             Self::Charges => seen = read_charges(ledger, rows, take)?,
-            Self::Attempts => visit(&mut |mut job| attempt_rows(&mut job, take))?,
-            Self::Calls => visit(&mut |mut job| call_rows(&mut job, take))?,
+            Self::Attempts => visit(&mut |_, mut job| attempt_rows(&mut job, take))?,
+            Self::Calls => visit(&mut |_, mut job| call_rows(&mut job, take))?,
+            Self::Labels => {
+                let names = LabelHistory::of(ledger)?;
+                visit(&mut |row, mut job| label_rows(row, &mut job, &names, take))?;
+            }
         }
         failed.map_or(Ok(seen), Err)
     }
 }
 
 /// A job's id as all tables have it.
-fn id(job: &JobRow) -> Cell {
+pub(super) fn id(job: &JobRow) -> Cell {
     Cell::Text(format!("{:032x}", u128::from_be_bytes(job.job_id)).into())
 }
 
@@ -300,11 +312,15 @@ fn charge_cells(job: &JobRow, charge: ChargeRow) -> [Cell; CHARGES.len()] {
     ]
 }
 
-fn attempts_of(job: &mut JobRow) -> Result<Vec<Attempt>, ExportError> {
+/// A part of a job's document, which goes.
+pub(super) fn part_of<P: DeserializeOwned>(job: &mut JobRow) -> Result<P, ExportError> {
     let text = std::mem::take(&mut job.detail).into_text();
-    let parsed: Result<Detail, _> = serde_json::from_str(&text);
     let failed = |source| ExportError::Document { job: u128::from_be_bytes(job.job_id), source };
-    parsed.map(|detail| detail.attempts).map_err(failed)
+    serde_json::from_str(&text).map_err(failed)
+}
+
+fn attempts_of(job: &mut JobRow) -> Result<Vec<Attempt>, ExportError> {
+    part_of::<Detail>(job).map(|detail| detail.attempts)
 }
 
 fn attempt_rows(

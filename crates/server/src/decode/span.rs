@@ -30,6 +30,7 @@ const SPAN: Shape = Shape {
 };
 const TRACE_ID: u32 = key(1, LEN);
 const SPAN_ID: u32 = key(2, LEN);
+const TRACE_STATE: u32 = key(3, LEN);
 const PARENT_SPAN_ID: u32 = key(4, LEN);
 const NAME: u32 = key(5, LEN);
 const KIND: u32 = key(6, VARINT);
@@ -145,6 +146,7 @@ impl<'a> SpanReader<'a> {
                 }
                 TRACE_ID => raw.ids.trace = cursor.bytes()?,
                 SPAN_ID => raw.ids.span = cursor.bytes()?,
+                TRACE_STATE => view.trace_state = cursor.bytes()?,
                 PARENT_SPAN_ID => raw.ids.parent = cursor.bytes()?,
                 NAME => raw.name = cursor.bytes()?,
                 KIND => view.kind = kind(cursor.varint()?),
@@ -166,7 +168,7 @@ impl<'a> SpanReader<'a> {
         view.attributes.clear();
         view.links.clear();
         (view.kind, view.status) = (SpanKind::Unspecified, SpanStatus::Unset);
-        (view.exception, view.exception_message) = ("", "");
+        (view.exception, view.exception_message, view.trace_state) = ("", "", &[]);
     }
 
     fn finish(&mut self, mut raw: Raw<'a>) -> std::result::Result<(), RejectReason> {

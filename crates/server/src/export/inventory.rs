@@ -288,6 +288,9 @@ inventory! {
         [open("provider"), open("method")],
         None,
         "Requests to a provider's own host that no rule of its file takes: they are in no job and no sum.";
+    SampledCalls = "spantally_sampled_calls", Counter, None, false, [open("provider")],
+        None,
+        "Calls whose span says that it was sampled: it stands for others that are in no job and no sum.";
     ForwardedSpans = "spantally_forward_spans", Counter, None, false,
         [open("destination"), known("outcome", span_outcomes)],
         None, "Spans to forward, by what became of them; not_queued: no room; invalid: cut out for an id.";
@@ -327,7 +330,7 @@ inventory! {
         None,
         "Times that changed certificates were taken, or files could not be used; then the old ones stay.";
     TlsReloadGood = "spantally_tls_last_reload_successful", Gauge, None, false, [open("endpoint")],
-        None, "1 if a port's certificate files could be used when they were last looked at.";
+        None, "1 if the certificate files of a port or a destination could be used at the last look.";
     BuildInfo = "spantally_build_info", Gauge, None, false, [open("version"), open("target")],
         None, "The build that is running.";
 }
@@ -356,6 +359,7 @@ impl MetricId {
                 | Self::ConnectionsAccepted
                 | Self::ConnectionsFailed
                 | Self::UnrecognisedRequests
+                | Self::SampledCalls
                 | Self::RulesReloads
                 | Self::TlsReloads
                 | Self::LimitReached

@@ -223,23 +223,6 @@ impl Registry {
         families.flat_map(|(metric, len)| (0..len).map(move |index| SeriesId { metric, index }))
     }
 
-    /// The series of a metric from the one that was made as its `from`-th on, in the order in which they were
-    /// made, with their labels.
-    pub(crate) fn series_from(
-        &self,
-        metric: MetricId,
-        from: usize,
-    ) -> impl Iterator<Item = (SeriesId, &str)> {
-        let series = self.families[metric as usize].series.iter().enumerate().skip(from);
-        series.map(move |(index, series)| (SeriesId { metric, index: index as u32 }, &*series.labels))
-    }
-
-    /// The value of a counter, less what was taken back.
-    pub(crate) fn net(&self, id: SeriesId) -> Decimal {
-        let reversed = id.metric.metric().twin.map(|metric| self.value(SeriesId { metric, ..id }));
-        self.value(id).saturating_sub(reversed.unwrap_or_default())
-    }
-
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.families.iter().map(|family| family.series.len()).sum()

@@ -2,25 +2,24 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
+use tokio::sync::watch;
 use tonic::Code;
 
 use super::ForwardError;
 use super::backoff::retry_after;
+use super::connecting::Connecting;
 use crate::config::{Compression, Destination, Protocol};
 use crate::google_rpc::{RETRY_INFO, RetryInfo, Status};
-use crate::tls::{ClientSide, ClientTlsError, Ends, client_side};
+use crate::tls::Renewed;
 use crate::visible::visible;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -30,9 +29,6 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Characters of what a destination says that are in the log.
 const SAID_CHARS: usize = 300;
-
-/// A connection that is silent is pinged after this long.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The header that names the tenant, as Tempo and Mimir read it.
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
@@ -104,12 +100,11 @@ impl Refused {
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     name: String,
-    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connecting: Arc<Connecting>,
     protocol: Protocol,
     compression: Compression,
     url: Uri,
     headers: HeaderMap,
-    ends: Ends,
 }
 
 impl Client {
@@ -118,13 +113,6 @@ impl Client {
             name: settings.name.clone(),
             problem: problem.to_string(),
         };
-        let mut builder = HttpClient::builder(TokioExecutor::new());
-        builder
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http2_only(settings.protocol == Protocol::Grpc)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .http2_keep_alive_timeout(KEEPALIVE);
         let path = match settings.protocol {
             Protocol::Grpc => EXPORT,
             Protocol::Http => settings.url.path(),
@@ -139,15 +127,19 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let (connector, ends) = connector(settings)?;
-        let http = builder.build(connector);
+        let connecting = Arc::new(Connecting::new(settings)?);
         let (name, protocol, compression) = (settings.name.clone(), settings.protocol, settings.compression);
-        Ok(Self { name, http, protocol, compression, url, headers, ends })
+        Ok(Self { name, connecting, protocol, compression, url, headers })
     }
 
-    /// Its name, and when the files for its TLS end.
-    pub(crate) fn certificates(&self) -> (String, Ends) {
-        (self.name.clone(), self.ends.clone())
+    /// Its name, and the files for its TLS, if there are any.
+    pub(crate) fn certificates(&self) -> Option<(String, Arc<dyn Renewed>)> {
+        self.connecting.has_files().then(|| (self.name.clone(), self.connecting.clone() as Arc<dyn Renewed>))
+    }
+
+    /// Reads the files for its TLS again when they change, until `stop` is true.
+    pub(super) fn watch(&self, stop: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+        self.connecting.clone().watch(stop)
     }
 
     /// The body of a request, compressed and framed; away from the threads that serve connections.
@@ -193,33 +185,13 @@ impl Client {
                 }
             }
         }
-        let response = self.http.request(request).await.map_err(|error| Refused::broken(&error))?;
+        let response =
+            self.connecting.http().request(request).await.map_err(|error| Refused::broken(&error))?;
         match self.protocol {
             Protocol::Grpc => grpc_answer(response).await,
             Protocol::Http => http_answer(response).await,
         }
     }
-}
-
-/// Connects with TLS where the URL says `https`; and when the files for that end.
-fn connector(settings: &Destination) -> Result<(HttpsConnector<HttpConnector>, Ends), ForwardError> {
-    let tls = &settings.tls;
-    let is_tls = settings.url.scheme_str() == Some("https");
-    let name = || settings.name.clone();
-    let ClientSide { config, ends } = client_side(tls, is_tls).map_err(|error| match error {
-        ClientTlsError::File(source) => ForwardError::Tls { name: name(), source },
-        ClientTlsError::Trust(problem) => ForwardError::Trust { name: name(), problem },
-    })?;
-    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
-    let builder = match &tls.server_name_override {
-        Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone())),
-        None => builder,
-    };
-    let connector = match settings.protocol {
-        Protocol::Grpc => builder.enable_http2().build(),
-        Protocol::Http => builder.enable_http1().enable_http2().build(),
-    };
-    Ok((connector, if is_tls { ends } else { Ends::new() }))
 }
 
 fn pack(message: &[u8], compression: Compression, protocol: Protocol) -> Option<Bytes> {

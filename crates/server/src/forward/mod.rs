@@ -4,7 +4,8 @@
 //! (JSON as protobuf), and only then acknowledged: what the sender was told is taken survives a crash here
 //! too. Requests wait on disk ([`queue`]) and are sent, those of each tenant in order and merged up to a size
 //! ([`deliver`]), by gRPC or HTTP ([`client`]). A repeated field of protobuf may be written in pieces, so
-//! merging is putting bytes together: no span is decoded or written anew.
+//! merging is putting bytes together: no span is decoded or written anew. The files of its TLS are read again
+//! when they change ([`connecting`]).
 //!
 //! A destination may also, or only, get a span for each job that settles ([`job_span`]); and it may want
 //! recognised spans with what their job has to say of them, for which they wait ([`hold`]).
@@ -17,6 +18,7 @@
 mod attributes;
 mod backoff;
 mod client;
+mod connecting;
 mod deliver;
 mod disk;
 pub(crate) mod fuzzing;
@@ -45,6 +47,7 @@ mod unqueued;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use spantally_stitch::SpanKey;
@@ -67,6 +70,9 @@ use crate::tls::TlsError;
 
 /// JSON up to this is written as protobuf at once; a thread that may work on something longer takes more.
 const INLINE_JSON_BYTES_MAX: usize = 64 << 10;
+
+/// A connection that is silent is pinged after this long.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Why a destination cannot be set up.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -370,6 +376,7 @@ impl Forwarder {
                 stop: stop.clone(),
             };
             tasks.spawn(delivery.run());
+            tasks.spawn(route.client.watch(stop.clone()));
         }
         let queues = self.routes.iter().map(|route| route.queue.clone()).collect();
         Sending { tasks, queues }

@@ -47,7 +47,29 @@ impl Destination {
         answer: impl Fn(&Got) -> u16 + Clone + Send + Sync + 'static,
         tls: Option<Arc<ServerTls>>,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer, tls)
+    }
+
+    /// The same where another one was, which may be a moment from having gone.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Got) -> u16 + Clone + Send + Sync + 'static,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Self {
+        for _ in 0..500 {
+            if let Ok(listener) = TcpListener::bind(address).await {
+                return Self::listen(listener, answer, tls);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{address} stays in use");
+    }
+
+    fn listen(
+        listener: TcpListener,
+        answer: impl Fn(&Got) -> u16 + Clone + Send + Sync + 'static,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let got: Arc<Mutex<Vec<Got>>> = Arc::default();
         let (stop, stops) = watch::channel(false);

@@ -37,6 +37,9 @@ impl Intake {
         for ((provider, method), count) in stats.unrecognised_requests() {
             set(MetricId::UnrecognisedRequests, &[&provider, method], count);
         }
+        for (provider, calls) in stats.sampled.by_provider() {
+            set(MetricId::SampledCalls, &[&provider], calls);
+        }
         set(MetricId::InflightBytes, &[], self.inflight().used_bytes());
         let inflight = self.inflight();
         let (used, reached) = (Some(inflight.used_bytes()), inflight.refused());

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spantally_providers::{Cuts, EndpointCache, Recogniser, ResourceView, SpanHead, SpanView, Unrecognised};
-use spantally_stitch::{Client, Evidence};
+use spantally_stitch::{Call, Client, Evidence, What};
 
 use super::clients::ClientCache;
+use super::sampled::Stream;
 use crate::batch::{Batch, RejectReason, Spares, Transport};
 use crate::decode::{self, DecodeError, Visitor, json};
 
@@ -27,6 +28,8 @@ pub struct ReadCache {
     links_over: u64,
     /// Requests that no rule takes since this was last asked.
     unrecognised: BTreeMap<Unrecognised, u64>,
+    /// Calls that stand for others since this was last asked.
+    sampled: BTreeMap<Stream, u64>,
 }
 
 /// What was not kept of the spans that were read, since it goes past a bound.
@@ -53,6 +56,11 @@ impl ReadCache {
     pub fn take_unrecognised(&mut self) -> BTreeMap<Unrecognised, u64> {
         std::mem::take(&mut self.unrecognised)
     }
+
+    /// How many calls said that they stand for others, since this was last asked.
+    pub fn take_sampled(&mut self) -> BTreeMap<Stream, u64> {
+        std::mem::take(&mut self.sampled)
+    }
 }
 
 /// Reads an encoded `ExportTraceServiceRequest`: JSON if it came as [`Transport::HttpJson`], else protobuf.
@@ -68,16 +76,26 @@ pub fn read_batch(
 ) -> Result<Batch, DecodeError> {
     let mut batch = Batch { transport, evidence: cache.spares.take(), ..Batch::default() };
     batch.evidence.reserve_exact(cache.capacity);
-    let mut reading =
-        Reading { recogniser, cache, tenant, client: Arc::default(), batch, unrecognised: BTreeMap::new() };
+    let mut reading = Reading {
+        recogniser,
+        cache,
+        tenant,
+        client: Arc::default(),
+        batch,
+        unrecognised: BTreeMap::new(),
+        sampled: BTreeMap::new(),
+    };
     if transport == Transport::HttpJson {
         decode::read(&json::to_protobuf(body)?, recogniser.keys(), &mut reading)?;
     } else {
         decode::read(body, recogniser.keys(), &mut reading)?;
     }
-    let Reading { batch, unrecognised, .. } = reading;
+    let Reading { batch, unrecognised, sampled, .. } = reading;
     for (request, count) in unrecognised {
         *cache.unrecognised.entry(request).or_default() += count;
+    }
+    for (stream, calls) in sampled {
+        *cache.sampled.entry(stream).or_default() += calls;
     }
     cache.capacity = batch.evidence.len().min(CAPACITY_MAX);
     Ok(batch)
@@ -90,13 +108,18 @@ struct Reading<'r> {
     client: Arc<Client>,
     batch: Batch,
     unrecognised: BTreeMap<Unrecognised, u64>,
+    sampled: BTreeMap<Stream, u64>,
 }
 
 /// What became of a span.
 #[derive(Clone, Copy, Debug)]
 enum Taken {
     /// Its evidence has this place in the batch.
-    Evidence(u32),
+    Evidence {
+        at: u32,
+        /// It is a call that stands for others.
+        is_sampled: bool,
+    },
     /// It is neither a call nor a frame; it may be a request that should be one.
     Ignored(Option<Unrecognised>),
 }
@@ -107,6 +130,25 @@ impl Reading<'_> {
         if let Some(request) = request {
             *self.unrecognised.entry(request).or_default() += 1;
         }
+    }
+
+    /// Takes evidence into the batch.
+    fn push(&mut self, evidence: Evidence, is_sampled: bool) -> Taken {
+        if is_sampled && let Some(call) = call(&evidence) {
+            let provider = call.endpoint.provider.clone();
+            let stream = Stream { provider, service: evidence.client.service.clone() };
+            *self.sampled.entry(stream).or_default() += 1;
+        }
+        self.batch.evidence.push(evidence);
+        Taken::Evidence { at: (self.batch.evidence.len() - 1) as u32, is_sampled }
+    }
+}
+
+/// The call that a span is, or for which it stands.
+fn call(evidence: &Evidence) -> Option<&Call> {
+    match &evidence.what {
+        What::Call(call) => Some(call),
+        What::Frame(frame) => frame.rare.call.as_deref(),
     }
 }
 
@@ -126,19 +168,20 @@ impl Visitor for Reading<'_> {
             self.ignored(request);
             return Taken::Ignored(request);
         };
-        self.batch.evidence.push(evidence);
-        Taken::Evidence((self.batch.evidence.len() - 1) as u32)
+        // Only of calls: this is read for no span of another kind.
+        let is_sampled = call(&evidence).is_some() && self.recogniser.is_sampled(span);
+        self.push(evidence, is_sampled)
     }
 
     fn again(&mut self, taken: Self::Taken, head: &SpanHead) {
         self.batch.tally.received += 1;
-        let first = match taken {
-            Taken::Evidence(at) => &self.batch.evidence[at as usize],
+        let (first, is_sampled) = match taken {
+            Taken::Evidence { at, is_sampled } => (&self.batch.evidence[at as usize], is_sampled),
             Taken::Ignored(request) => return self.ignored(request),
         };
         let (client, what) = (first.client.clone(), first.what.clone());
         let SpanHead { key, parent, start, end } = *head;
-        self.batch.evidence.push(Evidence { span: key, parent, start, end, client, what });
+        self.push(Evidence { span: key, parent, start, end, client, what }, is_sampled);
     }
 
     fn rejected(&mut self, reason: RejectReason) {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use spantally_providers::{CALLBACK_IDS_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, Recogniser, Unrecognised};
 
 use super::read::LeftOut;
+use super::sampled::Sampled;
 use crate::batch::Transport;
 use crate::decode::LINKS_MAX;
 use crate::limits::Limit;
@@ -28,6 +29,8 @@ pub struct IntakeStats {
     left_out: [AtomicU64; Self::KEPT.len()],
     /// Requests that no rule takes, by provider and method. There are as many as files have named providers.
     unrecognised: Mutex<BTreeMap<(Box<str>, &'static str), u64>>,
+    /// Calls that stand for others.
+    pub(super) sampled: Sampled,
     /// Connections that ended in a protocol or socket error, or brought no request in time.
     pub connections_failed: AtomicU64,
 }

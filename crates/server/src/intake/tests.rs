@@ -80,6 +80,43 @@ fn requests_that_no_rule_takes_are_counted() {
     assert!(cache.take_unrecognised().is_empty());
 }
 
+/// Also those that repeat one another, and neither a span that is no call nor a request that cannot be read.
+#[test]
+fn calls_that_stand_for_others_are_counted() {
+    let rate = |span: Span, rate: i64| {
+        let value = Some(AnyValue { value: Some(Any::IntValue(rate)) });
+        let rate = KeyValue { key: "SampleRate".into(), value, ..KeyValue::default() };
+        Span { attributes: [span.attributes, vec![rate]].concat(), ..span }
+    };
+    let thinned = |span: Span| Span { trace_state: "ot=th:8".into(), ..span };
+    let other = Span { attributes: vec![text("url.full", "https://example.com/")], ..call_span(1) };
+    let spans = vec![
+        call_span(2),
+        thinned(call_span(3)),
+        rate(call_span(4), 10),
+        rate(call_span(5), 10),
+        rate(call_span(6), 1),
+        thinned(other.clone()),
+        rate(other, 10),
+        // What the span before wrote does not hold for this one.
+        call_span(7),
+    ];
+    let (rules, mut cache) = (recogniser(), ReadCache::default());
+    let mut body = request("clips", spans).encode_to_vec();
+    let stats = IntakeStats::default();
+    for _ in 0..2 {
+        read_batch(&rules, &mut cache, "t", Transport::Grpc, &body).unwrap();
+        let sampled = cache.take_sampled();
+        let stream = Stream { provider: "fal".into(), service: "clips".into() };
+        assert_eq!(sampled, [(stream, 3)].into());
+        stats.sampled.note(sampled);
+    }
+    assert_eq!(stats.sampled.by_provider(), [("fal".into(), 6)].into());
+    body.push(0xff);
+    assert!(read_batch(&rules, &mut cache, "t", Transport::Grpc, &body).is_err());
+    assert!(cache.take_sampled().is_empty());
+}
+
 #[test]
 fn links_are_kept_once_each_and_up_to_a_bound() {
     let link = |number: u32| Link {

@@ -23,10 +23,10 @@ use super::answer::Failure;
 use crate::batch::Refusal;
 use crate::clock;
 use crate::config::{self, Auth, TenantLimits, is_tenant_name};
-use crate::connections::refusals::Refusals;
 use crate::export::{Registry, Standing};
 use crate::intake::{Admission, Inflight, Intake, RETRY_AFTER_MS, SenderBytes};
 use crate::limits::Limit;
+use crate::once_a_minute::OnceAMinute;
 use crate::request_end::RequestEnd;
 
 /// A token file that cannot be used.
@@ -85,7 +85,7 @@ pub(crate) struct Tenants {
     others_max: usize,
     /// Requests of others that came past that number.
     refused: AtomicU64,
-    refusals: Mutex<Refusals>,
+    refusals: Mutex<OnceAMinute>,
     others_limits: TenantLimits,
     /// The tenant of everything when nothing is configured.
     nobody: Arc<Tenant>,
@@ -228,7 +228,7 @@ impl Tenants {
     /// Counts a request of one tenant too many: its spans are refused for good, so somebody must know.
     fn note_refused(&self, tenant: &str) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        if let Some(times) = self.refusals.lock().count(clock::instant()) {
+        if let Some(times) = self.refusals.lock().count(clock::instant(), 1) {
             let max = self.others_max;
             tracing::warn!(
                 tenant,

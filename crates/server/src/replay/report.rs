@@ -14,8 +14,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use rust_decimal::Decimal;
 
 use super::summary::{
-    CauseRow, FailureRow, Finding, GroupRow, Money, PartRow, PollRow, Summary, UnpricedRow, UnrecognisedRow,
-    UnverifiedRow, WastefulRow,
+    CauseRow, FailureRow, Finding, GroupRow, Money, PartRow, PollRow, SampledRow, Summary, UnpricedRow,
+    UnrecognisedRow, UnverifiedRow, WastefulRow,
 };
 use crate::visible::{self, visible};
 
@@ -32,6 +32,7 @@ const NO_NAME: &str = "(not in the spans)";
 pub fn page(summary: &Summary, files: &str, color: bool) -> String {
     let mut page = Page { text: String::new(), color };
     page.overview(summary);
+    page.sampled(summary);
     page.causes(summary);
     page.groups("Spend by provider", &summary.providers, usize::MAX);
     page.groups("Spend by model", &summary.models, MODELS);
@@ -296,6 +297,19 @@ impl Page {
         self.table(&["provider", "method", "requests"], &[0, 1], rows);
         self.advice("They are in no job and no figure above. A provider file in --providers DIR adds calls,");
         self.advice("and says under `other` which requests are none.");
+    }
+
+    fn sampled(&mut self, summary: &Summary) {
+        if summary.sampled.is_empty() {
+            return;
+        }
+        self.heading("Sampled calls");
+        let row =
+            |row: &SampledRow| vec![row.provider.to_string(), row.service.to_string(), row.calls.to_string()];
+        let rows = summary.sampled.iter().map(row).collect();
+        self.table(&["provider", "service", "calls"], &[0, 1], rows);
+        self.advice("Their spans say that others were left out: every figure here is less than the truth.");
+        self.advice("Send all spans of generation calls: docs/instrumentation.md, \"Sampled streams\".");
     }
 
     fn unverified(&mut self, summary: &Summary) {

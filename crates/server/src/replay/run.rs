@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::core::{Archive, Core, CoreOptions, Settled};
 use crate::decode::json;
 use crate::export::MetricId;
-use crate::intake::{ReadCache, read_batch};
+use crate::intake::{self, ReadCache, read_batch};
 use crate::provider_files::ProviderFiles;
 
 /// Least time between two turns, as in a server that has little to do.
@@ -64,12 +64,16 @@ pub struct Found {
     pub rejected: BTreeMap<String, u64>,
     /// Requests to a provider's own host that no rule took, by provider and method.
     pub unrecognised: BTreeMap<(String, &'static str), u64>,
+    /// Calls that say that they were sampled.
+    pub sampled: BTreeMap<intake::Stream, u64>,
     /// Requests that were read.
     pub records: u64,
     /// The first parts that could not be read.
     pub problems: Vec<Problem>,
     /// How many parts could not be read.
     pub unreadable: u64,
+    /// Names of the extra labels, in the order of their values in the jobs.
+    pub label_names: Vec<Arc<str>>,
     /// Of each of `jobs`, its place in the order of settlement.
     settled_as: Vec<u64>,
 }
@@ -117,10 +121,12 @@ struct Stream {
 impl Replay {
     /// A replay under a configuration and its provider files.
     pub fn new(settings: &Settings, providers: &ProviderFiles) -> Self {
+        let label_names: Vec<Arc<str>> =
+            settings.correlation.labels.iter().map(|label| label.as_str().into()).collect();
         let options = CoreOptions {
             stitching: settings.stitching.clone(),
             max_label_sets: settings.prometheus.max_label_sets,
-            extra_labels: settings.correlation.labels.iter().map(|label| label.as_str().into()).collect(),
+            extra_labels: label_names.clone(),
             ..CoreOptions::default()
         };
         let cards = Arc::new(providers.cards(&settings.pricing));
@@ -135,7 +141,7 @@ impl Replay {
             settled_count: 0,
             known,
             turn_at: UnixNanos::default(),
-            found: Found::default(),
+            found: Found { label_names, ..Found::default() },
         }
     }
 
@@ -201,6 +207,9 @@ impl Replay {
         for (request, count) in self.cache.take_unrecognised() {
             let own = (self.recogniser.provider_of(request).to_owned(), request.method());
             *self.found.unrecognised.entry(own).or_default() += count;
+        }
+        for (stream, calls) in self.cache.take_sampled() {
+            *self.found.sampled.entry(stream).or_default() += calls;
         }
         Ok(batch)
     }

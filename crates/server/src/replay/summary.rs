@@ -25,6 +25,8 @@ pub struct Summary {
     pub rejected: BTreeMap<String, u64>,
     /// Requests to a provider's own host that are in no job, since no rule takes them.
     pub unrecognised: Vec<UnrecognisedRow>,
+    /// Calls that say that they were sampled: others that they stand for are in no job.
+    pub sampled: Vec<SampledRow>,
     /// Start of the first job, RFC 3339.
     pub from: Option<String>,
     /// End of the last job, RFC 3339.
@@ -237,6 +239,17 @@ pub struct UnrecognisedRow {
     pub requests: u64,
 }
 
+/// Calls of one service to one provider that say that they were sampled.
+#[derive(Clone, Debug, Serialize)]
+pub struct SampledRow {
+    /// Provider.
+    pub provider: Arc<str>,
+    /// Service that made them.
+    pub service: Arc<str>,
+    /// How many spans show one; a span that is in two recordings counts twice.
+    pub calls: u64,
+}
+
 /// Joins of one rule and confidence.
 #[derive(Clone, Debug, Serialize)]
 pub struct JoinRow {
@@ -256,11 +269,17 @@ impl Summary {
             method,
             requests: *requests,
         });
+        let sampled = found.sampled.iter().map(|(stream, calls)| SampledRow {
+            provider: stream.provider.clone(),
+            service: stream.service.clone(),
+            calls: *calls,
+        });
         Self {
             recording: Reading { records: found.records, unreadable: found.unreadable },
             spans: found.spans,
             rejected: found.rejected.clone(),
             unrecognised: unrecognised.collect(),
+            sampled: sampled.collect(),
             ..count::count(&found.jobs)
         }
     }

@@ -135,6 +135,29 @@ fn requests_that_no_rule_takes_are_in_the_report() {
     assert!(!page(&known, "x.jsonl", false).contains("no rule takes"));
 }
 
+/// In both encodings: by tracestate, by a rate, and not of spans that are no calls.
+#[test]
+fn sampled_calls_are_in_the_report() {
+    let thinned = |number| {
+        let mut request = request(number);
+        request.resource_spans[0].scope_spans[0].spans[0].trace_state = "ot=th:c".to_owned();
+        request
+    };
+    let mut other = thinned(3);
+    let url = &mut other.resource_spans[0].scope_spans[0].spans[0].attributes[1];
+    url.value = Some(AnyValue { value: Some(Value::StringValue("https://example.com/".to_owned())) });
+    let lines = [request(1), thinned(2), other].map(|request| serde_json::to_string(&request).unwrap());
+    let bodies = [request(1), thinned(2), thinned(4)].map(|one| one.encode_length_delimited_to_vec());
+    for (recorded, calls) in [(lines.join("\n").into_bytes(), 1), (bodies.concat(), 2)] {
+        let summary = Summary::of(&replay(vec![recording(recorded)]));
+        let rows: Vec<_> = summary.sampled.iter().map(|row| (&*row.provider, row.calls)).collect();
+        assert_eq!(rows, [("fal", calls)]);
+        assert!(page(&summary, "x.jsonl", false).contains("every figure here is less than the truth"));
+    }
+    let whole = Summary::of(&replay(vec![recording(request(1).encode_length_delimited_to_vec())]));
+    assert!(!page(&whole, "x.jsonl", false).contains("Sampled calls"));
+}
+
 #[test]
 fn concatenated_gzip_members_are_one_recording() {
     let (first, second) =

@@ -1,32 +1,35 @@
 //! The certificates of every port and towards every destination, for the page of metrics: when they end, and
-//! how reading those of ports again goes. Those towards destinations are read at the start alone.
+//! how reading them again goes.
 
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_stitch::UnixNanos;
 
-use super::{Ends, ServerTls};
+use super::{Renewed, ServerTls};
 use crate::export::{MetricId, Registry, SetId};
 
 /// The TLS of each port that has a certificate, and the files towards each destination that has some, by the
 /// value of the label `endpoint`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
-    ports: Vec<(&'static str, Arc<ServerTls>)>,
-    destinations: Vec<(String, Ends)>,
+    endpoints: Vec<(String, Arc<dyn Renewed>)>,
 }
 
 impl Certificates {
     /// Those of these ports.
     pub(crate) fn of<const PORTS: usize>(ports: [(&'static str, Option<&Arc<ServerTls>>); PORTS]) -> Self {
-        let with_tls = ports.into_iter().filter_map(|(endpoint, tls)| Some((endpoint, Arc::clone(tls?))));
-        Self { ports: with_tls.collect(), destinations: Vec::new() }
+        let with_tls = ports.into_iter().filter_map(|(endpoint, tls)| {
+            let tls: Arc<dyn Renewed> = Arc::<ServerTls>::clone(tls?);
+            Some((endpoint.to_owned(), tls))
+        });
+        Self { endpoints: with_tls.collect() }
     }
 
     /// With those towards destinations, by their names.
-    pub(crate) fn towards(self, destinations: impl Iterator<Item = (String, Ends)>) -> Self {
-        Self { destinations: destinations.collect(), ..self }
+    pub(crate) fn towards(mut self, destinations: impl Iterator<Item = (String, Arc<dyn Renewed>)>) -> Self {
+        self.endpoints.extend(destinations);
+        self
     }
 
     /// Shows them. `created` is when the process started.
@@ -35,19 +38,14 @@ impl Certificates {
             let series = registry.series(metric, SetId::NONE, own, created);
             registry.set(series, value);
         };
-        for (endpoint, tls) in &self.ports {
+        for (endpoint, tls) in &self.endpoints {
             let standing = tls.standing();
             for (result, count) in [("ok", standing.taken), ("error", standing.failed)] {
                 set(MetricId::TlsReloads, &[endpoint, result], count.into());
             }
             set(MetricId::TlsReloadGood, &[endpoint], u64::from(standing.is_last_good).into());
-            if let Some(seconds) = standing.ends_at {
-                set(MetricId::TlsExpiry, &[endpoint, "cert_file"], seconds.into());
-            }
-        }
-        for (name, ends) in &self.destinations {
-            for (file, seconds) in ends {
-                set(MetricId::TlsExpiry, &[name, file], (*seconds).into());
+            for (file, seconds) in standing.ends {
+                set(MetricId::TlsExpiry, &[endpoint, file], seconds.into());
             }
         }
     }

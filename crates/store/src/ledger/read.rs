@@ -26,6 +26,8 @@ pub struct LedgerReader {
 /// A job as the ledger now has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
+    /// The row of its newest revision.
+    pub row: u64,
     /// Its newest revision, without charges.
     pub job: JobRow,
     /// Every charge row of every revision, in the order in which they were appended; their sum is what the
@@ -111,6 +113,7 @@ impl LedgerReader {
         let Some((mut row, _)) = found else { return Ok(None) };
         let job =
             moment.prepare_cached(&format!("{SELECT_JOB} WHERE job.id = ?1"))?.query_row([row], read_job)?;
+        let newest = row.cast_unsigned();
         let mut revisions = vec![row];
         let mut before = moment.prepare_cached("SELECT replaces FROM job_row WHERE id = ?1")?;
         let mut is_cut = false;
@@ -130,7 +133,7 @@ impl LedgerReader {
                 charges.push(charge?);
             }
         }
-        Ok(Some(Published { job, charges, is_cut }))
+        Ok(Some(Published { row: newest, job, charges, is_cut }))
     }
 
     /// Tells of every row that was settled at a moment (in nanoseconds since 1970) or later, the latest

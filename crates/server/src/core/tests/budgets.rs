@@ -147,6 +147,51 @@ fn what_is_beyond_the_limit_of_label_sets_is_spent_where_it_belongs() {
     assert_eq!(shown(&again), shown(&core));
 }
 
+/// So it is by an extra label, also what a revision takes back and after a restart.
+#[test]
+fn what_is_beyond_the_limit_is_spent_where_its_extra_label_says() {
+    let (_dir, mut ledger) = ledger();
+    let start = |ledger: &Ledger| {
+        let options =
+            CoreOptions { max_label_sets: 1, extra_labels: vec!["team".into()], ..CoreOptions::default() };
+        let mut core = Core::new(&options, cards(), at(0));
+        let teams = ["red", "blue"].map(|team| budget(team, PeriodKind::Month, &[("team", team)]));
+        core.set_budgets(Budgets::new(teams.into(), Vec::new(), &["team".to_owned()]));
+        core.restore(ledger).unwrap();
+        core
+    };
+    let spent = |core: &Core| {
+        ["red", "blue"].map(|team| {
+            let own = format!("budget=\"{team}\"");
+            let mut values = core.registry().values(MetricId::BudgetSpent);
+            let (_, value) = values.find(|(labels, _)| labels.contains(&own)).unwrap();
+            value.normalize().to_string()
+        })
+    };
+    let of = |team: &str, evidence: Vec<Evidence>| {
+        let client = Client { service: "clips".into(), labels: vec![team.into()], ..Client::default() };
+        let client = Arc::new(client);
+        evidence.into_iter().map(|span| Evidence { client: Arc::clone(&client), ..span }).collect::<Vec<_>>()
+    };
+    let mut core = start(&ledger);
+    turn(&mut core, &mut ledger, 1);
+    for (seq, team, task) in [(1, "red", "task-001"), (2, "blue", "task-002"), (3, "blue", "task-003")] {
+        let mut evidence = unfinished(task, 40 * seq);
+        evidence.push(result(task, 40 * seq, TaskState::Succeeded));
+        core.apply(message(seq, of(team, evidence)));
+        turn(&mut core, &mut ledger, 200 * seq);
+    }
+    assert_eq!(net(&core, MetricId::Cost, &["team=\"blue\""]), Decimal::ZERO, "it is in the overflow set");
+    assert_eq!(spent(&core), ["0.025", "0.05"]);
+    // What comes late says that it failed, which is free.
+    core.apply(message(4, of("blue", vec![result("task-003", 300, TaskState::Failed)])));
+    turn(&mut core, &mut ledger, 900);
+    assert_eq!(spent(&core), ["0.025", "0.025"]);
+    let mut again = start(&ledger);
+    again.refresh();
+    assert_eq!(spent(&again), spent(&core));
+}
+
 #[test]
 fn a_budget_that_is_added_later_knows_what_was_spent() {
     let (_dir, mut ledger) = ledger();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
-use spantally_stitch::{Client, Evidence, TaskState};
-use spantally_store::{Checkpoint, DataDir, Journal, Ledger};
+use spantally_stitch::{Client, Evidence, Job, State, TaskState};
+use spantally_store::{Checkpoint, DataDir, JobFilter, Journal, Ledger};
 
 use super::fixture::*;
 use super::simulation::SimulatedJournal;
@@ -14,6 +14,7 @@ use crate::budgets::{BudgetDefinition, Budgets, Measure, PeriodKind, Scope};
 use crate::commit::CommitMessage;
 use crate::core::{Core, CoreOptions, recover};
 use crate::export::{INVENTORY, Kind, MetricId, canonical, series_key};
+use crate::label_history::LabelHistory;
 use crate::record::encode_labelled;
 use crate::verify::{Report, verify_ledger};
 
@@ -177,6 +178,28 @@ fn older(mut checkpoint: Checkpoint) -> Checkpoint {
     checkpoint
 }
 
+/// A row that takes a job back has none in its document: budgets have them by the names of their time.
+#[test]
+fn what_is_taken_back_has_the_labels_that_it_was_booked_with() {
+    let mut lives = Lives::new();
+    let [first, second] = [["team", "env"], ["env", "team"]];
+    let mut core = lives.start(&first);
+    lives.take(&mut core, &first, &RESOURCE, delivered("task-001", 0));
+    let id = core.advance(at(200))[0].job.id;
+    core.refresh();
+    lives.ledger.checkpoint(&core.checkpoint()).unwrap();
+    let taken_back = |core: &mut Core| {
+        let gone = Job { id, state: State::Superseded, ..Job::default() };
+        core.books.publish(Box::new(gone), 0, at(300)).unwrap().unwrap();
+        core.books.labels.from(0).iter().map(|labels| labels.join(", ")).collect::<Vec<_>>()
+    };
+    lives.second = 250;
+    let mut again = lives.start(&second);
+    again.set_archive(Box::new(lives.ledger.reader().unwrap()));
+    assert_eq!(taken_back(&mut again), ["blue, red"]);
+    assert_eq!(taken_back(&mut core), ["red, blue"], "by the process that has booked it");
+}
+
 /// Jobs settled, open, and in the journal alone: each value stays with its name.
 #[test]
 fn labels_in_another_order_keep_their_values() {
@@ -199,6 +222,14 @@ fn labels_in_another_order_keep_their_values() {
         lives.take(&mut again, &second, &RESOURCE, delivered(task, lives.second));
     }
     lives.turn(&mut again);
+    let reader = lives.ledger.reader().unwrap();
+    let names = LabelHistory::of(&reader).unwrap();
+    let listed = reader.list(&JobFilter::default(), None, 100).unwrap();
+    assert_eq!(listed.len(), 7);
+    for job in listed {
+        let text = names.name(job.position, job.job.detail.into_text());
+        assert!(text.contains(r#","labels":{"env":"blue","team":"red"}"#), "{text}");
+    }
     let last = lives.start(&["env", "team", "region"]);
     for core in [&again, &last] {
         assert_eq!(net(core, MetricId::Jobs, &["env=\"blue\",team=\"red\""]), Decimal::from(7));

@@ -77,6 +77,7 @@ static SPAN: Message = Message {
     fields: &[
         one("traceId", 1, Kind::Id),
         one("spanId", 2, Kind::Id),
+        one("traceState", 3, Kind::Text),
         one("parentSpanId", 4, Kind::Id),
         one("name", 5, Kind::Text),
         one("kind", 6, Kind::Enum),

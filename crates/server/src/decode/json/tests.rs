@@ -94,7 +94,9 @@ fn fields_of_a_span_are_taken_in_every_spelling() {
                 span.start_time_unix_nano = 1_500_000_000_000_000_000;
             }),
         ),
-        (r#""droppedAttributesCount":"3","flags":"x","traceState":1"#, expected(|_| ())),
+        (r#""droppedAttributesCount":"3","flags":"x""#, expected(|_| ())),
+        (r#""traceState":"ot=th:8""#, expected(|span| span.trace_state = "ot=th:8".into())),
+        (r#""traceState":null"#, expected(|_| ())),
         (r#""trace_id":"00","unknown":{"deep":[[[{}]]]}"#, expected(|_| ())),
         (r#""spanId":"00aAFf""#, expected(|span| span.span_id = vec![0, 0xaa, 0xff])),
         (r#""spanId":"""#, expected(|_| ())),

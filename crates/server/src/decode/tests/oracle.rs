@@ -38,6 +38,7 @@ enum Seen {
 #[derive(Clone, Debug, PartialEq)]
 struct SpanSeen {
     head: SpanHead,
+    trace_state: Vec<u8>,
     kind: SpanKind,
     name: String,
     status: SpanStatus,
@@ -60,6 +61,7 @@ fn ours(body: &[u8]) -> Result<Vec<Seen>, DecodeError> {
         fn span(&mut self, span: &SpanView<'_>) -> usize {
             self.0.push(Seen::Span(Box::new(SpanSeen {
                 head: span.head,
+                trace_state: span.trace_state.into(),
                 kind: span.kind,
                 name: span.name.into(),
                 status: span.status,
@@ -152,6 +154,7 @@ fn expected_span(span: &Span, scope: &str) -> Result<SpanSeen, RejectReason> {
             start: UnixNanos(start),
             end: UnixNanos(end),
         },
+        trace_state: span.trace_state.clone().into(),
         kind: usize::try_from(span.kind).ok().and_then(|kind| kinds.get(kind)).copied().unwrap_or_default(),
         name: span.name.clone(),
         status: usize::try_from(status.code)

@@ -1,25 +1,25 @@
-//! What is refused again and again, told once a minute.
+//! What happens again and again, told once a minute.
 //!
 //! When there are no more open files each try to accept a connection fails, twenty times a second and for as
-//! long as connections are idle; past the number of tenants each request of another one. A line for each
-//! would fill a disk with one fault.
+//! long as connections are idle; past the number of tenants each request of another one; and each request of
+//! a sampled stream is one. A line for each would fill a disk with one fault.
 
 use std::time::{Duration, Instant};
 
 /// Time between two lines.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Tries that failed.
+/// How often it happened.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals {
+pub(crate) struct OnceAMinute {
     told_at: Option<Instant>,
     untold: u64,
 }
 
-impl Refusals {
-    /// Counts one, and says how many there were since it was last told, if it is to be told now.
-    pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
+impl OnceAMinute {
+    /// Counts so many, and says how many there were since it was last told, if it is to be told now.
+    pub(crate) fn count(&mut self, now: Instant, more: u64) -> Option<u64> {
+        self.untold += more;
         if self.told_at.is_some_and(|told_at| now.saturating_duration_since(told_at) < INTERVAL) {
             return None;
         }
@@ -34,11 +34,11 @@ mod tests {
 
     #[test]
     fn the_first_is_told_and_then_one_a_minute_with_how_many_there_were() {
-        let (mut refusals, begin) = (Refusals::default(), crate::clock::instant());
+        let (mut often, begin) = (OnceAMinute::default(), crate::clock::instant());
         let mut told = Vec::new();
         for number in 0..2500 {
             let now = begin + Duration::from_millis(50) * number;
-            told.extend(refusals.count(now).map(|times| (number, times)));
+            told.extend(often.count(now, 1).map(|times| (number, times)));
         }
         assert_eq!(told, [(0, 1), (1200, 1200), (2400, 1200)]);
     }
