@@ -253,14 +253,14 @@ impl Source {
         wants: impl Fn(&JobDoc) -> bool,
         mut visit: impl FnMut(&JobDoc, Option<&JobCalls>),
     ) -> Result<(), Failure> {
-        let Self::Recording(jobs) = self else {
+        let Self::Recording(jobs, names) = self else {
             return self.each_settled(|doc| {
                 let calls = wants(doc).then(|| self.calls(&doc.job_id)).flatten();
                 visit(doc, calls.as_ref());
             });
         };
         for settled in jobs.iter().filter(|settled| settled.job.state == State::Settled) {
-            let ReadJob { doc, .. } = ReadJob::parse(document(settled)?)?;
+            let ReadJob { doc, .. } = ReadJob::parse(document(settled, names)?)?;
             let calls = wants(&doc).then(|| JobCalls::of(&settled.job));
             visit(&doc, calls.as_ref());
         }
