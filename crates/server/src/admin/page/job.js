@@ -14,10 +14,15 @@ export async function load({ id }, signal) {
   return { job, calls };
 }
 
+/** What stands above it, also when there is none. */
+export function head({ id }) {
+  return [el("h1", {}, "Job ", copyable(id))];
+}
+
 /** The view of it. */
 export function render({ job, calls }) {
   return [
-    el("h1", {}, "Job ", copyable(job.job_id)),
+    ...head({ id: job.job_id }),
     superseded(job),
     summary(job),
     el("h2", {}, "Calls"),

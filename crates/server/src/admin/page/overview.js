@@ -161,7 +161,7 @@ function unpriced(samples) {
       { title: "Reason", cell: ([reason]) => explained(reason) },
       { title: "Jobs", number: true, cell: ([, count]) => decimal.text(count) },
     ], rows)
-    : none("Every settled job has a price."));
+    : none("None."));
 }
 
 function explained(reason) {
@@ -199,7 +199,7 @@ function unrecognised(samples) {
       { title: "Method", cell: ([, method]) => method },
       { title: "Requests", number: true, cell: ([, , count]) => decimal.text(count) },
     ], rows)
-    : none("Every request to a known provider was recognised."));
+    : none("None."));
 }
 
 function howToSend() {
