@@ -1,16 +1,17 @@
-//! The admin server: `/metrics`, health, and the API of jobs, on one port.
+//! The admin server: `/metrics`, health, the API of jobs, and a page for people, on one port.
 //!
 //! It listens from the first moment, so that an orchestrator can tell "starting" from "gone": `/healthz`
 //! answers as long as the process can, `/readyz` only while spans are taken. Until the journal is replayed
-//! there are no numbers to show, and everything else answers 503; until the core has then looked at what the
-//! last process left, a question waits for that.
+//! there are no numbers to show, and everything else answers 503, but for the page, which says so; until the
+//! core has then looked at what the last process left, a question waits for that.
 //!
 //! Questions lock the core or read a file, so they are asked from blocking threads, at most
 //! [`MAX_QUESTIONS`] at a time; pages of metrics have places of their own, for what people ask of the ledger
-//! may take long. Errors are JSON everywhere ([`error`]). Next: [`jobs`], then [`crate::core`].
+//! may take long. Errors are JSON everywhere ([`error`]). Next: [`jobs`], [`page`], then [`crate::core`].
 
 mod error;
 mod jobs;
+mod page;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use flate2::Compression;
@@ -175,7 +176,8 @@ impl Admin {
 
     fn router(self: Arc<Self>) -> Router {
         Router::new()
-            .route("/", get(index))
+            .route("/", get(page::start))
+            .route("/page/{file}", get(page::file))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
@@ -272,23 +274,6 @@ impl hyper::body::Body for Pieces {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
-}
-
-/// What listens where, for someone who opens the port in a browser.
-async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
-    let mut page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Spantally</title>\n\
-         <h1>Spantally {}</h1>\n<table>\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    for (name, address) in &admin.addresses {
-        page += &["<tr><td>", name, "</td><td>", &address.to_string(), "</td></tr>\n"].concat();
-    }
-    page += "</table>\n<ul>\n";
-    for path in ["/metrics", "/api/v1/jobs", "/readyz", "/healthz"] {
-        page += &["<li><a href=\"", path, "\">", path, "</a></li>\n"].concat();
-    }
-    Html(page + "</ul></html>\n")
 }
 
 async fn not_found(uri: Uri) -> ApiError {

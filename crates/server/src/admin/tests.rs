@@ -72,6 +72,8 @@ async fn while_starting_only_health_answers() {
         let answer = get(address, path).await;
         assert_eq!((answer.status, answer.error_code().as_str()), (503, "starting"), "{path}");
     }
+    // The page is there to say so.
+    assert_eq!(get(address, "/").await.status, 200);
     stop.send_replace(true);
     served.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens after the end");
@@ -138,6 +140,10 @@ async fn wrong_requests_are_told_so_in_json() {
     let running = running(directory.path()).await;
     for (method, path, status, code) in [
         ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/page/nothing.js", 404, "not_found"),
+        ("GET", "/page/..%2fadmin.rs", 404, "not_found"),
+        ("GET", "/page/%ff", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("POST", "/metrics", 405, "method_not_allowed"),
         ("DELETE", "/api/v1/jobs", 405, "method_not_allowed"),
         ("GET", "/api/v1/jobs/00000000000000000000000000000000", 404, "not_found"),
@@ -160,11 +166,57 @@ async fn wrong_requests_are_told_so_in_json() {
     running.stop().await.unwrap();
 }
 
+/// What a browser is told about the page, and that everything that it names is there.
+#[tokio::test]
+async fn the_page_runs_what_is_its_own_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    let page = get(running.addresses.admin, "/").await;
+    assert!(!page.body.contains("{{"), "{}", page.body);
+    let mut paths = vec!["/".to_owned()];
+    for (index, _) in page.body.match_indices("=\"/page/") {
+        paths.extend(page.body[index + 2..].split('"').next().map(str::to_owned));
+    }
+    assert_eq!(paths.len(), 3, "style and script: {paths:?}");
+    let mut asked = 0;
+    while let Some(path) = paths.get(asked).cloned() {
+        asked += 1;
+        let file = get(running.addresses.admin, &path).await;
+        let content_type = match path.rsplit_once('.').map(|(_, end)| end) {
+            Some("js") => "text/javascript",
+            Some("css") => "text/css",
+            _ => "text/html",
+        };
+        assert_eq!(file.status, 200, "{path}");
+        for header in [
+            format!("content-type: {content_type}; charset=utf-8"),
+            format!("content-security-policy: {}", page::POLICY),
+            "x-content-type-options: nosniff".to_owned(),
+            "referrer-policy: no-referrer".to_owned(),
+            "cache-control: no-cache".to_owned(),
+        ] {
+            assert!(file.headers.contains(&header), "{path}: no {header}\n{}", file.headers);
+        }
+        for elsewhere in ["http-equiv", "innerHTML", "@import", "url(", "src=\"http"] {
+            assert!(!file.body.contains(elsewhere), "{path} has {elsewhere}");
+        }
+        for (index, _) in file.body.match_indices(" from \"./") {
+            let name = file.body[index + " from \"./".len()..].split('"').next().unwrap();
+            let module = format!("/page/{name}");
+            if !paths.contains(&module) {
+                paths.push(module);
+            }
+        }
+    }
+    assert_eq!(asked, 1 + page::FILES.len(), "a file that nobody asks for: {paths:?}");
+    running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn head_has_the_head_of_get_and_no_body() {
     let directory = tempfile::tempdir().unwrap();
     let running = running(directory.path()).await;
-    for path in ["/", "/healthz", "/readyz", "/metrics", "/api/v1/jobs"] {
+    for path in ["/", "/page/page.js", "/healthz", "/readyz", "/metrics", "/api/v1/jobs"] {
         let answer = ask(running.addresses.admin, "HEAD", path).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{path}");
     }

@@ -165,6 +165,7 @@ fn greeting(args: &Args, kept: Option<&Path>, addresses: Addresses) -> String {
     lines.extend(addresses.http.map(|address| format!("  OTLP/HTTP  http://{address}/v1/traces")));
     lines.push(format!("  metrics    http://{admin}/metrics"));
     lines.push(format!("  jobs       http://{admin}/api/v1/jobs"));
+    lines.push(format!("  page       http://{admin}/"));
     if let Some(directory) = kept {
         lines.push(format!("  data       {}", directory.display()));
         lines.push(format!("  afterwards {}", verification(args, directory)));
