@@ -118,10 +118,10 @@ pub const TO_JOBS: (&str, &str) = (
      &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.Model:percentencode}\
      &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
 );
-/// The jobs themselves, from Spantally's API: each names its traces. The API takes one tenant, and one model.
+/// The jobs themselves, on Spantally's page: each names its traces. A list is of one tenant and one model.
 pub const TO_JOB_LIST: (&str, &str) = (
     "The jobs, with their traces",
-    "${spantally}/api/v1/jobs?provider=${__data.fields.Provider:percentencode}\
+    "${spantally}/#/jobs?provider=${__data.fields.Provider:percentencode}\
      &service=${__data.fields.Service:percentencode}&model=${__data.fields.Model:percentencode}",
 );
 

@@ -34,7 +34,7 @@ const TO_ITS_JOBS: (&str, &str) = (
 /// The jobs themselves, as [`super::table::TO_JOB_LIST`].
 const TO_ITS_JOB_LIST: (&str, &str) = (
     "The jobs, with their traces",
-    "${spantally}/api/v1/jobs?service=${__data.fields.Service:percentencode}",
+    "${spantally}/#/jobs?service=${__data.fields.Service:percentencode}",
 );
 
 /// The dashboard.

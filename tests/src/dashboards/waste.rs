@@ -242,7 +242,7 @@ fn billed_failures() -> Panel {
         "Service",
         &[(
             "The failed jobs, with their task ids",
-            "${spantally}/api/v1/jobs?provider=${__data.fields.Provider:percentencode}\
+            "${spantally}/#/jobs?provider=${__data.fields.Provider:percentencode}\
              &service=${__data.fields.Service:percentencode}&model=${__data.fields.Model:percentencode}\
              &cause=${__data.fields.Cause:percentencode}",
         )],
