@@ -42,7 +42,7 @@ exporters: {prometheus: {new_series_at_zero: 2s}}
 
 /// Panels that are empty when nothing went wrong, when there was nothing before, or in the first days of a
 /// budget's period: their queries must answer, not hold anything.
-const MAY_BE_EMPTY: [&str; 13] = [
+const MAY_BE_EMPTY: [&str; 14] = [
     "Certificates",
     "Forwarded spans, per second",
     "Forwarding queues",
@@ -52,6 +52,7 @@ const MAY_BE_EMPTY: [&str; 13] = [
     "Queue and refusals",
     "Requests that no rule takes, per minute",
     "Revised and late jobs, per hour",
+    "Sampled calls, per minute",
     "Spans by what became of them, per second",
     "Highest forecast",
     "Budgets",

@@ -38,7 +38,7 @@ const SCRAPE_MS: u64 = 30 * 60_000;
 
 /// Panels that are empty when nothing went wrong, or because nothing is sent while the server is looked at;
 /// their queries must answer.
-const MAY_BE_EMPTY: [&str; 12] = [
+const MAY_BE_EMPTY: [&str; 13] = [
     "Certificates",
     "Time to commit",
     "OTLP requests by result, per second",
@@ -49,6 +49,7 @@ const MAY_BE_EMPTY: [&str; 12] = [
     "Queue and refusals",
     "Requests that no rule takes, per minute",
     "Revised and late jobs, per hour",
+    "Sampled calls, per minute",
     "Spans by what became of them, per second",
     "Unpriced jobs by reason, per hour",
 ];

@@ -24,7 +24,7 @@ use crate::record;
 /// Seeds that once failed: they stay.
 const FAILED_ONCE: [u64; 0] = [];
 /// Schedules in a test run.
-const SCHEDULES: u64 = 2000;
+const SCHEDULES: u64 = 1200;
 const JOBS: u64 = 6;
 
 /// Rows on a disk, and rows that are written and not synced.
