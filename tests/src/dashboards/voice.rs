@@ -32,10 +32,8 @@ const TO_ITS_JOBS: (&str, &str) = (
      &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
 );
 /// The jobs themselves, as [`super::table::TO_JOB_LIST`].
-const TO_ITS_JOB_LIST: (&str, &str) = (
-    "The jobs, with their traces",
-    "${spantally}/#/jobs?service=${__data.fields.Service:percentencode}",
-);
+const TO_ITS_JOB_LIST: (&str, &str) =
+    ("The jobs, with their traces", "${spantally}/#/jobs?service=${__data.fields.Service:percentencode}");
 
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
