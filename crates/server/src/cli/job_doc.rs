@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use spantally_price::{Basis, decided_by};
 use spantally_stitch::{Cause, Role};
 
 /// A job.
@@ -182,6 +183,13 @@ pub(super) struct ChargeDoc {
     pub policy: String,
 }
 
+impl ChargeDoc {
+    /// Whether it may turn out to be another one than expected.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.basis == Basis::Assumed.as_str() || self.policy == decided_by::UNVERIFIED
+    }
+}
+
 /// What a job costs in one currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CostDoc {
@@ -213,6 +221,32 @@ impl JobDoc {
         let charges = self.charges.iter().filter(|charge| charge.currency.as_deref() == Some(currency));
         let charges = charges.filter(|charge| Cause::parse(&charge.cause).is_some_and(&is_in));
         charges.filter_map(|charge| charge.cost).sum()
+    }
+
+    /// What some of its charges cost in a currency; none where none of them is in it.
+    ///
+    /// A document has the bound of the whole job alone. Only charges that are not sure can be apart from what
+    /// is expected, and together they are apart by as much as the job is. So the bound is exact where all or
+    /// none of those are among the charges that are in; where some are and others are not, each side may
+    /// have all of the spread, which holds, and may be wider than it need be.
+    pub(super) fn cost_of(&self, currency: &str, is_in: impl Fn(&ChargeDoc) -> bool) -> Option<CostDoc> {
+        let charges = || self.charges.iter().filter(|charge| charge.currency.as_deref() == Some(currency));
+        let taken: Vec<&ChargeDoc> = charges().filter(|charge| is_in(charge)).collect();
+        if taken.is_empty() {
+            return None;
+        }
+        let costs = taken.iter().filter_map(|charge| charge.cost);
+        let expected = costs.fold(Decimal::ZERO, Decimal::saturating_add);
+        // Should none of them be what makes the bound, any may be.
+        let nobody_is_unsure = !charges().any(ChargeDoc::is_unsure);
+        let spreads = nobody_is_unsure || taken.iter().any(|charge| charge.is_unsure());
+        let Some(whole) = self.cost.get(currency).filter(|_| spreads) else {
+            return Some(CostDoc { min: expected, expected, max: expected });
+        };
+        let below = whole.expected.saturating_sub(whole.min);
+        let above = whole.max.saturating_sub(whole.expected);
+        let min = expected.saturating_sub(below).max(Decimal::ZERO);
+        Some(CostDoc { min, expected, max: expected.saturating_add(above) })
     }
 
     /// Whether it is known to cost nothing, in whatever currency: no attempt lacks a price, and no charge

@@ -1,8 +1,7 @@
 //! Money with what is not known of it, and what chance may do to a sum of it.
 //!
-//! A job's document has a bound for each currency, and the expected cost of each charge. What some of the
-//! charges may cost at least and at most follows from both: only charges that are not sure can be apart from
-//! what is expected, and together they are apart by as much as the job is.
+//! What some of a job's charges may cost at least and at most follows from the bound of the job
+//! ([`JobDoc::cost_of`]).
 //!
 //! All of it is decimal, also the statistics: they are of money, and their results are printed beside sums
 //! that are exact.
@@ -11,9 +10,8 @@ use std::collections::BTreeMap;
 
 use rust_decimal::{Decimal, MathematicalOps};
 use serde::Serialize;
-use spantally_price::decided_by;
 
-use crate::cli::job_doc::{ChargeDoc, JobDoc};
+use crate::cli::job_doc::{ChargeDoc, CostDoc, JobDoc};
 
 /// Decimals of a figure that is squared: those of a price, so that no sum of squares leaves its range.
 const SQUARED_DECIMALS: u32 = 10;
@@ -24,6 +22,12 @@ pub(super) struct Figures {
     pub min: Decimal,
     pub expected: Decimal,
     pub max: Decimal,
+}
+
+impl From<CostDoc> for Figures {
+    fn from(CostDoc { min, expected, max }: CostDoc) -> Self {
+        Self { min, expected, max }
+    }
 }
 
 impl Figures {
@@ -52,42 +56,13 @@ pub(super) fn add(sum: &mut Money, other: Money) {
 
 /// What a job costs.
 pub(super) fn whole(job: &JobDoc) -> Money {
-    let figures = |(currency, cost): (&String, &crate::cli::job_doc::CostDoc)| {
-        (currency.clone(), Figures { min: cost.min, expected: cost.expected, max: cost.max })
-    };
-    job.cost.iter().map(figures).collect()
+    job.cost.iter().map(|(currency, cost)| (currency.clone(), (*cost).into())).collect()
 }
 
 /// What some of a job's charges cost; a currency that none of them is in is left out.
-///
-/// The bound is that of the job where all or none of the charges that are not sure are among them. Where
-/// some are and others are not, it is as wide as the job's, which holds, and may be wider than it need be.
 pub(super) fn part(job: &JobDoc, is_in: impl Fn(&ChargeDoc) -> bool) -> Money {
-    let mut parts = Money::new();
-    for (currency, cost) in &job.cost {
-        let charges = || job.charges.iter().filter(|charge| charge.currency.as_ref() == Some(currency));
-        let taken: Vec<&ChargeDoc> = charges().filter(|charge| is_in(charge)).collect();
-        if taken.is_empty() {
-            continue;
-        }
-        let expected =
-            taken.iter().filter_map(|charge| charge.cost).fold(Decimal::ZERO, Decimal::saturating_add);
-        let (mut below, mut above) = (Decimal::ZERO, Decimal::ZERO);
-        // Should none of them be what makes the bound, any may be.
-        let nobody_is_unsure = !charges().any(is_unsure);
-        if nobody_is_unsure || taken.iter().any(|charge| is_unsure(charge)) {
-            below = cost.expected.saturating_sub(cost.min);
-            above = cost.max.saturating_sub(cost.expected);
-        }
-        let min = expected.saturating_sub(below).max(Decimal::ZERO);
-        parts.insert(currency.clone(), Figures { min, expected, max: expected.saturating_add(above) });
-    }
-    parts
-}
-
-/// Whether a charge may turn out to be another one than expected.
-pub(super) fn is_unsure(charge: &ChargeDoc) -> bool {
-    charge.basis == "assumed" || charge.policy == decided_by::UNVERIFIED
+    let part = |currency: &String| Some((currency.clone(), job.cost_of(currency, &is_in)?.into()));
+    job.cost.keys().filter_map(part).collect()
 }
 
 /// Sums of figures and of their squares, of which the variance between jobs follows.

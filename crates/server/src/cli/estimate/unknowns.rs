@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::money::is_unsure;
-use crate::cli::job_doc::JobDoc;
+use crate::cli::job_doc::{ChargeDoc, JobDoc};
 
 /// What is not known of one rule, or of several together, in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,8 +39,8 @@ impl Unknowns {
                 continue;
             }
             let charges = || job.charges.iter().filter(|charge| charge.currency.as_ref() == Some(currency));
-            let nobody_is_unsure = !charges().any(is_unsure);
-            let unsure = charges().filter(|charge| nobody_is_unsure || is_unsure(charge));
+            let nobody_is_unsure = !charges().any(ChargeDoc::is_unsure);
+            let unsure = charges().filter(|charge| nobody_is_unsure || charge.is_unsure());
             let rules: BTreeSet<String> =
                 unsure.map(|charge| format!("{} by {}", charge.rule, charge.policy)).collect();
             let row = self.rows.entry((currency.clone(), rules.clone())).or_insert_with(|| Unknown {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use spantally_price::{Basis, Bound};
+use spantally_price::Bound;
 
-use crate::cli::job_doc::{AttemptDoc, ChargeDoc, JobDoc};
+use crate::cli::job_doc::{AttemptDoc, ChargeDoc, CostDoc, JobDoc};
 
 /// What some attempts of a job were booked for.
 #[derive(Clone, Debug, Default)]
@@ -93,24 +93,10 @@ impl<'j> Task<'j> {
         booked
     }
 
-    /// What its charges in a currency come to. A job's document has the bound of the whole job alone; a
-    /// charge that is not assumed is one figure, so that the rest of the bound is of those that are. Where
-    /// assumed ones are also elsewhere in the job, each may have all of the spread.
+    /// What its charges in a currency come to.
     fn bound(&self, currency: &str) -> Bound {
-        let (mut own, mut spreads) = (Decimal::ZERO, [false; 2]);
-        for charge in self.job.charges.iter().filter(|charge| charge.currency.as_deref() == Some(currency)) {
-            let is_own = self.attempts.contains(&charge.attempt);
-            if is_own {
-                own = own.saturating_add(charge.cost.unwrap_or_default());
-            }
-            spreads[usize::from(is_own)] |= charge.basis == Basis::Assumed.as_str();
-        }
-        let whole = self.job.cost.get(currency).filter(|_| spreads[1]);
-        let Some(whole) = whole else { return Bound::exactly(own) };
-        let least = own.saturating_sub(whole.expected.saturating_sub(whole.min));
-        let most = own.saturating_add(whole.max.saturating_sub(whole.expected));
-        let least = if spreads[0] { least.max(Decimal::ZERO) } else { least };
-        Bound { min: least, expected: own, max: most }
+        let own = self.job.cost_of(currency, |charge| self.attempts.contains(&charge.attempt));
+        own.map_or(Bound::ZERO, |CostDoc { min, expected, max }| Bound { min, expected, max })
     }
 }
 
@@ -180,5 +166,13 @@ mod tests {
             assert_eq!(bounds(&job(charges, cost)), expected, "{charges:?}");
         }
         assert!(Task::all(&job(&[sure], ["0.25", "0.25", "0.25"]), "others").is_empty());
+    }
+
+    #[test]
+    fn a_task_whose_end_nobody_saw_may_have_been_free() {
+        let mut job =
+            job(&[("a", "0.25", "documented"), ("b", "0.50", "documented")], ["0.25", "0.75", "0.75"]);
+        "unverified".clone_into(&mut job.charges[1].policy);
+        assert_eq!(bounds(&job), ["a 0.25 0.25 0.25", "b 0.00 0.50 0.50"]);
     }
 }

@@ -279,7 +279,7 @@ impl<'a> Comparison<'a> {
             let tally = self.tallies.entry(judged.verdict).or_default();
             tally.count += u64::from(counted.insert(judged.verdict));
             if judged.ours.or(judged.theirs).is_some() && !judged.currency.is_empty() {
-                tally.cost.entry(Arc::clone(&judged.currency)).or_default().add(&judged);
+                tally.cost.entry(Arc::clone(&judged.currency)).or_default().add(judged.ours, judged.theirs);
             }
             if !judged.verdict.agrees() {
                 self.findings.push(finding(&judged, about));
@@ -320,11 +320,11 @@ fn sum(a: CostDoc, b: Bound) -> CostDoc {
 }
 
 impl Sides {
-    fn add(&mut self, judged: &Judged) {
-        if let Some(ours) = judged.ours {
+    fn add(&mut self, ours: Option<Bound>, theirs: Option<Bound>) {
+        if let Some(ours) = ours {
             self.ours = Some(self.ours.map_or_else(|| cost(ours), |sum_so_far| sum(sum_so_far, ours)));
         }
-        if let Some(theirs) = judged.theirs {
+        if let Some(theirs) = theirs {
             self.theirs = Some(self.theirs.unwrap_or_default().saturating_add(theirs.expected));
         }
     }
@@ -332,9 +332,7 @@ impl Sides {
     /// Adds another to it.
     pub(super) fn and(&mut self, other: &Self) {
         let ours = other.ours.map(|ours| Bound { min: ours.min, expected: ours.expected, max: ours.max });
-        let theirs = other.theirs.map(Bound::exactly);
-        let (verdict, why, currency) = (Verdict::Matched, None, Arc::default());
-        self.add(&Judged { verdict, why, currency, ours, theirs });
+        self.add(ours, other.theirs.map(Bound::exactly));
     }
 }
 
