@@ -23,7 +23,7 @@ struct Case {
 }
 
 const CASES: [Case; 23] = [
-    // A service with voice sessions may make images as well, and those are no sessions.
+    // A service with voice sessions may speak single sentences and make images as well: those are no sessions.
     Case { panel: "Sessions", target: 0, chosen: &[], series: SESSIONS, shown: &[("{}", 60.0)] },
     Case {
         panel: "Cost per session, $currency",
@@ -206,13 +206,16 @@ const CASES: [Case; 23] = [
 
 /// Each minute a session of two minutes for half a dollar, and five images of ten minutes for one each.
 const SESSIONS: &[(&str, &str)] = &[
-    ("spantally_jobs_total{operation=\"text_to_speech\",outcome=\"succeeded\"}", "0+1x60"),
-    ("spantally_jobs_total{operation=\"text_to_image\",outcome=\"succeeded\"}", "0+5x60"),
-    ("spantally_job_duration_seconds_sum{operation=\"text_to_speech\"}", "0+120x60"),
-    ("spantally_job_duration_seconds_sum{operation=\"text_to_image\"}", "0+3000x60"),
-    ("spantally_cost_total{operation=\"speech_to_text\",currency=\"USD\"}", "0+0.25x60"),
-    ("spantally_cost_total{operation=\"text_to_speech\",currency=\"USD\"}", "0+0.25x60"),
-    ("spantally_cost_total{operation=\"text_to_image\",currency=\"USD\"}", "0+5x60"),
+    (
+        "spantally_voice_session_duration_seconds_count{operation=\"text_to_speech\",outcome=\"succeeded\"}",
+        "0+1x60",
+    ),
+    ("spantally_jobs_total{operation=\"text_to_speech\",outcome=\"succeeded\"}", "0+7x60"),
+    ("spantally_voice_session_duration_seconds_sum{operation=\"text_to_speech\"}", "0+120x60"),
+    ("spantally_job_duration_seconds_sum{operation=\"text_to_speech\"}", "0+3000x60"),
+    ("spantally_voice_session_cost_total{operation=\"speech_to_text\",currency=\"USD\"}", "0+0.25x60"),
+    ("spantally_voice_session_cost_total{operation=\"text_to_speech\",currency=\"USD\"}", "0+0.25x60"),
+    ("spantally_cost_total{operation=\"text_to_speech\",currency=\"USD\"}", "0+5x60"),
 ];
 
 const CURRENCIES: &[(&str, &str)] = &[

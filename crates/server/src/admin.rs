@@ -7,9 +7,10 @@
 //!
 //! Questions lock the core or read a file, so they are asked from blocking threads, at most
 //! [`MAX_QUESTIONS`] at a time; pages of metrics have places of their own, for what people ask of the ledger
-//! may take long. Errors are JSON everywhere ([`error`]). Next: [`jobs`], [`page`], then [`crate::core`].
+//! may take long. Errors are JSON everywhere ([`error`]), for which names it answers says [`host`]. Next: [`jobs`], [`page`], then [`crate::core`].
 
 mod error;
+mod host;
 mod jobs;
 mod page;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -41,6 +43,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 
 use self::error::ApiError;
+pub(crate) use self::host::Hosts;
 use crate::connections::{Connections, Port, Watch, serve};
 use crate::core::{CoreHandle, Reader};
 use crate::export::accept::takes_gzip;
@@ -141,19 +144,30 @@ pub(crate) struct Admin {
     sources: OnceLock<Sources>,
     data_directory: PathBuf,
     addresses: Vec<(&'static str, SocketAddr)>,
+    hosts: Hosts,
     questions: Semaphore,
     scrapes: Semaphore,
 }
 
 impl Admin {
-    /// An admin server of a server that is starting. `addresses` are shown on the first page.
+    /// An admin server of a server that is starting. `addresses` are shown on the first page; requests are
+    /// for `hosts`.
     pub(crate) fn new(
         readiness: watch::Receiver<Readiness>,
         data_directory: PathBuf,
         addresses: Vec<(&'static str, SocketAddr)>,
+        hosts: Hosts,
     ) -> Arc<Self> {
         let (questions, scrapes) = (Semaphore::new(MAX_QUESTIONS), Semaphore::new(MAX_SCRAPES));
-        Arc::new(Self { readiness, sources: OnceLock::new(), data_directory, addresses, questions, scrapes })
+        Arc::new(Self {
+            readiness,
+            sources: OnceLock::new(),
+            data_directory,
+            addresses,
+            hosts,
+            questions,
+            scrapes,
+        })
     }
 
     /// From now on there are numbers to show.
@@ -186,6 +200,7 @@ impl Admin {
             .route("/api/v1/jobs/{id}/calls", get(jobs::calls))
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
+            .layer(from_fn_with_state(Arc::clone(&self), host::check))
             .with_state(self)
     }
 

@@ -18,7 +18,7 @@ use spantally_store::{DataDir, JournalSync, Ledger, SqliteJournal, StoreError, c
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{Admin, Readiness, Sources};
+use crate::admin::{Admin, Hosts, Readiness, Sources};
 pub use crate::build_error::BuildError;
 use crate::clock;
 use crate::config::{Config, Settings};
@@ -129,7 +129,8 @@ impl App {
         let Store { directory, journal, syncer, ledger } = self.store;
         let commit = self.settings.storage.commit();
         warn_if_open(&addresses, &self.settings);
-        let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named());
+        let hosts = Hosts::new(addresses.admin.ip(), &self.settings.admin.allowed_hosts);
+        let admin = Admin::new(readiness_seen, directory.path().to_owned(), addresses.named(), hosts);
         let port = self.admin.port(Versions::Both, &admin_stops);
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(port, admin_stops));
 

@@ -209,6 +209,10 @@ struct ChargeFields<'a> {
     quantity: Text<Decimal>,
     unit_price: Option<Text<Decimal>>,
     cost: Option<Text<Decimal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_min: Option<Text<Decimal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_max: Option<Text<Decimal>>,
     currency: Option<&'a str>,
     cause: &'static str,
     basis: &'static str,
@@ -219,12 +223,16 @@ struct ChargeFields<'a> {
 impl<'a> ChargeFields<'a> {
     fn new(charge: &'a Charge) -> Self {
         let priced = charge.unit_price.is_some();
+        let Bound { min, expected, max } = charge.cost;
+        let other = |bound: Decimal| (priced && bound != expected).then(|| Text(bound.normalize()));
         Self {
             attempt: charge.attempt,
             unit: &charge.unit,
             quantity: Text(charge.quantity.expected.normalize()),
             unit_price: charge.unit_price.map(|price| Text(price.normalize())),
-            cost: priced.then(|| Text(charge.cost.expected.normalize())),
+            cost: priced.then(|| Text(expected.normalize())),
+            cost_min: other(min),
+            cost_max: other(max),
             currency: priced.then_some(&*charge.currency),
             cause: charge.cause.as_str(),
             basis: charge.basis.as_str(),

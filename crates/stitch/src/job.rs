@@ -175,6 +175,22 @@ pub struct Job {
     pub parent_task: Option<TaskId>,
 }
 
+/// The leg that a chat is: alone, or with others of its kind, it is no talk.
+const LANGUAGE_MODEL: &str = "language_model";
+
+impl Job {
+    /// Whether it is a voice session: legs of several kinds, or speech whose calls were put together by the id of
+    /// their session, or a connection that stays open. A single call for speech, or a chat, is a job with one leg.
+    pub fn is_voice_session(&self) -> bool {
+        let legs = || self.attempts.iter().filter_map(|attempt| attempt.leg.as_deref());
+        let first = legs().next();
+        let by_session = |attempt: &Attempt| attempt.joins.iter().any(|join| join.rule == JoinRule::Session);
+        legs().any(|leg| Some(leg) != first)
+            || first.is_some_and(|leg| leg != LANGUAGE_MODEL) && self.attempts.iter().any(by_session)
+            || self.attempts.iter().any(|attempt| attempt.count(Role::Session) > 0)
+    }
+}
+
 impl Default for Job {
     /// A job of which nothing is known.
     fn default() -> Self {

@@ -89,6 +89,3 @@ pub const FAILED: &str = "currency=\"$currency\",cause=~\"failed|moderated\"";
 pub const DELIVERED: &str = "outcome=~\"succeeded|partial\"";
 /// Operations that are legs of a voice session.
 pub const LEG: &str = "operation=~\"speech_to_text|chat|text_to_speech|speech_to_speech|realtime\"";
-/// Spend on them.
-pub const VOICE: &str =
-    "operation=~\"speech_to_text|chat|text_to_speech|speech_to_speech|realtime\",currency=\"$currency\"";

@@ -1,20 +1,20 @@
 //! Voice: what does a minute of a session cost, which leg costs it, what did interruptions waste?
 //!
 //! A voice session is one job whose legs are its attempts; its counters carry the operation of the leg, and
-//! those of the job that of its first leg. A service that transcribes speech is taken for one with voice
-//! sessions, and of its jobs those that begin with a leg for the sessions: it may make images as well.
+//! those of the job that of its first leg. Money and time are counted apart for sessions, since their service
+//! may make single calls for speech, and images, as well. What is counted by calls and by units is of all legs,
+//! in sessions or alone.
 
-use super::palette::{CAUSES, LEG, OUTCOMES, VOICE};
+use super::palette::{CAUSES, LEG, OUTCOMES};
 use super::panel::Panel;
 use super::query::{apart, in_range, per_hour, per_second, quantile, ratio, selector};
 use super::table::{Look, column, table};
 use super::{Dashboard, variables};
 
-const COST: &str = "spantally_cost";
-const JOBS: &str = "spantally_jobs";
-const DURATION: &str = "spantally_job_duration_seconds";
-const INTERRUPTED: &str = "cause=\"interrupted\",operation=~\"text_to_speech|speech_to_speech|realtime\",\
-                           currency=\"$currency\"";
+const COST: &str = "spantally_voice_session_cost";
+const DURATION: &str = "spantally_voice_session_duration_seconds";
+const SPENT: &str = "currency=\"$currency\"";
+const INTERRUPTED: &str = "cause=\"interrupted\",currency=\"$currency\"";
 /// Legs, each in its colour.
 const LEGS: [(&str, &str); 5] = [
     ("speech_to_text", "#8AB8FF"),
@@ -38,7 +38,7 @@ const TO_ITS_JOB_LIST: (&str, &str) =
 /// The dashboard.
 pub fn dashboard() -> Dashboard {
     let mut chosen = variables::money(
-        "spantally_calls_total{job=~\"$job\",instance=~\"$instance\",operation=~\"speech_to_text|realtime\"}",
+        "spantally_voice_session_duration_seconds_count{job=~\"$job\",instance=~\"$instance\"}",
     );
     for variable in &mut chosen {
         if variable["name"] == "service" {
@@ -63,21 +63,28 @@ pub fn dashboard() -> Dashboard {
 
 /// Minutes of sessions, by service or all together.
 fn minutes(growth: &str, window: &str, by: &str) -> String {
-    let sum = selector(&format!("{DURATION}_sum"), LEG);
+    let sum = selector(&format!("{DURATION}_sum"), "");
     let grown = apart(&[by], &format!("{growth}({sum}[{window}])"));
     let by = if by.is_empty() { String::new() } else { format!(" by ({by})") };
     format!("sum{by} ({grown}) / 60")
 }
 
+/// Sessions that settled, by outcome or all together.
+fn settled(growth: &str, window: &str, by: &str) -> String {
+    let count = selector(&format!("{DURATION}_count"), "");
+    let by = if by.is_empty() { String::new() } else { format!(" by ({by})") };
+    format!("sum{by} ({growth}({count}[{window}]))")
+}
+
 fn numbers() -> Vec<Panel> {
-    let spend = in_range(COST, VOICE, &[]);
+    let spend = in_range(COST, SPENT, &[]);
     let interrupted = in_range(COST, INTERRUPTED, &[]);
-    let sessions = in_range(JOBS, LEG, &[]);
+    let sessions = settled("increase", "$__range", "");
     let unpriced = in_range("spantally_unpriced_jobs", LEG, &[]);
     let stat =
         |title, description, query: &str| Panel::stat(title, description).instant(query, "").size(3, 4);
     vec![
-        stat("Voice spend, $currency", "Cost of all legs in the time range.", &spend)
+        stat("Voice spend, $currency", "Cost of all legs of sessions in the time range.", &spend)
             .unit("none", 2)
             .size(4, 4),
         stat(
@@ -96,14 +103,14 @@ fn numbers() -> Vec<Panel> {
         .size(4, 4),
         stat(
             "Sessions",
-            "Jobs that settled in the time range and began with a leg. A single call for speech is one too: \
-             only the ledger tells them apart (docs/ledger.md, query 22).",
+            "Sessions that settled in the time range: jobs with legs of several kinds, or whose calls for speech \
+             share a session, or with a connection that stays open. A single call for speech is none.",
             &sessions,
         )
         .unit("locale", 0),
         stat(
             "Unpriced legs",
-            "Sessions with a leg that has no price: it is missing from every cost here.",
+            "Jobs with a leg, in a session or alone, that has no price: it is missing from every cost here.",
             &unpriced,
         )
         .unit("locale", 0)
@@ -122,8 +129,8 @@ fn numbers() -> Vec<Panel> {
 }
 
 fn over_time() -> Vec<Panel> {
-    let by_leg = per_hour(COST, VOICE, &["operation"]);
-    let per_service = per_second(COST, VOICE, &["service"]);
+    let by_leg = per_hour(COST, SPENT, &["operation"]);
+    let per_service = per_second(COST, SPENT, &["service"]);
     let minutes = minutes("rate", "$__rate_interval", "service");
     vec![
         Panel::time_series("Spend by leg, $currency an hour", "Which leg takes the money?", (14, 9), true)
@@ -145,8 +152,8 @@ fn over_time() -> Vec<Panel> {
 }
 
 fn sessions() -> Vec<Panel> {
-    let by_cause = per_hour(COST, VOICE, &["cause"]);
-    let outcomes = per_hour(JOBS, LEG, &["outcome"]);
+    let by_cause = per_hour(COST, SPENT, &["cause"]);
+    let outcomes = format!("{} * 3600", settled("rate", "$__rate_interval", "outcome"));
     vec![
         Panel::time_series(
             "Session length",
@@ -154,8 +161,8 @@ fn sessions() -> Vec<Panel> {
             (8, 8),
             false,
         )
-        .range(&quantile("0.5", DURATION, LEG, "1h", ""), "half of the sessions")
-        .range(&quantile("0.95", DURATION, LEG, "1h", ""), "95 %")
+        .range(&quantile("0.5", DURATION, "", "1h", ""), "half of the sessions")
+        .range(&quantile("0.95", DURATION, "", "1h", ""), "95 %")
         .exemplars()
         .unit("s", 0)
         .axis(0.0, 10.0)
@@ -180,7 +187,7 @@ fn sessions() -> Vec<Panel> {
 
 fn legs() -> Panel {
     const BY: &[&str] = &["operation", "provider", "model"];
-    let spend = in_range(COST, VOICE, BY);
+    let spend = in_range(COST, SPENT, BY);
     let calls = in_range("spantally_calls", LEG, BY);
     let failures = in_range("spantally_failures", LEG, BY);
     let per_minute = format!("({spend}) / scalar({} > 0)", minutes("increase", "$__range", ""));
@@ -193,7 +200,8 @@ fn legs() -> Panel {
     ];
     table(
         "Legs, $currency",
-        "Which vendor and model of which leg costs how much?",
+        "Which vendor and model of which leg costs how much? Calls and failures are of all such calls, spend is of \
+         those in sessions.",
         (14, 9),
         &[("operation", "Leg", 130), ("provider", "Provider", 100), ("model", "Model", 230)],
         &columns,

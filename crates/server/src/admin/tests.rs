@@ -30,8 +30,12 @@ impl Answer {
 }
 
 async fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
+    ask_for("localhost", address, method, path).await
+}
+
+async fn ask_for(host: &str, address: SocketAddr, method: &str, path: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -61,7 +65,7 @@ async fn while_starting_only_health_answers() {
     let (stop, stops) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let admin = Admin::new(seen, "nowhere".into(), vec![("metrics and API", address)]);
+    let admin = Admin::new(seen, "nowhere".into(), vec![("metrics and API", address)], Hosts::Any);
     let port = Port { listener, tls: None, versions: Versions::Both };
     let served = tokio::spawn(Arc::clone(&admin).serve(port, stops));
 
@@ -114,7 +118,7 @@ async fn questions_that_take_long_do_not_keep_the_metrics_away() {
     let (stop, stops) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let admin = Admin::new(seen, directory.path().into(), Vec::new());
+    let admin = Admin::new(seen, directory.path().into(), Vec::new(), Hosts::Any);
     admin.answer_from(running.sources.clone());
     let port = Port { listener, tls: None, versions: Versions::Both };
     let served = tokio::spawn(Arc::clone(&admin).serve(port, stops));
@@ -275,7 +279,7 @@ async fn what_is_new_is_at_zero_for_prometheus_alone() {
     let running = running(directory.path()).await;
     let mut stream = TcpStream::connect(running.addresses.http.unwrap()).await.unwrap();
     let head =
-        "POST /v1/traces HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close";
+        "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close";
     let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{SPAN}", SPAN.len());
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -300,7 +304,7 @@ async fn what_is_new_is_at_zero_for_prometheus_alone() {
 async fn scrape(address: SocketAddr, accept: &str, coding: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "GET /metrics HTTP/1.0\r\nhost: test\r\naccept: {accept}\r\naccept-encoding: {coding}\r\n\r\n"
+        "GET /metrics HTTP/1.0\r\nhost: localhost\r\naccept: {accept}\r\naccept-encoding: {coding}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -308,4 +312,18 @@ async fn scrape(address: SocketAddr, accept: &str, coding: &str) -> (String, Vec
     let end = memchr::memmem::find(&answer, b"\r\n\r\n").unwrap();
     let body = answer.split_off(end + 4);
     (String::from_utf8(answer).unwrap().to_ascii_lowercase(), body)
+}
+
+#[tokio::test]
+async fn a_name_that_an_attacker_points_at_the_port_is_not_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = running(directory.path()).await;
+    let address = running.addresses.admin;
+    for path in ["/", "/metrics", "/api/v1/jobs", "/page/page.js", "/nowhere"] {
+        let answer = ask_for("rebound.example:9464", address, "GET", path).await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (421, "misdirected_request"), "{path}");
+        assert!(answer.body.contains("exporters.prometheus.allowed_hosts"), "{}", answer.body);
+    }
+    assert_eq!(ask_for("127.0.0.1:9464", address, "GET", "/metrics").await.status, 200);
+    running.stop().await.unwrap();
 }

@@ -271,7 +271,9 @@ fn joins(job: &JobDoc) -> Vec<String> {
 fn charges(job: &JobDoc) -> Vec<String> {
     let charges = job.charges.iter().map(|charge| {
         let money = match (charge.unit_price, charge.cost, &charge.currency) {
-            (Some(price), Some(cost), Some(currency)) => format!(" x {price} = {currency} {cost}"),
+            (Some(price), Some(_), Some(currency)) => {
+                format!(" x {price} = {currency} {}", charge.bound().unwrap_or_default().text())
+            }
             _ if charge.quantity.is_zero() => ", which costs nothing".to_owned(),
             _ => ", no price".to_owned(),
         };

@@ -175,6 +175,12 @@ pub(super) struct ChargeDoc {
     pub quantity: Decimal,
     pub unit_price: Option<Decimal>,
     pub cost: Option<Decimal>,
+    /// The least, where that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_min: Option<Decimal>,
+    /// The most, where that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_max: Option<Decimal>,
     pub currency: Option<String>,
     pub cause: String,
     pub basis: String,
@@ -188,14 +194,43 @@ impl ChargeDoc {
     pub(super) fn is_unsure(&self) -> bool {
         self.basis == Basis::Assumed.as_str() || self.policy == decided_by::UNVERIFIED
     }
+
+    /// What it costs with its bound; none without a price.
+    pub(super) fn bound(&self) -> Option<CostDoc> {
+        let expected = self.cost?;
+        let or_expected = |bound: Option<Decimal>| bound.unwrap_or(expected);
+        Some(CostDoc { min: or_expected(self.cost_min), expected, max: or_expected(self.cost_max) })
+    }
 }
 
 /// What a job costs in one currency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CostDoc {
     pub min: Decimal,
     pub expected: Decimal,
     pub max: Decimal,
+}
+
+impl CostDoc {
+    /// From the least to the most.
+    pub(super) fn width(self) -> Decimal {
+        self.max.saturating_sub(self.min)
+    }
+
+    /// With its bound, where it has one.
+    pub(super) fn text(self) -> String {
+        let Self { min, expected, max } = self;
+        if min == max { expected.to_string() } else { format!("{expected} ({min} to {max})") }
+    }
+
+    /// All of them together.
+    fn sum(costs: impl Iterator<Item = Self>) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            min: sum.min.saturating_add(cost.min),
+            expected: sum.expected.saturating_add(cost.expected),
+            max: sum.max.saturating_add(cost.max),
+        })
+    }
 }
 
 /// An attempt without a price.
@@ -218,32 +253,43 @@ impl JobDoc {
 
     /// Expected cost in a currency of the causes that are in.
     pub(super) fn part(&self, currency: &str, is_in: impl Fn(Cause) -> bool) -> Decimal {
-        let charges = self.charges.iter().filter(|charge| charge.currency.as_deref() == Some(currency));
-        let charges = charges.filter(|charge| Cause::parse(&charge.cause).is_some_and(&is_in));
+        let charges =
+            self.charges_in(currency).filter(|charge| Cause::parse(&charge.cause).is_some_and(&is_in));
         charges.filter_map(|charge| charge.cost).sum()
+    }
+
+    /// Its charges in a currency.
+    pub(super) fn charges_in<'a>(&'a self, currency: &'a str) -> impl Iterator<Item = &'a ChargeDoc> {
+        self.charges.iter().filter(move |charge| charge.currency.as_deref() == Some(currency))
+    }
+
+    /// Whether the bounds of its charges in a currency say all that is not known of it: not so in a document of
+    /// a ledger from before charges had them.
+    pub(super) fn charges_make_up(&self, currency: &str, cost: CostDoc) -> bool {
+        CostDoc::sum(self.charges_in(currency).filter_map(ChargeDoc::bound)) == cost
     }
 
     /// What some of its charges cost in a currency; none where none of them is in it.
     ///
-    /// A document has the bound of the whole job alone. Only charges that are not sure can be apart from what
-    /// is expected, and together they are apart by as much as the job is. So the bound is exact where all or
-    /// none of those are among the charges that are in; where some are and others are not, each side may
-    /// have all of the spread, which holds, and may be wider than it need be.
+    /// Where charges have no bounds, those that are not sure are together as far from what is expected as the
+    /// job is: the bound is exact where all or none of them are among those that are in; where some are and
+    /// others are not, each side may have all of the spread, which holds, and may be wider than it need be.
     pub(super) fn cost_of(&self, currency: &str, is_in: impl Fn(&ChargeDoc) -> bool) -> Option<CostDoc> {
-        let charges = || self.charges.iter().filter(|charge| charge.currency.as_deref() == Some(currency));
-        let taken: Vec<&ChargeDoc> = charges().filter(|charge| is_in(charge)).collect();
+        let taken: Vec<&ChargeDoc> = self.charges_in(currency).filter(|charge| is_in(charge)).collect();
         if taken.is_empty() {
             return None;
         }
-        let costs = taken.iter().filter_map(|charge| charge.cost);
-        let expected = costs.fold(Decimal::ZERO, Decimal::saturating_add);
+        let sum = CostDoc::sum(taken.iter().filter_map(|charge| charge.bound()));
+        let Some(whole) = self.cost.get(currency) else { return Some(sum) };
+        if self.charges_make_up(currency, *whole) {
+            return Some(sum);
+        }
         // Should none of them be what makes the bound, any may be.
-        let nobody_is_unsure = !charges().any(ChargeDoc::is_unsure);
-        let spreads = nobody_is_unsure || taken.iter().any(|charge| charge.is_unsure());
-        let Some(whole) = self.cost.get(currency).filter(|_| spreads) else {
-            return Some(CostDoc { min: expected, expected, max: expected });
-        };
-        let below = whole.expected.saturating_sub(whole.min);
+        let nobody_is_unsure = !self.charges_in(currency).any(ChargeDoc::is_unsure);
+        if !nobody_is_unsure && !taken.iter().any(|charge| charge.is_unsure()) {
+            return Some(sum);
+        }
+        let (expected, below) = (sum.expected, whole.expected.saturating_sub(whole.min));
         let above = whole.max.saturating_sub(whole.expected);
         let min = expected.saturating_sub(below).max(Decimal::ZERO);
         Some(CostDoc { min, expected, max: expected.saturating_add(above) })
@@ -262,11 +308,7 @@ impl JobDoc {
         if self.cost.is_empty() {
             return if self.is_free() { "nothing" } else { "no price" }.to_owned();
         }
-        let cost = |(currency, cost): (&String, &CostDoc)| {
-            let CostDoc { min, expected, max } = *cost;
-            let bound = if min == max { String::new() } else { format!(" ({min} to {max})") };
-            format!("{currency} {expected}{bound}")
-        };
+        let cost = |(currency, cost): (&String, &CostDoc)| format!("{currency} {}", cost.text());
         self.cost.iter().map(cost).collect::<Vec<_>>().join(", ")
     }
 

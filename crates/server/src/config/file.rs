@@ -126,6 +126,7 @@ sections! {
     }
     Prometheus {
         endpoint: Leaf,
+        allowed_hosts: List,
         max_label_sets: Leaf,
         native_histograms: Leaf,
         new_series_at_zero: Leaf,

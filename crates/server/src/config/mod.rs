@@ -14,6 +14,7 @@ mod env;
 mod error;
 mod exporters;
 mod file;
+mod host_name;
 mod invoices;
 mod labels;
 mod leaf;

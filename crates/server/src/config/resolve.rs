@@ -13,6 +13,7 @@ use spantally_providers::{CorrelationConfig, WebhookPath};
 
 use super::error::{ConfigError, Source};
 use super::file::File;
+use super::host_name::HostName;
 use super::leaf::Resolver;
 use super::receivers::ADMIN_TLS;
 use super::settings::Settings;
@@ -21,6 +22,9 @@ use super::{Config, file};
 
 /// Most attributes of one kind: each is looked up in every span.
 const MAX_ATTRIBUTES: usize = 32;
+
+/// Most names of the admin port.
+const MAX_HOSTS: usize = 64;
 
 /// Checks a file and the pairs of `--set`, and fills in the defaults.
 pub(super) fn resolve(
@@ -220,6 +224,12 @@ impl Resolver<'_> {
         self.read("exporters.prometheus.endpoint", &written.endpoint, |v: Endpoint| {
             settings.admin.endpoint = v;
         })?;
+        self.read_list_of::<HostName>(
+            "exporters.prometheus.allowed_hosts",
+            &written.allowed_hosts,
+            MAX_HOSTS,
+            &mut settings.admin.allowed_hosts,
+        )?;
         self.read(
             "exporters.prometheus.max_label_sets",
             &written.max_label_sets,

@@ -195,13 +195,16 @@ impl Default for PrometheusExporter {
 pub struct AdminServer {
     /// Where to listen (`exporters.prometheus.endpoint`).
     pub endpoint: Endpoint,
+    /// Names that requests may be for besides addresses and `localhost`; none is any where the port is not of
+    /// loopback.
+    pub allowed_hosts: Vec<String>,
     /// TLS, if it is on.
     pub tls: Option<ServerTlsFiles>,
 }
 
 impl Default for AdminServer {
     fn default() -> Self {
-        Self { endpoint: Endpoint::loopback(9464), tls: None }
+        Self { endpoint: Endpoint::loopback(9464), allowed_hosts: Vec::new(), tls: None }
     }
 }
 

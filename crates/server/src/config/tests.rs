@@ -91,7 +91,7 @@ fn every_field_can_be_changed() {
             | "burst_size_bytes"
             | "max_inflight_bytes" => "7777",
             "allowed_origins" => "https://one.example.com,*",
-            "allowed_headers" | "exposed_headers" => "x-one,x-two",
+            "allowed_hosts" | "allowed_headers" | "exposed_headers" => "x-one,x-two",
             "ambiguous_probability" => "0.25",
             "native_histograms" | "requests_only" => "true",
             name if name.ends_with("attributes") || name == "labels" => "team,region",

@@ -338,14 +338,16 @@ impl Books {
         for (currency, cost) in bill.cost() {
             values.push((series(MetricId::JobCost, &[&currency, outcome]), cost.expected));
         }
-        Observations { duration, values: values.into() }
+        let session = job.is_voice_session().then(|| series(MetricId::VoiceSessionDuration, &[outcome]));
+        Observations { duration, session, values: values.into() }
     }
 
     fn observe(&mut self, job: &Job, observations: &Observations, now: UnixNanos) {
         let nanos = job.ended_at.0.saturating_sub(job.started_at.0);
         let duration = Decimal::from_i128_with_scale(i128::from(nanos / 1_000_000), 3);
         let values = observations.values.iter().copied();
-        for (series, value) in std::iter::once((observations.duration, duration)).chain(values) {
+        let durations = std::iter::once(observations.duration).chain(observations.session);
+        for (series, value) in durations.map(|series| (series, duration)).chain(values) {
             self.registry.observe(series, value, exemplar(job, value, now));
         }
     }

@@ -16,7 +16,8 @@ pub(super) type Entry = (SeriesId, Decimal);
 /// Everything that a job adds to the counters: in the order of series, one of a series. Makes the series.
 pub(super) fn entries(registry: &mut Registry, job: &Job, bill: &Bill, now: UnixNanos) -> Vec<Entry> {
     let of_job = registry.intern(&job_labels(job));
-    let mut book = Book { registry, job, of_job, now, entries: Vec::with_capacity(32) };
+    let is_session = job.is_voice_session();
+    let mut book = Book { registry, job, of_job, is_session, now, entries: Vec::with_capacity(32) };
     book.one(MetricId::Jobs, of_job, &[job.outcome.as_str()]);
     for attempt in &job.attempts {
         let set = book.set(&attempt.provider, &attempt.model, &attempt.operation);
@@ -68,6 +69,8 @@ struct Book<'a> {
     registry: &'a mut Registry,
     job: &'a Job,
     of_job: SetId,
+    /// Whether it is a voice session.
+    is_session: bool,
     now: UnixNanos,
     entries: Vec<Entry>,
 }
@@ -140,6 +143,10 @@ impl Book<'_> {
                 self.add(MetricId::Cost, set, &own, amount.expected);
                 self.add(MetricId::CostBound, set, &[currency, "min"], amount.min);
                 self.add(MetricId::CostBound, set, &[currency, "max"], amount.max);
+                if self.is_session {
+                    let own = [&**currency, cause.as_str()];
+                    self.add(MetricId::VoiceSessionCost, set, &own, amount.expected);
+                }
                 // There at zero before the first one comes.
                 self.registry.series(MetricId::AmbiguousCost, set, &[currency], self.now);
             }

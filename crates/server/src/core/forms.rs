@@ -61,6 +61,8 @@ pub(super) struct Form {
 pub(super) struct Observations {
     /// The series of its duration, which is its own.
     pub(super) duration: SeriesId,
+    /// The one of its duration as a voice session, if it is one.
+    pub(super) session: Option<SeriesId>,
     /// Other values with their series.
     pub(super) values: Arc<[(SeriesId, Decimal)]>,
 }
@@ -180,7 +182,7 @@ mod tests {
         let account = Account {
             entries: Arc::default(),
             charges: Arc::default(),
-            observations: Observations { duration, values: Arc::default() },
+            observations: Observations { duration, session: None, values: Arc::default() },
         };
         let (job, bill) = (Job::default(), Bill::default());
         let none: [&str; 0] = [];

@@ -122,7 +122,7 @@ impl Books {
                 // One job makes the series of all that are alike; not earlier, since what is shown is on
                 // disk.
                 entries(&mut self.registry, &first.job, &first.bill, now);
-                self.expect_success(set, &first.bill, now);
+                self.expect_success(set, first.job.is_voice_session(), &first.bill, now);
             }
             let age = sum.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0) / 1_000_000);
             let jobs = self.registry.series(MetricId::OpenJobs, set, &[], now);
@@ -141,9 +141,11 @@ impl Books {
 
     /// Makes the histograms in which a job counts if it succeeds. Those of other outcomes come into being
     /// with the first job of theirs.
-    fn expect_success(&mut self, set: SetId, bill: &Bill, now: UnixNanos) {
+    fn expect_success(&mut self, set: SetId, is_session: bool, bill: &Bill, now: UnixNanos) {
         let outcome = Outcome::Succeeded.as_str();
-        for metric in [MetricId::JobDuration, MetricId::JobPolls, MetricId::JobAttempts] {
+        let of_any = [MetricId::JobDuration, MetricId::JobPolls, MetricId::JobAttempts];
+        let of_session = is_session.then_some(MetricId::VoiceSessionDuration);
+        for metric in of_any.into_iter().chain(of_session) {
             self.registry.series(metric, set, &[outcome], now);
         }
         for (currency, _) in bill.cost() {

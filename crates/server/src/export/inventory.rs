@@ -9,10 +9,10 @@ mod known;
 mod page;
 
 use known::{
-    ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, acceptances, attempt_causes,
-    bases, bounds, causes, forward_results, job_attributes_results, limits, money_bases, outcomes, reasons,
-    refusals, reject_reasons, request_ends, results, sockets, span_outcomes, storage_faults, storage_files,
-    three_bounds, transports, unpriced_reasons, verdicts,
+    ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, SESSION_SECONDS,
+    acceptances, attempt_causes, bases, bounds, causes, forward_results, job_attributes_results, limits,
+    money_bases, outcomes, reasons, refusals, reject_reasons, request_ends, results, sockets, span_outcomes,
+    storage_faults, storage_files, three_bounds, transports, unpriced_reasons, verdicts,
 };
 pub(crate) use known::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 pub use page::markdown;
@@ -157,6 +157,17 @@ inventory! {
     JobCost = "spantally_job_cost", COST, None, true, [open("currency"), open("outcome")],
         None,
         "Expected cost of a job in the currency of the label; counted once, when the job first settles.";
+    VoiceSessionDuration = "spantally_voice_session_duration_seconds", SESSION_SECONDS, Some("seconds"), true,
+        [open("outcome")],
+        None,
+        "From the first call of a voice session to its last; counted once, when it first settles. A single call \
+         for speech is none.";
+    VoiceSessionCost = "spantally_voice_session_cost", Counter, None, true, [open("currency"), open("cause")],
+        Some(MetricId::VoiceSessionCostReversed),
+        "Expected cost of settled voice sessions, by leg (operation): a part of spantally_cost.";
+    VoiceSessionCostReversed = "spantally_voice_session_cost_reversed", Counter, None, true,
+        [open("currency"), open("cause")],
+        None, "Cost of voice sessions taken back by a later revision.";
     OpenJobs = "spantally_open_jobs", Gauge, None, true, [], None, "Jobs that have not settled.";
     OpenJobAge = "spantally_open_job_age_seconds", Gauge, Some("seconds"), true, [],
         None, "Age of the oldest job that has not settled.";

@@ -41,7 +41,7 @@ const FIRST_OWN: usize = 3;
 
 /// The shape of the document and of the content; forms of another one are not used. The number changes with
 /// either, and a release may change what a document has in it.
-pub(crate) const SHAPE: &str = concat!(env!("CARGO_PKG_VERSION"), " 3");
+pub(crate) const SHAPE: &str = concat!(env!("CARGO_PKG_VERSION"), " 4");
 
 /// What a job has of its own, in the order of the document.
 enum Own<'a> {

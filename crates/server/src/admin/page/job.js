@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { copyable, el, facts, none, panel, spanId, table, word } from "./dom.js";
 import { outcome } from "./jobs.js";
-import { aligned, exact, places } from "./money.js";
+import { aligned, exact, places, range } from "./money.js";
 import { duration, moment } from "./time.js";
 import { timeline } from "./timeline.js";
 import { ACCEPTED, BASES, CONFIDENCES, POLICIES, RULES, UNPRICED, meaning, spaced } from "./words.js";
@@ -114,11 +114,17 @@ function charges(job) {
     { title: "Unit", cell: ({ unit }) => spaced(unit) },
     { title: "× price", number: true, cell: decimals("unit_price") },
     { title: "= cost", number: true, cell: decimals("cost") },
+    { title: "Bound", number: true, cell: between },
     { title: "Currency", cell: ({ currency }) => currency ?? "" },
     { title: "Basis", cell: ({ basis }) => el("span", { title: meaning(BASES, basis) }, word(basis)) },
     { title: "Rule", cell: ({ rule }) => rule },
     { title: "Policy", cell: ({ policy }) => meaning(POLICIES, policy) },
   ], job.charges);
+}
+
+/** From the least to the most that a charge may be, where that is not one figure. */
+function between({ cost, cost_min: min = cost, cost_max: max = cost }) {
+  return min === max ? "" : range({ min, max });
 }
 
 function details(job, attempt, index) {

@@ -78,6 +78,9 @@ pub(super) fn unpriced_reasons() -> Vec<&'static str> {
 pub(super) const DURATION_SECONDS: Kind = Kind::Histogram(&[
     "1", "2.5", "5", "10", "20", "30", "60", "120", "180", "300", "600", "900", "1800", "3600", "7200",
 ]);
+/// People talk for seconds to an hour.
+pub(super) const SESSION_SECONDS: Kind =
+    Kind::Histogram(&["5", "10", "30", "60", "120", "180", "300", "600", "900", "1800", "3600"]);
 /// Up to a poll each second for half an hour.
 pub(super) const POLLS: Kind =
     Kind::Histogram(&["0", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000", "2000"]);
