@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::palette::UNKNOWN;
 use super::panel::Panel;
 
+/// Labels that may be empty, with the hidden columns that links take them from: a field gives a link the text
+/// that is shown, which for an empty label is [`UNKNOWN`], and no series has that.
+const RAW: [(&str, &str); 2] = [("model", "raw_model"), ("service", "raw_service")];
+
 /// A column of numbers may shrink to this, in pixels; otherwise the last ones of a wide table are cut off.
 const NARROW: u32 = 90;
 
@@ -64,6 +68,12 @@ pub fn table(
         }
         panel = panel.field(title, &properties.into());
     }
+    let raw: Vec<_> =
+        RAW.into_iter().filter(|(raw, _)| labels.iter().any(|(label, ..)| label == raw)).collect();
+    for (_, hidden) in &raw {
+        order[hidden] = (labels.len() + columns.len()).into();
+        panel = panel.field(hidden, &json!([{"id": "custom.hidden", "value": true}]));
+    }
     for (place, column) in columns.iter().enumerate() {
         let value = match columns.len() {
             1 => "Value".to_owned(),
@@ -75,7 +85,10 @@ pub fn table(
         if let Some(properties) = properties.as_array_mut() {
             properties.push(json!({"id": "custom.minWidth", "value": NARROW}));
         }
-        panel = panel.column(&column.query).field(column.title, &properties);
+        let query = raw.iter().fold(column.query.clone(), |query, (label, hidden)| {
+            format!("label_replace({query}, \"{hidden}\", \"$1\", \"{label}\", \"(.*)\")")
+        });
+        panel = panel.column(&query).field(column.title, &properties);
     }
     let organized = json!({"excludeByName": {"Time": true}, "indexByName": order, "renameByName": names});
     panel
@@ -107,22 +120,22 @@ pub const TO_WASTE: (&str, &str) = (
     "What of it is waste",
     "/d/spantally-waste?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
      &${currency:queryparam}&${operation:queryparam}&${tenant:queryparam}&${spantally:queryparam}\
-     &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.Model:percentencode}\
-     &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
+     &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.raw_model:percentencode}\
+     &var-service=${__data.fields.raw_service:percentencode}&${__url_time_range}",
 );
 /// The jobs dashboard for a row's provider, model and service.
 pub const TO_JOBS: (&str, &str) = (
     "How its jobs go",
     "/d/spantally-jobs?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
      &${currency:queryparam}&${operation:queryparam}&${tenant:queryparam}&${spantally:queryparam}\
-     &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.Model:percentencode}\
-     &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
+     &var-provider=${__data.fields.Provider:percentencode}&var-model=${__data.fields.raw_model:percentencode}\
+     &var-service=${__data.fields.raw_service:percentencode}&${__url_time_range}",
 );
 /// The jobs themselves, on Spantally's page: each names its traces. A list is of one tenant and one model.
 pub const TO_JOB_LIST: (&str, &str) = (
     "The jobs, with their traces",
     "${spantally}/#/jobs?provider=${__data.fields.Provider:percentencode}\
-     &service=${__data.fields.Service:percentencode}&model=${__data.fields.Model:percentencode}",
+     &service=${__data.fields.raw_service:percentencode}&model=${__data.fields.raw_model:percentencode}",
 );
 
 impl Look {
@@ -132,7 +145,11 @@ impl Look {
             json!([{"id": "unit", "value": unit}, decimals])
         };
         match self {
-            Self::Money(decimals) => unit("none", decimals),
+            Self::Money(decimals) => {
+                // Not in this currency, or without a price: neither is nothing.
+                let unknown = json!({"id": "noValue", "value": "-"});
+                json!([{"id": "unit", "value": "none"}, {"id": "decimals", "value": decimals}, unknown])
+            }
             Self::Count => unit("locale", 0),
             Self::Number => unit("locale", 1),
             Self::Percent => unit("percentunit", 1),

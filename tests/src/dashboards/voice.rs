@@ -29,11 +29,11 @@ const TO_ITS_JOBS: (&str, &str) = (
     "How its jobs go",
     "/d/spantally-jobs?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}\
      &${currency:queryparam}&${tenant:queryparam}&${spantally:queryparam}\
-     &var-service=${__data.fields.Service:percentencode}&${__url_time_range}",
+     &var-service=${__data.fields.raw_service:percentencode}&${__url_time_range}",
 );
 /// The jobs themselves, as [`super::table::TO_JOB_LIST`].
 const TO_ITS_JOB_LIST: (&str, &str) =
-    ("The jobs, with their traces", "${spantally}/#/jobs?service=${__data.fields.Service:percentencode}");
+    ("The jobs, with their traces", "${spantally}/#/jobs?service=${__data.fields.raw_service:percentencode}");
 
 /// The dashboard.
 pub fn dashboard() -> Dashboard {

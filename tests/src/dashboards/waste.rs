@@ -243,7 +243,7 @@ fn billed_failures() -> Panel {
         &[(
             "The failed jobs, with their task ids",
             "${spantally}/#/jobs?provider=${__data.fields.Provider:percentencode}\
-             &service=${__data.fields.Service:percentencode}&model=${__data.fields.Model:percentencode}\
+             &service=${__data.fields.raw_service:percentencode}&model=${__data.fields.raw_model:percentencode}\
              &cause=${__data.fields.Cause:percentencode}",
         )],
     )

@@ -29,9 +29,10 @@
 //! A tenant belongs to one shard by hash; each shard has a stitcher of its own. The books are one: what is
 //! booked commutes.
 //!
-//! Read on in `spans`, `entries`, `charges`, `books`, `waiting`, `forms`, `form_key`, `published`, `archive`,
-//! `forgotten`, `exposure`, `windows`, `open`, `refresh`, `turns`, `checkpoint`, `restore`, `recover`,
-//! `removal`, `search`, `handle`, `limits`, `spacing`, then [`thread`]. What an earlier process did is done
+//! Read on in `options`, `spans`, `entries`, `charges`, `row`, `row_labels`, `books`, `waiting`, `forms`,
+//! `form_key`, `published`, `archive`, `forgotten`, `exposure`, `bound_history`, `windows`, `open`, `refresh`,
+//! `turns`, `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, `limits`, `server_metrics`,
+//! `spacing`, then [`thread`]. What an earlier process did is done
 //! again in `rebuild`, for `verify`.
 
 mod archive;

@@ -2,7 +2,7 @@
 //!
 //! A job's calls are in many traces, or in one with other jobs, so its span is in a trace of its own whose id
 //! is the job's id: who knows the one knows the other. It starts and ends with the job, links to the spans of
-//! its calls, has its outcome and cost as attributes, and an event for each attempt after the first, each
+//! its calls, has its outcome and cost as attributes, and an event for each attempt that was made again, each
 //! delivery and each call that failed by itself. The ids follow from the job, so that a span that goes out
 //! again after a crash is the same span; one of a job that was revised has a higher
 //! `spantally.job.revision`.
@@ -21,7 +21,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use rust_decimal::prelude::ToPrimitive;
 use spantally_price::Bound;
-use spantally_stitch::{Attempt, Job, Outcome, Role, SpanKey, State};
+use spantally_stitch::{Attempt, Cause, Job, Outcome, Role, SpanKey, State};
 
 use super::item::REQUEST_BYTES;
 use crate::core::Settled;
@@ -186,9 +186,7 @@ fn links(job: &Job) -> (Vec<Link>, u32) {
 fn events(job: &Job) -> (Vec<Event>, u32) {
     let mut events = Vec::new();
     for (number, attempt) in job.attempts.iter().enumerate() {
-        if number > 0 {
-            events.push((false, resubmitted(attempt, &job.attempts[number - 1])));
-        }
+        events.extend(made_again(job, number).map(|before| (false, resubmitted(attempt, before))));
         for call in &attempt.calls {
             let (name, role) = match (call.role, call.failure) {
                 (Role::Webhook, _) => ("webhook", None),
@@ -207,6 +205,18 @@ fn events(job: &Job) -> (Vec<Event>, u32) {
     events.truncate(MAX_EVENTS);
     events.sort_by_key(|(_, event)| event.time_unix_nano);
     (events.into_iter().map(|(_, event)| event).collect(), dropped)
+}
+
+/// The attempt that one was made again for: the one before it. In a voice session attempts are turns of its legs,
+/// of which only what did not go well is made again, by the next call of its leg.
+fn made_again(job: &Job, number: usize) -> Option<&Attempt> {
+    let (before, after) = job.attempts.split_at_checked(number)?;
+    if !job.is_voice_session() {
+        return before.last();
+    }
+    let leg = &after.first()?.leg;
+    let went_well = |attempt: &&Attempt| matches!(attempt.cause, Cause::Delivered | Cause::Unverified);
+    before.iter().rfind(|attempt| attempt.leg == *leg).filter(|attempt| !went_well(attempt))
 }
 
 /// An attempt that was not the first: why there was another before it, which is what that one's money is
@@ -240,7 +250,7 @@ fn keyed(key: String, value: Value) -> KeyValue {
 #[cfg(test)]
 mod tests {
     use spantally_price::Bill;
-    use spantally_stitch::{Accepted, CallRef, Cause, FailureReason, JobId, SpanId, TraceId, UnixNanos};
+    use spantally_stitch::{Accepted, CallRef, FailureReason, JobId, SpanId, TraceId, UnixNanos};
 
     use super::*;
 
@@ -343,5 +353,24 @@ mod tests {
         let named = |name: &str| span.events.iter().filter(|event| event.name == name).count();
         assert_eq!((named("webhook"), named("resubmitted"), named("call failed")), (1, 1, 126));
         assert!(span.events.is_sorted_by_key(|event| event.time_unix_nano));
+    }
+
+    /// Of the turns of a session only what did not go well is made again, and by a call of its own leg.
+    #[test]
+    fn turns_of_a_session_are_no_resubmissions() {
+        let mut told = settled("a", "x", 1, Vec::new());
+        let (hears, speaks) = ("speech_to_text", "text_to_speech");
+        let turns = [(hears, Cause::Delivered), (speaks, Cause::Retry), (hears, Cause::Delivered)];
+        told.job.attempts = turns
+            .into_iter()
+            .chain([(speaks, Cause::Delivered)])
+            .map(|(leg, cause)| Attempt { leg: Some(leg.into()), cause, ..attempt(Vec::new()) })
+            .collect();
+        let span = span(&told);
+        let [event] = &span.events[..] else { panic!("{:?}", span.events) };
+        assert_eq!(
+            (event.name.as_str(), &event.attributes[0]),
+            ("resubmitted", &text("spantally.cause", "retry"))
+        );
     }
 }

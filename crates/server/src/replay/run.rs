@@ -155,7 +155,8 @@ impl Replay {
         let mut now = UnixNanos::default();
         let mut seq = Seq::default();
         while let Some(stream) = earliest(&mut streams) {
-            let Some((_, batch)) = stream.next.take() else { break };
+            let Some((began, batch)) = stream.next.take() else { break };
+            self.pass_time_until(began);
             now = batch.evidence.iter().map(|evidence| evidence.end).fold(now, UnixNanos::max);
             seq = Seq(seq.0 + 1);
             self.core.apply(CommitMessage { seq, batches: vec![batch] });
@@ -221,10 +222,28 @@ impl Replay {
         }
     }
 
-    fn turn(&mut self, now: UnixNanos) {
-        if now < self.turn_at || self.core.next_deadline().is_none_or(|deadline| now < deadline) {
-            return;
+    /// Turns as a server would have made them by then. What was due in a quiet night is not left to the first span
+    /// of the morning; and that span is not taken for one that comes hours after the time that it is.
+    fn pass_time_until(&mut self, now: UnixNanos) {
+        while let Some(deadline) = self.core.next_deadline() {
+            let due = deadline.max(self.turn_at);
+            if due > now {
+                break;
+            }
+            self.advance(due);
         }
+        if now >= self.turn_at {
+            self.advance(now);
+        }
+    }
+
+    fn turn(&mut self, now: UnixNanos) {
+        if now >= self.turn_at && self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.advance(now);
+        }
+    }
+
+    fn advance(&mut self, now: UnixNanos) {
         let settled = self.core.advance(now);
         self.keep(settled);
         // There is no ledger to write it to; what is gathered must not pile up.

@@ -7,7 +7,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
+use serde_json::json;
 use spantally_providers::CorrelationConfig;
+use spantally_stitch::Outcome;
 
 use super::framing::RECORD_BYTES_MAX;
 use super::report::page;
@@ -341,4 +343,60 @@ fn peeking_changes_nothing() {
         stream.read_to_end(&mut all).unwrap();
         assert_eq!(all, bytes);
     }
+}
+
+/// A span in a line of its own: when it starts and how long it takes, in seconds, of which trace, its number,
+/// that of its parent, and its attributes.
+fn line((at, took): (u64, u64), trace: u8, (span, parent): (u8, u8), attributes: &[(&str, &str)]) -> String {
+    let nanos = |seconds: u64| ((1_795_168_800 + seconds) * 1_000_000_000).to_string();
+    let attribute = |(key, value): &(&str, &str)| json!({"key": key, "value": {"stringValue": value}});
+    let span = json!({
+        "traceId": format!("{trace:032x}"),
+        "spanId": format!("{span:016x}"),
+        "parentSpanId": if parent == 0 { String::new() } else { format!("{parent:016x}") },
+        "name": "x",
+        "kind": 3,
+        "startTimeUnixNano": nanos(at),
+        "endTimeUnixNano": nanos(at + took),
+        "attributes": attributes.iter().map(attribute).collect::<Vec<_>>(),
+    });
+    json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string() + "\n"
+}
+
+/// What was due in the night is done before the morning's first span comes, as a server would have.
+#[test]
+fn a_quiet_night_leaves_the_jobs_of_the_morning_whole() {
+    const RUNWAY: &str = "https://api.dev.runwayml.com/v1";
+    let clip = |start: u64, trace: u8| {
+        let call = |at, span, method, path: &str, status: &[(&str, &str)]| {
+            let url = format!("{RUNWAY}{path}");
+            let own = [
+                ("http.request.method", method),
+                ("url.full", url.as_str()),
+                ("http.response.status_code", "200"),
+            ];
+            line((start + at, 1), trace, (span, 9), &[&own[..], status].concat())
+        };
+        let task = format!("/tasks/t{trace}");
+        let done = [("spantally.task.status", "SUCCEEDED")];
+        let made = [("gen_ai.request.model", "gen4_turbo"), ("spantally.seconds", "5")];
+        [
+            call(0, 1, "POST", "/image_to_video", &[]),
+            call(20, 2, "GET", &task, &done),
+            line((start, 100), trace, (9, 0), &made),
+        ]
+    };
+    let speech = [
+        ("http.request.method", "POST"),
+        ("url.full", "https://api.elevenlabs.io/v1/text-to-speech/v1"),
+        ("http.response.status_code", "200"),
+    ];
+    let [evening, morning] = [clip(0, 1), clip(57_600, 2)];
+    let [submit, poll, made] = morning;
+    let between = line((57_601, 2), 3, (1, 0), &speech);
+    let lines = [evening.concat(), submit, between, poll, made].concat();
+    let found = replay(vec![recording(lines.into_bytes())]);
+    let clips = found.jobs.iter().filter(|settled| &*settled.job.provider == "runway");
+    let clips: Vec<_> = clips.map(|settled| (settled.job.outcome, settled.job.attempts.len())).collect();
+    assert_eq!(clips, [(Outcome::Succeeded, 1); 2]);
 }

@@ -209,6 +209,8 @@ fn a_minute_of_voice_is_one_of_a_session() {
     let alone = "fal|text_to_speech|USD|0.1015|0.1015|\nfal|chat|USD|0.000698|0.000698|";
     let voice = minute(succeeded(1, &session, vec![spoken(chat, 698), spoken(speech, 101_500)]));
     check(22, [vec![voice.clone()], beside()].concat(), alone);
+    // Its turns are no attempts of one another.
+    check(12, vec![voice], "fal|flux|1|1.0|1|0.0");
     // Turns of speech alone, and a connection that stays open, are sessions as well.
     let turns = [leg(19, "text_to_speech", false), leg(21, "text_to_speech", true)].join(",");
     check(

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::money::{self, Figures, Moments, Money};
 use super::period::DAY_MS;
+use super::what_if::is_session;
 use crate::cli::job_doc::JobDoc;
 
 /// What a group may be told apart by, beside provider, model and operation.
@@ -53,6 +54,8 @@ pub(super) struct Counts {
     /// Jobs by outcome.
     pub outcomes: BTreeMap<String, u64>,
     pub attempts: u64,
+    /// Those of them that are turns of voice sessions, which are no attempts of one another.
+    pub turns: u64,
     /// Attempts that had visibly failed, or were refused, before the next submit.
     pub retries: u64,
     /// Attempts whose fate nobody knew at the next submit.
@@ -71,8 +74,15 @@ impl Counts {
         ["succeeded", "partial"].iter().filter_map(|outcome| self.outcomes.get(*outcome)).sum()
     }
 
+    /// How often a job was attempted on average: once, and again for each attempt that another one followed.
+    pub(super) fn attempts_per_job(&self) -> Option<Decimal> {
+        let again = self.retries + self.timeout_resubmits + self.duplicates;
+        Decimal::from(self.jobs + again).checked_div(Decimal::from(self.jobs))
+    }
+
     fn add(&mut self, job: &JobDoc) {
         self.jobs += 1;
+        self.turns += if is_session(job) { job.attempts.len() as u64 } else { 0 };
         self.unpriced_jobs += u64::from(!is_priced(job));
         *self.outcomes.entry(job.outcome.clone()).or_default() += 1;
         for attempt in &job.attempts {

@@ -77,8 +77,14 @@ impl Report {
     }
 
     fn seen(&self, out: &mut impl Write) -> io::Result<()> {
-        let Counts { jobs, attempts, retries, timeout_resubmits, duplicates, timeouts, outcomes, .. } =
-            &self.total.counts;
+        let Counts {
+            jobs, attempts, turns, retries, timeout_resubmits, duplicates, timeouts, outcomes, ..
+        } = &self.total.counts;
+        let of_sessions = match turns {
+            0 => String::new(),
+            1 => " (1 of them a turn of a voice session)".to_owned(),
+            turns => format!(" ({turns} of them turns of voice sessions)"),
+        };
         let a_day = self.total.jobs_per_day.round_dp(1);
         let jobs = count(*jobs, "job", "jobs");
         writeln!(out, "\nSeen  {} to {}: {jobs}, {a_day} a day", self.from, self.until)?;
@@ -86,7 +92,7 @@ impl Report {
         writeln!(out, "      {}", ends.collect::<Vec<_>>().join(", "))?;
         writeln!(
             out,
-            "      {}: {} after a failure, {timeout_resubmits} after a submit of unknown fate, {duplicates} \
+            "      {}{of_sessions}: {} after a failure, {timeout_resubmits} after a submit of unknown fate, {duplicates} \
              beside one at work; {}",
             count(*attempts, "attempt", "attempts"),
             count(*retries, "was repeated", "were repeated"),
@@ -236,7 +242,7 @@ impl GroupRow {
         let names = [Some(&key.provider), Some(&key.model), Some(&key.operation), key.service.as_ref()];
         let names = names.into_iter().chain([key.tenant.as_ref()]).flatten().filter(|name| !name.is_empty());
         let names = names.map(|name| visible::name(name)).collect::<Vec<_>>().join(" ");
-        let per_job = Decimal::from(counts.attempts).checked_div(Decimal::from(counts.jobs));
+        let per_job = counts.attempts_per_job();
         let head = [
             format!("  {names}"),
             row.jobs_per_day.round_dp(1).to_string(),
