@@ -8,6 +8,7 @@ use crate::cli::estimate::forecast::{Range, Scale};
 use crate::cli::estimate::money::{Figures, part};
 use crate::cli::estimate::period::{DAY_MS, Moment, Seen, Volume};
 use crate::cli::estimate::report::{Asked, Counting, Report};
+use crate::cli::estimate::unknowns::Unknowns;
 use crate::cli::estimate::what_if::Limits;
 
 fn figures(min: &str, expected: &str, max: &str) -> Figures {
@@ -47,6 +48,23 @@ fn a_part_of_a_job_has_the_bound_of_what_is_not_sure_in_it() {
         let expected = expected.map(|(min, expected, max)| figures(min, expected, max));
         assert_eq!(found, expected, "{charges:?} {attempt}");
     }
+}
+
+/// Charges that say their own bound leave nothing to share out: of the job, and of what is not known of it.
+#[test]
+fn a_part_of_a_job_has_the_bounds_of_its_charges() {
+    let charges = [(0, "retry", "1", "assumed"), (1, "delivered", "2", "assumed")];
+    let mut job = job(0, 1, "succeeded", &[], &charges, "2 6");
+    job.charges[0].cost_min = Some(dec("0"));
+    job.charges[1].cost_max = Some(dec("5"));
+    let of = |attempt| part(&job, |charge| charge.attempt == attempt)["USD"];
+    assert_eq!((of(0), of(1)), (figures("0", "1", "1"), figures("2", "2", "5")));
+    let mut unknowns = Unknowns::default();
+    job.charges[1].rule = "clips/second".to_owned();
+    unknowns.add(&job);
+    let rows = unknowns.finish(Decimal::TWO);
+    let widths: Vec<_> = rows.iter().map(|row| (row.rules.len(), row.width, row.width_of_forecast)).collect();
+    assert_eq!(widths, [(1, dec("3"), dec("6")), (1, dec("1"), dec("2"))]);
 }
 
 #[test]
