@@ -13,10 +13,12 @@ use crate::settings::Settings;
 use crate::solve::Pin;
 use crate::stitcher::pocket::{LaneKey, Pockets};
 
+mod frames;
 mod full;
 mod looks;
 mod nested;
 mod stand_ins;
+mod tenants;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
