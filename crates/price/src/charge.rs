@@ -10,10 +10,11 @@
 mod amount;
 mod reported;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_stitch::{Accepted, Attempt, Cause, Fact, FactSource, FactValue, Job, Outcome, Role};
+use spantally_stitch::{Accepted, Attempt, Cause, Fact, FactSource, FactValue, Job, Outcome, Role, TaskId};
 
 use crate::bill::{Basis, Bill, Bound, Charge, Consumed, Unpriced, UnpricedReason};
 use crate::card::{Cards, Meter, RateCard, Tariff};
@@ -31,8 +32,10 @@ pub(crate) const COST_STATED: &str = "cost_usd";
 /// What a job cost. Never fails: what has no price is in [`Bill::unpriced`].
 pub fn bill(job: &Job, cards: &Cards) -> Bill {
     let mut bill = Bill { charges: Vec::with_capacity(job.attempts.len()), unpriced: Vec::new() };
+    let bearers = bearers(job);
     for (index, attempt) in job.attempts.iter().enumerate() {
-        let shares_task = is_charged_elsewhere(job, index);
+        let bearer = attempt.task_id.as_ref().and_then(|task| bearers.get(&(&attempt.provider, task)));
+        let shares_task = bearer.is_some_and(|&bearer| bearer != index);
         let asks_whose = cards.get(&attempt.provider).is_some_and(RateCard::asks_whose);
         let known = asks_whose.then(|| with_whose(job, attempt));
         let attempt = known.as_ref().unwrap_or(attempt);
@@ -52,21 +55,25 @@ fn with_whose(job: &Job, attempt: &Attempt) -> Attempt {
     known
 }
 
-/// Whether another attempt of the job is charged for the task of this one: an idempotency key that the
-/// provider honours makes a resubmission the same task. The accepted one bears it, of several the one that
-/// delivered.
-fn is_charged_elsewhere(job: &Job, index: usize) -> bool {
-    let own = &job.attempts[index];
-    if job.attempts.len() == 1 || own.task_id.is_none() {
-        return false;
+/// Of each task of a job, the attempt that is charged for it: an idempotency key that the provider honours
+/// makes a resubmission the same task. The accepted one bears it, of several the one that delivered.
+fn bearers(job: &Job) -> BTreeMap<(&Arc<str>, &TaskId), usize> {
+    let mut bearers = BTreeMap::new();
+    if job.attempts.len() == 1 {
+        return bearers;
     }
-    let is_same =
-        |other: &&(usize, &Attempt)| other.1.provider == own.provider && other.1.task_id == own.task_id;
-    let attempts: Vec<(usize, &Attempt)> = job.attempts.iter().enumerate().collect();
-    let same = attempts.iter().filter(is_same);
-    let bearer =
-        same.min_by_key(|(at, other)| (other.accepted != Accepted::Yes, other.cause.is_retry_driven(), *at));
-    bearer.is_some_and(|(at, _)| *at != index)
+    let rank = |at: usize| {
+        let attempt = &job.attempts[at];
+        (attempt.accepted != Accepted::Yes, attempt.cause.is_retry_driven(), at)
+    };
+    for (at, attempt) in job.attempts.iter().enumerate() {
+        let Some(task) = &attempt.task_id else { continue };
+        let held = bearers.entry((&attempt.provider, task)).or_insert(at);
+        if rank(at) < rank(*held) {
+            *held = at;
+        }
+    }
+    bearers
 }
 
 /// What share of a full charge an attempt bears.

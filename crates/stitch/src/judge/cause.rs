@@ -21,7 +21,7 @@ pub(super) fn assign(attempts: &mut [Attempt], failed_at: &[Option<UnixNanos>]) 
     for (at, attempt) in attempts.iter().enumerate() {
         let same = |step: &&mut Vec<usize>| is_same_step(&attempts[step[0]], attempt);
         let voice = attempt.leg.is_some();
-        match steps.iter_mut().find(same) {
+        match steps.iter_mut().rev().find(same) {
             Some(step) if !voice || continues(attempts, step) => step.push(at),
             _ => steps.push(vec![at]),
         }

@@ -226,10 +226,8 @@ impl<'p, 'a> Binder<'p, 'a> {
     /// Of the calls that ask for a task the first in a trace that holds an open submit to its provider, if
     /// there is one: what another process asked before tells less, and its clock may be another one.
     fn lead(&self, task: usize) -> usize {
-        let in_trace = |(first, call): (&Evidence, &Call)| {
-            let places = self.lanes.of_trace(first.span.trace).iter();
-            places.copied().any(|place| self.shot(place).call.endpoint.provider == call.endpoint.provider)
-        };
+        let in_trace =
+            |(first, call): (&Evidence, &Call)| self.lanes.has(first.span.trace, &call.endpoint.provider);
         self.pool.tasks[task].followups().position(in_trace).unwrap_or_default()
     }
 

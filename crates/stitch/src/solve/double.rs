@@ -2,16 +2,21 @@
 //!
 //! An impatient click or a client that forgot its first answer leaves two tasks at the provider, of which the
 //! client follows one. Equal submits of a batch loop look the same but each is followed; an abandoned submit
-//! has no equal beside it. Across traces, where nothing but time speaks, the gap must be short against how
-//! often the request comes anyway, or be one that recurs to a few milliseconds: a habit of that client.
+//! has no equal beside it. Across traces nothing but time speaks: how well the gap fits what this client does
+//! else when it submits twice, against how often an equal request comes anyway. What the client does is
+//! learned from the pairs themselves, each judged without its own gap.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::call::Accepted;
+use crate::evidence::Client;
 use crate::id::TraceId;
+use crate::job::Confidence;
 use crate::settings::Settings;
-use crate::solve::assign::{self, Edge};
+use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::confidence;
+use crate::solve::density::{Kernels, lognormal};
 use crate::solve::pool::{Pool, Shot};
 use crate::solve::retry::Rates;
 
@@ -24,42 +29,67 @@ pub(super) const MAX_NEAR: usize = 128;
 pub(crate) struct Double {
     pub(crate) lost: usize,
     pub(crate) kept: usize,
-    /// In one trace, soon after one another, and that trace has no other such submit that is followed: then
-    /// it is no batch, of whose equal submits one was given up.
-    pub(crate) sure: bool,
+    /// Strong in one trace, soon after one another, if that trace has no other such submit that is followed:
+    /// then it is no batch, of whose equal submits one was given up. A guess if several of the trace may be
+    /// meant, as in a batch. Across traces by margin, likely at best.
+    pub(crate) confidence: Confidence,
 }
 
 /// `followed[shot]` tells whether a task or a retry follows it.
 pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -> Vec<Double> {
-    let candidates = candidates(pool, followed, settings);
+    let mut candidates = candidates(pool, followed, settings);
     if candidates.is_empty() {
         return Vec::new();
     }
-    let rates = Rates::new(pool);
-    let habits = recurring(&candidates);
-    let edges: Vec<Edge> = candidates
-        .iter()
-        .filter_map(|near| {
-            let gain = gain(&rates, &pool.shots[near.lost], near, &habits)?;
-            Some(Edge { left: near.lost, right: near.kept, gain })
-        })
-        .collect();
-    let pairs = assign::assign(&edges, settings.max_assignment, false);
     let equal = equal_and_followed(pool, followed);
     let alone = |near: &Near| equal.get(&wish(&pool.shots[near.kept])) == Some(&1);
-    let is_sure = |near: &&Near| near.kin > 0 && near.gap <= AT_ONCE_SECONDS && alone(near);
-    let sure = candidates.iter().filter(is_sure).map(|near| (near.lost, near.kept));
-    let sure: BTreeSet<(usize, usize)> = sure.collect();
-    let found = pairs.iter().map(|pair| (pair.left, pair.right));
-    let mut found: BTreeMap<usize, usize> = found.collect();
+    // What is submitted while an equal one is under way may be a batch.
+    candidates.retain(|near| !near.overlaps || near.kin > 0 && alone(near));
+    let words = words(&candidates, alone);
+    let word = |pair: &Pair| match words.get(&(pair.left, pair.right)) {
+        Some(&word) => word,
+        None => confidence(pair.margin).max(Confidence::Likely),
+    };
+    let pairs = assigned(pool, &candidates, settings.max_assignment);
+    let mut found: BTreeMap<usize, (usize, Confidence)> =
+        pairs.iter().map(|pair| (pair.left, (pair.right, word(pair)))).collect();
     // Who clicks three times makes two that are lost for one that is followed. Below one parent that is sure
     // enough.
     let mut close: Vec<&Near> = candidates.iter().filter(|near| near.kin == 2).collect();
     close.sort_by(|a, b| a.gap.total_cmp(&b.gap));
     for near in close {
-        found.entry(near.lost).or_insert(near.kept);
+        let word = words.get(&(near.lost, near.kept)).copied().unwrap_or(Confidence::Guess);
+        found.entry(near.lost).or_insert((near.kept, word));
     }
-    found.into_iter().map(|(lost, kept)| Double { lost, kept, sure: sure.contains(&(lost, kept)) }).collect()
+    found.into_iter().map(|(lost, (kept, confidence))| Double { lost, kept, confidence }).collect()
+}
+
+/// How sure each candidate of one trace is: what it says by itself.
+fn words(candidates: &[Near], alone: impl Fn(&Near) -> bool) -> BTreeMap<(usize, usize), Confidence> {
+    let kin = || candidates.iter().filter(|near| near.kin > 0);
+    let mut meant: BTreeMap<usize, u32> = BTreeMap::new();
+    kin().for_each(|near| *meant.entry(near.lost).or_default() += 1);
+    let word = |near: &Near| match meant.get(&near.lost) {
+        _ if near.gap <= AT_ONCE_SECONDS && alone(near) => Confidence::Strong,
+        Some(1) => Confidence::Likely,
+        _ => Confidence::Guess,
+    };
+    kin().map(|near| ((near.lost, near.kept), word(near))).collect()
+}
+
+/// The best pairs, by habits that are learned from the pairs of the round before.
+fn assigned(pool: &Pool<'_>, candidates: &[Near], limit: usize) -> Vec<Pair> {
+    let rates = Rates::new(pool);
+    let mut pairs: Vec<Pair> = Vec::new();
+    for round in 1..=ROUNDS {
+        let habits = Habits::learn(pool, &pairs);
+        let edges = candidates.iter().filter_map(|near| {
+            let gain = gain(pool, &rates, near, &habits)?;
+            Some(Edge { left: near.lost, right: near.kept, gain })
+        });
+        pairs = assign::assign(&edges.collect::<Vec<_>>(), limit, round == ROUNDS);
+    }
+    pairs
 }
 
 /// What is asked for, and in which trace.
@@ -77,15 +107,24 @@ fn equal_and_followed(pool: &Pool<'_>, followed: &[bool]) -> BTreeMap<(TraceId, 
     counts
 }
 
-/// From the end of the earlier to the start of the later: what a client's habit keeps constant.
+/// Seconds from the end of the earlier to the start of the later: what a client's habit keeps constant that
+/// waits for the answer. Nothing if they overlap.
 fn between(a: &Shot<'_>, b: &Shot<'_>) -> f64 {
-    b.evidence.start.seconds_since(a.evidence.end).max(a.evidence.start.seconds_since(b.evidence.end))
+    let gap = b.evidence.start.seconds_since(a.evidence.end);
+    gap.max(a.evidence.start.seconds_since(b.evidence.end)).max(0.0)
+}
+
+/// Seconds from start to start: what is constant where nobody waits.
+fn from_start(a: &Shot<'_>, b: &Shot<'_>) -> f64 {
+    b.evidence.start.seconds_since(a.evidence.start).abs()
 }
 
 pub(super) struct Near {
     pub(super) lost: usize,
     pub(super) kept: usize,
     gap: f64,
+    /// The later was sent before the earlier was answered.
+    overlaps: bool,
     /// 2 same parent, 1 same trace, 0 neither.
     kin: u8,
 }
@@ -118,8 +157,11 @@ pub(super) fn candidates(pool: &Pool<'_>, followed: &[bool], settings: &Settings
         for kept in near.clone().chain(farther) {
             let other = &pool.shots[kept];
             if kept != lost && followed[kept] && equal(pool, shot, other) {
-                let gap = between(shot, other);
-                found.push(Near { lost, kept, gap, kin: kin(shot, other) });
+                let overlaps = overlap(shot, other);
+                if !overlaps || from_start(shot, other) >= SHORTEST_SECONDS {
+                    let gap = between(shot, other);
+                    found.push(Near { lost, kept, gap, overlaps, kin: kin(shot, other) });
+                }
             }
         }
     }
@@ -136,13 +178,15 @@ fn may_have_waited(shot: &Shot<'_>, other: &Shot<'_>) -> bool {
     shot.is_blocking() && shot.seconds() > 2.0 * other.seconds()
 }
 
+fn overlap(a: &Shot<'_>, b: &Shot<'_>) -> bool {
+    a.evidence.start < b.evidence.end && b.evidence.start < a.evidence.end
+}
+
 fn equal(pool: &Pool<'_>, a: &Shot<'_>, b: &Shot<'_>) -> bool {
-    let overlap = a.evidence.start < b.evidence.end && b.evidence.start < a.evidence.end;
     b.call.accepted == Accepted::Yes
         && a.call.request == b.call.request
         && a.call.agent == b.call.agent
         && a.evidence.client == b.evidence.client
-        && !overlap
         && !may_have_waited(a, b)
         && !pool.lineage.apart(a.evidence, b.evidence)
         && !pool.lineage.name_two_tasks(a.evidence, b.evidence)
@@ -158,37 +202,61 @@ fn kin(a: &Shot<'_>, b: &Shot<'_>) -> u8 {
     }
 }
 
-/// Across traces, what follows sooner is a loop and no second try.
+/// Across traces, and before the first is answered, what follows sooner is a loop and no second try.
 const SHORTEST_SECONDS: f64 = 0.05;
 /// In one trace, what comes later may as well be the next of a batch.
 const AT_ONCE_SECONDS: f64 = 1.0;
-/// Longest gap that tells a habit by recurring: longer ones are the rhythm of the work.
-const HABIT_SECONDS: f64 = 1.0;
+/// The gap that people and programs leave who submit once more, in seconds, and the spread of its logarithm.
+const USUAL_SECONDS: f64 = 0.4;
+const SPREAD: f64 = 0.8;
+/// Rounds of learning habits.
+const ROUNDS: usize = 3;
+/// Of accepted submits that nothing follows, the share that was submitted twice; the others were abandoned.
+const SHARE: f64 = 0.5;
+/// Of what was submitted twice, the share of which the later is followed: the first answer was lost or
+/// forgotten.
+const LATER: f64 = 0.8;
+/// Most that time alone is worth, in nats: a common trace is worth more.
+const MOST: f64 = 6.0;
 
-/// Gaps across traces that occur again within 5 ms.
-fn recurring(candidates: &[Near]) -> BTreeMap<i64, u32> {
-    let mut buckets = BTreeMap::new();
-    for near in candidates.iter().filter(|near| near.kin == 0 && near.gap >= SHORTEST_SECONDS) {
-        *buckets.entry(bucket(near.gap)).or_insert(0) += 1;
+/// The gaps that each client leaves between two equal submits of one wish.
+struct Habits<'a>(BTreeMap<&'a Client, [Kernels; 2]>);
+
+impl<'a> Habits<'a> {
+    fn learn(pool: &Pool<'a>, pairs: &[Pair]) -> Self {
+        let mut gaps: BTreeMap<&Client, [Vec<f64>; 2]> = BTreeMap::new();
+        for pair in pairs {
+            let (lost, kept) = (&pool.shots[pair.left], &pool.shots[pair.right]);
+            let [between_gaps, start_gaps] = gaps.entry(&*lost.evidence.client).or_default();
+            between_gaps.push(between(lost, kept));
+            start_gaps.push(from_start(lost, kept));
+        }
+        Self(gaps.into_iter().map(|(client, gaps)| (client, gaps.map(Kernels::new))).collect())
     }
-    buckets
+
+    /// Density of the time between two submits, per second, without what they themselves taught.
+    fn density(&self, lost: &Shot<'_>, kept: &Shot<'_>) -> f64 {
+        let gaps = [between(lost, kept), from_start(lost, kept)];
+        let unknown = lognormal(gaps[0], USUAL_SECONDS.ln(), SPREAD);
+        let Some(kernels) = self.0.get(&*lost.evidence.client) else { return unknown };
+        let known = kernels.iter().zip(gaps).map(|(kernels, gap)| kernels.density(gap, Some(gap)));
+        let (learned, count) = known.fold((0.0, 0.0), |(sum, _), (density, count)| (sum + density, count));
+        let weight = count / (count + 2.0);
+        weight * 0.5 * learned + (1.0 - weight) * unknown
+    }
 }
 
-fn bucket(gap: f64) -> i64 {
-    (gap / 0.005).round() as i64
-}
-
-fn gain(rates: &Rates, shot: &Shot<'_>, near: &Near, habits: &BTreeMap<i64, u32>) -> Option<f64> {
-    let closeness = 1.0 / (1.0 + near.gap);
+/// What a pair is worth, in nats, over a submit that was abandoned beside a stranger's.
+fn gain(pool: &Pool<'_>, rates: &Rates, near: &Near, habits: &Habits<'_>) -> Option<f64> {
+    let (lost, kept) = (&pool.shots[near.lost], &pool.shots[near.kept]);
     if near.kin > 0 {
-        return Some(f64::from(near.kin) * 3.0 + closeness);
+        return Some(2.0 * MOST * f64::from(near.kin) + 1.0 / (1.0 + near.gap));
     }
     if near.gap < SHORTEST_SECONDS {
         return None;
     }
-    let at = bucket(near.gap);
-    let again: u32 = (at - 1..=at + 1).filter_map(|at| habits.get(&at)).sum();
-    let again = if near.gap <= HABIT_SECONDS { again } else { 0 };
-    let rare = rates.of(shot) * near.gap < 0.1;
-    (rare || again >= 2).then(|| closeness + f64::from(again.min(8)) * 0.3)
+    let is_first = lost.evidence.start < kept.evidence.start;
+    let share = SHARE * if is_first { LATER } else { 1.0 - LATER };
+    let by_chance = rates.of(lost) * (1.0 - SHARE);
+    Some((share * habits.density(lost, kept) / by_chance).ln().min(MOST))
 }

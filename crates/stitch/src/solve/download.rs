@@ -6,6 +6,7 @@
 //! that follows no last call goes to the attempt without one that it interrupts. But who goes on asking at
 //! the pace of before has no output yet: what was fetched then is another file. Across traces a download
 //! comes at once, or at least sooner than the client would have asked again: any other file may come later.
+//! A request for which a worker polls fetches in its own trace, which is that of the submit.
 //! All of this is for downloads that show no id of the application's: those are of the job with that id.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +37,34 @@ const ASKS: [Role; 2] = [Role::Submit, Role::Poll];
 /// Calls whose answer may show the address of an output.
 const TELLS: [Role; 3] = [Role::Poll, Role::Result, Role::Webhook];
 
+/// Most attempts looked at for one download: the latest to end. In a storm more of them end within the wait.
+const MAX_LOOKED_AT: usize = 1024;
+
 struct Place<'a> {
-    root: usize,
     end: UnixNanos,
     provider: &'a str,
     last: &'a Evidence,
+}
+
+/// Attempts that may have an output, by the end of their last call.
+#[derive(Default)]
+struct Places<'a> {
+    known: BTreeMap<usize, Place<'a>>,
+    by_end: BTreeSet<(UnixNanos, usize)>,
+    /// The attempts with a call in a trace, by the end of their last call before anything was fetched.
+    of_trace: BTreeMap<TraceId, BTreeSet<(UnixNanos, usize)>>,
+}
+
+/// An attempt that a download may follow.
+#[derive(Clone, Copy)]
+struct Found {
+    root: usize,
+    /// In seconds, from its last call.
+    gap: f64,
+    /// It has a call in the trace of the download.
+    kin: bool,
+    /// Its last call is by the service that fetches.
+    own_service: bool,
 }
 
 /// Gives every download to the attempt that it follows.
@@ -49,53 +73,94 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
         return;
     }
     let known = by_name(pool, drafts);
-    let mut places = places(pool, drafts);
-    places.sort_unstable_by_key(|place| (place.end, place.root));
-    // Where each call is a trace, nothing that ended long ago is in the download's.
+    let mut places = Places::new(pool, drafts);
     let mut left = Vec::new();
-    let mut traces: BTreeSet<TraceId> = places.iter().map(|place| place.last.span.trace).collect();
     let rates = rates(pool);
     for (at, download) in pool.downloads.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
         let download = download.evidence;
         let Some(provider) = provider_of(download) else { continue };
-        let limit = places.partition_point(|place| place.end <= download.start.plus_ms(1));
-        let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
-        let mut best: Option<(usize, f64, (bool, bool))> = None;
-        for (index, place) in places[..limit].iter().enumerate().rev() {
-            let gap = download.start.seconds_since(place.end);
-            if gap > longest {
-                break;
-            }
-            let kin = place.last.span.trace == download.span.trace;
-            let fits = place.provider == &**provider
-                && place.last.client.tenant == download.client.tenant
-                && gap <= if kin { TRACE_SECONDS } else { longest_bare(&drafts[&place.root], download) }
-                && !pool.lineage.apart(download, place.last);
-            let near = (kin, place.last.client.service == download.client.service);
-            let better = best.is_none_or(|(_, held, held_near)| (near, -gap) > (held_near, -held));
-            if fits && better {
-                best = Some((index, gap, near));
-            }
-        }
-        let (index, gap, kin) = match best {
-            Some((index, gap, (kin, near))) if kin || near => (index, gap, kin),
+        let found = places.before(pool, drafts, download, provider);
+        let Some(found) = found.filter(|found| found.kin || found.own_service) else {
             // Another service may have fetched it, if none of its own attempts was interrupted.
-            other => {
-                left.push((at, other.map(|(index, gap, _)| (places[index].root, gap))));
-                continue;
-            }
+            left.push((at, found.map(|found| (found.root, found.gap))));
+            continue;
         };
-        if let Some(draft) = drafts.get_mut(&places[index].root) {
-            give(pool, draft, at, JoinRule::DownloadTime, confidence(&rates, download, kin, gap));
+        if let Some(draft) = drafts.get_mut(&found.root) {
+            give(pool, draft, at, JoinRule::DownloadTime, confidence(&rates, download, found.kin, found.gap));
         }
-        // It moves to its new end, past those that ended meanwhile.
-        places[index].end = download.end;
-        places[index].last = download;
-        traces.insert(download.span.trace);
-        let to = places[index..].iter().take_while(|place| place.end <= download.end).count();
-        places[index..index + to].rotate_left(1);
+        places.fetched(found, download);
     }
     interrupted(pool, drafts, left, &rates);
+    for draft in drafts.values_mut().filter(|draft| !draft.downloads.is_empty()) {
+        draft.parts.sort_unstable_by_key(|evidence| order(evidence));
+    }
+}
+
+impl<'a> Places<'a> {
+    fn new(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Self {
+        let mut places = Self::default();
+        let traces: BTreeSet<TraceId> =
+            pool.downloads.iter().map(|download| download.evidence.span.trace).collect();
+        for (&root, draft) in drafts {
+            let Some(place) = place(pool, draft) else { continue };
+            let of_parts: BTreeSet<TraceId> = draft.parts.iter().map(|part| part.span.trace).collect();
+            for &trace in of_parts.intersection(&traces) {
+                places.of_trace.entry(trace).or_default().insert((place.end, root));
+            }
+            places.by_end.insert((place.end, root));
+            places.known.insert(root, place);
+        }
+        places
+    }
+
+    /// The attempt that a download follows: one with its last call in the same trace first, then one with any
+    /// call there, then one of the same service; of those alike the last to end.
+    fn before(
+        &self,
+        pool: &Pool<'a>,
+        drafts: &BTreeMap<usize, AttemptDraft<'a>>,
+        download: &'a Evidence,
+        provider: &str,
+    ) -> Option<Found> {
+        let latest = (download.start.plus_ms(1), usize::MAX);
+        let fits = |place: &Place<'a>| {
+            place.provider == provider && place.last.client.tenant == download.client.tenant
+        };
+        let gap = |place: &Place<'a>| download.start.seconds_since(place.end);
+        let own_service = |place: &Place<'a>| place.last.client.service == download.client.service;
+        let known = |&(_, root): &(UnixNanos, usize)| Some((root, self.known.get(&root)?));
+        let of_trace = self.of_trace.get(&download.span.trace).into_iter();
+        let ended = of_trace.flat_map(|known| known.range(..=latest).rev().take(MAX_LOOKED_AT));
+        let kin = ended.filter_map(known).filter(|&(root, place)| {
+            (place.end, root) <= latest && gap(place) <= TRACE_SECONDS && fits(place)
+        });
+        let kin = kin.max_by_key(|&(root, place)| {
+            (place.last.span.trace == download.span.trace, own_service(place), place.end, root)
+        });
+        let bare = || {
+            let ended = self.by_end.range(..=latest).rev().take(MAX_LOOKED_AT).filter_map(known);
+            let ended = ended.take_while(|(_, place)| gap(place) <= BARE_SECONDS).filter(|(root, place)| {
+                fits(place)
+                    && gap(place) <= longest_bare(&drafts[root], download)
+                    && !pool.lineage.apart(download, place.last)
+            });
+            ended.max_by_key(|&(root, place)| (own_service(place), place.end, root))
+        };
+        let is_kin = kin.is_some();
+        let (root, place) = kin.or_else(bare)?;
+        Some(Found { root, gap: gap(place), kin: is_kin, own_service: own_service(place) })
+    }
+
+    /// Moves an attempt to the end of what was fetched: a further file may follow.
+    fn fetched(&mut self, found: Found, download: &'a Evidence) {
+        let Some(place) = self.known.get_mut(&found.root) else { return };
+        self.by_end.remove(&(place.end, found.root));
+        (place.end, place.last) = (download.end, download);
+        self.by_end.insert((place.end, found.root));
+        if !found.kin {
+            self.of_trace.entry(download.span.trace).or_default().insert((download.start, found.root));
+        }
+    }
 }
 
 fn provider_of(evidence: &Evidence) -> Option<&Arc<str>> {
@@ -181,7 +246,7 @@ fn longest_bare(draft: &AttemptDraft<'_>, download: &Evidence) -> f64 {
     last.start.seconds_since(before.end).clamp(AT_ONCE_SECONDS, BARE_SECONDS)
 }
 
-/// Gives a download to an attempt.
+/// Gives a download to an attempt, whose parts are to be sorted again then.
 fn give<'a>(
     pool: &Pool<'a>,
     draft: &mut AttemptDraft<'a>,
@@ -193,7 +258,6 @@ fn give<'a>(
     let span = Some(download.span);
     draft.downloads.push(at);
     draft.parts.push(download);
-    draft.parts.sort_unstable_by_key(|evidence| order(evidence));
     draft.joins.push(Join { rule, confidence, margin: None, span, instead: None });
 }
 
@@ -211,38 +275,34 @@ fn interrupted<'a>(
     if left.is_empty() {
         return;
     }
-    // Every call that can have told an address, by its end.
-    let mut told: Vec<(UnixNanos, usize, &Evidence)> = Vec::new();
-    for (&root, draft) in drafts.iter().filter(|(_, draft)| draft.downloads.is_empty()) {
-        let tells = |part: &&&Evidence| call_of(part).is_some_and(|call| TELLS.contains(&call.role));
-        told.extend(draft.parts.iter().filter(tells).map(|&part| (part.end, root, part)));
-    }
-    told.sort_unstable_by_key(|(end, root, part)| (*end, *root, part.span));
-    let traces: BTreeSet<TraceId> = told.iter().map(|(_, _, part)| part.span.trace).collect();
+    let told = Told::new(drafts);
     for (at, other) in left {
         let download = pool.downloads[at].evidence;
         let Some(provider) = provider_of(download) else { continue };
-        let limit = told.partition_point(|(end, ..)| *end <= download.start.plus_ms(1));
-        let longest = if traces.contains(&download.span.trace) { TRACE_SECONDS } else { BARE_SECONDS };
-        let mut best: Option<(bool, f64, usize)> = None;
+        let fits = |part: &Evidence| {
+            provider_of(part) == Some(provider) && part.client.tenant == download.client.tenant
+        };
+        let gap = |end: UnixNanos| download.start.seconds_since(end);
         let mut is_busy = false;
-        for (end, root, part) in told[..limit].iter().rev() {
-            let gap = download.start.seconds_since(*end);
-            if gap > longest || best.is_some_and(|(kin, ..)| kin) {
-                break;
-            }
-            let kin = part.span.trace == download.span.trace;
-            let fits = provider_of(part) == Some(provider)
-                && part.client.tenant == download.client.tenant
-                && (kin || part.client.service == download.client.service)
-                && (kin || gap <= longest_bare(&drafts[root], download))
-                && !pool.lineage.apart(download, part);
-            if fits && goes_on(&drafts[root], download) {
-                is_busy = true;
-            } else if fits && (best.is_none() || kin) {
-                best = Some((kin, gap, *root));
-            }
-        }
+        let mut rests = |root: usize| {
+            let busy = goes_on(&drafts[&root], download);
+            is_busy |= busy;
+            !busy
+        };
+        let kin = told
+            .in_trace(download)
+            .find(|&(end, root, part)| gap(end) <= TRACE_SECONDS && fits(part) && rests(root));
+        let bare = kin.is_none().then(|| {
+            let recent = told.before(download).take_while(|&(end, ..)| gap(end) <= BARE_SECONDS);
+            recent.filter(|&(end, root, part)| {
+                part.client.service == download.client.service
+                    && gap(end) <= longest_bare(&drafts[&root], download)
+                    && !pool.lineage.apart(download, part)
+                    && fits(part)
+            })
+        });
+        let bare = bare.into_iter().flatten().filter(|&(_, root, _)| rests(root)).collect::<Vec<_>>();
+        let best = kin.or(bare.first().copied()).map(|(end, root, _)| (kin.is_some(), gap(end), root));
         // Who is busy with a task of its own did not fetch for somebody else.
         let other = other.filter(|_| !is_busy);
         let best = best.or(other.map(|(root, gap)| (false, gap, root)));
@@ -251,6 +311,50 @@ fn interrupted<'a>(
         {
             give(pool, draft, at, JoinRule::DownloadTime, confidence(rates, download, kin, gap));
         }
+    }
+}
+
+/// A call that can have told an address: its end, its attempt, and itself.
+type Telling<'a> = (UnixNanos, usize, &'a Evidence);
+
+/// The calls of attempts without a download that can have told an address, by their end.
+struct Told<'a> {
+    calls: Vec<Telling<'a>>,
+    /// Places of those of each trace.
+    of_trace: BTreeMap<TraceId, Vec<usize>>,
+}
+
+impl<'a> Told<'a> {
+    fn new(drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Self {
+        let mut calls: Vec<Telling<'a>> = Vec::new();
+        for (&root, draft) in drafts.iter().filter(|(_, draft)| draft.downloads.is_empty()) {
+            let tells = |part: &&&Evidence| call_of(part).is_some_and(|call| TELLS.contains(&call.role));
+            calls.extend(draft.parts.iter().filter(tells).map(|&part| (part.end, root, part)));
+        }
+        calls.sort_unstable_by_key(|(end, root, part)| (*end, *root, part.span));
+        let mut of_trace: BTreeMap<TraceId, Vec<usize>> = BTreeMap::new();
+        for (place, (_, _, part)) in calls.iter().enumerate() {
+            of_trace.entry(part.span.trace).or_default().push(place);
+        }
+        Self { calls, of_trace }
+    }
+
+    /// How many ended before a download.
+    fn ended(&self, download: &Evidence) -> usize {
+        self.calls.partition_point(|(end, ..)| *end <= download.start.plus_ms(1))
+    }
+
+    /// Those before a download, the last first.
+    fn before(&self, download: &Evidence) -> impl Iterator<Item = Telling<'a>> {
+        self.calls[..self.ended(download)].iter().rev().take(MAX_LOOKED_AT).copied()
+    }
+
+    /// Those of them in its trace.
+    fn in_trace(&self, download: &Evidence) -> impl Iterator<Item = Telling<'a>> {
+        let ended = self.ended(download);
+        let places = self.of_trace.get(&download.span.trace).map_or(&[][..], Vec::as_slice);
+        let places = &places[..places.partition_point(|&place| place < ended)];
+        places.iter().rev().take(MAX_LOOKED_AT).map(|&place| self.calls[place])
     }
 }
 
@@ -264,21 +368,15 @@ fn goes_on(draft: &AttemptDraft<'_>, download: &Evidence) -> bool {
     next.seconds_since(*last) < PACE * last.seconds_since(*before)
 }
 
-/// Attempts that may have an output, with the end of their last call.
-fn places<'a>(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Vec<Place<'a>> {
-    let mut places = Vec::new();
-    for (&root, draft) in drafts {
-        let refused = draft.shot.is_some_and(|shot| pool.shots[shot].call.accepted != Accepted::Yes);
-        if refused && draft.tasks.is_empty() && draft.groups.is_empty() {
-            continue;
-        }
-        let last = draft.parts.iter().copied().max_by_key(|evidence| (evidence.end, evidence.span));
-        let Some((last, call)) = last.and_then(|last| Some((last, call_of(last)?))) else { continue };
-        // A bare submit of an asynchronous provider has no output address yet.
-        if call.role == Role::Submit && last.end.seconds_since(last.start) <= BLOCKING_SECONDS {
-            continue;
-        }
-        places.push(Place { root, end: last.end, provider: &call.endpoint.provider, last });
+/// An attempt that may have an output, with the end of its last call.
+fn place<'a>(pool: &Pool<'a>, draft: &AttemptDraft<'a>) -> Option<Place<'a>> {
+    let refused = draft.shot.is_some_and(|shot| pool.shots[shot].call.accepted != Accepted::Yes);
+    if refused && draft.tasks.is_empty() && draft.groups.is_empty() {
+        return None;
     }
-    places
+    let last = draft.parts.iter().copied().max_by_key(|evidence| (evidence.end, evidence.span))?;
+    let call = call_of(last)?;
+    // A bare submit of an asynchronous provider has no output address yet.
+    let is_bare = call.role == Role::Submit && last.end.seconds_since(last.start) <= BLOCKING_SECONDS;
+    (!is_bare).then_some(Place { end: last.end, provider: &call.endpoint.provider, last })
 }

@@ -79,7 +79,7 @@ fn asked<'a>(pool: &Pool<'a>, solution: &Solution) -> BTreeMap<ClientKey<'a>, Ve
         let known = task.named || solution.task_shot[at].is_some() || delivered.contains(&at);
         let by_name =
             task.calls.iter().filter_map(|call| call_of(call)).any(|call| call.role == Role::Webhook);
-        if known || by_name || solution.left.contains_key(&at) || !in_one_moment(task) {
+        if known || by_name || solution.left.has(at) || !in_one_moment(task) {
             continue;
         }
         let Some((first, call)) = task.followups().next() else { continue };

@@ -357,9 +357,9 @@ fn retry_joins(pool: &Pool<'_>, solution: &Solution, resubmitted: &[Resubmission
         joins.insert(again.to, join);
     }
     for double in &solution.doubles {
-        let confidence = if double.sure { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[double.lost].evidence.span);
-        let join = Join { rule: JoinRule::DoubleSubmit, confidence, margin: None, span, instead: None };
+        let (rule, confidence) = (JoinRule::DoubleSubmit, double.confidence);
+        let join = Join { rule, confidence, margin: None, span, instead: None };
         joins.insert(double.lost, join);
     }
     for retry in &solution.retries {

@@ -11,6 +11,7 @@ use crate::call::{Call, CorrelationKind, Role};
 use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
+use crate::solve::callback::{CallbackKey, Constants};
 use crate::solve::density::lognormal;
 use crate::solve::pool::{Hook, Pool, call_of};
 
@@ -28,9 +29,6 @@ const LONGEST_RATIO: f64 = 8.0;
 /// Most later deliveries that are weighed as the one that follows: those nearest to when it is due. An
 /// endpoint that is down refuses thousands, of which the wait tells no more than a few apart.
 pub(super) const MAX_NEXT: usize = 32;
-
-/// Tenant, provider and the callback parameter.
-type CallbackKey<'a> = (&'a Arc<str>, &'a Arc<str>, &'a Arc<str>);
 
 /// Whose deliveries may follow one another: provider, tenant and service that takes them (any of its
 /// instances may be asked), at which path, and for which job of the application if the delivery says so.
@@ -84,15 +82,15 @@ pub(super) fn refused(call: &Call) -> bool {
     !call.answer.is_success()
 }
 
-/// Groups the hooks of a pool.
-pub(crate) fn groups(pool: &Pool<'_>, limit: usize) -> Vec<HookGroup> {
+/// Groups the hooks of a pool; by a callback parameter unless that is one of the constants.
+pub(crate) fn groups(pool: &Pool<'_>, constants: &Constants<'_>, limit: usize) -> Vec<HookGroup> {
     if pool.hooks.is_empty() {
         return Vec::new();
     }
     let mut keyed: BTreeMap<CallbackKey<'_>, HookGroup> = BTreeMap::new();
     let mut keyless = Vec::new();
     for (at, hook) in pool.hooks.iter().enumerate() {
-        match callback_value(hook.call) {
+        match constants.name(hook.evidence, hook.call) {
             Some(value) => {
                 let key = (&hook.evidence.client.tenant, &hook.call.endpoint.provider, value);
                 keyed.entry(key).or_default().hooks.push(at);

@@ -20,9 +20,9 @@ use crate::id::UnixNanos;
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
 use crate::solve::bind::Binder;
+use crate::solve::callback::Constants;
 use crate::solve::callers::Callers;
 use crate::solve::density::laplace;
-use crate::solve::hooks::callback_value;
 use crate::solve::pool::{Pool, call_of};
 use crate::solve::{Bound, Open, Solution, confidence};
 
@@ -39,7 +39,7 @@ pub(crate) fn tasks(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         let task = &pool.tasks[*at];
         !task.named
             && solution.task_shot[*at].is_none()
-            && !solution.left.contains_key(at)
+            && !solution.left.has(*at)
             && task.followups().next().is_some_and(|(first, _)| pool.lineage.tells(first))
     };
     let tasks: Vec<usize> = (0..pool.tasks.len()).filter(waits).collect();
@@ -89,11 +89,12 @@ struct Asked {
 type ClientKey<'a> = (&'a Arc<str>, &'a Arc<str>);
 
 /// Gives deliveries without a submit and a task those tasks that were asked for when they came.
-pub(crate) fn deliveries(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
+pub(crate) fn deliveries(pool: &Pool<'_>, constants: &Constants<'_>, solution: &mut Solution, limit: usize) {
     let is_left = |at: &usize| {
+        let first = solution.groups[*at].first(pool);
         solution.group_task[*at].is_none()
             && solution.group_shot[*at].is_none()
-            && callback_value(solution.groups[*at].first(pool).call).is_none()
+            && constants.name(first.evidence, first.call).is_none()
     };
     let left: Vec<usize> = (0..solution.groups.len()).filter(is_left).collect();
     if left.is_empty() {

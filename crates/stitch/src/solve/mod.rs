@@ -22,6 +22,7 @@ pub(crate) mod answers;
 mod around;
 pub(crate) mod assign;
 pub(crate) mod bind;
+mod callback;
 pub(crate) mod callers;
 mod crossing;
 pub(crate) mod density;
@@ -51,13 +52,13 @@ mod sure;
 pub(crate) mod tries;
 pub(crate) mod union;
 
-use std::collections::BTreeMap;
-
 use crate::call::Accepted;
 use crate::job::{Confidence, JoinRule};
 use crate::settings::Settings;
 use crate::solve::bind::{Binder, Binding, Open};
+use crate::solve::callback::Constants;
 use crate::solve::hooks::HookGroup;
+use crate::solve::names::Left;
 pub(crate) use crate::solve::pin::Pin;
 use crate::solve::pool::Pool;
 
@@ -84,8 +85,8 @@ pub(crate) struct Solution {
     pub(crate) groups: Vec<HookGroup>,
     pub(crate) retries: Vec<retry::Retry>,
     pub(crate) doubles: Vec<double::Double>,
-    /// While solving: tasks whose callback parameter several submits show, and those submits.
-    pub(crate) left: BTreeMap<usize, Vec<usize>>,
+    /// While solving: tasks whose name several submits show.
+    pub(crate) left: Left,
 }
 
 /// From this margin on, in nats, all joins that were measured were right.
@@ -103,21 +104,22 @@ pub(crate) fn confidence(margin: f64) -> Confidence {
 /// Solves a pool. `pins` are ties that were decided when more of their neighbours were known.
 pub(crate) fn solve(pool: &Pool<'_>, settings: &Settings, pins: &[Pin]) -> Solution {
     let limit = settings.max_assignment;
+    let constants = Constants::new(pool, settings.duplicate_window_ms);
     let mut solution = Solution {
         task_shot: vec![None; pool.tasks.len()],
-        groups: hooks::groups(pool, limit),
+        groups: hooks::groups(pool, &constants, limit),
         retries: retry::chains(pool, limit),
         ..Solution::default()
     };
     solution.group_task =
         solution.groups.iter().map(|group| group.task.map(|(task, rule)| (task, rule, None))).collect();
     solution.group_shot = vec![None; solution.groups.len()];
-    names::bind(pool, &mut solution);
+    names::bind(pool, &constants, &mut solution);
     pin::keep(pool, &mut solution, pins);
     rhythm(pool, &mut solution, limit);
     leftover::tasks(pool, &mut solution, limit);
     fetched::tasks(pool, &mut solution, limit);
-    leftover::deliveries(pool, &mut solution, limit);
+    leftover::deliveries(pool, &constants, &mut solution, limit);
     again::delivered_again(pool, &mut solution);
     names::by_what_is_left(pool, &mut solution);
     let followed = followed(pool, &solution);
@@ -238,9 +240,8 @@ fn waiting(pool: &Pool<'_>, solution: &Solution, refused: Refused) -> Open {
         let silent = shot.task.is_none_or(|task| pool.tasks[task].first().is_none());
         !taken[*at] && silent && shot.is_async() && shot.call.accepted != Accepted::No
     };
-    let task_waits = |at: &usize| {
-        !pool.tasks[*at].named && solution.task_shot[*at].is_none() && !solution.left.contains_key(at)
-    };
+    let task_waits =
+        |at: &usize| !pool.tasks[*at].named && solution.task_shot[*at].is_none() && !solution.left.has(*at);
     let group_waits = |at: &usize| {
         solution.group_shot[*at].is_none()
             && solution.group_task[*at].is_none_or(|(task, _, _)| task_waits(&task))

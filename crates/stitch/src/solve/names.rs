@@ -8,12 +8,12 @@ use crate::call::{Accepted, Call, CorrelationKind};
 use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, TaskId, TraceId};
 use crate::job::{Confidence, JoinRule};
-use crate::solve::hooks::callback_value;
+use crate::solve::callback::Constants;
 use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::{Bound, Solution};
 
 /// Binds submits to tasks and delivery groups by name.
-pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
+pub(crate) fn bind(pool: &Pool<'_>, constants: &Constants<'_>, solution: &mut Solution) {
     for (at, shot) in pool.shots.iter().enumerate() {
         if let Some(task) = shot.task {
             let rule = JoinRule::TaskIdAttribute;
@@ -25,7 +25,7 @@ pub(crate) fn bind(pool: &Pool<'_>, solution: &mut Solution) {
     }
     by_link(pool, solution);
     by_job_of_task(pool, solution);
-    by_callback(pool, solution);
+    by_callback(pool, constants, solution);
     if !solution.groups.is_empty() {
         by_job(pool, solution);
     }
@@ -178,7 +178,7 @@ fn by_job_of_task(pool: &Pool<'_>, solution: &mut Solution) {
         solution.task_shot[own] = Some(exact(shot, JoinRule::CorrelationId));
         tasks.retain(|&task| task != own);
         if tasks.len() <= unsure.len() {
-            solution.left.extend(tasks.into_iter().map(|task| (task, unsure.clone())));
+            solution.left.add(tasks, unsure);
         }
     }
 }
@@ -225,19 +225,26 @@ fn by_job(pool: &Pool<'_>, solution: &mut Solution) {
             likelier(pool, &mut shots, call_name(shot.evidence, shot.call, &name.value), at);
         }
     }
+    // By submit, the first task that it made.
+    let mut made: Vec<Option<usize>> = vec![None; pool.shots.len()];
+    for (task, bound) in solution.task_shot.iter().enumerate() {
+        if let Some(bound) = bound {
+            made[bound.shot].get_or_insert(task);
+        }
+    }
     for at in 0..solution.groups.len() {
         let first = solution.groups[at].first(pool);
         let mut names = first.call.rare.correlations.iter().filter(|name| name.kind == CorrelationKind::Job);
         let found = names.find_map(|name| shots.get(&call_name(first.evidence, first.call, &name.value)));
         let Some(&shot) = found else { continue };
-        let task = solution.task_shot.iter().position(|bound| bound.is_some_and(|bound| bound.shot == shot));
-        match (task, solution.group_task[at]) {
+        match (made[shot], solution.group_task[at]) {
             (Some(task), None) => solution.group_task[at] = Some((task, JoinRule::CorrelationId, None)),
-            (None, Some((task, _, _))) => {
-                solution.task_shot[task].get_or_insert(exact(shot, JoinRule::CorrelationId));
+            (None, Some((task, _, _))) if solution.task_shot[task].is_none() => {
+                solution.task_shot[task] = Some(exact(shot, JoinRule::CorrelationId));
+                made[shot] = Some(task);
             }
             (None, None) => solution.group_shot[at] = Some(exact(shot, JoinRule::CorrelationId)),
-            (Some(_), Some(_)) => {}
+            (_, Some(_)) => {}
         }
     }
 }
@@ -253,16 +260,16 @@ fn likelier<'a>(pool: &Pool<'_>, shots: &mut BTreeMap<CallName<'a>, usize>, name
 
 /// A submit that shows the callback parameter which a delivery came with. A client that tries again shows the
 /// same one, so that several submits may be meant: the last that was accepted is the likeliest.
-fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
+fn by_callback(pool: &Pool<'_>, constants: &Constants<'_>, solution: &mut Solution) {
     let mut shots: BTreeMap<CallName<'_>, usize> = BTreeMap::new();
-    let mut shared: BTreeMap<CallName<'_>, Vec<usize>> = BTreeMap::new();
+    let mut shared: BTreeMap<CallName<'_>, Shared> = BTreeMap::new();
     for (at, shot) in pool.shots.iter().enumerate() {
         if shot.is_async()
             && shot.call.accepted != Accepted::No
-            && let Some(value) = callback_value(shot.call)
+            && let Some(value) = constants.name(shot.evidence, shot.call)
         {
             let name = call_name(shot.evidence, shot.call, value);
-            shared.entry(name).or_default().push(at);
+            shared.entry(name).or_default().shots.push(at);
             likelier(pool, &mut shots, name, at);
         }
     }
@@ -271,7 +278,7 @@ fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
     }
     for at in 0..solution.groups.len() {
         let first = solution.groups[at].first(pool);
-        let Some(value) = callback_value(first.call) else { continue };
+        let Some(value) = constants.name(first.evidence, first.call) else { continue };
         let Some(&shot) = shots.get(&call_name(first.evidence, first.call, value)) else { continue };
         let bound = exact(shot, JoinRule::CorrelationId);
         match solution.group_task[at] {
@@ -281,26 +288,37 @@ fn by_callback(pool: &Pool<'_>, solution: &mut Solution) {
             None => solution.group_shot[at] = Some(bound),
         }
     }
-    shared.retain(|_, shots| shots.len() > 1);
-    deliveries_with_id(pool, solution, &shots, &shared);
+    shared.retain(|_, known| known.shots.len() > 1);
+    deliveries_with_id(pool, constants, solution, &shots, &mut shared);
+    for Shared { shots, tasks } in shared.into_values() {
+        solution.left.add(tasks, shots);
+    }
+}
+
+/// The submits that show one name, and the tasks that wait for one of them.
+#[derive(Default)]
+struct Shared {
+    shots: Vec<usize>,
+    tasks: Vec<usize>,
 }
 
 /// The same for deliveries that carry the task id. A task that nobody asked for, of which several submits may
 /// be meant, waits until it is known which of them the client followed: see [`by_what_is_left`].
-fn deliveries_with_id(
-    pool: &Pool<'_>,
+fn deliveries_with_id<'a>(
+    pool: &Pool<'a>,
+    constants: &Constants<'_>,
     solution: &mut Solution,
-    shots: &BTreeMap<CallName<'_>, usize>,
-    shared: &BTreeMap<CallName<'_>, Vec<usize>>,
+    shots: &BTreeMap<CallName<'a>, usize>,
+    shared: &mut BTreeMap<CallName<'a>, Shared>,
 ) {
     for (at, task) in pool.tasks.iter().enumerate() {
-        for evidence in &task.calls {
+        for &evidence in &task.calls {
             let What::Call(call) = &evidence.what else { continue };
-            let Some(value) = callback_value(call) else { continue };
+            let Some(value) = constants.name(evidence, call) else { continue };
             let name = call_name(evidence, call, value);
             let unasked = solution.task_shot[at].is_none() && task.followups().next().is_none();
-            if let Some(shots) = shared.get(&name).filter(|_| unasked) {
-                solution.left.insert(at, shots.clone());
+            if let Some(known) = shared.get_mut(&name).filter(|_| unasked) {
+                known.tasks.push(at);
             } else if let Some(&shot) = shots.get(&name) {
                 solution.task_shot[at].get_or_insert(exact(shot, JoinRule::CorrelationId));
             }
@@ -308,18 +326,52 @@ fn deliveries_with_id(
     }
 }
 
+/// Tasks that wait until it is known which submits of their name something else followed.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Of each name, its submits by start.
+    names: Vec<Vec<usize>>,
+    /// By task, the index of its name.
+    tasks: BTreeMap<usize, usize>,
+}
+
+impl Left {
+    /// Lets tasks wait for the submits of their name. A task of two names waits for the later one.
+    fn add(&mut self, tasks: Vec<usize>, shots: Vec<usize>) {
+        self.tasks.extend(tasks.into_iter().map(|task| (task, self.names.len())));
+        self.names.push(shots);
+    }
+
+    /// Whether a task waits.
+    pub(crate) fn has(&self, task: usize) -> bool {
+        self.tasks.contains_key(&task)
+    }
+}
+
 /// Tasks that only deliveries show, and the submits of their callback parameter that nothing else followed:
 /// the last accepted one first, then the last that may have been.
 pub(crate) fn by_what_is_left(pool: &Pool<'_>, solution: &mut Solution) {
-    for (task, shots) in std::mem::take(&mut solution.left) {
+    let Left { names, tasks } = std::mem::take(&mut solution.left);
+    if tasks.is_empty() {
+        return;
+    }
+    let mut taken = vec![false; pool.shots.len()];
+    for bound in solution.task_shot.iter().flatten() {
+        taken[bound.shot] = true;
+    }
+    let is_accepted = |shot: &usize| pool.shots[*shot].call.accepted == Accepted::Yes;
+    // The likeliest comes last. What is taken stays so: each submit is looked at once, and put away.
+    let mut free = names.clone();
+    free.iter_mut().for_each(|shots| shots.sort_by_key(is_accepted));
+    for (task, name) in tasks {
         if solution.task_shot[task].is_some() {
             continue;
         }
-        let accepted = |at: &&usize| pool.shots[**at].call.accepted == Accepted::Yes;
-        let free = |at: &&usize| solution.task_shot.iter().flatten().all(|bound| bound.shot != **at);
-        let likeliest = shots.iter().rev().filter(free).find(accepted);
-        let likeliest = likeliest.or_else(|| shots.iter().rev().find(free));
-        if let Some(&shot) = likeliest.or_else(|| shots.iter().rev().find(accepted)).or(shots.last()) {
+        let (all, free) = (&names[name], &mut free[name]);
+        while free.pop_if(|shot| taken[*shot]).is_some() {}
+        let last = || all.iter().rfind(|shot| is_accepted(shot)).or(all.last());
+        if let Some(&shot) = free.last().or_else(last) {
+            taken[shot] = true;
             solution.task_shot[task] = Some(exact(shot, JoinRule::CorrelationId));
         }
     }

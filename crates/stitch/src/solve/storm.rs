@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::call::{Accepted, Answer, Call, CallRare, Endpoint, Role};
+use crate::call::{Accepted, Answer, Call, CallRare, Correlation, CorrelationKind, Endpoint, Role};
 use crate::evidence::{Client, Evidence, What};
 use crate::id::{SpanId, SpanKey, TaskId, TraceId, UnixNanos};
 use crate::rare::Rare;
 use crate::settings::Settings;
+use crate::solve::callback::Constants;
 use crate::solve::pool::Pool;
-use crate::solve::{Solution, assign, double, fallback, hooks, retry, solve};
+use crate::solve::{Solution, assign, double, fallback, hooks, names, retry, solve};
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -91,7 +92,7 @@ pub(super) fn mark(evidence: &mut Evidence, resend: u16) {
 }
 
 /// Numbers below `below` that look drawn, and are the same each time.
-fn drawn(below: u64) -> impl FnMut() -> u64 {
+pub(super) fn drawn(below: u64) -> impl FnMut() -> u64 {
     let mut state = 1_u64;
     move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -115,7 +116,7 @@ fn an_endpoint_that_refuses_for_half_an_hour_weighs_a_few_redeliveries_for_each(
         assert!(edges.len() <= 8000 * hooks::MAX_NEXT, "{wait:?}: {} edges", edges.len());
         assert!(edges.len() > 8000, "{wait:?}: {} edges", edges.len());
     }
-    let groups = hooks::groups(&pool, Settings::default().max_assignment);
+    let groups = hooks::groups(&pool, &Constants::default(), Settings::default().max_assignment);
     assert_eq!(groups.iter().map(|group| group.hooks.len()).sum::<usize>(), 8000);
 }
 
@@ -137,6 +138,33 @@ fn the_delivery_that_is_due_is_weighed_whatever_comes_before_it() {
     assert!(further.contains(&401), "twice as long: {further:?}");
     let past = edges(&BTreeMap::from([(0, 1800.0)]));
     assert!(past.iter().all(|&to| to > 980), "the last that came: {past:?}");
+}
+
+/// A submit that may have been taken, or a delivery that names its task, with one callback parameter for all.
+fn called_back(storm: &mut Storm, at_ms: u64, role: Role) {
+    let value = Correlation { kind: CorrelationKind::Callback, value: "prod".into() };
+    let rare = Rare::new(CallRare { correlations: vec![value], ..CallRare::default() });
+    let What::Call(call) = &mut storm.call(at_ms, role, 200).what else { return };
+    (call.rare, call.task) = (rare, (role == Role::Webhook).then(|| TaskId::new(&format!("task-{at_ms}"))));
+    if role == Role::Submit {
+        (call.answer, call.accepted) = (Answer::TimedOut, Accepted::Ambiguous);
+    }
+}
+
+#[test]
+fn submits_of_one_name_are_gone_through_once_for_all_its_deliveries() {
+    let mut storm = Storm::new();
+    for at in 0..10_000 {
+        called_back(&mut storm, at, Role::Submit);
+        called_back(&mut storm, 20_000 + at, Role::Webhook);
+    }
+    let pool = storm.pool();
+    let mut solution = Solution { task_shot: vec![None; pool.tasks.len()], ..Solution::default() };
+    names::bind(&pool, &Constants::default(), &mut solution);
+    assert!((0..pool.tasks.len()).all(|task| solution.left.has(task)));
+    names::by_what_is_left(&pool, &mut solution);
+    let shots: BTreeSet<usize> = solution.task_shot.iter().flatten().map(|bound| bound.shot).collect();
+    assert_eq!(shots.len(), 10_000, "each has a submit of its own");
 }
 
 /// Events that were delivered twice, and refused, 20 ms apart; each has a task that is asked for once, in

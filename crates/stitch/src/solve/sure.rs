@@ -4,7 +4,7 @@ use crate::call::Role;
 use crate::id::{SpanId, TraceId};
 use crate::job::{Confidence, Join, JoinRule};
 use crate::settings::Settings;
-use crate::solve::storm::{Storm, ask_for, mark, trace};
+use crate::solve::storm::{Storm, ask_for, drawn, mark, trace};
 use crate::solve::{group, solve};
 
 /// The joins of a rule, in the order of their jobs.
@@ -70,4 +70,39 @@ fn a_submit_that_is_lost_in_a_batch_is_less_surely_a_double_one() {
     assert_eq!(double(&[0, 400]), [Confidence::Strong], "a second click");
     assert_eq!(double(&[0, 1700]), [Confidence::Likely], "later, it may be the next of two");
     assert_eq!(double(&[0, 400, 60_000]), [Confidence::Likely], "there are more of them");
+    assert_eq!(double(&[0, 400, 800]), [Confidence::Guess], "any of them may be meant");
+}
+
+/// Submits in traces of their own, each followed by polls but every fifth; `again` has one sent 400 ms after
+/// those.
+fn crowd(submits: u64, most_apart_ms: u64, again: bool) -> Storm {
+    let mut storm = Storm::new();
+    let mut wait = drawn(most_apart_ms);
+    let mut at = 0;
+    for submit in 0..submits {
+        at += wait();
+        let is_lost = submit % 5 == 2;
+        storm.call(at, Role::Submit, 200);
+        if is_lost && again {
+            storm.call(at + 400, Role::Submit, 200);
+        }
+        if is_lost && !again {
+            continue;
+        }
+        let begun = if is_lost { at + 410 } else { at + 10 };
+        for poll in 1..4 {
+            ask_for(storm.call(begun + poll * 700, Role::Poll, 200), submit);
+        }
+    }
+    storm
+}
+
+#[test]
+fn a_stranger_in_a_crowd_is_no_second_try_and_a_habit_is_known_among_strangers() {
+    let words = |storm: &Storm| words(&joins(storm, JoinRule::DoubleSubmit));
+    let strangers = words(&crowd(200, 1000, false));
+    assert!(strangers.iter().all(|&word| word == Confidence::Guess), "{strangers:?}");
+    let habit = words(&crowd(100, 8000, true));
+    assert!(habit.len() >= 19, "{habit:?}");
+    assert!(habit.iter().all(|&word| word == Confidence::Likely), "{habit:?}");
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use spantally_price::{Bound, Charge, add};
+use spantally_price::{Bound, add};
 use spantally_stitch::{Accepted, Attempt, Cause, Confidence, FailureReason, Job, JoinRule, Outcome, Role};
 
 use super::{
@@ -106,11 +106,11 @@ impl Counts {
             add(cost, charge.cost.expected);
             jobs.insert(number);
         }
-        for (index, attempt) in job.attempts.iter().enumerate() {
-            let charges = bill.charges.iter().filter(|charge| charge.attempt == index);
-            self.attempt(number, attempt, &costs(charges));
+        let of_attempts = costs_of_attempts(settled);
+        for (attempt, costs) in job.attempts.iter().zip(&of_attempts) {
+            self.attempt(number, attempt, costs);
         }
-        self.groups(settled);
+        self.groups(job, &of_attempts);
         self.polls_of(job);
         for unpriced in &bill.unpriced {
             let Some(attempt) = job.attempts.get(unpriced.attempt) else { continue };
@@ -145,19 +145,16 @@ impl Counts {
 
     /// A job counts once in each group that one of its attempts is of; each charge counts where its attempt
     /// does.
-    fn groups(&mut self, settled: &Settled) {
-        let Settled { job, bill, .. } = settled;
+    fn groups(&mut self, job: &Job, of_attempts: &[Costs]) {
         let mut seen = BTreeSet::new();
-        for (index, attempt) in job.attempts.iter().enumerate() {
+        for (attempt, costs) in job.attempts.iter().zip(of_attempts) {
             let (provider, model) = (&attempt.provider, &attempt.model);
-            let charges = bill.charges.iter().filter(|charge| charge.attempt == index);
-            let costs = costs(charges);
             let groups = [
                 (None, self.providers.entry(Arc::clone(provider)).or_default()),
                 (Some(model), self.models.entry((Arc::clone(provider), Arc::clone(model))).or_default()),
             ];
             for (model, group) in groups {
-                add_costs(&mut group.costs, &costs);
+                add_costs(&mut group.costs, costs);
                 if seen.insert((provider, model)) {
                     group.jobs += 1;
                     group.delivered +=
@@ -267,9 +264,11 @@ impl Counts {
 }
 
 /// What charges cost, by currency; what has no price is not in it.
-fn costs<'a>(charges: impl Iterator<Item = &'a Charge>) -> Costs {
-    let mut costs = Costs::new();
-    for charge in charges.filter(|charge| charge.unit_price.is_some()) {
+/// What each attempt of a job cost.
+fn costs_of_attempts(settled: &Settled) -> Vec<Costs> {
+    let mut costs = vec![Costs::new(); settled.job.attempts.len()];
+    for charge in settled.bill.charges.iter().filter(|charge| charge.unit_price.is_some()) {
+        let Some(costs) = costs.get_mut(charge.attempt) else { continue };
         let cost = costs.entry(Arc::clone(&charge.currency)).or_default();
         *cost = *cost + charge.cost;
     }

@@ -36,6 +36,8 @@ pub(super) struct Lanes<'a> {
     /// Of each tenant and provider.
     of_provider: BTreeMap<(&'a Arc<str>, &'a Arc<str>), Vec<usize>>,
     of_trace: BTreeMap<TraceId, Vec<usize>>,
+    /// The traces that hold an open submit to a provider.
+    traces: BTreeSet<(TraceId, &'a Arc<str>)>,
 }
 
 impl<'a> Lanes<'a> {
@@ -46,8 +48,14 @@ impl<'a> Lanes<'a> {
             let key = (&shot.evidence.client.tenant, &shot.call.endpoint.provider);
             lanes.of_provider.entry(key).or_default().push(place);
             lanes.of_trace.entry(shot.evidence.span.trace).or_default().push(place);
+            lanes.traces.insert((shot.evidence.span.trace, &shot.call.endpoint.provider));
         }
         lanes
+    }
+
+    /// Whether a trace holds an open submit to a provider.
+    pub(super) fn has(&self, trace: TraceId, provider: &Arc<str>) -> bool {
+        self.traces.contains(&(trace, provider))
     }
 
     /// Of a trace, whatever the provider.
