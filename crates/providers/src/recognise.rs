@@ -204,7 +204,9 @@ impl Recogniser {
             return Vec::new();
         }
         let own = provider.map(|index| &*self.provider(index).facts).unwrap_or_default();
-        let seen = self.facts.iter().chain(own).filter(|fact| fact.is_in(span));
+        let has_further = span.attributes.has_any(&self.masks.further);
+        let further = if has_further { &*self.further } else { &[] };
+        let seen = self.facts.iter().chain(own).chain(further).filter(|fact| fact.is_in(span));
         seen.filter_map(|fact| fact.read(span, cache)).collect()
     }
 }
