@@ -1,7 +1,7 @@
 //! Spans above calls: what an application or a GenAI instrumentation says of the work around them.
 //!
 //! No convention has an operation for image, video or speech jobs yet, and instrumentations invent their own
-//! words; the tables below are what OpenTelemetry, OpenLLMetry, OpenLIT and OpenInference write.
+//! words; the tables below are what OpenTelemetry, OpenLLMetry, OpenLIT, OpenInference and xAI's SDK write.
 
 use spantally_stitch::{FailureReason, Frame, FrameKind, FrameRare, Rare, TaskState, Verdict};
 
@@ -36,6 +36,9 @@ const OPERATIONS: &[(&[&str], FrameKind)] = &[
             "text_to_video",
             "image_to_video",
             "video_to_video",
+            "generate_image",
+            "generate_video",
+            "extend_video",
             "text_to_audio",
             "text_to_music",
             "upscale",
