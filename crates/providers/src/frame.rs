@@ -9,7 +9,6 @@ use crate::answer;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::facts;
-use crate::placeholder::is_placeholder;
 use crate::span::{SpanKind, SpanView};
 use crate::words::{self, Vocabulary};
 
@@ -149,7 +148,7 @@ impl Recogniser {
         let written = span.text(slots.provider).unwrap_or_default();
         let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
         let operation = self.operation(span);
-        let shown = |slot| span.text(slot).filter(|model| !is_placeholder(model));
+        let shown = |slot| self.model_in(span, slot);
         let model = shown(slots.response_model).or_else(|| shown(slots.request_model));
         let mut rare = FrameRare {
             links: span.links.clone(),

@@ -111,13 +111,15 @@ impl Recogniser {
         Some(Target { host: host(), ..target })
     }
 
-    /// The rules of a host in any case: its own, else those of the longest ending of its name. An index of
-    /// `hosts`.
+    /// The rules of a host in any case, with the dot of the root behind it or not: its own, else those of the
+    /// longest ending of its name. An index of `hosts`.
     pub(crate) fn host(&self, name: &str) -> Option<u32> {
-        self.host_in_small_letters(name).or_else(|| {
-            let has_capital = name.bytes().any(|byte| byte.is_ascii_uppercase());
-            has_capital.then(|| self.host_in_small_letters(&name.to_ascii_lowercase()))?
-        })
+        self.host_in_small_letters(name)
+            .or_else(|| {
+                let has_capital = name.bytes().any(|byte| byte.is_ascii_uppercase());
+                has_capital.then(|| self.host_in_small_letters(&name.to_ascii_lowercase()))?
+            })
+            .or_else(|| self.host(name.strip_suffix('.')?))
     }
 
     fn host_in_small_letters(&self, name: &str) -> Option<u32> {
@@ -185,6 +187,13 @@ impl Recogniser {
                 && span.text(slot).is_some_and(|word| words::verdict(kind, None, word).is_none())
         };
         span.attributes.has_any(&self.masks.words) && self.slots.words.iter().any(is_unknown)
+    }
+
+    /// The model in a slot. Google's libraries take its name as that of a resource too: `models/veo-3.1`.
+    #[inline]
+    pub(crate) fn model_in<'a>(&self, span: &SpanView<'a>, slot: u16) -> Option<&'a str> {
+        let shown = span.text(slot).filter(|model| !is_placeholder(model))?;
+        Some(shown.strip_prefix("models/").unwrap_or(shown))
     }
 
     /// The task id in one of our own or a GenAI attribute.
