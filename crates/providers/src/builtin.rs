@@ -24,6 +24,7 @@ files!(
     "google",
     "heygen",
     "kling",
+    "kling_cn",
     "luma",
     "minimax",
     "minimax_cn",

@@ -148,7 +148,7 @@ impl Recogniser {
         captures: &Captures<'_>,
     ) -> Option<&'a str> {
         let slots = &self.slots;
-        let shown = |slot| span.text(slot).filter(|model| !is_placeholder(model));
+        let shown = |slot| self.model_in(span, slot);
         let named = shown(slots.response_model).or_else(|| shown(slots.request_model))?;
         rule.model.is_silent(captures).then_some(named)
     }

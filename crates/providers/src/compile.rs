@@ -43,6 +43,8 @@ pub struct Recogniser {
     /// Paths at which the user's applications receive webhooks, to a rule.
     pub(crate) webhooks: Routes,
     pub(crate) facts: Vec<FactSlot>,
+    /// Facts that few spans have: they are looked for where [`Masks::further`] says that there is one.
+    pub(crate) further: Vec<FactSlot>,
     pub(crate) masks: Masks,
     /// No span stands for a call.
     pub(crate) requests_only: bool,
@@ -84,10 +86,12 @@ impl Recogniser {
         let mut keys = AttributeKeys::default();
         let slots = Slots::new(&mut keys, extra);
         let facts = facts::slots(&mut keys);
+        let further = facts::further(&mut keys);
         let recogniser = Self {
             keys,
             slots,
             facts,
+            further,
             masks: Masks::default(),
             requests_only: extra.requests_only,
             providers: Vec::new(),
@@ -106,7 +110,7 @@ impl Recogniser {
         compiler.webhooks(extra);
         let Compiler { mut recogniser, mut findings } = compiler;
         findings.extend(recogniser.add_backup_hosts(files));
-        recogniser.masks = Masks::new(&recogniser.slots, &recogniser.facts, &recogniser.providers);
+        recogniser.masks = Masks::new(&recogniser);
         if findings.is_empty() { Ok(recogniser) } else { Err(findings) }
     }
 }
@@ -129,7 +133,7 @@ impl Compiler {
             word_slots: file.words_from.iter().filter_map(|from| keys::place(&from.value, keys)).collect(),
             spans: Vec::new(),
             tasks: spots(&file.task_from, keys),
-            facts: provider_facts(file, keys),
+            facts: file.facts.iter().filter_map(|rule| facts::slot(rule, keys)).collect(),
             honours_idempotency_key: file.idempotency_key == IdempotencyKey::Honoured,
             webhooks: file.webhooks,
             webhook,
@@ -277,11 +281,4 @@ impl Compiler {
     fn provider_name(&self, provider: u16) -> Arc<str> {
         self.recogniser.providers.get(usize::from(provider)).map(|p| p.name.clone()).unwrap_or_default()
     }
-}
-
-/// The facts of a provider's own places, then those that any provider may have.
-fn provider_facts(file: &ProviderFile, keys: &mut AttributeKeys) -> Vec<FactSlot> {
-    let mut facts: Vec<FactSlot> = file.facts.iter().filter_map(|rule| facts::slot(rule, keys)).collect();
-    facts.extend(facts::further(keys));
-    facts
 }

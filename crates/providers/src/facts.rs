@@ -45,7 +45,7 @@ pub const NAMES: &[&str] = &[
     "interrupted_seconds",
     "interrupted_tokens",
     "usage",
-    // From here on they are read of the calls of a provider and of spans that name one, see [`further`].
+    // From here on few spans have them, see [`further`].
     "billed_model",
     "cache_write_tokens",
     "cached_audio_tokens",
@@ -69,13 +69,14 @@ pub const NAMES: &[&str] = &[
     "steps",
 ];
 
-/// How many of [`NAMES`] are read of every span that is kept. The others would cost each of them a look.
+/// How many of [`NAMES`] each span that has a fact is asked for. The others stand behind one look for all of
+/// them.
 const GENERAL: usize = 30;
 
 /// Facts that only the provider's own bill can tell.
 const REPORTED: &[&str] = &["billable_units", "credits", "cost_usd", "cost_nano_usd", "cost_ticks"];
 
-/// Keys of facts that are read of the calls of a provider and of spans that name one.
+/// Keys of facts that few spans have.
 const FURTHER: &[(&str, FactSource, &[&str])] = &[
     ("error_code", FactSource::Response, &["spantally.task.error"]),
     (
@@ -180,7 +181,8 @@ fn own(name: &str, keys: &mut AttributeKeys) -> FactSlot {
     FactSlot::new(keys.slot_of(&format!("spantally.{name}")), name, source)
 }
 
-/// The slots of the facts that only spans with a provider are asked for.
+/// The slots of the facts that a span is asked for only if it has one of them, whatever else it says: an
+/// application's own span names no provider, and what a price depends on may stand there alone.
 pub(crate) fn further(keys: &mut AttributeKeys) -> Vec<FactSlot> {
     let mut facts: Vec<FactSlot> = NAMES[GENERAL..].iter().map(|name| own(name, keys)).collect();
     for (name, source, spellings) in FURTHER {

@@ -1,7 +1,7 @@
 //! Spans above calls: what an application or a GenAI instrumentation says of the work around them.
 //!
 //! No convention has an operation for image, video or speech jobs yet, and instrumentations invent their own
-//! words; the tables below are what OpenTelemetry, OpenLLMetry, OpenLIT and OpenInference write.
+//! words; the tables below are what OpenTelemetry, OpenLLMetry, OpenLIT, OpenInference and xAI's SDK write.
 
 use spantally_stitch::{FailureReason, Frame, FrameKind, FrameRare, Rare, TaskState, Verdict};
 
@@ -9,7 +9,6 @@ use crate::answer;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::facts;
-use crate::placeholder::is_placeholder;
 use crate::span::{SpanKind, SpanView};
 use crate::words::{self, Vocabulary};
 
@@ -36,6 +35,9 @@ const OPERATIONS: &[(&[&str], FrameKind)] = &[
             "text_to_video",
             "image_to_video",
             "video_to_video",
+            "generate_image",
+            "generate_video",
+            "extend_video",
             "text_to_audio",
             "text_to_music",
             "upscale",
@@ -146,7 +148,7 @@ impl Recogniser {
         let written = span.text(slots.provider).unwrap_or_default();
         let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
         let operation = self.operation(span);
-        let shown = |slot| span.text(slot).filter(|model| !is_placeholder(model));
+        let shown = |slot| self.model_in(span, slot);
         let model = shown(slots.response_model).or_else(|| shown(slots.request_model));
         let mut rare = FrameRare {
             links: span.links.clone(),

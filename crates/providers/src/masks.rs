@@ -4,9 +4,8 @@
 //! the slots that a span fills says so, and then nothing is looked for.
 
 use crate::attributes::SlotSet;
-use crate::compile::Provider;
+use crate::compile::Recogniser;
 use crate::facts::FactSlot;
-use crate::keys::Slots;
 
 /// Sets of slots, by what they tell.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +16,8 @@ pub(crate) struct Masks {
     pub(crate) words: SlotSet,
     /// Quantities and dimensions, of any provider.
     pub(crate) facts: SlotSet,
+    /// Those of them that few spans have.
+    pub(crate) further: SlotSet,
     /// What makes a span that of a generation.
     pub(crate) generation: SlotSet,
     /// Everything that a frame keeps.
@@ -24,12 +25,13 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    pub(crate) fn new(slots: &Slots, facts: &[FactSlot], providers: &[Provider]) -> Self {
+    pub(crate) fn new(recogniser: &Recogniser) -> Self {
+        let Recogniser { slots, facts, further, providers, .. } = recogniser;
         let correlations = || slots.correlations.iter().map(|(slot, _)| *slot);
         let own_words = || providers.iter().flat_map(|provider| provider.word_slots.iter().copied());
         let words = || slots.words.iter().map(|(slot, _)| *slot).chain(own_words());
         let own = || providers.iter().flat_map(|provider| &provider.facts);
-        let facts = || facts.iter().chain(own()).map(FactSlot::slot);
+        let facts = || facts.iter().chain(own()).chain(further).map(FactSlot::slot);
         let generation =
             [slots.operation, slots.span_kind, slots.provider, slots.request_model, slots.conversation];
         let told = [slots.response_model, slots.output_type, slots.choices];
@@ -38,6 +40,7 @@ impl Masks {
             correlations: correlations().collect(),
             words: words().collect(),
             facts: facts().collect(),
+            further: further.iter().map(FactSlot::slot).collect(),
             generation: generation.into_iter().collect(),
             frame: frame.chain(correlations()).chain(words()).chain(facts()).collect(),
         }

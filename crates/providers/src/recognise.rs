@@ -111,13 +111,15 @@ impl Recogniser {
         Some(Target { host: host(), ..target })
     }
 
-    /// The rules of a host in any case: its own, else those of the longest ending of its name. An index of
-    /// `hosts`.
+    /// The rules of a host in any case, with the dot of the root behind it or not: its own, else those of the
+    /// longest ending of its name. An index of `hosts`.
     pub(crate) fn host(&self, name: &str) -> Option<u32> {
-        self.host_in_small_letters(name).or_else(|| {
-            let has_capital = name.bytes().any(|byte| byte.is_ascii_uppercase());
-            has_capital.then(|| self.host_in_small_letters(&name.to_ascii_lowercase()))?
-        })
+        self.host_in_small_letters(name)
+            .or_else(|| {
+                let has_capital = name.bytes().any(|byte| byte.is_ascii_uppercase());
+                has_capital.then(|| self.host_in_small_letters(&name.to_ascii_lowercase()))?
+            })
+            .or_else(|| self.host(name.strip_suffix('.')?))
     }
 
     fn host_in_small_letters(&self, name: &str) -> Option<u32> {
@@ -187,6 +189,13 @@ impl Recogniser {
         span.attributes.has_any(&self.masks.words) && self.slots.words.iter().any(is_unknown)
     }
 
+    /// The model in a slot. Google's libraries take its name as that of a resource too: `models/veo-3.1`.
+    #[inline]
+    pub(crate) fn model_in<'a>(&self, span: &SpanView<'a>, slot: u16) -> Option<&'a str> {
+        let shown = span.text(slot).filter(|model| !is_placeholder(model))?;
+        Some(shown.strip_prefix("models/").unwrap_or(shown))
+    }
+
     /// The task id in one of our own or a GenAI attribute.
     pub(crate) fn task_attribute(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<TaskId> {
         let text = |slot: &u16| span.text(*slot).filter(|id| !is_placeholder(id));
@@ -204,7 +213,9 @@ impl Recogniser {
             return Vec::new();
         }
         let own = provider.map(|index| &*self.provider(index).facts).unwrap_or_default();
-        let seen = self.facts.iter().chain(own).filter(|fact| fact.is_in(span));
+        let has_further = span.attributes.has_any(&self.masks.further);
+        let further = if has_further { &*self.further } else { &[] };
+        let seen = self.facts.iter().chain(own).chain(further).filter(|fact| fact.is_in(span));
         seen.filter_map(|fact| fact.read(span, cache)).collect()
     }
 }

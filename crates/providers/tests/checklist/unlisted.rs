@@ -28,8 +28,8 @@ fn a_picture_of_a_model_that_no_span_names_openai() {
         let facts = [("images", "1"), ("quality", quality), ("size", "1024x1024")];
         cost(attempt("openai", "", "text_to_image", &facts))
     };
-    assert_eq!(image("auto"), "[0.002176, 0.042, 0.4] USD", "from the least of -1-mini to the most of -2");
-    assert_eq!(image("high"), "[0.0045, 0.167, 0.4] USD", "gpt-image-2 may take fewer tokens than others");
+    assert_eq!(image("auto"), "[0.0039, 0.042, 0.442] USD", "from the least of -2.5 to the most of -2");
+    assert_eq!(image("high"), "[0.036, 0.167, 0.442] USD", "-1-mini costs less, -2 takes more tokens");
     assert_eq!(image("standard"), "0.04 USD", "a word of DALL-E 3 alone");
 }
 
@@ -119,6 +119,7 @@ fn credits_of_every_tariff_runway_and_of_an_answer_bfl() {
         ("runway", "aleph2", "video_to_video"),
         ("runway", "seedance2_5", "image_to_video"),
         ("runway", "seedance2_mini", "image_to_video"),
+        ("runway", "seedance2", "image_to_video"),
         ("runway", "hailuo3", "image_to_video"),
         ("runway", "", "text_to_speech"),
         ("runway", "", "dubbing"),

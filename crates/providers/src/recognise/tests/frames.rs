@@ -179,6 +179,29 @@ fn token_counts_in_three_dialects_are_one_fact() {
     }
 }
 
+/// What a price depends on may be told on a span of the application's own, which names no provider.
+#[test]
+fn every_fact_of_ours_is_read_on_any_span() {
+    let recogniser = builtin();
+    let names = crate::FACT_NAMES.iter().filter(|name| !matches!(**name, "cost_usd" | "error_code"));
+    for name in names {
+        let key = format!("spantally.{name}");
+        let frame =
+            frame(&recogniser, &span(&recogniser, SpanKind::Internal, "make", &[(&key, Value::Int(7))]));
+        let read: Vec<_> = frame.rare.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect();
+        assert_eq!(read, [(*name, &FactValue::Number(7.into()))]);
+    }
+    let keys = [
+        ("gen_ai.usage.cost.amount", Value::Double(0.25)),
+        ("gen_ai.usage.cost.source", Text("provider")),
+        ("gen_ai.usage.cost.currency", Text("USD")),
+        ("spantally.task.error", Text("SAFETY.INPUT.TEXT")),
+    ];
+    let frame = frame(&recogniser, &span(&recogniser, SpanKind::Internal, "make", &keys));
+    let read: Vec<_> = frame.rare.facts.iter().map(|fact| &*fact.name).collect();
+    assert_eq!(read, ["error_code", "cost_usd"]);
+}
+
 /// OpenLIT writes the clock of an image answer where the id belongs.
 #[test]
 fn a_clock_is_no_id() {

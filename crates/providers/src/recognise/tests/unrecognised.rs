@@ -22,7 +22,15 @@ fn what_no_rule_takes_at_a_provider_s_own_host_is_told() {
         // Known to be no calls.
         ("POST", "https://api.dev.runwayml.com/v1/uploads", None),
         ("GET", "https://api.openai.com/v1/models/sora-2", None),
+        ("POST", "https://api.openai.com/v1/files", None),
+        ("POST", "https://api.openai.com/v1/realtime/client_secrets", None),
+        ("POST", "https://api.replicate.com/v1/files", None),
+        ("POST", "https://api.elevenlabs.io/v1/voices/add", None),
+        ("POST", "https://generativelanguage.googleapis.com/v1/models/gemini-3-pro:countTokens", None),
+        ("POST", "https://generativelanguage.googleapis.com/upload/v1beta/files", None),
         ("POST", "https://api.openai.com/v1/models/sora-2", Some("openai POST")),
+        ("POST", "https://api.eu.deepgram.com/v9/listen", Some("deepgram POST")),
+        ("POST", "https://api.sg.residency.elevenlabs.io./v9/music", Some("elevenlabs POST")),
         ("POST", "https://eu.api.openai.com/v2/videos", Some("openai POST")),
         ("POST", "https://studio.openai.azure.com/openai/v3/videos", Some("azure_openai POST")),
         // Other services have these hosts too.
