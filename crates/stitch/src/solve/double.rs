@@ -68,7 +68,9 @@ pub(crate) fn doubles(pool: &Pool<'_>, followed: &[bool], settings: &Settings) -
 fn words(candidates: &[Near], alone: impl Fn(&Near) -> bool) -> BTreeMap<(usize, usize), Confidence> {
     let kin = || candidates.iter().filter(|near| near.kin > 0);
     let mut meant: BTreeMap<usize, u32> = BTreeMap::new();
-    kin().for_each(|near| *meant.entry(near.lost).or_default() += 1);
+    for near in kin() {
+        *meant.entry(near.lost).or_default() += 1;
+    }
     let word = |near: &Near| match meant.get(&near.lost) {
         _ if near.gap <= AT_ONCE_SECONDS && alone(near) => Confidence::Strong,
         Some(1) => Confidence::Likely,

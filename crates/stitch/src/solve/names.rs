@@ -362,7 +362,9 @@ pub(crate) fn by_what_is_left(pool: &Pool<'_>, solution: &mut Solution) {
     let is_accepted = |shot: &usize| pool.shots[*shot].call.accepted == Accepted::Yes;
     // The likeliest comes last. What is taken stays so: each submit is looked at once, and put away.
     let mut free = names.clone();
-    free.iter_mut().for_each(|shots| shots.sort_by_key(is_accepted));
+    for shots in &mut free {
+        shots.sort_by_key(is_accepted);
+    }
     for (task, name) in tasks {
         if solution.task_shot[task].is_some() {
             continue;
