@@ -11,7 +11,7 @@
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans; then what
 //!    was decided before ([`pin`]);
 //! 3. retry chains, before any task is assigned ([`retry`]);
-//! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
+//! 4. deliveries into groups, and their tasks ([`hooks`], [`redelivery`], [`fallback`]);
 //! 5. submits and tasks, as one assignment ([`bind`]); then tasks and deliveries that may share a submit
 //!    ([`leftover`], [`fetched`]), and the tasks whose name several submits share;
 //! 6. deliveries that came once more ([`again`]) and double submits ([`double`]) among what is left;
@@ -41,6 +41,7 @@ pub(crate) mod names;
 pub(crate) mod nested;
 mod pin;
 pub(crate) mod pool;
+mod redelivery;
 pub(crate) mod resubmit;
 pub(crate) mod retry;
 pub(crate) mod stand_in;
