@@ -143,6 +143,8 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         solution.task_shot[*task] = Some(bound);
         return;
     }
+    let lone = hint::lone_pairs(pool, &open);
+    let open = if lone.is_empty() { open } else { bind_lone(pool, solution, &lone) };
     let mut binder = Binder::new(pool, &solution.groups, &open);
     let bindings = binder.solve(limit);
     let found = fallback::polls(pool, solution, &silent, &binder, &bindings, limit);
@@ -174,6 +176,15 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
             (None, None, _) => {}
         }
     }
+}
+
+/// Binds what belongs together by its place alone, and tells what still waits.
+fn bind_lone(pool: &Pool<'_>, solution: &mut Solution, lone: &[(usize, Bound)]) -> Open {
+    for &(task, bound) in lone {
+        solution.task_shot[task] = Some(bound);
+        give_deliveries(solution, bound.shot, task);
+    }
+    waiting(pool, solution, Refused::Taken)
 }
 
 /// The deliveries of a submit are those of the task that it made.
