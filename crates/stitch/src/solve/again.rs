@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::job::{Confidence, JoinRule};
-use crate::solve::hooks::{lane_of, refused};
 use crate::solve::pool::Pool;
+use crate::solve::redelivery::{lane_of, refused};
 use crate::solve::{Bound, Solution};
 
 /// Longest wait before a delivery that was taken comes again, in seconds.

@@ -21,8 +21,8 @@ use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge};
 use crate::solve::density::exponential;
 use crate::solve::fallback::in_one_moment;
-use crate::solve::hooks::refused;
 use crate::solve::pool::{Pool, call_of};
+use crate::solve::redelivery::refused;
 use crate::solve::{Solution, take_polls};
 
 /// Longest wait between a delivery and the question for its task, in seconds.

@@ -1,10 +1,13 @@
 //! What else than the gap speaks for a submit and a first call: lineage, links, library, callback.
 
+use std::collections::BTreeMap;
+
 use crate::call::Accepted;
 use crate::evidence::Evidence;
 use crate::frame::FrameKind;
 use crate::id::SpanKey;
 use crate::job::JoinRule;
+use crate::solve::bind::Open;
 use crate::solve::pool::{Pool, Shot, call_of};
 use crate::solve::{Bound, confidence};
 
@@ -128,4 +131,62 @@ pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bou
         margin: Some(margin),
         instead: None,
     })
+}
+
+/// Submits and tasks that have nobody else below their parent, and are asked for nowhere else: no rhythm of
+/// other traces says more than that.
+pub(crate) fn lone_pairs(pool: &Pool<'_>, open: &Open) -> Vec<(usize, Bound)> {
+    let mut below: BTreeMap<SpanKey, (Lone, Lone)> = BTreeMap::new();
+    for &shot in &open.shots {
+        if let Some(parent) = parent_of(pool.shots[shot].evidence) {
+            below.entry(parent).or_default().0.add(shot);
+        }
+    }
+    if below.is_empty() {
+        return Vec::new();
+    }
+    for &task in &open.tasks {
+        let calls = pool.tasks[task].followups();
+        for parent in calls.filter_map(|(call, _)| parent_of(call)) {
+            if let Some((_, tasks)) = below.get_mut(&parent) {
+                tasks.add(task);
+            }
+        }
+    }
+    let in_one_place = |task: usize| {
+        let mut parents = pool.tasks[task].followups().map(|(call, _)| parent_of(call));
+        let first = parents.next();
+        parents.all(|parent| Some(parent) == first)
+    };
+    let pairs = below.into_values().filter_map(|pair| match pair {
+        (Lone::One(shot), Lone::One(task)) if in_one_place(task) => {
+            Some((task, only_pair(pool, shot, task)?))
+        }
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// What there is of a kind below a span.
+#[derive(Clone, Copy, Default)]
+enum Lone {
+    #[default]
+    None,
+    One(usize),
+    Several,
+}
+
+impl Lone {
+    fn add(&mut self, at: usize) {
+        *self = match *self {
+            Self::None => Self::One(at),
+            Self::One(held) if held == at => Self::One(at),
+            _ => Self::Several,
+        };
+    }
+}
+
+fn parent_of(evidence: &Evidence) -> Option<SpanKey> {
+    let known = evidence.parent.is_some();
+    known.then_some(SpanKey { trace: evidence.span.trace, span: evidence.parent })
 }

@@ -11,7 +11,7 @@
 //! 2. names: a task id on a span above a submit, callback parameters, job ids, generation spans; then what
 //!    was decided before ([`pin`]);
 //! 3. retry chains, before any task is assigned ([`retry`]);
-//! 4. deliveries into groups, and their tasks ([`hooks`], [`fallback`]);
+//! 4. deliveries into groups, and their tasks ([`hooks`], [`redelivery`], [`fallback`]);
 //! 5. submits and tasks, as one assignment ([`bind`]); then tasks and deliveries that may share a submit
 //!    ([`leftover`], [`fetched`]), and the tasks whose name several submits share;
 //! 6. deliveries that came once more ([`again`]) and double submits ([`double`]) among what is left;
@@ -42,6 +42,7 @@ pub(crate) mod names;
 pub(crate) mod nested;
 mod pin;
 pub(crate) mod pool;
+mod redelivery;
 pub(crate) mod resubmit;
 pub(crate) mod retry;
 pub(crate) mod stand_in;
@@ -144,6 +145,8 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         solution.task_shot[*task] = Some(bound);
         return;
     }
+    let lone = hint::lone_pairs(pool, &open);
+    let open = if lone.is_empty() { open } else { bind_lone(pool, solution, &lone) };
     let mut binder = Binder::new(pool, &solution.groups, &open);
     let bindings = binder.solve(limit);
     let found = fallback::polls(pool, solution, &silent, &binder, &bindings, limit);
@@ -175,6 +178,15 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
             (None, None, _) => {}
         }
     }
+}
+
+/// Binds what belongs together by its place alone, and tells what still waits.
+fn bind_lone(pool: &Pool<'_>, solution: &mut Solution, lone: &[(usize, Bound)]) -> Open {
+    for &(task, bound) in lone {
+        solution.task_shot[task] = Some(bound);
+        give_deliveries(solution, bound.shot, task);
+    }
+    waiting(pool, solution, Refused::Taken)
 }
 
 /// The deliveries of a submit are those of the task that it made.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -18,7 +19,7 @@ use crate::id::TraceId;
 use crate::solve::STRONG_NATS;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::crossing::{self, Before, Links};
-use crate::solve::density::{Kernels, lognormal};
+use crate::solve::density::{Kernels, exponential, lognormal};
 use crate::solve::pool::{Pool, Shot};
 
 /// Longest gap between an attempt and its resubmission, in seconds: the SDKs cap their back-off at 30 s, and
@@ -205,7 +206,7 @@ pub(crate) fn client_request(shot: &Shot<'_>) -> u64 {
 struct Waits<'a, 'p> {
     pool: &'a Pool<'p>,
     rates: &'a Rates,
-    habits: &'a Habits,
+    habits: &'a Habits<'p>,
 }
 
 impl Links for Waits<'_, '_> {
@@ -222,7 +223,13 @@ fn gap(pool: &Pool<'_>, from: usize, to: usize) -> f64 {
     pool.shots[to].evidence.start.seconds_since(pool.shots[from].evidence.end).max(1e-6)
 }
 
-fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, (from, to): (usize, usize), before: Before) -> f64 {
+fn gain(
+    pool: &Pool<'_>,
+    rates: &Rates,
+    habits: &Habits<'_>,
+    (from, to): (usize, usize),
+    before: Before,
+) -> f64 {
     let (a, b) = (&pool.shots[from], &pool.shots[to]);
     let gap = gap(pool, from, to);
     let retried = match a.call.answer {
@@ -244,29 +251,39 @@ fn gain(pool: &Pool<'_>, rates: &Rates, habits: &Habits, (from, to): (usize, usi
 /// The wait before a first retry: an SDK's own back-off is a part of a second; an application's, or one that
 /// the provider asked for (`Retry-After`), is of seconds.
 fn first_wait(gap: f64) -> f64 {
-    0.8 * lognormal(gap, 0.4_f64.ln(), 0.8) + 0.2 * lognormal(gap, 5.0_f64.ln(), 1.2)
+    let backs_off = 0.8 * lognormal(gap, 0.4_f64.ln(), 0.8) + 0.2 * lognormal(gap, 5.0_f64.ln(), 1.2);
+    0.9 * backs_off + 0.1 * no_wait(gap)
 }
 
 /// The wait before a further retry: most back-offs grow, some stay.
 fn next_wait(gap: f64, previous: f64) -> f64 {
-    0.9 * lognormal(gap, (1.7 * previous).ln(), 0.45) + 0.1 * first_wait(gap)
+    0.85 * lognormal(gap, (1.7 * previous).ln(), 0.45) + 0.1 * first_wait(gap) + 0.05 * no_wait(gap)
 }
 
+/// Some clients send again at once, and take but the time that the process needs for it: Replicate's for
+/// Node does.
+fn no_wait(gap: f64) -> f64 {
+    exponential(gap, 0.01)
+}
+
+/// Whose waits: client library, provider (or all of them) and retry index (first, second, any further). A
+/// library waits in the same way at all endpoints of a provider. Several SDKs may be one library as far as
+/// spans tell, which name the HTTP client below: of these each has its provider.
+type HabitKey<'a> = (u64, Option<&'a Arc<str>>, u8);
+
 /// The gaps of each client library by retry index, learned from the chains of the round before.
-struct Habits {
-    /// By client library and retry index (first, second, any further): a library waits in the same way at all
-    /// endpoints.
-    kernels: HashMap<(u64, u8), Kernels, FixedState>,
+struct Habits<'a> {
+    kernels: HashMap<HabitKey<'a>, Kernels, FixedState>,
     /// Gap and index of the chain link that leads *to* a shot.
     before: HashMap<usize, (f64, u8), FixedState>,
     own: HashMap<(usize, usize), f64, FixedState>,
 }
 
-impl Habits {
-    fn learn(pool: &Pool<'_>, pairs: &[Pair]) -> Self {
+impl<'a> Habits<'a> {
+    fn learn(pool: &Pool<'a>, pairs: &[Pair]) -> Self {
         let mut before: HashMap<usize, (f64, u8), FixedState> = HashMap::default();
         let mut own = HashMap::default();
-        let mut gaps: HashMap<(u64, u8), Vec<f64>, FixedState> = HashMap::default();
+        let mut gaps: HashMap<HabitKey<'_>, Vec<f64>, FixedState> = HashMap::default();
         let mut order: Vec<&Pair> = pairs.iter().collect();
         order.sort_unstable_by_key(|pair| pair.right);
         for pair in order {
@@ -274,7 +291,9 @@ impl Habits {
             let index = before.get(&pair.left).map_or(0, |&(_, index)| index + 1).min(2);
             before.insert(pair.right, (gap, index));
             own.insert((pair.left, pair.right), gap);
-            gaps.entry((pool.shots[pair.left].call.agent, index)).or_default().push(gap);
+            for key in keys(&pool.shots[pair.left], index) {
+                gaps.entry(key).or_default().push(gap);
+            }
         }
         let kernels = gaps.into_iter().map(|(key, gaps)| (key, Kernels::new(gaps))).collect();
         Self { kernels, before, own }
@@ -286,9 +305,17 @@ impl Habits {
             Some((previous, index)) => (next_wait(gap, previous), (index + 1).min(2)),
         };
         let own = self.own.get(&link).copied();
-        let (learned, count) =
-            self.kernels.get(&(a.call.agent, index)).map_or((0.0, 0.0), |kernels| kernels.density(gap, own));
-        let weight = count / (count + 2.0);
-        0.97 * (weight * learned + (1.0 - weight) * prior) + 0.03 / WINDOW_SECONDS
+        let learn = |prior: f64, key: HabitKey<'_>| {
+            let kernels = self.kernels.get(&key);
+            let (learned, count) = kernels.map_or((0.0, 0.0), |kernels| kernels.density(gap, own));
+            let weight = count / (count + 2.0);
+            weight * learned + (1.0 - weight) * prior
+        };
+        0.97 * keys(a, index).into_iter().fold(prior, learn) + 0.03 / WINDOW_SECONDS
     }
+}
+
+/// Where the wait after a submit is learned: the widest first.
+fn keys<'a>(shot: &Shot<'a>, index: u8) -> [HabitKey<'a>; 2] {
+    [None, Some(&shot.call.endpoint.provider)].map(|provider| (shot.call.agent, provider, index))
 }

@@ -12,6 +12,7 @@ use crate::rare::Rare;
 use crate::settings::Settings;
 use crate::solve::callback::Constants;
 use crate::solve::pool::Pool;
+use crate::solve::redelivery::{self, Waits};
 use crate::solve::{Solution, assign, double, fallback, hooks, names, retry, solve};
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
@@ -109,11 +110,12 @@ fn an_endpoint_that_refuses_for_half_an_hour_weighs_a_few_redeliveries_for_each(
     }
     let pool = storm.pool();
     let all: Vec<usize> = (0..pool.hooks.len()).collect();
-    let lanes = hooks::lanes(&pool, &all);
+    let lanes = redelivery::lanes(&pool, &all);
     for wait in [None, Some(1.0), Some(60.0), Some(1000.0)] {
-        let before = wait.map(|wait| all.iter().map(|&at| (at, wait)).collect()).unwrap_or_default();
-        let edges = hooks::redelivery_edges(&pool, &all, &lanes, &before, 0.05);
-        assert!(edges.len() <= 8000 * hooks::MAX_NEXT, "{wait:?}: {} edges", edges.len());
+        let before: BTreeMap<usize, f64> =
+            wait.map(|wait| all.iter().map(|&at| (at, wait)).collect()).unwrap_or_default();
+        let edges = redelivery::edges(&pool, &all, &lanes, &Waits::after(before));
+        assert!(edges.len() <= 8000 * redelivery::MAX_NEXT, "{wait:?}: {} edges", edges.len());
         assert!(edges.len() > 8000, "{wait:?}: {} edges", edges.len());
     }
     let groups = hooks::groups(&pool, &Constants::default(), Settings::default().max_assignment);
@@ -129,7 +131,8 @@ fn the_delivery_that_is_due_is_weighed_whatever_comes_before_it() {
     let pool = storm.pool();
     let all: Vec<usize> = (0..pool.hooks.len()).collect();
     let edges = |before: &BTreeMap<usize, f64>| {
-        let edges = hooks::redelivery_edges(&pool, &all, &hooks::lanes(&pool, &all), before, 0.05);
+        let (lanes, waits) = (redelivery::lanes(&pool, &all), Waits::after(before.clone()));
+        let edges = redelivery::edges(&pool, &all, &lanes, &waits);
         edges.iter().filter(|edge| edge.left == 0).map(|edge| edge.right).collect::<Vec<_>>()
     };
     assert_eq!(edges(&BTreeMap::new()), (1..=32).collect::<Vec<_>>(), "the next, of a first wait");
