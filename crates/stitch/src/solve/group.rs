@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Correlation, CorrelationKind, TaskState};
+use crate::call::{Correlation, CorrelationKind, Role, TaskState};
 use crate::evidence::{Evidence, What};
 use crate::frame::FrameKind;
 use crate::id::{SpanKey, TraceId, UnixNanos};
@@ -31,7 +31,7 @@ pub(crate) struct AttemptDraft<'a> {
 
 impl AttemptDraft<'_> {
     /// The states that were seen, with the ends of the calls that show them.
-    fn states(&self) -> impl Iterator<Item = (UnixNanos, TaskState)> {
+    pub(super) fn states(&self) -> impl Iterator<Item = (UnixNanos, TaskState)> {
         let own = |part: &&Evidence| Some((part.end, call_of(part)?.verdict?.state));
         self.parts.iter().filter_map(own).chain(self.around.iter().copied())
     }
@@ -303,9 +303,7 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
     for &task in &draft.tasks {
         // Every submit that names the task is an attempt of its own.
         let others = pool.tasks[task].calls.iter().filter(|call| {
-            call_of(call).is_some_and(|call| {
-                !matches!(call.role, crate::Role::Submit | crate::Role::Sync | crate::Role::Session)
-            })
+            call_of(call).is_some_and(|call| !matches!(call.role, Role::Submit | Role::Sync | Role::Session))
         });
         found.extend(others);
     }
@@ -351,10 +349,9 @@ fn collect<'a>(
 fn retry_joins(pool: &Pool<'_>, solution: &Solution, resubmitted: &[Resubmission]) -> BTreeMap<usize, Join> {
     let mut joins = BTreeMap::new();
     for again in resubmitted {
-        let confidence = if again.kin { Confidence::Strong } else { Confidence::Likely };
         let span = Some(pool.shots[again.to].evidence.span);
-        let join = Join { rule: JoinRule::RetryOrder, confidence, margin: None, span, instead: None };
-        joins.insert(again.to, join);
+        let instead = again.rival.map(|shot| pool.shots[shot].evidence.span);
+        joins.insert(again.to, inferred(JoinRule::RetryOrder, Some(again.margin), span, instead));
     }
     for double in &solution.doubles {
         let span = Some(pool.shots[double.lost].evidence.span);

@@ -29,6 +29,7 @@ pub(crate) mod density;
 pub(crate) mod double;
 pub(crate) mod download;
 pub(crate) mod echo;
+mod ending;
 pub(crate) mod fallback;
 mod fetched;
 pub(crate) mod group;
@@ -43,6 +44,8 @@ pub(crate) mod nested;
 mod pin;
 pub(crate) mod pool;
 mod redelivery;
+#[cfg(test)]
+mod resent;
 pub(crate) mod resubmit;
 pub(crate) mod retry;
 pub(crate) mod stand_in;

@@ -1,21 +1,23 @@
-//! Submits that an application sends again after the task of the one before had visibly failed.
+//! Submits that an application sends again after it had seen the one before end badly.
 //!
 //! # Why
 //!
 //! A retry of the SDK follows a refused request, and [`super::retry`] finds it. Here the request was taken
-//! and its *task* failed, minutes later perhaps; the application saw that and asked once more for the same
-//! thing. Two jobs would be counted where one result was wanted, and the cost of the failure would not be
-//! seen.
+//! and its *task* failed, minutes later perhaps, or nothing more could be learned of it; the application
+//! saw that and asked once more for the same thing. Two jobs would be counted where one result was wanted,
+//! and the cost of the failure would not be seen.
 //!
 //! # What is a resubmission
 //!
-//! Equal requests of one client, the later one after the end of the earlier one's task.
+//! Equal requests of one client, the later one after the last call that showed the end of the earlier one's
+//! task. All of a pool are one assignment, so that of parallel jobs each goes on with its own.
 //!
 //! - Below one parent (or one span, not counting those that hold one call each) it is one, unless that
 //!   parent goes on so without a failure as well: a batch sends the next item whether or not the last one
 //!   failed, and nothing tells the two apart.
-//! - Without lineage it is one only if it comes at once, and such requests are so rare that chance does not
-//!   explain it.
+//! - Without lineage it is one only if it comes at once, and if that is likelier than another wish: how often
+//!   the client is seen to go on so, and how well the wait fits, against how often the request comes anyway.
+//!   Who was told that a request is not valid rarely sends the same.
 //!
 //! # What is none
 //!
@@ -23,10 +25,14 @@
 //! known as a retry or a double of another one is that and nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::evidence::Evidence;
 use crate::id::{SpanKey, TraceId, UnixNanos};
 use crate::solve::Solution;
+use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::density::{Kernels, lognormal};
+use crate::solve::ending::{End, EndKind};
 use crate::solve::group::AttemptDraft;
 use crate::solve::pool::{Pool, Shot};
 use crate::solve::retry::client_request;
@@ -40,60 +46,200 @@ const AT_ONCE_SECONDS: f64 = 2.0;
 /// So often must a parent have gone on without a failure to be a batch.
 const BATCH: usize = 2;
 
-/// Without lineage an equal request is no chance if fewer than so many are to be expected in the pause.
-const EXPECTED_BY_CHANCE: f64 = 0.02;
+/// Most later submits that are weighed for one: of those below its parent, and of the others.
+const MAX_NEXT: usize = 8;
+/// Most later submits gone through to find them.
+const MAX_LOOKED_AT: usize = 1024;
+/// What a common parent is worth, in nats: any wait will do.
+const KIN: f64 = 12.0;
+/// Penalty, in nats, if the failure was shown once more after the submit: whoever still asks for the old task
+/// has not gone on to the next.
+const STILL_ASKED: f64 = -4.0;
+/// Most rounds of learning from the pairs of the round before.
+const ROUNDS: usize = 5;
 
-/// A submit whose task had visibly ended without success, and the equal one that came instead.
+/// A submit whose task had ended badly for its client, and the equal one that came instead.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Resubmission {
     pub(crate) from: usize,
     pub(crate) to: usize,
-    /// Below one parent, which says more than time.
-    pub(crate) kin: bool,
+    /// How much worse everything would fit without it, in nats.
+    pub(crate) margin: f64,
+    /// The other submit that comes nearest to being the one that was sent again.
+    pub(crate) rival: Option<usize>,
 }
 
-/// All of a pool, by the end of the first of the two.
+/// What may be a resubmission.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    from: usize,
+    to: usize,
+    kind: EndKind,
+    /// Seconds from the last call before the submit that showed the end.
+    wait: f64,
+    /// What speaks for it beside the wait, in nats.
+    hint: f64,
+    /// How often another such request comes, per second; none below one parent.
+    rate: Option<f64>,
+}
+
+/// All of a pool, by the first of the two.
 pub(crate) fn resubmissions(
     pool: &Pool<'_>,
     solution: &Solution,
     drafts: &BTreeMap<usize, AttemptDraft<'_>>,
 ) -> Vec<Resubmission> {
+    let ends: BTreeMap<usize, (&AttemptDraft<'_>, End)> =
+        drafts.values().filter_map(|draft| Some((draft.shot?, (draft, End::of(draft)?)))).collect();
+    if ends.is_empty() {
+        return Vec::new();
+    }
+    let candidates = candidates(pool, solution, drafts, &ends);
+    let mut pairs: Vec<Pair> = Vec::new();
+    let mut habits = Habits::default();
+    for round in 1..=ROUNDS {
+        let edges: Vec<Edge> = candidates.iter().map(|one| habits.edge(pool, one)).collect();
+        let found = assign::assign(&edges, usize::MAX, false);
+        if assign::same(&found, &pairs) || round == ROUNDS {
+            pairs = assign::assign(&edges, usize::MAX, true);
+            break;
+        }
+        pairs = found;
+        habits = Habits::learn(pool, &ends, &candidates, &pairs);
+    }
+    let known =
+        |pair: Pair| Resubmission { from: pair.left, to: pair.right, margin: pair.margin, rival: pair.rival };
+    pairs.into_iter().map(known).collect()
+}
+
+fn candidates<'a>(
+    pool: &Pool<'a>,
+    solution: &Solution,
+    drafts: &BTreeMap<usize, AttemptDraft<'a>>,
+    ends: &BTreeMap<usize, (&AttemptDraft<'a>, End)>,
+) -> Vec<Candidate> {
     let retried = solution.retries.iter().map(|retry| retry.to);
     let mut known: Vec<usize> = retried.chain(solution.doubles.iter().map(|double| double.lost)).collect();
     known.sort_unstable();
-    let mut others = None;
+    let others = Others::new(pool, ends);
     let mut homes = Homes::new(pool);
     let mut found = Vec::new();
-    for draft in drafts.values() {
-        let Some(from) = draft.shot else { continue };
-        let Some(failed_at) = draft.failed_at() else { continue };
+    for (&from, (draft, end)) in ends {
         let shot = &pool.shots[from];
-        let later = pool.shots.partition_point(|other| other.evidence.start < failed_at);
-        let next = pool.shots[later..].iter().position(|other| is_equal(shot, other));
-        let Some(to) = next.map(|at| at + later) else { continue };
-        let other = &pool.shots[to];
-        let gap = other.evidence.start.seconds_since(failed_at);
-        if from == to || gap > RESUBMIT_SECONDS || known.binary_search(&to).is_ok() {
-            continue;
-        }
-        let at_once = gap < AT_ONCE_SECONDS;
-        let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
-        let kin = tells
-            && homes.are_one(shot.evidence, other.evidence)
-            && (at_once || !draft.was_canceled())
-            && !goes_on(pool, drafts, &mut homes, shot, gap);
-        let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
-        let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
-        // Who cancels does not want it again; a program that sees a failure may.
-        let rare = silent
-            && at_once
-            && !draft.was_canceled()
-            && others.get_or_insert_with(|| Others::new(pool, drafts)).per_second(shot) * gap
-                < EXPECTED_BY_CHANCE;
-        if kin || rare {
-            found.push(Resubmission { from, to, kin });
+        let (Some(&first), Some(&last)) = (end.shown.first(), end.shown.last()) else { continue };
+        let later = pool.shots.partition_point(|other| other.evidence.start < first);
+        let mut counts = [0; 2];
+        for (to, other) in pool.shots.iter().enumerate().skip(later).take(MAX_LOOKED_AT) {
+            let start = other.evidence.start;
+            if start.seconds_since(last) > RESUBMIT_SECONDS {
+                break;
+            }
+            if from == to || !is_equal(shot, other) || known.binary_search(&to).is_ok() {
+                continue;
+            }
+            let shown = end.shown[..end.shown.partition_point(|&end| end <= start)].last();
+            let wait = start.seconds_since(*shown.unwrap_or(&first));
+            let Some(kin) = tie(pool, drafts, &mut homes, draft, (shot, other), wait) else { continue };
+            let count = &mut counts[usize::from(kin)];
+            *count += 1;
+            if *count <= MAX_NEXT {
+                let hint = if kin { KIN } else { 0.0 } + if start < last { STILL_ASKED } else { 0.0 };
+                let rate = (!kin).then(|| others.per_second(shot));
+                found.push(Candidate { from, to, kind: end.kind, wait, hint, rate });
+            }
         }
     }
     found
+}
+
+/// Whether a submit may be the resubmission of another one, and if so, whether both are below one parent.
+fn tie<'a>(
+    pool: &Pool<'a>,
+    drafts: &BTreeMap<usize, AttemptDraft<'a>>,
+    homes: &mut Homes<'_, 'a>,
+    draft: &AttemptDraft<'a>,
+    (shot, other): (&Shot<'a>, &Shot<'a>),
+    wait: f64,
+) -> Option<bool> {
+    let at_once = wait < AT_ONCE_SECONDS;
+    let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
+    let kin = tells
+        && homes.are_one(shot.evidence, other.evidence)
+        && (at_once || !draft.was_canceled())
+        && !goes_on(pool, drafts, homes, shot, wait);
+    let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
+    let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
+    // Who cancels does not want it again; a program that sees a failure may.
+    (kin || silent && at_once && !draft.was_canceled()).then_some(kin)
+}
+
+/// How a service goes on after a bad end, as found in the last round.
+#[derive(Default)]
+struct Habits<'a> {
+    waits: BTreeMap<&'a Arc<str>, Kernels>,
+    /// How many ends of each kind a resubmission followed, and how many none did.
+    counts: BTreeMap<(&'a Arc<str>, EndKind), (f64, f64)>,
+    /// The resubmission of each, and its wait.
+    own: BTreeMap<usize, (usize, f64)>,
+}
+
+impl<'a> Habits<'a> {
+    fn learn(
+        pool: &Pool<'a>,
+        ends: &BTreeMap<usize, (&AttemptDraft<'a>, End)>,
+        candidates: &[Candidate],
+        pairs: &[Pair],
+    ) -> Self {
+        let service = |from: usize| &pool.shots[from].evidence.client.service;
+        let mut own = BTreeMap::new();
+        let mut waits: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        let is_pair = |one: &&Candidate| {
+            pairs.binary_search_by_key(&(one.from, one.to), |pair| (pair.left, pair.right)).is_ok()
+        };
+        for one in candidates.iter().filter(is_pair) {
+            own.insert(one.from, (one.to, one.wait));
+            waits.entry(service(one.from)).or_default().push(one.wait);
+        }
+        let mut counts: BTreeMap<_, (f64, f64)> = BTreeMap::new();
+        for (from, (_, end)) in ends {
+            let (again, left) = counts.entry((service(*from), end.kind)).or_default();
+            *if own.contains_key(from) { again } else { left } += 1.0;
+        }
+        let waits = waits.into_iter().map(|(service, waits)| (service, Kernels::new(waits))).collect();
+        Self { waits, counts, own }
+    }
+
+    fn edge(&self, pool: &Pool<'a>, one: &Candidate) -> Edge {
+        let service = &pool.shots[one.from].evidence.client.service;
+        let own = self.own.get(&one.from);
+        let own_wait = own.filter(|(to, _)| *to == one.to).map(|&(_, wait)| wait);
+        let waits = self.waits.get(service);
+        let (learned, count) = waits.map_or((0.0, 0.0), |waits| waits.density(one.wait, own_wait));
+        let weight = count / (count + 2.0);
+        let density = weight * learned + (1.0 - weight) * wait(one.wait);
+        let chance = one.rate.map_or(0.0, |rate| {
+            let (mut again, mut left) = self.counts.get(&(service, one.kind)).copied().unwrap_or_default();
+            // What became of this one must not speak for itself.
+            *if own.is_some() { &mut again } else { &mut left } -= 1.0;
+            let (prior_again, prior_left) = prior(one.kind);
+            ((again.max(0.0) + prior_again) / (left.max(0.0) + prior_left) / rate).ln()
+        });
+        Edge { left: one.from, right: one.to, gain: one.hint + chance + density.ln() }
+    }
+}
+
+/// How many ends of a kind to think of before any is seen: those that the client goes on after, and those
+/// that it leaves at that.
+fn prior(kind: EndKind) -> (f64, f64) {
+    match kind {
+        EndKind::Failed | EndKind::Unanswered => (1.0, 1.0),
+        EndKind::Refused => (0.6, 20.0),
+    }
+}
+
+/// The wait of an application that sends again: a part of a second, or what its author thought right.
+fn wait(seconds: f64) -> f64 {
+    0.8 * lognormal(seconds.max(1e-6), 0.5_f64.ln(), 1.2) + 0.2 / RESUBMIT_SECONDS
 }
 
 fn is_equal(a: &Shot<'_>, b: &Shot<'_>) -> bool {
@@ -108,12 +254,10 @@ struct Others {
 }
 
 impl Others {
-    fn new(pool: &Pool<'_>, drafts: &BTreeMap<usize, AttemptDraft<'_>>) -> Self {
+    fn new(pool: &Pool<'_>, ends: &BTreeMap<usize, (&AttemptDraft<'_>, End)>) -> Self {
         let mut failed: BTreeMap<u64, Vec<UnixNanos>> = BTreeMap::new();
-        for draft in drafts.values() {
-            if let (Some(shot), Some(failed_at)) = (draft.shot, draft.failed_at()) {
-                failed.entry(client_request(&pool.shots[shot])).or_default().push(failed_at);
-            }
+        for (&from, (_, end)) in ends {
+            failed.entry(client_request(&pool.shots[from])).or_default().extend(&end.shown);
         }
         for failed in failed.values_mut() {
             failed.sort_unstable();
@@ -136,8 +280,9 @@ impl Others {
         Self { counts, seconds: seconds.max(1.0) }
     }
 
+    /// Half a request more than were seen: there may be one at any time.
     fn per_second(&self, shot: &Shot<'_>) -> f64 {
-        self.counts.get(&client_request(shot)).copied().unwrap_or_default().max(0.0) / self.seconds
+        (self.counts.get(&client_request(shot)).copied().unwrap_or_default().max(0.0) + 0.5) / self.seconds
     }
 }
 
@@ -198,7 +343,7 @@ fn goes_on<'a>(
                 return None;
             }
             let end = draft.parts.iter().map(|part| part.end).max()?;
-            Some((other.evidence.start, end, !other.failed() && draft.failed_at().is_none()))
+            Some((other.evidence.start, end, !other.failed() && End::of(draft).is_none()))
         })
         .collect();
     siblings.sort_unstable();
