@@ -350,7 +350,7 @@ fn several_meters_make_several_charges() {
 #[test]
 fn attempts_that_share_a_task_are_charged_once() {
     let cards = cards(vec![seconds()]);
-    let task = Some(spantally_stitch::TaskId::new("task-1"));
+    let task = Some(TaskId::new("task-1"));
     let made = Attempt { task_id: task.clone(), cause: Cause::Delivered, ..ends(Outcome::Succeeded) };
     let tried = Attempt {
         accepted: Accepted::Ambiguous,
