@@ -8,7 +8,7 @@ use crate::answer;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
-use crate::keys::integer;
+use crate::keys::{integer, model};
 use crate::placeholder::is_placeholder;
 use crate::recognise::id_in;
 use crate::route::{Captures, Method};
@@ -148,7 +148,7 @@ impl Recogniser {
         captures: &Captures<'_>,
     ) -> Option<&'a str> {
         let slots = &self.slots;
-        let shown = |slot| self.model_in(span, slot);
+        let shown = |slot| model(span, slot);
         let named = shown(slots.response_model).or_else(|| shown(slots.request_model))?;
         rule.model.is_silent(captures).then_some(named)
     }

@@ -9,6 +9,7 @@ use crate::answer;
 use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::facts;
+use crate::keys;
 use crate::span::{SpanKind, SpanView};
 use crate::words::{self, Vocabulary};
 
@@ -148,7 +149,7 @@ impl Recogniser {
         let written = span.text(slots.provider).unwrap_or_default();
         let provider = if written.is_empty() { None } else { self.provider_named(written, cache) };
         let operation = self.operation(span);
-        let shown = |slot| self.model_in(span, slot);
+        let shown = |slot| keys::model(span, slot);
         let model = shown(slots.response_model).or_else(|| shown(slots.request_model));
         let mut rare = FrameRare {
             links: span.links.clone(),

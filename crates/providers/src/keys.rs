@@ -11,6 +11,7 @@ use spantally_stitch::CorrelationKind;
 use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::format::Place;
+use crate::placeholder::is_placeholder;
 use crate::span::{SpanView, Value};
 use crate::words::Vocabulary;
 
@@ -154,6 +155,13 @@ pub(crate) fn place(place: &Place, keys: &mut AttributeKeys) -> Option<u16> {
         Place::ResponseHeader(name) => Some(keys.slot_of_any(&header("response", name))),
         Place::Attribute(key) => Some(keys.slot_of(key)),
     }
+}
+
+/// The model in a slot. Google's libraries take its name as that of a resource too: `models/veo-3.1`.
+#[inline]
+pub(crate) fn model<'a>(span: &SpanView<'a>, slot: u16) -> Option<&'a str> {
+    let shown = span.text(slot).filter(|model| !is_placeholder(model))?;
+    Some(shown.strip_prefix("models/").unwrap_or(shown))
 }
 
 /// A whole number that stands as one, as text or as a float: some writers have no other numbers.

@@ -189,13 +189,6 @@ impl Recogniser {
         span.attributes.has_any(&self.masks.words) && self.slots.words.iter().any(is_unknown)
     }
 
-    /// The model in a slot. Google's libraries take its name as that of a resource too: `models/veo-3.1`.
-    #[inline]
-    pub(crate) fn model_in<'a>(&self, span: &SpanView<'a>, slot: u16) -> Option<&'a str> {
-        let shown = span.text(slot).filter(|model| !is_placeholder(model))?;
-        Some(shown.strip_prefix("models/").unwrap_or(shown))
-    }
-
     /// The task id in one of our own or a GenAI attribute.
     pub(crate) fn task_attribute(&self, span: &SpanView<'_>, cache: &mut EndpointCache) -> Option<TaskId> {
         let text = |slot: &u16| span.text(*slot).filter(|id| !is_placeholder(id));

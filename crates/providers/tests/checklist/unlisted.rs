@@ -94,7 +94,7 @@ fn a_size_that_counts_as_neither_of_two_runway() {
 #[test]
 fn a_model_that_no_span_names_may_be_the_dearest_of_the_file_runway() {
     let clip = |model| cost(attempt("runway", model, "image_to_video", &[("seconds", "10")]));
-    assert_eq!(clip(""), "[0.5, 0.5, 12.08] USD", "with an input video and nine references");
+    assert_eq!(clip(""), "[0.5, 0.5, 20.28] USD", "with an input video and nine references");
     assert_eq!(clip("gen4.5"), "1.2 USD");
 }
 

@@ -26,7 +26,7 @@ fn a_path_that_says_webhook_and_a_provider() {
         ("/api/hooks/fal_ai", "", "webhook fal/webhook"),
         ("/api/Replicate/callback", "", "webhook replicate/webhook"),
         ("/replicate-webhook", "", "webhook replicate/webhook"),
-        ("/webhooks", "provider=luma", "webhook luma/webhook"),
+        ("/webhooks", "provider=luma", "webhook luma/webhook state=Running"),
         ("/webhooks", "provider=kling", "webhook kling/webhook state=Running"),
         ("/webhooks/fal", "request_id=r-1", "webhook fal/webhook task=r-1"),
         ("/webhooks/stripe", "", ""),
@@ -77,7 +77,7 @@ fn a_configured_path_with_the_task_in_it() {
     let webhook = WebhookPath { provider: "luma".into(), path: "/in/{task}/done".into() };
     let extra = CorrelationConfig { webhooks: vec![webhook], ..CorrelationConfig::default() };
     let call = delivery(&recogniser(&extra), "/in/t%2D1/done", "").unwrap();
-    assert_eq!(line(&call), "webhook luma/webhook task=t-1");
+    assert_eq!(line(&call), "webhook luma/webhook task=t-1 state=Running");
 }
 
 #[test]
