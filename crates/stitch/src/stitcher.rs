@@ -38,6 +38,7 @@ mod known;
 mod limits;
 mod members;
 mod memory;
+mod owned_trace;
 mod pocket;
 mod pools;
 mod publish;

@@ -9,6 +9,7 @@
 
 mod found;
 mod replay;
+mod tenants;
 
 use proptest::prelude::*;
 use spantally_tests::scenario::expect::{Block, difference, reduce};

@@ -18,4 +18,5 @@ mod restart;
 mod revision;
 mod search;
 mod simulation;
+mod tenants;
 mod turns;

@@ -233,7 +233,8 @@ fn first_evidence<'a>(pool: &Pool<'a>, solution: &Solution, draft: &JobDraft<'_>
 /// the earliest delivery.
 pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>) -> JobId {
     if let Some(shot) = draft.attempts.iter().filter_map(|attempt| attempt.shot).min() {
-        return id_of_span(pool.shots[shot].evidence.span);
+        let shot = pool.shots[shot].evidence;
+        return id_of_span(&shot.client.tenant, shot.span);
     }
     let tasks = || draft.attempts.iter().flat_map(|attempt| &attempt.tasks);
     let named = tasks().filter_map(|&task| {
@@ -243,15 +244,24 @@ pub(crate) fn job_id(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<'_>)
     if let Some((id, tenant, provider)) = named.min() {
         return id_of_task(tenant, provider, id);
     }
-    let strays = tasks().filter_map(|&task| Some(pool.tasks[task].calls.first()?.span));
+    let strays = tasks().filter_map(|&task| pool.tasks[task].calls.first().copied());
     let groups = draft.attempts.iter().flat_map(|attempt| &attempt.groups);
-    let hooks = groups.map(|&group| solution.groups[group].first(pool).evidence.span);
-    id_of_span(strays.chain(hooks).min().unwrap_or_default())
+    let hooks = groups.map(|&group| solution.groups[group].first(pool).evidence);
+    let first = strays.chain(hooks).min_by_key(|evidence| evidence.span);
+    first.map_or_else(
+        || id_of_span("", SpanKey::default()),
+        |first| id_of_span(&first.client.tenant, first.span),
+    )
 }
 
-/// The id of a job that a span names.
-pub(crate) fn id_of_span(span: SpanKey) -> JobId {
-    name(&[b"span", &span.trace.0, &span.span.0])
+/// The id of a job that a span names: that of another tenant is another span. Where there is one tenant, it
+/// has no name, and its jobs are named by their spans alone.
+pub(crate) fn id_of_span(tenant: &str, span: SpanKey) -> JobId {
+    let SpanKey { trace, span } = &span;
+    match tenant {
+        "" => name(&[b"span", &trace.0, &span.0]),
+        tenant => name(&[b"span", tenant.as_bytes(), &trace.0, &span.0]),
+    }
 }
 
 /// The id of a job that a task names.

@@ -4,8 +4,9 @@ use super::index::Index;
 use super::item::{Carried, Item, has_neighbours};
 use super::trace::{FrameItem, is_session};
 use crate::evidence::Evidence;
-use crate::id::{TraceId, UnixNanos};
+use crate::id::UnixNanos;
 use crate::stitcher::Observed;
+use crate::stitcher::owned_trace::OwnedTrace;
 
 impl Index {
     /// Adds a frame to its trace, unless it is known; tells whether the trace has calls.
@@ -25,7 +26,7 @@ impl Index {
 
     fn push_frame(&mut self, frame: FrameItem) -> Result<bool, Observed> {
         let number = frame.number;
-        let has_calls = match self.traces.get_mut(&frame.evidence.span.trace) {
+        let has_calls = match self.traces.get_mut(&OwnedTrace::of(&frame.evidence)) {
             Some(entry) if entry.has_frame(&frame.evidence) => return Err(Observed::Duplicate),
             Some(entry) => {
                 entry.push(frame);
@@ -46,11 +47,11 @@ impl Index {
     }
 
     /// The frame of a trace that was added last.
-    pub(crate) fn newest_frame(&self, trace: TraceId) -> Option<&Evidence> {
+    pub(crate) fn newest_frame(&self, trace: OwnedTrace) -> Option<&Evidence> {
         self.traces.get(&trace)?.frames().last().map(|frame| &frame.evidence)
     }
 
-    fn drop_trace(&mut self, trace: TraceId) {
+    fn drop_trace(&mut self, trace: OwnedTrace) {
         let Some(entry) = self.traces.remove(&trace) else { return };
         for frame in entry.frames() {
             self.forget_frame(frame.number, frame.carried);
@@ -65,10 +66,10 @@ impl Index {
     }
 
     /// A trace that lives for days loses the frames of jobs that are forgotten.
-    fn prune(&mut self, trace: TraceId, items: &[u32], until: UnixNanos) {
+    fn prune(&mut self, trace: OwnedTrace, items: &[u32], until: UnixNanos) {
         let Some(mut entry) = self.traces.get_mut(&trace).map(std::mem::take) else { return };
         let calls = items.iter().filter_map(|&slot| self.item(slot)).flat_map(Item::calls);
-        let calls = calls.filter(|call| call.span.trace == trace);
+        let calls = calls.filter(|call| OwnedTrace::of(call) == trace);
         let needed = calls.flat_map(|call| entry.frames_near(call)).map(|frame| frame.span.span).collect();
         let gone = entry.prune(&needed, until);
         for frame in &gone {
@@ -79,7 +80,7 @@ impl Index {
         }
     }
 
-    /// Frames that may say something of calls of these items.
+    /// Frames that may say something of calls of these items, which are of one tenant.
     pub(crate) fn frames_of<'a>(&'a self, slots: &[u32]) -> Vec<&'a Evidence> {
         let calls = || {
             let items = slots.iter().filter_map(|&slot| self.item(slot));
@@ -89,7 +90,8 @@ impl Index {
         // Most pools are of one request, and all its frames are near.
         let at = slots.iter().find_map(|&slot| Some(self.item(slot)?.trace)).unwrap_or_default();
         if calls().all(|call| call.span.trace == first.span.trace)
-            && let Some(trace) = self.traces.get_at(at, &first.span.trace).filter(|trace| trace.is_small())
+            && let Some(trace) =
+                self.traces.get_at(at, &OwnedTrace::of(first)).filter(|trace| trace.is_small())
         {
             return trace.frames_near(first).collect();
         }
@@ -98,7 +100,7 @@ impl Index {
         calls.dedup_by(|a, b| (a.span.trace, a.parent) == (b.span.trace, b.parent) && !is_session(a));
         let mut frames = Vec::new();
         for calls in calls.chunk_by(|a, b| a.span.trace == b.span.trace) {
-            let Some(trace) = self.traces.get(&calls[0].span.trace) else { continue };
+            let Some(trace) = self.traces.get(&OwnedTrace::of(calls[0])) else { continue };
             let calls = if trace.is_small() { &calls[..1] } else { calls };
             let from = frames.len();
             frames.extend(calls.iter().flat_map(|call| trace.frames_near(call)));
@@ -112,10 +114,10 @@ impl Index {
 
     /// Frames of its trace that may say something of a call.
     pub(crate) fn frames_near(&self, call: &Evidence) -> impl Iterator<Item = &Evidence> {
-        self.traces.get(&call.span.trace).into_iter().flat_map(|trace| trace.frames_near(call))
+        self.traces.get(&OwnedTrace::of(call)).into_iter().flat_map(|trace| trace.frames_near(call))
     }
 
-    pub(super) fn leave_trace(&mut self, trace: TraceId, slot: u32, last: UnixNanos) {
+    pub(super) fn leave_trace(&mut self, trace: OwnedTrace, slot: u32, last: UnixNanos) {
         let Some(entry) = self.traces.get_mut(&trace) else { return };
         entry.leave(slot);
         if !entry.has_items() {

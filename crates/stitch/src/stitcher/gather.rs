@@ -29,24 +29,26 @@ use smallvec::SmallVec;
 use crate::call::{Call, Correlation, CorrelationKind, Role};
 use crate::evidence::{Evidence, What};
 use crate::frame::Frame;
-use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::id::{TaskId, UnixNanos};
 use crate::rare::Rare;
 use crate::solve::pool::call_of;
 use crate::stitcher::index::Placed;
-use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, link_name, root_name, task_name};
+use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, task_name};
+use crate::stitcher::owned_trace::OwnedTrace;
 use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::{Observed, Stitcher};
 
 /// What placing a call needs to know of it after it was moved into the index.
 struct Brief {
     role: Role,
-    trace: Option<TraceId>,
+    trace: Option<OwnedTrace>,
     names: SmallVec<[u64; 4]>,
-    links: Vec<SpanKey>,
+    /// The traces that it links to.
+    links: Vec<OwnedTrace>,
     start: UnixNanos,
     last: UnixNanos,
     /// The trace that it began, if it did and may be around another call.
-    began: Option<TraceId>,
+    began: Option<OwnedTrace>,
     /// The lane in which it waits if it is loose.
     lane: Option<LaneKey>,
     /// The name of its task when it is new, for spans that name the task in an attribute.
@@ -67,19 +69,19 @@ impl Brief {
             // Its requests are looked for in its trace first ([`super::publish::loose`]).
             _ => alone && !call.rare.stands_in,
         };
-        let near = has_neighbours(evidence);
+        let (near, trace) = (has_neighbours(evidence), OwnedTrace::of(evidence));
         let starts = matches!(call.role, Role::Submit | Role::Sync | Role::Session);
         let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
         // Whoever knows a task by its second id must meet those who know it by the first.
         let alias = call.rare.alias.iter().map(|alias| task_name(tenant, alias));
         Some(Self {
             role: call.role,
-            trace: near.then_some(evidence.span.trace),
+            trace: near.then_some(trace),
             names: ids.chain(alias).collect(),
-            links: evidence.links().to_vec(),
+            links: linked(evidence).collect(),
             start,
             last,
-            began: (starts && alone && !near).then_some(evidence.span.trace),
+            began: (starts && alone && !near).then_some(trace),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
             task: call.task.as_ref().filter(|_| created).map(|task| task_name(tenant, task)),
         })
@@ -161,7 +163,7 @@ impl Stitcher {
     }
 
     /// The pocket to which its trace ties a new item, if it has room.
-    fn host_in(&self, trace: TraceId, slot: u32) -> Option<u32> {
+    fn host_in(&self, trace: OwnedTrace, slot: u32) -> Option<u32> {
         let other = self.index.in_trace(trace).iter().copied().find(|&other| other != slot)?;
         let host = self.pocket_of(other)?;
         let has_room = self.pockets.get(host)?.members.len() < self.settings.max_trace_tasks;
@@ -200,11 +202,11 @@ impl Stitcher {
                 let below = self.index.in_trace(trace).first().copied();
                 if below.is_none() {
                     // Of two that began one trace the first is found: they have nothing else in common.
-                    self.index.name(root_name(trace), slot);
+                    self.index.name(trace.root_name(), slot);
                 }
                 below
             }
-            (None, Some(trace)) => self.index.holder(root_name(trace)),
+            (None, Some(trace)) => self.index.holder(trace.root_name()),
             (None, None) => None,
         };
         if let Some(other) = other {
@@ -224,26 +226,26 @@ impl Stitcher {
         }
     }
 
-    fn tie_links(&mut self, slot: u32, links: &[SpanKey]) {
-        for link in links {
-            if let Some(&other) = self.index.in_trace(link.trace).first() {
+    fn tie_links(&mut self, slot: u32, links: &[OwnedTrace]) {
+        for &link in links {
+            if let Some(&other) = self.index.in_trace(link).first() {
                 self.tie_to(slot, other);
             } else {
-                self.tie_name(slot, link_name(link.trace));
+                self.tie_name(slot, link.link_name());
             }
         }
     }
 
     /// The names and links of the frames of a trace hold for its calls.
-    fn tie_frames(&mut self, trace: TraceId, slot: u32) {
+    fn tie_frames(&mut self, trace: OwnedTrace, slot: u32) {
         let mut names = vec![];
         let mut links = vec![];
         let call = self.index.item(slot).map(Item::newest);
         for frame in call.into_iter().flat_map(|call| self.index.frames_near(call)) {
             names.extend(frame_names(frame));
-            links.extend_from_slice(frame.links());
+            links.extend(linked(frame));
         }
-        if let Some(other) = self.index.holder(link_name(trace)) {
+        if let Some(other) = self.index.holder(trace.link_name()) {
             self.tie_to(slot, other);
         }
         for name in names {
@@ -255,7 +257,7 @@ impl Stitcher {
     /// Takes a frame; `number` is given when it is restored.
     pub(super) fn gather_frame(&mut self, evidence: Evidence, number: Option<u64>) -> Observed {
         self.spans_seen += 1;
-        let trace = evidence.span.trace;
+        let trace = OwnedTrace::of(&evidence);
         let last = self.heard(evidence.end);
         let added = match number {
             Some(number) => self.index.restore_frame(number, last, evidence),
@@ -269,7 +271,7 @@ impl Stitcher {
         }
         let frame = self.index.newest_frame(trace);
         let names = frame.map(frame_names).unwrap_or_default();
-        let links = frame.map(|frame| frame.links().to_vec()).unwrap_or_default();
+        let links: Vec<OwnedTrace> = frame.into_iter().flat_map(linked).collect();
         let calls: Vec<u32> = self.index.in_trace(trace).to_vec();
         if let Some(&slot) = calls.first() {
             for name in names {
@@ -324,10 +326,13 @@ impl Stitcher {
         self.pockets.schedule(at, settle);
     }
 
-    /// Makes one pocket of those of two items; false if they are in one already.
+    /// Makes one pocket of those of two items; false if they are in one already, or are not of one tenant:
+    /// names are hashes, and who finds two that are equal must not tie others' calls to their own.
     pub(super) fn merge(&mut self, a: u32, b: u32) -> bool {
+        let tenant = |slot: u32| self.index.item(slot).map(|item| &item.first().client.tenant);
+        let is_one_tenant = tenant(a) == tenant(b);
         let (Some(a), Some(b)) = (self.pocket_of(a), self.pocket_of(b)) else { return false };
-        if a == b {
+        if a == b || !is_one_tenant {
             return false;
         }
         let (into, moved) = self.pockets.merge(a, b);
@@ -351,6 +356,11 @@ impl Stitcher {
         let at = self.pocket_of(slot)?;
         self.pockets.get_mut(at)
     }
+}
+
+/// The traces that a span links to: those of its own tenant.
+fn linked(evidence: &Evidence) -> impl Iterator<Item = OwnedTrace> {
+    evidence.links().iter().map(|link| OwnedTrace::new(&evidence.client, link.trace))
 }
 
 /// One more poll that says nothing new of its task.

@@ -8,11 +8,11 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet, HashTable};
 
 use crate::evidence::Evidence;
-use crate::id::TraceId;
 use crate::stitcher::item::{
     Carried, Item, TaskKey, alias_key, fingerprint, has_neighbours, hash, is_same, task_key, task_name,
 };
 use crate::stitcher::keyed::Keyed;
+use crate::stitcher::owned_trace::OwnedTrace;
 use crate::stitcher::slab::Slab;
 use crate::stitcher::tombstones::Tombstones;
 use crate::stitcher::trace::Trace;
@@ -36,7 +36,7 @@ pub(crate) struct Index {
     /// Name and slot; the item has the key itself. Two providers may have a task of the same name.
     tasks: HashTable<(u64, u32)>,
     /// Those that have calls.
-    pub(super) traces: Keyed<TraceId, Trace>,
+    pub(super) traces: Keyed<OwnedTrace, Trace>,
     /// Names (correlation ids, and task ids that frames tell) and who went by them first.
     names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of the calls that name no task, if they are alone or in a crowd.
@@ -126,7 +126,7 @@ impl Index {
         evidence: Evidence,
         is_full: impl Fn(&Item) -> bool,
     ) -> Result<Placed, Observed> {
-        let trace = has_neighbours(&evidence).then_some(evidence.span.trace);
+        let trace = has_neighbours(&evidence).then(|| OwnedTrace::of(&evidence));
         let placed = if task_key(&evidence).or_else(|| alias_key(&evidence)).is_some() {
             self.place_task(number, carried, trace, evidence, is_full)?
         } else {
@@ -140,7 +140,7 @@ impl Index {
         &mut self,
         number: u64,
         carried: Carried,
-        trace: Option<TraceId>,
+        trace: Option<OwnedTrace>,
         evidence: Evidence,
     ) -> Result<u32, Observed> {
         let may_be_late = carried == Carried::No && !self.tombstones.is_empty();
@@ -181,7 +181,7 @@ impl Index {
         Ok(slot)
     }
 
-    fn join_trace(&mut self, trace: Option<TraceId>, slot: u32) {
+    fn join_trace(&mut self, trace: Option<OwnedTrace>, slot: u32) {
         let Some(trace) = trace else { return };
         let (at, entry) = trace_with_calls(&mut self.traces, &mut self.waiting, trace);
         entry.join(slot);
@@ -202,7 +202,7 @@ impl Index {
         &mut self,
         number: u64,
         carried: Carried,
-        trace: Option<TraceId>,
+        trace: Option<OwnedTrace>,
         evidence: Evidence,
         is_full: impl Fn(&Item) -> bool,
     ) -> Result<Placed, Observed> {
@@ -240,7 +240,7 @@ impl Index {
     fn add_to(
         &mut self,
         slot: u32,
-        trace: Option<TraceId>,
+        trace: Option<OwnedTrace>,
         evidence: Evidence,
         is_full: impl Fn(&Item) -> bool,
     ) -> Result<Placed, Observed> {
@@ -252,7 +252,7 @@ impl Index {
         }
         // Most calls come in the trace of the call before, which the item has joined.
         let newest = item.newest();
-        let joined = has_neighbours(newest).then_some(newest.span.trace);
+        let joined = has_neighbours(newest).then(|| OwnedTrace::of(newest));
         item.push(evidence);
         if trace != joined {
             self.join_trace(trace, slot);
@@ -261,7 +261,7 @@ impl Index {
     }
 
     /// Items that have calls with a parent in a trace.
-    pub(crate) fn in_trace(&self, trace: TraceId) -> &[u32] {
+    pub(crate) fn in_trace(&self, trace: OwnedTrace) -> &[u32] {
         self.traces.get(&trace).map(Trace::items).unwrap_or_default()
     }
 
@@ -295,7 +295,7 @@ impl Index {
                 }
             }
             if has_neighbours(evidence) {
-                self.leave_trace(evidence.span.trace, slot, item.last);
+                self.leave_trace(OwnedTrace::of(evidence), slot, item.last);
             }
         }
         for name in item.names {
@@ -332,7 +332,7 @@ impl Index {
         mark(&mut self.items, &mut self.seen, slot);
         let Some(item) = self.items.get(slot) else { return };
         for evidence in item.calls().filter(|evidence| has_neighbours(evidence)) {
-            if let Some(trace) = self.traces.get_mut(&evidence.span.trace) {
+            if let Some(trace) = self.traces.get_mut(&OwnedTrace::of(evidence)) {
                 trace.set_apart(slot);
             }
         }
@@ -379,9 +379,9 @@ impl Index {
 
 /// A trace that has a call, with the frames that waited for one.
 fn trace_with_calls<'a>(
-    traces: &'a mut Keyed<TraceId, Trace>,
+    traces: &'a mut Keyed<OwnedTrace, Trace>,
     waiting: &mut Waiting,
-    trace: TraceId,
+    trace: OwnedTrace,
 ) -> (u32, &'a mut Trace) {
     traces.or_insert_with(trace, || Trace::of(waiting.take(trace)))
 }

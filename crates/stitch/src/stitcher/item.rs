@@ -11,8 +11,8 @@ use hashbrown::HashSet;
 use thin_vec::ThinVec;
 
 use crate::call::{Answer, Call, Role};
-use crate::evidence::{Evidence, What};
-use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
+use crate::evidence::{Client, Evidence, What};
+use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::kept::KeptHasher;
 use crate::solve::pool::call_of;
 
@@ -195,7 +195,7 @@ struct Again {
 
 impl Again {
     fn fingerprint(&self, like: &Evidence) -> u64 {
-        identity(self.span, self.start, self.end, answer(like))
+        identity(&like.client, (self.span, self.start, self.end), answer(like))
     }
 }
 
@@ -225,8 +225,8 @@ pub(crate) fn hash<T: Hash>(value: &T) -> u64 {
     hasher.finish()
 }
 
-/// Whether two are the same span. The end and the answer belong to the identity: some instrumentations send a
-/// retry under the same span id.
+/// Whether two of one tenant are the same span. The end and the answer belong to the identity: some
+/// instrumentations send a retry under the same span id.
 pub(super) fn is_same(a: &Evidence, b: &Evidence) -> bool {
     a.span.span == b.span.span
         && a.span.trace == b.span.trace
@@ -247,29 +247,20 @@ fn answer(evidence: &Evidence) -> u64 {
     }
 }
 
-/// What [`is_same`] compares, in 64 bits.
+/// What [`is_same`] compares, and the tenant, in 64 bits.
 pub(super) fn fingerprint(evidence: &Evidence) -> u64 {
-    identity(evidence.span, evidence.start, evidence.end, answer(evidence))
+    identity(&evidence.client, (evidence.span, evidence.start, evidence.end), answer(evidence))
 }
 
-fn identity(span: SpanKey, start: UnixNanos, end: UnixNanos, answer: u64) -> u64 {
+fn identity(client: &Client, (span, start, end): (SpanKey, UnixNanos, UnixNanos), answer: u64) -> u64 {
     let (trace, span) = (u128::from_le_bytes(span.trace.0), u64::from_le_bytes(span.span.0));
-    hash(&(trace, span, start.0, end.0, answer))
+    let of_span = (trace, span, start.0, end.0, answer);
+    if client.tenant.is_empty() { hash(&of_span) } else { hash(&(&client.tenant, of_span)) }
 }
 
 /// The name of a task: spans that tell it in an attribute do not know the provider.
 pub(super) fn task_name(tenant: &str, task: &TaskId) -> u64 {
     hash(&(tenant, task))
-}
-
-/// The name of what links to a trace of which nothing is known yet.
-pub(super) fn link_name(trace: TraceId) -> u64 {
-    hash(&("trace", trace))
-}
-
-/// The name of the call that began a trace, and is not kept with it.
-pub(super) fn root_name(trace: TraceId) -> u64 {
-    hash(&("root", trace))
 }
 
 pub(super) fn task_key(evidence: &Evidence) -> Option<TaskKey<'_>> {
@@ -288,8 +279,7 @@ mod tests {
 
     use super::*;
     use crate::call::{Accepted, Endpoint};
-    use crate::evidence::Client;
-    use crate::id::SpanId;
+    use crate::id::{SpanId, TraceId};
 
     /// Calls of one task, told apart by the number of their span.
     fn call(role: Role, trace: u8, parent: u8, span: u8) -> Evidence {

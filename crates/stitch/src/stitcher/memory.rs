@@ -4,11 +4,12 @@
 //! a published job of its own. So that is what a span is taken to cost.
 
 use crate::call::CallRare;
-use crate::id::{JobId, TraceId};
+use crate::id::JobId;
 use crate::settings::Settings;
 use crate::solve::Pin;
 use crate::stitcher::item::Item;
 use crate::stitcher::known::KnownJob;
+use crate::stitcher::owned_trace::OwnedTrace;
 use crate::stitcher::pocket::{LaneKey, Pocket};
 use crate::stitcher::tombstones::MAX_TOMBSTONES;
 use crate::stitcher::trace::Trace;
@@ -51,7 +52,7 @@ impl Settings {
     pub fn most_bytes(&self) -> MostBytes {
         let maps = hashed(size_of::<u64>()) // seen, or one of many calls of a task
             + hashed(size_of::<(u64, u32)>()) // tasks
-            + keyed(size_of::<Option<(TraceId, Trace)>>())
+            + keyed(size_of::<Option<(OwnedTrace, Trace)>>())
             + 2 * hashed(size_of::<(u64, u32)>()) // names
             + keyed(size_of::<Option<(JobId, KnownJob)>>())
             // What the books remember of it: a map and a list.

@@ -1,5 +1,7 @@
 //! What is solved together, as a pool: the items of some pockets, and the frames near them.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::Evidence;
 use crate::solve::Pin;
 use crate::solve::pool::Pool;
@@ -7,6 +9,16 @@ use crate::stitcher::Stitcher;
 use crate::stitcher::item::Item;
 
 impl Stitcher {
+    /// All pockets, those of each tenant apart: no pool has calls of two.
+    pub(super) fn by_tenant(&self) -> Vec<Vec<u32>> {
+        let mut tenants: BTreeMap<Option<&str>, Vec<u32>> = BTreeMap::new();
+        for (at, pocket) in self.pockets.iter() {
+            let first = pocket.members.first().and_then(|&slot| self.index.item(slot));
+            tenants.entry(first.map(|item| &*item.first().client.tenant)).or_default().push(at);
+        }
+        tenants.into_values().collect()
+    }
+
     /// The items and ties of some pockets, in order: of two ties that exclude each other the first holds
     /// ([`crate::solve`]), and which that is must not depend on which came to be known first.
     pub(super) fn contents(&self, pockets: &[u32]) -> (Vec<u32>, Vec<Pin>) {

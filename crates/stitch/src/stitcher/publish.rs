@@ -114,13 +114,14 @@ impl Stitcher {
         (changes, self.pockets.has_due() || !turned)
     }
 
-    /// Everything in one pool, nothing held, all limits passed.
+    /// Everything of a tenant in one pool, nothing held, all limits passed.
     pub(super) fn publish_all(&mut self) -> Vec<Change> {
-        let pockets: Vec<u32> = self.pockets.iter().map(|(at, _)| at).collect();
-        let slots = self.contents(&pockets).0;
-        let found = self.found(&slots, &[], true).0;
         let mut changes = Vec::new();
-        self.adopt(&pockets, found, &mut changes);
+        for pockets in self.by_tenant() {
+            let slots = self.contents(&pockets).0;
+            let found = self.found(&slots, &[], true).0;
+            self.adopt(&pockets, found, &mut changes);
+        }
         changes
     }
 

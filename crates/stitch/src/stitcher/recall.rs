@@ -74,7 +74,10 @@ fn names_of(item: &Item) -> Vec<JobId> {
     for evidence in item.calls() {
         let Some(call) = call_of(evidence) else { continue };
         if !item.is_task || call.task.is_none() || !follows(call.role) {
-            names.push(judge::id_of_span(evidence.span));
+            let tenant = &evidence.client.tenant;
+            names.push(judge::id_of_span(tenant, evidence.span));
+            // In older ledgers a job of a tenant may stand under the id that one without a tenant would have.
+            names.extend((!tenant.is_empty()).then(|| judge::id_of_span("", evidence.span)));
         }
         for task in call.task.iter().chain(call.rare.alias.iter()) {
             if named.replace(task) != Some(task) {

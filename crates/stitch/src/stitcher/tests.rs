@@ -17,6 +17,7 @@ mod full;
 mod looks;
 mod nested;
 mod stand_ins;
+mod tenants;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 

@@ -14,8 +14,9 @@ use thin_vec::ThinVec;
 
 use crate::evidence::{Client, Evidence, What};
 use crate::frame::Frame;
-use crate::id::{SpanId, SpanKey, TraceId, UnixNanos};
+use crate::id::{SpanId, SpanKey, UnixNanos};
 use crate::stitcher::item::{Carried, hash};
+use crate::stitcher::owned_trace::OwnedTrace;
 use crate::stitcher::trace::FrameItem;
 
 /// Up to so many frames of a trace are gone through to find one.
@@ -94,8 +95,12 @@ impl WaitingFrame {
         FrameItem { number: self.number, evidence, carried: self.carried, came: self.came }
     }
 
+    fn trace(&self) -> OwnedTrace {
+        OwnedTrace::new(&self.client, self.span.trace)
+    }
+
     fn fingerprint(&self) -> u64 {
-        hash(&(self.span, self.start, self.end))
+        hash(&(self.trace(), self.span.span, self.start, self.end))
     }
 }
 
@@ -111,9 +116,9 @@ impl Waiting {
         let Self { row, first, newest, many } = self;
         let at = |place: u64| row.get(place.checked_sub(*first)? as usize)?.as_ref();
         let whole = |half: u32| whole(*first, half);
-        let trace = added.span.trace;
-        let same = |&half: &u32| at(whole(half)).is_some_and(|held| held.span.trace == trace);
-        let hasher = |&half: &u32| at(whole(half)).map_or(0, |held| hash(&held.span.trace));
+        let trace = added.trace();
+        let same = |&half: &u32| at(whole(half)).is_some_and(|held| held.trace() == trace);
+        let hasher = |&half: &u32| at(whole(half)).map_or(0, |held| hash(&held.trace()));
         let place = *first + row.len() as u64;
         match newest.entry(hash(&trace), same, hasher) {
             Entry::Vacant(entry) => {
@@ -156,14 +161,14 @@ impl Waiting {
         }
         // If the trace's newest entry still points here, remove it.
         let is_it = |&newest: &u32| newest == place as u32;
-        if let Ok(entry) = self.newest.find_entry(hash(&oldest.span.trace), is_it) {
+        if let Ok(entry) = self.newest.find_entry(hash(&oldest.trace()), is_it) {
             entry.remove();
         }
         Some(oldest)
     }
 
     /// The frames of a trace that has a call now, in the order in which they came.
-    pub(super) fn take(&mut self, trace: TraceId) -> ThinVec<FrameItem> {
+    pub(super) fn take(&mut self, trace: OwnedTrace) -> ThinVec<FrameItem> {
         if self.newest.is_empty() {
             return ThinVec::new();
         }
@@ -172,7 +177,7 @@ impl Waiting {
         let whole = |half: u32| whole(*first, half);
         let same = |&half: &u32| {
             let held = index(whole(half)).and_then(|index| row.get(index)?.as_ref());
-            held.is_some_and(|held| held.span.trace == trace)
+            held.is_some_and(|held| held.trace() == trace)
         };
         let Ok(entry) = newest.find_entry(hash(&trace), same) else { return ThinVec::new() };
         let mut next = Some(whole(entry.remove().0));
@@ -200,9 +205,14 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::frame::FrameKind;
+    use crate::id::TraceId;
     use crate::rare::Rare;
 
     const START: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
+
+    fn trace(number: u8) -> OwnedTrace {
+        OwnedTrace::new(&Client::default(), TraceId([number; 16]))
+    }
 
     fn frame(trace: u8, span: u8) -> FrameItem {
         let number = u64::from(span);
@@ -231,16 +241,16 @@ mod tests {
     #[test]
     fn a_call_takes_the_frames_of_its_trace_as_they_came() {
         let mut waiting = waiting(&[(1, 1), (2, 2), (1, 3), (3, 4), (1, 5)]);
-        let taken = waiting.take(TraceId([1; 16]));
+        let taken = waiting.take(trace(1));
         assert_eq!(numbers(&taken), [1, 3, 5]);
         let (given, back) = (frame(1, 3), &taken[1]);
         assert_eq!((&back.evidence, back.came), (&given.evidence, given.came));
         assert_eq!(back.carried, given.carried);
-        assert!(waiting.take(TraceId([1; 16])).is_empty());
+        assert!(waiting.take(trace(1)).is_empty());
         assert_eq!(waiting.iter_mut().map(|held| held.number).collect::<Vec<_>>(), [2, 4]);
         // Who comes after the call left stands here alone.
         assert!(waiting.push(frame(1, 6)));
-        assert_eq!(numbers(&waiting.take(TraceId([1; 16]))), [6]);
+        assert_eq!(numbers(&waiting.take(trace(1))), [6]);
     }
 
     #[test]
@@ -256,15 +266,15 @@ mod tests {
     #[test]
     fn the_oldest_goes_first_and_its_trace_keeps_the_rest() {
         let mut waiting = waiting(&[(1, 1), (2, 2), (1, 3), (3, 4)]);
-        assert_eq!(waiting.take(TraceId([2; 16])).len(), 1);
+        assert_eq!(waiting.take(trace(2)).len(), 1);
         assert_eq!(waiting.pop().map(|oldest| oldest.number), Some(1));
         assert!(waiting.pop().is_none(), "the place of one that was taken");
-        assert_eq!((waiting.len(), numbers(&waiting.take(TraceId([1; 16])))), (2, vec![3]));
+        assert_eq!((waiting.len(), numbers(&waiting.take(trace(1)))), (2, vec![3]));
         assert!(waiting.pop().is_none());
         assert_eq!(waiting.pop().map(|oldest| oldest.number), Some(4));
         assert!(waiting.pop().is_none() && waiting.newest.is_empty());
         assert!(waiting.push(frame(3, 4)), "nothing is left of it");
-        assert_eq!(numbers(&waiting.take(TraceId([3; 16]))), [4]);
+        assert_eq!(numbers(&waiting.take(trace(3))), [4]);
     }
 
     #[test]
@@ -275,7 +285,7 @@ mod tests {
         assert_eq!((known(&mut waiting), waiting.len()), (200, 200));
         assert_eq!((0..150).filter_map(|_| waiting.pop()).count(), 150);
         assert_eq!((known(&mut waiting), waiting.len()), (50, 200), "those that are gone come again");
-        assert_eq!((known(&mut waiting), waiting.take(TraceId([1; 16])).len()), (200, 200));
+        assert_eq!((known(&mut waiting), waiting.take(trace(1)).len()), (200, 200));
         assert!(waiting.many.is_empty() && waiting.newest.is_empty());
     }
 
@@ -292,8 +302,8 @@ mod tests {
             }
         }
         assert_eq!(waiting.newest.len(), 5);
-        for trace in 0..5 {
-            assert_eq!(numbers(&waiting.take(TraceId([trace; 16]))), (180..200).collect::<Vec<_>>());
+        for number in 0..5 {
+            assert_eq!(numbers(&waiting.take(trace(number))), (180..200).collect::<Vec<_>>());
         }
     }
 }

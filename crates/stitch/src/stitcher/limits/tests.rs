@@ -11,6 +11,7 @@ use crate::settings::Settings;
 use crate::solve::pool::call_of;
 use crate::stitcher::Observed;
 use crate::stitcher::index::Index;
+use crate::stitcher::owned_trace::OwnedTrace;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
@@ -294,7 +295,7 @@ fn a_frame_above_a_poll_that_is_not_kept_waits_for_other_calls_of_its_trace() {
         }
         world.call("loop", 2, 200, Role::Submit, Some("other"));
         let Index { traces, items, .. } = &world.stitcher.index;
-        let trace = traces.get(&TraceId(2_u128.to_be_bytes())).unwrap();
+        let trace = traces.get(&OwnedTrace::new(&Client::default(), TraceId(2_u128.to_be_bytes()))).unwrap();
         let tasks = trace.items().iter().map(|&slot| items.get(slot).unwrap().first());
         let tasks: Vec<_> = tasks.map(|call| call_of(call).unwrap().task.clone()).collect();
         assert_eq!(tasks, [Some(TaskId::new("other"))], "frame first: {is_first}");
