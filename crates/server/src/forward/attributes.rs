@@ -10,14 +10,15 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::encoding::message;
 use spantally_price::{Bill, Bound};
-use spantally_stitch::{SpanKey, State};
+use spantally_stitch::State;
 
+use super::held::OwnedKey;
 use super::job_span::{cost_attributes, count, number, text};
 use super::split::{ATTRIBUTES, has_attribute};
 use crate::core::Settled;
 
 /// A span that was told of, and what it is to have.
-pub(super) type Told = (SpanKey, Arc<[KeyValue]>);
+pub(super) type Told = (OwnedKey, Arc<[KeyValue]>);
 
 /// The spans of jobs that were told. A superseded job has none: its spans are those of another job.
 pub(super) fn told(settled: &[Settled]) -> Vec<Told> {
@@ -26,7 +27,7 @@ pub(super) fn told(settled: &[Settled]) -> Vec<Told> {
         let job = &*told.job;
         let id = text("spantally.job.id", &job.id.to_string());
         let above: Arc<[KeyValue]> = Arc::new([id.clone()]);
-        all.extend(job.spans.iter().map(|&span| (span, above.clone())));
+        all.extend(job.spans.iter().map(|&span| ((span, job.tenant.clone()), above.clone())));
         for (index, attempt) in job.attempts.iter().enumerate() {
             let common = vec![
                 id.clone(),
@@ -36,9 +37,10 @@ pub(super) fn told(settled: &[Settled]) -> Vec<Told> {
             let first = common.iter().cloned().chain(cost_attributes(&cost_of(&told.bill, index))).collect();
             let (first, common): (Arc<[KeyValue]>, Arc<[KeyValue]>) = (first, common.into());
             let calls = attempt.calls.iter().enumerate();
-            all.extend(
-                calls.map(|(at, call)| (call.span, if at == 0 { first.clone() } else { common.clone() })),
-            );
+            all.extend(calls.map(|(at, call)| {
+                let attributes = if at == 0 { &first } else { &common };
+                ((call.span, job.tenant.clone()), attributes.clone())
+            }));
         }
     }
     all

@@ -30,6 +30,15 @@ pub(crate) const LET_GO_BYTES: usize = 4 << 20;
 /// Most spans that are remembered as told, in one generation.
 pub(crate) const MISSED_MAX: usize = 1 << 16;
 
+/// A span and its tenant: another one may send a span of the same ids, and is not told of this one's job.
+pub(super) type OwnedKey = (SpanKey, Arc<str>);
+
+/// What the spans of an item are known by.
+pub(super) fn owned(item: &Item<'_>) -> impl Fn(SpanKey) -> OwnedKey + use<> {
+    let tenant: Arc<str> = (&*item.tenant).into();
+    move |key| (key, tenant.clone())
+}
+
 /// A span that waits.
 #[derive(Clone, Debug)]
 pub(super) struct HeldSpan {
@@ -63,7 +72,7 @@ pub(super) struct Held {
     max_bytes: u64,
     /// By the order in which they came. One key may come more than once: a span that is sent again.
     spans: BTreeMap<u64, HeldSpan>,
-    by_key: BTreeSet<(SpanKey, u64)>,
+    by_key: BTreeSet<(OwnedKey, u64)>,
     next: u64,
     /// Of spans, without their parts.
     bytes: u64,
@@ -72,7 +81,7 @@ pub(super) struct Held {
     log_bytes: u64,
     /// The newest row of the log.
     newest: Seq,
-    missed: [HashMap<SpanKey, Arc<[KeyValue]>>; 2],
+    missed: [HashMap<OwnedKey, Arc<[KeyValue]>>; 2],
 }
 
 /// A row of the log.
@@ -151,14 +160,14 @@ impl Held {
     fn put(&mut self, span: HeldSpan) {
         let number = self.next;
         self.next += 1;
-        self.by_key.insert((span.key, number));
+        self.by_key.insert(((span.key, span.tenant.clone()), number));
         self.bytes += span_cost(span.bytes.len());
         self.spans.insert(number, span);
     }
 
     /// Takes the oldest that waits under a key.
-    pub(super) fn take(&mut self, key: SpanKey) -> Option<HeldSpan> {
-        let &(_, number) = self.by_key.range((key, 0)..=(key, u64::MAX)).next()?;
+    pub(super) fn take(&mut self, key: &OwnedKey) -> Option<HeldSpan> {
+        let &(_, number) = self.by_key.range((key.clone(), 0)..=(key.clone(), u64::MAX)).next()?;
         self.remove(number)
     }
 
@@ -167,13 +176,13 @@ impl Held {
     pub(super) fn remember(&mut self, (key, attributes): &Told, is_found: bool) {
         let room = if is_found { MISSED_MAX / 2 } else { MISSED_MAX };
         if self.missed[0].len() < room {
-            self.missed[0].insert(*key, attributes.clone());
+            self.missed[0].insert(key.clone(), attributes.clone());
         }
     }
 
     /// What a span is to have that was told of before it came, or before it came again.
-    pub(super) fn missed(&self, key: SpanKey) -> Option<Arc<[KeyValue]>> {
-        self.missed.iter().find_map(|generation| generation.get(&key)).cloned()
+    pub(super) fn missed(&self, key: &OwnedKey) -> Option<Arc<[KeyValue]>> {
+        self.missed.iter().find_map(|generation| generation.get(key)).cloned()
     }
 
     /// Forgets the older half of what is remembered.
@@ -240,7 +249,7 @@ impl Held {
 
     fn remove(&mut self, number: u64) -> Option<HeldSpan> {
         let span = self.spans.remove(&number)?;
-        self.by_key.remove(&(span.key, number));
+        self.by_key.remove(&((span.key, span.tenant.clone()), number));
         self.bytes -= span_cost(span.bytes.len());
         self.parts.release(&span.resource);
         self.parts.release(&span.scope);

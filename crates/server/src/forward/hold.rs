@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::attributes::Told;
 use super::disk::Disk;
-use super::held::{self, Held, LET_GO_BYTES};
+use super::held::{self, Held, LET_GO_BYTES, owned};
 use super::item::Item;
 use super::keys::{read_keys, write_keys};
 use super::metrics::{Counts, JobAttributes};
@@ -149,7 +149,7 @@ fn restore(held: &mut Held, row: Seq, bytes: &[u8], counts: &Counts) {
     };
     for item in items {
         match item.spans {
-            0 => read_keys(&item.body).for_each(|key| while held.take(key).is_some() {}),
+            0 => read_keys(&item.body).map(owned(&item)).for_each(|key| while held.take(&key).is_some() {}),
             _ => held.hold(&item, row),
         }
     }
@@ -257,9 +257,9 @@ impl Thread {
 
     /// Spans whose job was told of while their request was on its way here.
     fn let_go_of_missed(&mut self, items: &[Item<'_>]) {
-        let mut keys = items.iter().flat_map(|item| split::keys(&item.body)).peekable();
+        let mut keys = items.iter().flat_map(|item| split::keys(&item.body).map(owned(item))).peekable();
         self.let_go_all(JobAttributes::Added, |held| {
-            while let Some(&key) = keys.peek() {
+            while let Some(key) = keys.peek() {
                 let found = held.missed(key).and_then(|told| Some((held.take(key)?, Some(told))));
                 if found.is_some() {
                     return found;
@@ -274,7 +274,7 @@ impl Thread {
         let mut told = told.iter().map(|one| (one, false)).peekable();
         self.let_go_all(JobAttributes::Added, |held| {
             while let Some((one, is_found)) = told.peek_mut() {
-                if let Some(span) = held.take(one.0) {
+                if let Some(span) = held.take(&one.0) {
                     *is_found = true;
                     return Some((span, Some(one.1.clone())));
                 }
@@ -329,7 +329,8 @@ impl Thread {
         let request = |Rebuilt { tenant, spans, body }| {
             let count = spans.len() as u64;
             let item = Item { tenant: Cow::Borrowed(&tenant), spans: count, received_at, body: body.into() };
-            LetGo { row: item.encode().into(), spans, how }
+            let row = item.encode().into();
+            LetGo { tenant, row, spans, how }
         };
         let (queued, refused) = append_all(requests(spans).into_iter().map(request).collect(), &self.queue);
         self.leave(&queued, true);
@@ -364,15 +365,17 @@ impl Thread {
         if requests.is_empty() {
             return;
         }
-        for LetGo { how, spans, .. } in requests {
+        let (received_at, mut row) = (clock::now(), Vec::new());
+        for LetGo { tenant, how, spans, .. } in requests {
             match spans.len() as u64 {
                 count if is_queued => self.counts.let_go(*how, count),
                 count => self.counts.not_queued(count),
             }
+            let body = write_keys(spans.iter().map(|(key, _)| *key)).into();
+            let tenant = Cow::Borrowed(&**tenant);
+            row.extend_from_slice(&Item { tenant, spans: 0, received_at, body }.encode());
         }
-        let keys = requests.iter().flat_map(|one| &one.spans).map(|(key, _)| *key);
-        let (received_at, body) = (clock::now(), write_keys(keys).into());
-        self.append(&Item { tenant: Cow::Borrowed(""), spans: 0, received_at, body }.encode());
+        self.append(&row);
     }
 
     fn append(&mut self, row: &[u8]) -> Option<Seq> {

@@ -21,6 +21,8 @@ const SPAN_BYTES: u64 = size_of::<(SpanKey, Seq)>() as u64;
 /// A request on its way into the queue.
 #[derive(Debug)]
 pub(super) struct LetGo {
+    /// Whose spans they are.
+    pub(super) tenant: Arc<str>,
     /// The item, as the queue has it.
     pub(super) row: Arc<[u8]>,
     /// Its spans, each with the row of the log that has it.

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use spantally_stitch::{SpanId, SpanKey, TraceId, UnixNanos};
 
-use super::super::held::MISSED_MAX;
+use super::super::held::{MISSED_MAX, OwnedKey};
 use super::super::job_span::text;
 use super::*;
 
@@ -35,7 +35,7 @@ fn item(ids: &[u8]) -> Item<'static> {
 
 fn told(ids: &[u8]) -> Arc<[Told]> {
     let attributes: Arc<[KeyValue]> = Arc::new([text("spantally.job.id", "j")]);
-    ids.iter().map(|&id| (key(id), attributes.clone())).collect()
+    ids.iter().map(|&id| ((key(id), "clips".into()), attributes.clone())).collect()
 }
 
 /// A place where it is tried, with a name of its own for its threads.
@@ -223,7 +223,7 @@ fn spans_that_have_gone_leave_room_for_those_that_have_not_come() {
     let told = |id: usize| (wide_key(id as u32), attributes.clone());
     (0..MISSED_MAX).for_each(|id| held.remember(&told(id), true));
     held.remember(&told(MISSED_MAX), false);
-    let is_known = |id: usize| held.missed(wide_key(id as u32)).is_some();
+    let is_known = |id: usize| held.missed(&wide_key(id as u32)).is_some();
     assert_eq!([0, MISSED_MAX / 2, MISSED_MAX].map(is_known), [true, false, true]);
 }
 
@@ -238,6 +238,24 @@ fn after_a_crash_what_waited_waits_and_what_went_does_not_go_again() {
     let opened = place.open();
     opened.tell(&[1, 2, 3]);
     assert_eq!(opened.queued(), [(1, true), (2, true), (3, true)]);
+}
+
+/// Another tenant's span of the same ids neither goes with what was told of this one's, nor after a crash.
+#[test]
+fn what_is_told_of_a_tenants_span_is_nothing_to_anothers() {
+    let of = |tenant: &str| Item { tenant: tenant.to_owned().into(), ..item(&[1]) };
+    let place = Place::new(HoldSpans::default());
+    let opened = place.open();
+    assert!(opened.hold.hold(of("films")).unwrap().blocking_recv().unwrap());
+    opened.tell(&[1]);
+    assert_eq!(opened.queued(), []);
+    opened.hold(&[1]);
+    opened.wait_for(&[(1, true)]);
+    drop(opened);
+    let opened = place.open();
+    let of_films = ((key(1), "films".into()), told(&[1])[0].1.clone());
+    opened.hold.tell(Arc::new([of_films])).blocking_recv().unwrap();
+    assert_eq!(opened.held_and_queued().1, 2);
 }
 
 #[test]
@@ -258,11 +276,11 @@ fn rows_of_which_nothing_waits_are_given_back() {
     }
     held.row(Seq(4), 10);
     assert_eq!(held.done(), Seq(0));
-    assert!(held.take(key(2)).is_some());
+    assert!(held.take(&(key(2), "clips".into())).is_some());
     assert_eq!(held.done(), Seq(0));
-    assert!(held.take(key(1)).is_some());
+    assert!(held.take(&(key(1), "clips".into())).is_some());
     assert_eq!(held.done(), Seq(2));
-    assert!(held.take(key(3)).is_some());
+    assert!(held.take(&(key(3), "clips".into())).is_some());
     assert_eq!(held.done(), Seq(4));
     assert_eq!((held.len(), held.bytes()), (0, 0));
 }
@@ -281,8 +299,8 @@ fn wide(first: u32, scopes: u32, len: usize) -> Item<'static> {
     Item { tenant: "wide".into(), spans: scopes.into(), received_at: clock::now(), body }
 }
 
-fn wide_key(id: u32) -> SpanKey {
-    SpanKey { trace: TraceId([1; 16]), span: SpanId(u64::from(id).to_le_bytes()) }
+fn wide_key(id: u32) -> OwnedKey {
+    (SpanKey { trace: TraceId([1; 16]), span: SpanId(u64::from(id).to_le_bytes()) }, "wide".into())
 }
 
 /// What is held of a request is about its size, however many scopes its resource has, and goes with it.
@@ -297,7 +315,7 @@ fn a_resource_is_held_once_for_all_its_scopes() {
     held.hold(&two, Seq(1));
     assert!(held.bytes() < size + 2000 * 400, "{} for twice {size}", held.bytes());
     for id in 0..2000 {
-        assert!(held.take(wide_key(id)).is_some());
+        assert!(held.take(&wide_key(id)).is_some());
     }
     assert_eq!((held.len(), held.bytes()), (0, 0));
 }
@@ -308,7 +326,7 @@ fn spans_of_one_resource_go_with_few_copies_of_it() {
     let mut held = Held::new(64 << 20);
     let item = wide(0, 1000, 1 << 20);
     held.hold(&item, Seq(1));
-    let spans = (0..1000).map(|id| (held.take(wide_key(id)).unwrap(), None)).collect();
+    let spans = (0..1000).map(|id| (held.take(&wide_key(id)).unwrap(), None)).collect();
     let requests = requests(spans);
     let bytes: usize = requests.iter().map(|request| request.body.len()).sum();
     assert!(bytes < item.body.len() + 4000, "{bytes} of {}", item.body.len());
