@@ -54,7 +54,7 @@ const UNLOCK: &str = "DROP TRIGGER job_row_update; DROP TRIGGER job_row_delete; 
     DROP TRIGGER form_delete;";
 
 /// What is damaged, how, and the kind of difference that must be told among others.
-const DAMAGE: [(&str, &str, &str); 19] = [
+const DAMAGE: [(&str, &str, &str); 20] = [
     (
         "ledger.db",
         "UPDATE counter SET value = value + 1 WHERE name = 'spantally_cost' AND value > 0",
@@ -98,6 +98,7 @@ const DAMAGE: [(&str, &str, &str); 19] = [
     ("ledger.db", "UPDATE form SET charges = replace(charges, '\"0.', '\"1.')", "sum"),
     ("ledger.db", "UPDATE charge_kind SET cause = 'failed' WHERE cause = 'delivered'", "charge"),
     ("ledger.db", "UPDATE job_kind SET outcome = 'failed' WHERE outcome = 'succeeded'", "sum"),
+    ("ledger.db", "UPDATE job_kind SET service = 'another'", "sum"),
     ("journal.db", "UPDATE journal SET batch = x'00' WHERE seq = (SELECT max(seq) FROM journal)", "evidence"),
 ];
 

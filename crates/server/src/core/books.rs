@@ -205,6 +205,9 @@ impl Books {
         now: UnixNanos,
     ) -> Settled {
         let is_superseded = job.state == State::Superseded;
+        if !is_superseded && !before.is_superseded && names_of(&job)[..2] != old.names[..2] {
+            return self.change_owner(job, digest, (before, old), now);
+        }
         let job = if is_superseded { Box::new(old.superseded_job(job.id, before)) } else { job };
         let (bill, entries, charges) = if is_superseded {
             (Bill::default(), Vec::new(), Vec::new())
@@ -237,6 +240,22 @@ impl Books {
         self.labels.push(Arc::clone(&labels));
         self.recent.insert(job.id, Booked { entries, charges, names, labels });
         Settled { job, bill, revision }
+    }
+
+    /// Takes a job back from the service that it was booked to, and books it to the one whose it turns out to
+    /// be: an earlier call of its task came, from there. The charges of a row are its owner's.
+    fn change_owner(
+        &mut self,
+        job: Box<Job>,
+        digest: u64,
+        (before, old): (&Published, &Booked),
+        now: UnixNanos,
+    ) -> Settled {
+        let gone = Job { id: job.id, state: State::Superseded, ..Job::default() };
+        let revision = self.revise(Box::new(gone), 0, (before, old), now).revision;
+        let before = Published { revision, is_superseded: true, ..*before };
+        let nothing = Booked { entries: Arc::new([]), charges: Arc::new([]), ..old.clone() };
+        self.revise(job, digest, (&before, &nothing), now)
     }
 
     /// What a job added so far; none when nobody can tell.

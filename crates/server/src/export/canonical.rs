@@ -58,6 +58,23 @@ pub(crate) fn canonical(text: &str, own: usize) -> Cow<'_, str> {
     Cow::Owned(parts.concat().join(","))
 }
 
+/// Whose a set of labels is: its service and tenant, as they are written. None of what is not about jobs, or
+/// is past the limit on label sets.
+pub(crate) fn owner_of(text: &str) -> Option<String> {
+    let pairs = pairs(text);
+    let owner = pairs.get(3..5)?;
+    owner.iter().zip(&COMMON[3..]).all(|(pair, name)| name_of(pair) == *name).then(|| owner.join(","))
+}
+
+/// The same of a row of the ledger.
+pub(crate) fn owner(service: &str, tenant: &str) -> String {
+    let mut text = String::new();
+    for (name, value) in COMMON[3..].iter().zip([service, tenant]) {
+        super::labels::push_label(&mut text, name, value);
+    }
+    text
+}
+
 fn name_of<'t>(pair: &&'t str) -> &'t str {
     pair.split('=').next().unwrap_or_default()
 }

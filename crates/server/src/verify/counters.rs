@@ -1,7 +1,7 @@
 //! Whether the counters are the sums of the rows.
 //!
-//! Twice: series by series, against what each row says that it added; and by currency, unit and cause,
-//! against the charges. The first finds where, the second does not believe the first.
+//! Twice: series by series, against what each row says that it added; and by currency, unit and cause, and by
+//! service and tenant, against the charges. The first finds where, the second does not believe the first.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, reason = "a decimal's operators panic"))]
 
@@ -18,7 +18,8 @@ use crate::batch::Transport;
 use crate::core::checkpoint::WINDOW_ROW;
 use crate::core::rebuild::read_entries;
 use crate::core::windows::MINUTE_NANOS;
-use crate::export::{Kind, MetricId, canonical, series_key};
+use crate::export::canonical::{self, owner_of};
+use crate::export::{Kind, MetricId, series_key};
 
 /// Values by name and labels; of histograms, how many values were counted.
 type Counters = BTreeMap<String, BTreeMap<String, Decimal>>;
@@ -108,21 +109,50 @@ fn check_series(
     Ok(())
 }
 
+/// Whether a row's charges are those of its service and tenant. Past the limit on label sets nobody can tell
+/// by the counters.
+fn check_owners(
+    (metric, own): (MetricId, &str),
+    counters: &Counters,
+    rows: [&Totals; 2],
+    report: &mut Report,
+) {
+    let name = metric.metric().name;
+    let mut should = BTreeMap::<String, Decimal>::new();
+    for ((_, at), &amount) in rows.iter().flat_map(|rows| &rows.owned).filter(|((of, _), _)| *of == name) {
+        add(should.entry(at.clone()).or_default(), amount);
+    }
+    should.retain(|_, sum| !sum.is_zero());
+    let key = |labels: &str| Some(format!("{} {own}={}", owner_of(labels)?, label_value(labels, own)));
+    if let Some(found) = nets_by(counters, metric, key) {
+        compare(name, &found, &should, report);
+    }
+}
+
 /// A counter less its twin, added up over all series that have the same labels of their own.
 fn nets(counters: &Counters, metric: MetricId, own: &[&str]) -> BTreeMap<String, Decimal> {
+    let word = |labels: &str, label: &str| format!("{label}={}", label_value(labels, label));
+    let key = |labels: &str| Some(own.iter().map(|label| word(labels, label)).collect::<Vec<_>>().join(" "));
+    nets_by(counters, metric, key).unwrap_or_default()
+}
+
+/// The same over all series of one key; none if some has none.
+fn nets_by(
+    counters: &Counters,
+    metric: MetricId,
+    key: impl Fn(&str) -> Option<String>,
+) -> Option<BTreeMap<String, Decimal>> {
     let mut sums = BTreeMap::<String, Decimal>::new();
     let twin = metric.metric().twin.map(|twin| twin.metric().name);
     for (name, is_taken_back) in
         std::iter::once((metric.metric().name, false)).chain(twin.map(|name| (name, true)))
     {
         for (labels, &value) in counters.get(name).into_iter().flatten() {
-            let words: Vec<_> =
-                own.iter().map(|label| format!("{label}={}", label_value(labels, label))).collect();
-            add(sums.entry(words.join(" ")).or_default(), if is_taken_back { -value } else { value });
+            add(sums.entry(key(labels)?).or_default(), if is_taken_back { -value } else { value });
         }
     }
     sums.retain(|_, sum| !sum.is_zero());
-    sums
+    Some(sums)
 }
 
 /// The value of a label. Labels of a metric's own come after the common ones, hence the last one is meant;
@@ -140,7 +170,7 @@ fn check_totals(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let mut removed = Totals::default();
-    ledger.load_removed_charges(|charge| removed.add_charge(&charge))?;
+    ledger.load_removed_charges(|charge, owner| removed.add_charge(&charge, owner))?;
     ledger.load_removed_jobs(|outcome, jobs| *removed.jobs.entry(outcome).or_default() += jobs)?;
     for (metric, own) in [
         (MetricId::BilledUnits, &["unit", "cause", "basis"][..]),
@@ -156,6 +186,9 @@ fn check_totals(
         }
         should.retain(|_, sum| !sum.is_zero());
         compare(name, &nets(counters, metric, own), &should, report);
+    }
+    for (metric, own) in [(MetricId::BilledUnits, "unit"), (MetricId::Cost, "currency")] {
+        check_owners((metric, own), counters, [totals, &removed], report);
     }
     let mut jobs = BTreeMap::<String, Decimal>::new();
     for (outcome, &count) in totals.jobs.iter().chain(&removed.jobs) {

@@ -11,6 +11,7 @@ use spantally_store::{ChargeRow, JobRow, LedgerReader, StoreError};
 use super::Report;
 use super::slices::{SLICE, read_slice};
 use crate::core::windows::MINUTE_NANOS;
+use crate::export::canonical::owner;
 use crate::job_json::Rfc3339;
 
 /// What the charges add up to.
@@ -18,6 +19,8 @@ use crate::job_json::Rfc3339;
 pub(super) struct Totals {
     /// By name of the counter and the labels of its own, as text.
     pub(super) counters: BTreeMap<(&'static str, String), Decimal>,
+    /// The same by owner, and the unit or the currency alone.
+    pub(super) owned: BTreeMap<(&'static str, String), Decimal>,
     /// Jobs by outcome.
     pub(super) jobs: BTreeMap<String, u64>,
     /// First revisions.
@@ -216,7 +219,7 @@ impl Totals {
         }
         self.first += u64::from(job.revision == 1);
         for charge in charges {
-            self.add_charge(charge);
+            self.add_charge(charge, (&job.service, &job.tenant));
             if charge.unit_price.is_some() {
                 let key = [&charge.provider, &charge.model, &charge.currency].map(ToString::to_string);
                 let minute = job.settled_at / MINUTE_NANOS;
@@ -226,9 +229,18 @@ impl Totals {
         }
     }
 
-    /// Adds what a charge adds to the counters.
-    pub(super) fn add_charge(&mut self, charge: &ChargeRow) {
+    /// Adds what a charge of a service and tenant adds to the counters.
+    pub(super) fn add_charge(&mut self, charge: &ChargeRow, (service, tenant): (&str, &str)) {
         let ChargeRow { unit, cause, basis, currency, .. } = charge;
+        let owner = owner(service, tenant);
+        let mut own = |name, label: String, amount| {
+            let sum = self.owned.entry((name, format!("{owner} {label}"))).or_default();
+            *sum = sum.saturating_add(amount);
+        };
+        own("spantally_billed_units", format!("unit={unit}"), charge.quantity);
+        if charge.unit_price.is_some() {
+            own("spantally_cost", format!("currency={currency}"), charge.cost_expected);
+        }
         let mut add = |name, labels, amount| {
             let sum = self.counters.entry((name, labels)).or_default();
             *sum = sum.saturating_add(amount);

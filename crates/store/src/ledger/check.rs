@@ -95,15 +95,19 @@ impl LedgerReader {
     ///
     /// # Errors
     /// The file cannot be read, or a number in it is none.
-    pub fn load_removed_charges(&self, mut visit: impl FnMut(super::ChargeRow)) -> Result<(), StoreError> {
+    pub fn load_removed_charges(
+        &self,
+        mut visit: impl FnMut(super::ChargeRow, (&str, &str)),
+    ) -> Result<(), StoreError> {
         (|| {
             let mut select = self.database.connection.prepare(
                 "SELECT 0, 0, provider, model, operation, unit, quantity, unit_price, cost_min, cost_expected,
-                    cost_max, currency, cause, basis, rule FROM removed_charges",
+                    cost_max, currency, cause, basis, rule, service, tenant FROM removed_charges",
             )?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
-                visit(super::read::read_charge(row)?.1);
+                let (service, tenant): (String, String) = (row.get("service")?, row.get("tenant")?);
+                visit(super::read::read_charge(row)?.1, (&service, &tenant));
             }
             Ok(())
         })()

@@ -1,7 +1,9 @@
 //! Later evidence moves money; it never edits a row.
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
-use spantally_stitch::{JobId, State, TaskState};
+use spantally_stitch::{Client, Endpoint, JobId, Role, State, TaskState, What};
 use spantally_store::StoreError;
 
 use super::fixture::*;
@@ -73,6 +75,37 @@ fn a_superseded_job_takes_everything_back_and_its_number_goes_on() {
     assert_counters_are_the_ledger(&core, &rows);
     assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
     assert_eq!(rows.iter().map(|row| row.revision).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+/// Nobody saw the submit; two services polled, and what the first of them saw comes last.
+#[test]
+fn an_earlier_call_of_another_service_moves_job_and_money_to_it() {
+    let polled = |service: &str, second, state| {
+        let mut evidence = call(Role::Poll, "task-001", second, Some(state));
+        evidence.client = Arc::new(Client { service: service.into(), ..Client::default() });
+        if let What::Call(call) = &mut evidence.what {
+            let endpoint = Endpoint { model: "flux/dev".into(), ..(*call.endpoint).clone() };
+            call.endpoint = Arc::new(endpoint);
+        }
+        vec![evidence]
+    };
+    let mut core = core();
+    core.apply(message(1, polled("worker", 20, TaskState::Succeeded)));
+    assert_eq!(core.advance(at(400)).len(), 1);
+    core.apply(message(2, polled("web", 5, TaskState::Running)));
+    let settled = core.advance(at(800));
+    let [settled] = &settled[..] else { panic!("{settled:?}") };
+    assert_eq!((settled.revision, &*settled.job.service), (3, "web"));
+    let rows = core.checkpoint().jobs;
+    let told: Vec<_> = rows.iter().map(|row| (row.revision, &*row.state, &*row.service)).collect();
+    assert_eq!(told, [(1, "settled", "worker"), (2, "superseded", "worker"), (3, "settled", "web")]);
+    assert_counters_are_the_ledger(&core, &rows);
+    let cost = |service| net(&core, MetricId::Cost, &[service]);
+    assert_eq!([cost("service=\"worker\""), cost("service=\"web\"")], [Decimal::ZERO, Decimal::new(25, 3)]);
+    assert_eq!(net(&core, MetricId::Jobs, &[]), Decimal::ONE);
+    // What moved stays.
+    core.apply(message(3, polled("worker", 25, TaskState::Succeeded)));
+    assert_eq!(core.advance(at(1200)).iter().map(|settled| settled.revision).collect::<Vec<_>>(), [4]);
 }
 
 #[test]

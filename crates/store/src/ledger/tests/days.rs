@@ -55,7 +55,7 @@ fn sums(ledger: &Ledger) -> (Decimal, u64) {
             std::ops::ControlFlow::Continue(())
         })
         .unwrap();
-    reader.load_removed_charges(add).unwrap();
+    reader.load_removed_charges(|charge, _| add(charge)).unwrap();
     reader.load_removed_jobs(|_, count| jobs += count).unwrap();
     jobs += (first..=last).filter(|row| !replaced.contains(row)).count() as u64;
     (cost, jobs)
