@@ -183,7 +183,7 @@ fn other_spans(pool: &Pool<'_>, draft: &JobDraft<'_>) -> Vec<SpanKey> {
     if !pool.echoes.is_empty() {
         let parts = draft.attempts.iter().flat_map(|attempt| &attempt.parts);
         let calls: BTreeSet<SpanKey> = parts.map(|part| part.span).collect();
-        spans.extend(pool.echoes.iter().filter(|echo| calls.contains(&echo.of)).map(|echo| echo.span));
+        spans.extend(calls.iter().flat_map(|&call| pool.echoes.of(call)).map(|echo| echo.span));
     }
     spans.sort_unstable();
     spans.dedup();

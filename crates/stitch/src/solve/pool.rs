@@ -11,7 +11,7 @@ use crate::call::{Accepted, Answer, Call, Role};
 use crate::evidence::{Evidence, What};
 use crate::id::{SpanKey, TaskId, UnixNanos};
 use crate::solve::answers::Answers;
-use crate::solve::echo::{self, Echo, Kept};
+use crate::solve::echo::{self, Echo, Echoes, Kept};
 use crate::solve::lineage::Lineage;
 use crate::solve::nameless;
 use crate::solve::nested::{may_nest, nested};
@@ -117,7 +117,7 @@ pub(crate) struct Pool<'a> {
     /// What realtime sessions used; empty where there are none.
     pub(crate) answers: Answers,
     /// Spans that show what others show better.
-    pub(crate) echoes: Vec<Echo>,
+    pub(crate) echoes: Echoes,
     /// Hashes of the clients and providers where tasks are asked for by a library that submits as well.
     own_libraries: OnceCell<BTreeSet<u64>>,
 }
@@ -171,6 +171,16 @@ fn under_both_ids<'a>(tasks: impl Iterator<Item = (u32, Vec<&'a Evidence>)>) -> 
     merged.into_values().collect()
 }
 
+/// Takes out what is among some echoes, which are sorted by span.
+fn set_aside(found: &[Echo], tasks: &mut Vec<Group<'_>>, lone: &mut Vec<Kept<'_>>) {
+    let stays = |call: &Evidence| !echo::has(found, call.span);
+    lone.retain(|(_, call)| stays(call));
+    for (_, calls) in tasks.iter_mut() {
+        calls.retain(|call| stays(call));
+    }
+    tasks.retain(|(_, calls)| !calls.is_empty());
+}
+
 impl<'a> Pool<'a> {
     /// Builds a pool from groups of calls that share a task id, lone calls, and frames. The result depends on
     /// the set alone.
@@ -209,32 +219,27 @@ impl<'a> Pool<'a> {
     /// Sets aside the spans that show what others show better: first of two that show one request, then of
     /// those that would stand for requests which are here too.
     fn take_echoes(&mut self, tasks: &mut Vec<Group<'a>>, lone: &mut Vec<Kept<'a>>) {
+        let mut echoes = Vec::new();
         let evidence = || all(tasks, lone).map(|(_, call)| call);
         if may_nest(evidence(), self.frames.iter().copied()) {
             let calls: Vec<Kept<'a>> = all(tasks, lone).collect();
             let found = nested(&calls, &self.lineage);
             let above = calls.iter().map(|(_, call)| *call).filter(|call| echo::has(&found, call.span));
             above.for_each(|call| self.lineage.add(call));
-            self.set_aside(found, tasks, lone);
+            set_aside(&found, tasks, lone);
+            echoes.extend(found);
         }
         if all(tasks, lone).any(|(_, call)| stands_in(call)) {
             let calls: Vec<Kept<'a>> = all(tasks, lone).collect();
-            self.set_aside(stand_in::echoes(&calls, &self.lineage), tasks, lone);
+            let found = stand_in::echoes(&calls, &self.lineage);
+            set_aside(&found, tasks, lone);
+            echoes.extend(found);
         }
-        if !self.echoes.is_empty() {
+        if !echoes.is_empty() {
             let held: BTreeSet<u32> = all(tasks, lone).map(|(slot, _)| slot).collect();
-            self.echoes.iter_mut().for_each(|echo| echo.slot = echo.slot.filter(|slot| !held.contains(slot)));
+            echoes.iter_mut().for_each(|echo| echo.slot = echo.slot.filter(|slot| !held.contains(slot)));
+            self.echoes = Echoes::new(echoes);
         }
-    }
-
-    fn set_aside(&mut self, mut found: Vec<Echo>, tasks: &mut Vec<Group<'a>>, lone: &mut Vec<Kept<'a>>) {
-        let stays = |call: &Evidence| !echo::has(&found, call.span);
-        lone.retain(|(_, call)| stays(call));
-        for (_, calls) in tasks.iter_mut() {
-            calls.retain(|call| stays(call));
-        }
-        tasks.retain(|(_, calls)| !calls.is_empty());
-        self.echoes.append(&mut found);
     }
 
     fn push_task(&mut self, calls: Vec<&'a Evidence>, slots: SmallVec<[u32; 1]>) {

@@ -29,12 +29,14 @@ pub(super) fn members_of(pool: &Pool<'_>, solution: &Solution, draft: &JobDraft<
         members.extend(attempt.downloads.iter().map(|&at| pool.downloads[at].slot));
     }
     members.sort_unstable();
-    let of_job = |slot: u32| members.binary_search(&slot).is_ok();
-    let echoes: Vec<u32> =
-        pool.echoes.iter().filter(|echo| of_job(echo.beside)).filter_map(|echo| echo.slot).collect();
-    members.extend(echoes);
-    members.sort_unstable();
     members.dedup();
+    if !pool.echoes.is_empty() {
+        let beside = members.iter().flat_map(|&slot| pool.echoes.beside(slot));
+        let echoes: Vec<u32> = beside.filter_map(|echo| echo.slot).collect();
+        members.extend(echoes);
+        members.sort_unstable();
+        members.dedup();
+    }
     (members, pins)
 }
 
