@@ -55,6 +55,7 @@ mod trace;
 mod view;
 mod waiting;
 mod wheel;
+mod woken;
 
 use crate::evidence::{Evidence, What};
 use crate::id::{JobId, UnixNanos};
@@ -71,6 +72,7 @@ use crate::stitcher::ties::Ties;
 pub use crate::stitcher::ties::{Tie, TiePin};
 use crate::stitcher::told::Told;
 pub use crate::stitcher::view::{OpenCursor, Sought};
+use crate::stitcher::woken::Woken;
 
 type Fixed = foldhash::fast::FixedState;
 
@@ -132,6 +134,7 @@ pub struct Stitcher {
     known: KnownJobs,
     told: Told,
     ties: Ties,
+    woken: Woken,
     outages: Outages,
     /// How many spans were given to it.
     spans_seen: u64,
@@ -154,6 +157,7 @@ impl Stitcher {
             known: KnownJobs::default(),
             told: Told::default(),
             ties: Ties::default(),
+            woken: Woken::default(),
             outages: Outages::default(),
             spans_seen: 0,
             open_at_most: (0, 0),
@@ -186,6 +190,7 @@ impl Stitcher {
     /// says whether more is due at this moment. What is told does not depend on the parts.
     pub fn advance_some(&mut self, now: UnixNanos, limit: usize) -> (Vec<Change>, bool) {
         self.now = self.now.max(now);
+        self.wake_noted();
         let (mut changes, more) = self.publish_due(limit);
         let cut = self.keep_limits(limit, &mut changes);
         (changes, more || cut)
@@ -193,6 +198,7 @@ impl Stitcher {
 
     /// The end of a recording: settles everything as if all limits had passed.
     pub fn finish(&mut self) -> Vec<Change> {
+        self.wake_noted();
         self.publish_all()
     }
 
@@ -205,6 +211,7 @@ impl Stitcher {
 
     /// Jobs that are not settled yet, as they look now, by start.
     pub fn open_jobs(&mut self) -> Vec<Job> {
+        self.wake_noted();
         let mut jobs = self.provisional(|pocket| !pocket.settled);
         jobs.retain(|job| self.known.published(job.id).is_none());
         jobs
@@ -289,6 +296,7 @@ impl Stitcher {
     /// is older than the retention and the idle limit had been settled, and then forgotten; `waited_ms` is
     /// the larger of the two as they were then.
     pub fn forget_old(&mut self, now: UnixNanos, waited_ms: u64) {
+        self.wake_noted();
         // The last call of any part of what was matched counts for all of it.
         self.tie_again();
         let age = self.settings.retention_ms.max(self.settings.idle_timeout_ms).max(waited_ms);

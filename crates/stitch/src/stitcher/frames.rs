@@ -117,13 +117,14 @@ impl Index {
         self.traces.get(&OwnedTrace::of(call)).into_iter().flat_map(|trace| trace.frames_near(call))
     }
 
-    pub(super) fn leave_trace(&mut self, trace: OwnedTrace, slot: u32, last: UnixNanos) {
+    /// An item that was in a slot goes.
+    pub(super) fn leave_trace(&mut self, trace: OwnedTrace, slot: u32, item: &Item) {
         let Some(entry) = self.traces.get_mut(&trace) else { return };
-        entry.leave(slot);
+        entry.leave(slot, item.is_hook());
         if !entry.has_items() {
             self.drop_trace(trace);
         } else if let Some(items) = entry.due_for_pruning() {
-            self.prune(trace, &items, last);
+            self.prune(trace, &items, item.last);
         }
     }
 }

@@ -175,9 +175,9 @@ impl Stitcher {
     fn tie(&mut self, slot: u32, created: bool, brief: &Brief) {
         if let Some(trace) = brief.trace {
             let followup = matches!(brief.role, Role::Poll | Role::Result | Role::Cancel);
-            let others = self.index.in_trace(trace);
-            let ties = created || !followup || others.iter().any(|&other| self.is_hook(other));
-            let other = others.iter().copied().find(|&other| other != slot && ties);
+            let ties = created || !followup || self.index.has_hooks(trace);
+            let others = self.index.in_trace(trace).iter().copied();
+            let other = others.filter(|_| ties).find(|&other| other != slot);
             if let Some(other) = other {
                 self.tie_to(slot, other);
             }
@@ -212,12 +212,6 @@ impl Stitcher {
         if let Some(other) = other {
             self.tie_to(slot, other);
         }
-    }
-
-    fn is_hook(&self, slot: u32) -> bool {
-        let lone = self.index.item(slot).filter(|item| !item.is_task);
-        let call = lone.and_then(|item| call_of(item.first()));
-        call.is_some_and(|call| call.role == Role::Webhook)
     }
 
     fn tie_name(&mut self, slot: u32, name: u64) {
@@ -272,19 +266,13 @@ impl Stitcher {
         let frame = self.index.newest_frame(trace);
         let names = frame.map(frame_names).unwrap_or_default();
         let links: Vec<OwnedTrace> = frame.into_iter().flat_map(linked).collect();
-        let calls: Vec<u32> = self.index.in_trace(trace).to_vec();
-        if let Some(&slot) = calls.first() {
+        if let Some(&slot) = self.index.in_trace(trace).first() {
             for name in names {
                 self.tie_name(slot, name);
             }
             self.tie_links(slot, &links);
         }
-        for slot in calls {
-            if let Some(pocket) = self.pocket_mut(slot) {
-                pocket.settled = false;
-            }
-            self.wake(slot, last);
-        }
+        self.wake_trace(trace, last);
         Observed::New
     }
 

@@ -173,11 +173,9 @@ impl Index {
         }
         let mut item = Item::new(number, carried, false, evidence);
         (item.trace, item.marked) = (at, !sparse);
+        let is_hook = item.is_hook();
         let slot = self.items.insert(item);
-        entry.join(slot);
-        if sparse {
-            entry.note_unmarked();
-        }
+        entry.join_lone(slot, is_hook, !sparse);
         Ok(slot)
     }
 
@@ -265,6 +263,11 @@ impl Index {
         self.traces.get(&trace).map(Trace::items).unwrap_or_default()
     }
 
+    /// Whether some of them are deliveries that name no task.
+    pub(crate) fn has_hooks(&self, trace: OwnedTrace) -> bool {
+        self.traces.get(&trace).is_some_and(Trace::has_hooks)
+    }
+
     /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes
     /// again.
     pub(crate) fn remove(&mut self, slot: u32) {
@@ -295,7 +298,7 @@ impl Index {
                 }
             }
             if has_neighbours(evidence) {
-                self.leave_trace(OwnedTrace::of(evidence), slot, item.last);
+                self.leave_trace(OwnedTrace::of(evidence), slot, &item);
             }
         }
         for name in item.names {
@@ -331,9 +334,10 @@ impl Index {
     pub(crate) fn set_apart(&mut self, slot: u32) {
         mark(&mut self.items, &mut self.seen, slot);
         let Some(item) = self.items.get(slot) else { return };
+        let is_hook = item.is_hook();
         for evidence in item.calls().filter(|evidence| has_neighbours(evidence)) {
             if let Some(trace) = self.traces.get_mut(&OwnedTrace::of(evidence)) {
-                trace.set_apart(slot);
+                trace.set_apart(slot, is_hook);
             }
         }
     }

@@ -140,6 +140,11 @@ impl Item {
         self.calls().any(shows)
     }
 
+    /// Whether it is a delivery that names no task.
+    pub(crate) fn is_hook(&self) -> bool {
+        !self.is_task && call_of(&self.first).is_some_and(|call| call.role == Role::Webhook)
+    }
+
     /// How many calls it has.
     pub(crate) fn len(&self) -> usize {
         1 + self.more.len() + self.again.len()

@@ -21,6 +21,7 @@ impl Stitcher {
     /// Everything is restored: ties what was matched, finds the pockets of the jobs that were published, and
     /// lets rest what was decided.
     pub fn recall(&mut self) {
+        self.wake_noted();
         self.tie_again();
         self.find_published();
         self.let_rest();

@@ -13,6 +13,7 @@ use crate::settings::Settings;
 use crate::solve::Pin;
 use crate::stitcher::pocket::{LaneKey, Pockets};
 
+mod frames;
 mod full;
 mod looks;
 mod nested;

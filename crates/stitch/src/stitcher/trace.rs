@@ -40,14 +40,18 @@ pub(super) struct Trace {
     items: SmallVec<[u32; 4]>,
     /// Lone calls among them may not be among the fingerprints that were seen.
     unmarked: bool,
+    /// How many of them are deliveries that name no task.
+    hooks: u32,
     crowd: Option<Box<Crowd>>,
 }
 
 /// What a crowded trace needs besides.
 #[derive(Debug, Default)]
 struct Crowd {
-    /// Where each frame stands.
+    /// Where each frame stands, if there are many.
     places: HashMap<SpanId, u32, FixedState>,
+    /// Where each item stands, if there are many.
+    slots: HashMap<u32, u32, FixedState>,
     /// Items of jobs that are over.
     apart: HashSet<u32, FixedState>,
     /// How many of them were forgotten since frames were.
@@ -119,11 +123,6 @@ impl Trace {
         self.items.len() <= FEW && self.crowd.is_none()
     }
 
-    /// A lone call joined whose fingerprint is not kept.
-    pub(super) fn note_unmarked(&mut self) {
-        self.unmarked = true;
-    }
-
     /// The items of which some may have such calls, once.
     pub(super) fn take_unmarked(&mut self) -> impl Iterator<Item = u32> {
         let unmarked = std::mem::take(&mut self.unmarked);
@@ -136,13 +135,54 @@ impl Trace {
     }
 
     pub(super) fn join(&mut self, slot: u32) {
-        if self.items.last() != Some(&slot) && !self.items.contains(&slot) && !self.is_apart(slot) {
-            self.items.push(slot);
+        if self.items.last() == Some(&slot) || self.place_of(slot).is_some() || self.is_apart(slot) {
+            return;
+        }
+        let place = self.items.len() as u32;
+        self.items.push(slot);
+        if let Some(crowd) = self.crowd.as_mut().filter(|crowd| !crowd.slots.is_empty()) {
+            crowd.slots.insert(slot, place);
+        } else if self.items.len() > CROWD {
+            self.crowd.get_or_insert_default().slots = self.items.iter().copied().zip(0..).collect();
         }
     }
 
-    pub(super) fn leave(&mut self, slot: u32) {
-        self.items.retain(|held| *held != slot);
+    /// A lone call joins: a delivery that names no task, one whose fingerprint is kept, or both or neither.
+    pub(super) fn join_lone(&mut self, slot: u32, is_hook: bool, is_marked: bool) {
+        self.join(slot);
+        self.hooks += u32::from(is_hook);
+        self.unmarked |= !is_marked;
+    }
+
+    /// Whether some item is a delivery that names no task.
+    pub(super) fn has_hooks(&self) -> bool {
+        self.hooks > 0
+    }
+
+    fn place_of(&self, slot: u32) -> Option<usize> {
+        match &self.crowd {
+            Some(crowd) if !crowd.slots.is_empty() => crowd.slots.get(&slot).map(|&place| place as usize),
+            _ => self.items.iter().position(|&held| held == slot),
+        }
+    }
+
+    /// Takes an item out; whether it was among them.
+    fn take(&mut self, slot: u32, is_hook: bool) -> bool {
+        let Some(place) = self.place_of(slot) else { return false };
+        self.items.swap_remove(place);
+        self.hooks -= u32::from(is_hook);
+        if let Some(crowd) = self.crowd.as_mut().filter(|crowd| !crowd.slots.is_empty()) {
+            crowd.slots.remove(&slot);
+            if let Some(&moved) = self.items.get(place) {
+                crowd.slots.insert(moved, place as u32);
+            }
+        }
+        true
+    }
+
+    /// An item goes; `is_hook` if it is a delivery that names no task.
+    pub(super) fn leave(&mut self, slot: u32, is_hook: bool) {
+        self.take(slot, is_hook);
         if let Some(crowd) = &mut self.crowd {
             crowd.forgotten += usize::from(crowd.apart.remove(&slot));
         }
@@ -173,10 +213,8 @@ impl Trace {
     }
 
     /// The item's job is over: what comes in the trace has nothing to do with it.
-    pub(super) fn set_apart(&mut self, slot: u32) {
-        let before = self.items.len();
-        self.items.retain(|held| *held != slot);
-        if self.items.len() < before {
+    pub(super) fn set_apart(&mut self, slot: u32, is_hook: bool) {
+        if self.take(slot, is_hook) {
             self.crowd.get_or_insert_default().apart.insert(slot);
         }
     }
@@ -213,5 +251,36 @@ impl Trace {
     /// Whether [`Self::frames_near`] gives the same for each call.
     pub(super) fn is_small(&self) -> bool {
         self.frames.len() <= CROWD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_come_and_go_alike_in_a_small_trace_and_in_a_crowd() {
+        for count in [5, 8, 33, 200] {
+            let mut trace = Trace::default();
+            for slot in (0..count).chain(0..count) {
+                trace.join(slot);
+            }
+            trace.join_lone(count, true, true);
+            assert_eq!((trace.items().len() as u32, trace.has_hooks()), (count + 1, true));
+            (0..count).step_by(3).for_each(|slot| trace.leave(slot, false));
+            trace.set_apart(1, false);
+            trace.set_apart(count, true);
+            let mut left = trace.items().to_vec();
+            left.sort_unstable();
+            let expected: Vec<u32> = (2..count).filter(|slot| slot % 3 > 0).collect();
+            assert_eq!((left, trace.has_hooks()), (expected, false), "{count}");
+            (0..=count).for_each(|slot| trace.join(slot));
+            assert_eq!(trace.items().len() as u32, count - 1, "all but those whose job is over");
+            (0..=count).for_each(|slot| trace.leave(slot, false));
+            assert!(!trace.has_items());
+            trace.join(7);
+            trace.join(7);
+            assert_eq!(trace.items(), [7]);
+        }
     }
 }
