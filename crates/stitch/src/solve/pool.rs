@@ -237,7 +237,9 @@ impl<'a> Pool<'a> {
         }
         if !echoes.is_empty() {
             let held: BTreeSet<u32> = all(tasks, lone).map(|(slot, _)| slot).collect();
-            echoes.iter_mut().for_each(|echo| echo.slot = echo.slot.filter(|slot| !held.contains(slot)));
+            for echo in &mut echoes {
+                echo.slot = echo.slot.filter(|slot| !held.contains(slot));
+            }
             self.echoes = Echoes::new(echoes);
         }
     }

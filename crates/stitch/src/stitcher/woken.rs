@@ -41,7 +41,9 @@ impl Stitcher {
                 }
                 before = at;
             }
-            pockets.into_iter().for_each(|at| self.wake_pocket(at, last));
+            for at in pockets {
+                self.wake_pocket(at, last);
+            }
         }
     }
 

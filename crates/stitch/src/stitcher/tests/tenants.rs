@@ -45,7 +45,9 @@ fn jobs_of(sent: &[(&str, &Sent)]) -> [Vec<Job>; 2] {
         Change::Forgotten(id) => panic!("{id} is forgotten"),
     });
     let mut all = [process_of(sent).jobs_after(60), finished.collect()];
-    all.iter_mut().for_each(|jobs| jobs.sort_unstable_by_key(|job| job.id));
+    for jobs in &mut all {
+        jobs.sort_unstable_by_key(|job| job.id);
+    }
     all
 }
 
