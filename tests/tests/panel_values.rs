@@ -23,7 +23,8 @@ struct Case {
 }
 
 const CASES: [Case; 23] = [
-    // A service with voice sessions may speak single sentences and make images as well: those are no sessions.
+    // A service with voice sessions may speak single sentences and make images as well: those are no
+    // sessions.
     Case { panel: "Sessions", target: 0, chosen: &[], series: SESSIONS, shown: &[("{}", 60.0)] },
     Case {
         panel: "Cost per session, $currency",

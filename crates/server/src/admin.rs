@@ -7,7 +7,8 @@
 //!
 //! Questions lock the core or read a file, so they are asked from blocking threads, at most
 //! [`MAX_QUESTIONS`] at a time; pages of metrics have places of their own, for what people ask of the ledger
-//! may take long. Errors are JSON everywhere ([`error`]), for which names it answers says [`host`]. Next: [`jobs`], [`page`], then [`crate::core`].
+//! may take long. Errors are JSON everywhere ([`error`]), for which names it answers says [`host`]. Next:
+//! [`jobs`], [`page`], then [`crate::core`].
 
 mod error;
 mod host;

@@ -179,8 +179,9 @@ pub struct Job {
 const LANGUAGE_MODEL: &str = "language_model";
 
 impl Job {
-    /// Whether it is a voice session: legs of several kinds, or speech whose calls were put together by the id of
-    /// their session, or a connection that stays open. A single call for speech, or a chat, is a job with one leg.
+    /// Whether it is a voice session: legs of several kinds, or speech whose calls were put together by the
+    /// id of their session, or a connection that stays open. A single call for speech, or a chat, is a job
+    /// with one leg.
     pub fn is_voice_session(&self) -> bool {
         let legs = || self.attempts.iter().filter_map(|attempt| attempt.leg.as_deref());
         let first = legs().next();

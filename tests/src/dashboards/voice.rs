@@ -1,9 +1,9 @@
 //! Voice: what does a minute of a session cost, which leg costs it, what did interruptions waste?
 //!
 //! A voice session is one job whose legs are its attempts; its counters carry the operation of the leg, and
-//! those of the job that of its first leg. Money and time are counted apart for sessions, since their service
-//! may make single calls for speech, and images, as well. What is counted by calls and by units is of all legs,
-//! in sessions or alone.
+//! those of the job that of its first leg. Money and time are counted apart for sessions, since their
+//! service may make single calls for speech, and images, as well. What is counted by calls and by units is
+//! of all legs, in sessions or alone.
 
 use super::palette::{CAUSES, LEG, OUTCOMES};
 use super::panel::Panel;

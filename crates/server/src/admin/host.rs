@@ -1,10 +1,10 @@
 //! Which `Host` the port answers to.
 //!
-//! A site whose name an attacker's DNS points at this port ("DNS rebinding") is of the same origin as the port
-//! to a browser: neither its rules for other origins nor the page's [policy](super::page::POLICY) stand in the
-//! way of reading every job. The name of the site gives it away, since the browser sends it as `Host`. So a
-//! port that only its own machine can reach answers to addresses and to `localhost`; a port that others reach
-//! by a name answers to any, unless `exporters.prometheus.allowed_hosts` says which.
+//! A site whose name an attacker's DNS points at this port ("DNS rebinding") is of the same origin as the
+//! port to a browser: neither its rules for other origins nor the page's [policy](super::page::POLICY) stand
+//! in the way of reading every job. The name of the site gives it away, since the browser sends it as
+//! `Host`. So a port that only its own machine can reach answers to addresses and to `localhost`; a port
+//! that others reach by a name answers to any, unless `exporters.prometheus.allowed_hosts` says which.
 
 use std::net::IpAddr;
 use std::sync::Arc;

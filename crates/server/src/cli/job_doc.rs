@@ -263,8 +263,8 @@ impl JobDoc {
         self.charges.iter().filter(move |charge| charge.currency.as_deref() == Some(currency))
     }
 
-    /// Whether the bounds of its charges in a currency say all that is not known of it: not so in a document of
-    /// a ledger from before charges had them.
+    /// Whether the bounds of its charges in a currency say all that is not known of it: not so in a document
+    /// of a ledger from before charges had them.
     pub(super) fn charges_make_up(&self, currency: &str, cost: CostDoc) -> bool {
         CostDoc::sum(self.charges_in(currency).filter_map(ChargeDoc::bound)) == cost
     }

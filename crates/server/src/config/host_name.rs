@@ -1,4 +1,5 @@
-//! An entry of the list of hosts: with a scheme, a port or a path it would never match, and nobody would know.
+//! An entry of the list of hosts: with a scheme, a port or a path it would never match, and nobody would
+//! know.
 
 use super::text::FromText;
 

@@ -30,10 +30,10 @@
 //! booked commutes.
 //!
 //! Read on in `options`, `spans`, `entries`, `charges`, `row`, `row_labels`, `books`, `waiting`, `forms`,
-//! `form_key`, `published`, `archive`, `forgotten`, `exposure`, `bound_history`, `windows`, `open`, `refresh`,
-//! `turns`, `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, `limits`, `server_metrics`,
-//! `spacing`, then [`thread`]. What an earlier process did is done
-//! again in `rebuild`, for `verify`.
+//! `form_key`, `published`, `archive`, `forgotten`, `exposure`, `bound_history`, `windows`, `open`,
+//! `refresh`, `turns`, `checkpoint`, `restore`, `recover`, `removal`, `search`, `handle`, `limits`,
+//! `server_metrics`, `spacing`, then [`thread`]. What an earlier process did is done again in `rebuild`, for
+//! `verify`.
 
 mod archive;
 mod books;

@@ -207,8 +207,8 @@ fn events(job: &Job) -> (Vec<Event>, u32) {
     (events.into_iter().map(|(_, event)| event).collect(), dropped)
 }
 
-/// The attempt that one was made again for: the one before it. In a voice session attempts are turns of its legs,
-/// of which only what did not go well is made again, by the next call of its leg.
+/// The attempt that one was made again for: the one before it. In a voice session attempts are turns of its
+/// legs, of which only what did not go well is made again, by the next call of its leg.
 fn made_again(job: &Job, number: usize) -> Option<&Attempt> {
     let (before, after) = job.attempts.split_at_checked(number)?;
     if !job.is_voice_session() {

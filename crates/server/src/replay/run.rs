@@ -222,8 +222,9 @@ impl Replay {
         }
     }
 
-    /// Turns as a server would have made them by then. What was due in a quiet night is not left to the first span
-    /// of the morning; and that span is not taken for one that comes hours after the time that it is.
+    /// Turns as a server would have made them by then. What was due in a quiet night is not left to the
+    /// first span of the morning; and that span is not taken for one that comes hours after the time that it
+    /// is.
     fn pass_time_until(&mut self, now: UnixNanos) {
         while let Some(deadline) = self.core.next_deadline() {
             let due = deadline.max(self.turn_at);

@@ -367,14 +367,11 @@ fn line((at, took): (u64, u64), trace: u8, (span, parent): (u8, u8), attributes:
 #[test]
 fn a_quiet_night_leaves_the_jobs_of_the_morning_whole() {
     const RUNWAY: &str = "https://api.dev.runwayml.com/v1";
+    const OK: (&str, &str) = ("http.response.status_code", "200");
     let clip = |start: u64, trace: u8| {
         let call = |at, span, method, path: &str, status: &[(&str, &str)]| {
             let url = format!("{RUNWAY}{path}");
-            let own = [
-                ("http.request.method", method),
-                ("url.full", url.as_str()),
-                ("http.response.status_code", "200"),
-            ];
+            let own = [("http.request.method", method), ("url.full", url.as_str()), OK];
             line((start + at, 1), trace, (span, 9), &[&own[..], status].concat())
         };
         let task = format!("/tasks/t{trace}");
@@ -386,15 +383,11 @@ fn a_quiet_night_leaves_the_jobs_of_the_morning_whole() {
             line((start, 100), trace, (9, 0), &made),
         ]
     };
-    let speech = [
-        ("http.request.method", "POST"),
-        ("url.full", "https://api.elevenlabs.io/v1/text-to-speech/v1"),
-        ("http.response.status_code", "200"),
-    ];
-    let [evening, morning] = [clip(0, 1), clip(57_600, 2)];
-    let [submit, poll, made] = morning;
+    let speech =
+        [("http.request.method", "POST"), ("url.full", "https://api.elevenlabs.io/v1/text-to-speech/v1"), OK];
+    let [submit, poll, made] = clip(57_600, 2);
     let between = line((57_601, 2), 3, (1, 0), &speech);
-    let lines = [evening.concat(), submit, between, poll, made].concat();
+    let lines = [clip(0, 1).concat(), submit, between, poll, made].concat();
     let found = replay(vec![recording(lines.into_bytes())]);
     let clips = found.jobs.iter().filter(|settled| &*settled.job.provider == "runway");
     let clips: Vec<_> = clips.map(|settled| (settled.job.outcome, settled.job.attempts.len())).collect();

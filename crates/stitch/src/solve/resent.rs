@@ -8,6 +8,7 @@ use crate::evidence::{Evidence, What};
 use crate::failure::FailureReason;
 use crate::id::SpanId;
 use crate::settings::Settings;
+use crate::solve::callback::Constants;
 use crate::solve::storm::{Storm, ask_for, trace};
 use crate::solve::{group, hooks, retry, solve};
 
@@ -88,7 +89,7 @@ fn deliveries(starts: &[(u64, u16)]) -> Vec<Vec<usize>> {
         storm.call(at_ms, Role::Webhook, status);
     }
     let pool = storm.pool();
-    let groups = hooks::groups(&pool, Settings::default().max_assignment);
+    let groups = hooks::groups(&pool, &Constants::default(), Settings::default().max_assignment);
     groups.into_iter().map(|group| group.hooks).collect()
 }
 

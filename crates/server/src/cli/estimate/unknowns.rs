@@ -1,9 +1,9 @@
 //! What makes the range wide: for each rule and policy the money between the least and the most.
 //!
-//! A charge says its own width. In a document of a ledger from before it did, the width of a job goes whole to
-//! the charges that are not sure; where those are of several rules or policies, to all of them together. So
-//! widths add up to that of the total, and the first rows say what a small test or a look at an invoice would
-//! settle.
+//! A charge says its own width. In a document of a ledger from before it did, the width of a job goes whole
+//! to the charges that are not sure; where those are of several rules or policies, to all of them together.
+//! So widths add up to that of the total, and the first rows say what a small test or a look at an invoice
+//! would settle.
 
 use std::collections::{BTreeMap, BTreeSet};
 

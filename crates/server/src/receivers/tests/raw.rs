@@ -53,7 +53,7 @@ pub(super) fn post(headers: &str, body: &[u8]) -> Vec<u8> {
 pub(super) fn raw(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let len = body.len();
     let head = format!(
-        "{line} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n"
+        "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()
 }
