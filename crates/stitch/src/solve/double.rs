@@ -218,6 +218,8 @@ const SHARE: f64 = 0.5;
 /// Of what was submitted twice, the share of which the later is followed: the first answer was lost or
 /// forgotten.
 const LATER: f64 = 0.8;
+/// Least that time alone must be worth, in nats: what is hardly likelier than two strangers is left apart.
+const LEAST: f64 = 1.0;
 /// Most that time alone is worth, in nats: a common trace is worth more.
 const MOST: f64 = 6.0;
 
@@ -260,5 +262,6 @@ fn gain(pool: &Pool<'_>, rates: &Rates, near: &Near, habits: &Habits<'_>) -> Opt
     let is_first = lost.evidence.start < kept.evidence.start;
     let share = SHARE * if is_first { LATER } else { 1.0 - LATER };
     let by_chance = rates.of(lost) * (1.0 - SHARE);
-    Some((share * habits.density(lost, kept) / by_chance).ln().min(MOST))
+    let odds = (share * habits.density(lost, kept) / by_chance).ln();
+    (odds >= LEAST).then(|| odds.min(MOST))
 }
