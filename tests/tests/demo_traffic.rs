@@ -164,6 +164,7 @@ fn the_invoice_is_within_the_bounds(run: &Run, seed: u64) {
         max += cost.values().map(|bound| bound.max).sum::<Decimal>();
     }
     assert!(min <= truth && truth <= max, "seed {seed}: {truth} is not from {min} to {max}");
-    let tells = min * Decimal::from(4) > truth && max < truth * Decimal::TEN;
+    // A clip of which no span names the model may be of the dearest one, ninety times the usual.
+    let tells = min * Decimal::from(4) > truth && max < truth * Decimal::from(20);
     assert!(tells, "seed {seed}: from {min} to {max} tells nothing about {truth}");
 }
