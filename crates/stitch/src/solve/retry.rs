@@ -242,11 +242,17 @@ fn gain(
         | Answer::NotSent => 0.9,
         Answer::Status(_) => 0.03,
     };
+    let goes_on = !a.is_async() && gap < GOES_ON_SECONDS;
+    let retried: f64 = if goes_on { 0.03 } else { retried };
     let same_trace = a.evidence.span.trace == b.evidence.span.trace && pool.lineage.tells(a.evidence);
     let odds = retried * habits.density(a, (from, to), gap, before) / (rates.of(a) * (1.0 - retried));
     let mark = if marks(a, b) == Mark::Next { 5.0 } else { 0.0 };
     odds.ln() + if same_trace { 3.0 } else { 0.0 } + mark
 }
+
+/// A loop over calls that give their results at once goes on to the next one as soon as this, also after one that
+/// failed: an SDK that sends such a call again waits longer.
+const GOES_ON_SECONDS: f64 = 0.04;
 
 /// The wait before a first retry: an SDK's own back-off is a part of a second; an application's, or one that
 /// the provider asked for (`Retry-After`), is of seconds.
