@@ -250,8 +250,8 @@ fn gain(
     odds.ln() + if same_trace { 3.0 } else { 0.0 } + mark
 }
 
-/// A loop over calls that give their results at once goes on to the next one as soon as this, also after one that
-/// failed: an SDK that sends such a call again waits longer.
+/// A loop over calls that give their results at once goes on to the next one as soon as this, also after one
+/// that failed: an SDK that sends such a call again waits longer.
 const GOES_ON_SECONDS: f64 = 0.04;
 
 /// The wait before a first retry: an SDK's own back-off is a part of a second; an application's, or one that
