@@ -67,8 +67,8 @@ struct Units {
     count: usize,
 }
 
-/// Forms the jobs of a solved pool.
-pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>> {
+/// Forms the jobs of a solved pool. `limit` bounds how many failures are weighed at once.
+pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution, limit: usize) -> Vec<JobDraft<'a>> {
     let units = Units {
         tasks: pool.shots.len(),
         groups: pool.shots.len() + pool.tasks.len(),
@@ -86,7 +86,7 @@ pub(crate) fn jobs<'a>(pool: &Pool<'a>, solution: &Solution) -> Vec<JobDraft<'a>
             draft.parts.iter().filter_map(|part| Some((part.end, *told.get(&part.span)?))).collect();
     }
     let mut jobs = attempts.clone();
-    let resubmitted = resubmissions(pool, solution, &drafts);
+    let resubmitted = resubmissions(pool, solution, &drafts, limit);
     tie_retries(solution, &resubmitted, &mut jobs);
     tries::tie(pool, &mut jobs);
     tie_names(pool, &mut drafts, &mut jobs);

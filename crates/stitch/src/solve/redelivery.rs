@@ -102,22 +102,27 @@ pub(super) fn edges(
     lanes: &BTreeMap<LaneKey<'_>, Vec<usize>>,
     waits: &Waits<'_>,
 ) -> Vec<Edge> {
-    let span = match (keyless.first(), keyless.last()) {
-        (Some(&first), Some(&last)) => {
-            pool.hooks[last].evidence.start.seconds_since(pool.hooks[first].evidence.start)
-        }
-        _ => return Vec::new(),
-    };
-    let rate = keyless.len() as f64 / span.max(60.0);
     let mut edges = Vec::new();
     for &from in keyless.iter().filter(|&&at| refused(pool.hooks[at].call)) {
         let Some(lane) = lanes.get(&lane_of(pool.hooks[from])) else { continue };
+        let rate = per_second(pool, lane);
         for to in due(pool, lane, from, waits.before.get(&from).copied()) {
             let density = waits.density(pool, from, to);
             edges.push(Edge { left: from, right: to, gain: (9.0 * density / rate).ln() });
         }
     }
     edges
+}
+
+/// How often deliveries of a lane come: none of another lane is taken for one of these.
+fn per_second(pool: &Pool<'_>, lane: &[usize]) -> f64 {
+    let seconds = match (lane.first(), lane.last()) {
+        (Some(&first), Some(&last)) => {
+            pool.hooks[last].evidence.start.seconds_since(pool.hooks[first].evidence.start)
+        }
+        _ => 0.0,
+    };
+    lane.len() as f64 / seconds.max(60.0)
 }
 
 /// The deliveries of its lane that may follow one, given the wait before it: at most [`MAX_NEXT`]. First

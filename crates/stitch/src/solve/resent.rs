@@ -9,7 +9,7 @@ use crate::failure::FailureReason;
 use crate::id::SpanId;
 use crate::settings::Settings;
 use crate::solve::callback::Constants;
-use crate::solve::storm::{Storm, ask_for, trace};
+use crate::solve::storm::{Storm, ask_for, drawn, trace};
 use crate::solve::{group, hooks, retry, solve};
 
 fn call_of(evidence: &mut Evidence) -> &mut Call {
@@ -28,6 +28,11 @@ fn retries(storm: &Storm) -> Vec<(usize, usize)> {
 
 /// The calls of each job, as numbered in the storm.
 fn jobs(storm: &Storm) -> Vec<Vec<usize>> {
+    jobs_within(storm, Settings::default().max_assignment)
+}
+
+/// The same, if so many failures are weighed at once.
+fn jobs_within(storm: &Storm, limit: usize) -> Vec<Vec<usize>> {
     let pool = storm.pool();
     let solution = solve(&pool, &Settings::default(), &[]);
     let number: BTreeMap<_, _> = storm.calls.iter().enumerate().map(|(at, call)| (call.span, at)).collect();
@@ -37,7 +42,8 @@ fn jobs(storm: &Storm) -> Vec<Vec<usize>> {
         calls.sort_unstable();
         calls
     };
-    let mut jobs: Vec<Vec<usize>> = group::jobs(&pool, &solution).iter().map(calls).collect();
+    let drafts = group::jobs(&pool, &solution, limit);
+    let mut jobs: Vec<Vec<usize>> = drafts.iter().map(calls).collect();
     jobs.sort_unstable();
     jobs
 }
@@ -220,4 +226,24 @@ fn a_submit_and_a_task_alone_below_their_parent_need_no_rhythm() {
     ask_for(below(&mut storm, 3, 100_000, Role::Poll, 200), 3);
     ask_for(below(&mut storm, 4, 110_000, Role::Poll, 200), 4);
     assert_eq!(jobs(&storm), [vec![0, 1], vec![2, 3], vec![4, 5], vec![6, 7], vec![8]]);
+}
+
+#[test]
+fn of_many_failures_in_a_row_each_is_sent_again_however_few_are_weighed_at_once() {
+    let mut storm = Storm::new();
+    let (mut gap, mut late) = (drawn(800), drawn(20));
+    let mut at = 0;
+    // Jobs often begin before the one before them is sent again.
+    for job in 0..150 {
+        at += 50 + gap();
+        ask_for(storm.call(at, Role::Submit, 200), 2 * job);
+        fails(storm.call(at + 20, Role::Poll, 200), 2 * job, FailureReason::ProviderError);
+        ask_for(storm.call(at + 500 + late(), Role::Submit, 200), 2 * job + 1);
+    }
+    let right = |limit: usize| {
+        let found = jobs_within(&storm, limit);
+        (0..150).filter(|job| found.contains(&vec![3 * job, 3 * job + 1, 3 * job + 2])).count()
+    };
+    let right = [8, 96, 1000].map(right);
+    assert!(right.iter().all(|&count| count > 135), "{right:?}");
 }

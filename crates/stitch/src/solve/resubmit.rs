@@ -24,11 +24,12 @@
 //! Who cancels does not want it again, unless it is sent at once below the same parent. A submit that is
 //! known as a retry or a double of another one is that and nothing else.
 
+use std::cell::{LazyCell, OnceCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::evidence::Evidence;
-use crate::id::{SpanKey, TraceId, UnixNanos};
+use crate::id::{SpanKey, UnixNanos};
 use crate::solve::Solution;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::density::{Kernels, lognormal};
@@ -83,11 +84,12 @@ struct Candidate {
     rate: Option<f64>,
 }
 
-/// All of a pool, by the first of the two.
+/// All of a pool, by the first of the two. `limit` bounds how many failures are weighed at once.
 pub(crate) fn resubmissions(
     pool: &Pool<'_>,
     solution: &Solution,
     drafts: &BTreeMap<usize, AttemptDraft<'_>>,
+    limit: usize,
 ) -> Vec<Resubmission> {
     let ends: BTreeMap<usize, (&AttemptDraft<'_>, End)> =
         drafts.values().filter_map(|draft| Some((draft.shot?, (draft, End::of(draft)?)))).collect();
@@ -99,9 +101,9 @@ pub(crate) fn resubmissions(
     let mut habits = Habits::default();
     for round in 1..=ROUNDS {
         let edges: Vec<Edge> = candidates.iter().map(|one| habits.edge(pool, one)).collect();
-        let found = assign::assign(&edges, usize::MAX, false);
+        let found = assign::assign(&edges, limit, false);
         if assign::same(&found, &pairs) || round == ROUNDS {
-            pairs = assign::assign(&edges, usize::MAX, true);
+            pairs = assign::assign(&edges, limit, true);
             break;
         }
         pairs = found;
@@ -122,7 +124,8 @@ fn candidates<'a>(
     let mut known: Vec<usize> = retried.chain(solution.doubles.iter().map(|double| double.lost)).collect();
     known.sort_unstable();
     let others = Others::new(pool, ends);
-    let mut homes = Homes::new(pool);
+    let homes = Homes::new(pool);
+    let batches = LazyCell::new(|| Batches::new(pool, drafts, &homes));
     let mut found = Vec::new();
     for (&from, (draft, end)) in ends {
         let shot = &pool.shots[from];
@@ -139,7 +142,8 @@ fn candidates<'a>(
             }
             let shown = end.shown[..end.shown.partition_point(|&end| end <= start)].last();
             let wait = start.seconds_since(*shown.unwrap_or(&first));
-            let Some(kin) = tie(pool, drafts, &mut homes, draft, (shot, other), wait) else { continue };
+            let goes_on = || batches.go_on(&homes, shot, wait);
+            let Some(kin) = tie(&homes, goes_on, draft, (shot, other), wait) else { continue };
             let count = &mut counts[usize::from(kin)];
             *count += 1;
             if *count <= MAX_NEXT {
@@ -154,19 +158,19 @@ fn candidates<'a>(
 
 /// Whether a submit may be the resubmission of another one, and if so, whether both are below one parent.
 fn tie<'a>(
-    pool: &Pool<'a>,
-    drafts: &BTreeMap<usize, AttemptDraft<'a>>,
-    homes: &mut Homes<'_, 'a>,
+    homes: &Homes<'_, 'a>,
+    goes_on: impl Fn() -> bool,
     draft: &AttemptDraft<'a>,
     (shot, other): (&Shot<'a>, &Shot<'a>),
     wait: f64,
 ) -> Option<bool> {
+    let pool = homes.pool;
     let at_once = wait < AT_ONCE_SECONDS;
     let tells = pool.lineage.tells(shot.evidence) && pool.lineage.tells(other.evidence);
     let kin = tells
         && homes.are_one(shot.evidence, other.evidence)
         && (at_once || !draft.was_canceled())
-        && !goes_on(pool, drafts, homes, shot, wait);
+        && !goes_on();
     let same_trace = shot.evidence.span.trace == other.evidence.span.trace;
     let silent = if same_trace { !tells } else { !pool.lineage.apart(shot.evidence, other.evidence) };
     // Who cancels does not want it again; a program that sees a failure may.
@@ -290,65 +294,73 @@ impl Others {
 /// alone. An SDK or a GenAI instrumentation puts such a span around each call.
 struct Homes<'p, 'a> {
     pool: &'p Pool<'a>,
-    /// How many calls there are below each span, by trace; counted when they are asked for.
-    calls: BTreeMap<TraceId, BTreeMap<SpanKey, u32>>,
+    /// How many calls there are below each span; counted when one is asked for.
+    calls: OnceCell<BTreeMap<SpanKey, u32>>,
 }
 
 impl<'p, 'a> Homes<'p, 'a> {
     fn new(pool: &'p Pool<'a>) -> Self {
-        Self { pool, calls: BTreeMap::new() }
+        Self { pool, calls: OnceCell::new() }
     }
 
-    fn are_one(&mut self, a: &'a Evidence, b: &'a Evidence) -> bool {
+    fn are_one(&self, a: &'a Evidence, b: &'a Evidence) -> bool {
         a.span.trace == b.span.trace && (a.parent == b.parent || self.of(a) == self.of(b))
     }
 
-    fn of(&mut self, submit: &'a Evidence) -> SpanKey {
-        let pool = self.pool;
-        let trace = submit.span.trace;
-        let calls = self.calls.entry(trace).or_insert_with(|| {
-            let tasks = pool.tasks.iter().filter(|task| !task.named).flat_map(|task| &task.calls).copied();
-            let all = pool.shots.iter().map(|shot| shot.evidence).chain(tasks);
-            let mut counts = BTreeMap::new();
-            for call in all.filter(|call| call.span.trace == trace) {
-                pool.lineage.ancestors(call).for_each(|above| *counts.entry(above.span).or_insert(0) += 1);
-            }
-            counts
-        });
+    fn of(&self, submit: &'a Evidence) -> SpanKey {
+        let calls = self.calls.get_or_init(|| self.count());
         let mut home = submit.parent;
-        for above in pool.lineage.ancestors(submit) {
+        for above in self.pool.lineage.ancestors(submit) {
             home = above.span.span;
             if calls.get(&above.span).is_some_and(|&count| count > 1) {
                 break;
             }
             home = above.parent;
         }
-        SpanKey { trace, span: home }
+        SpanKey { trace: submit.span.trace, span: home }
+    }
+
+    fn count(&self) -> BTreeMap<SpanKey, u32> {
+        let tasks = self.pool.tasks.iter().filter(|task| !task.named).flat_map(|task| &task.calls).copied();
+        let all = self.pool.shots.iter().map(|shot| shot.evidence).chain(tasks);
+        let mut counts = BTreeMap::new();
+        for above in all.flat_map(|call| self.pool.lineage.ancestors(call)) {
+            *counts.entry(above.span).or_insert(0) += 1;
+        }
+        counts
     }
 }
 
-/// Whether the parent of a submit sends equal ones after such a pause, whatever became of the one before.
-fn goes_on<'a>(
-    pool: &Pool<'a>,
-    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
-    homes: &mut Homes<'_, 'a>,
-    shot: &Shot<'a>,
-    pause: f64,
-) -> bool {
-    let mut siblings: Vec<(UnixNanos, UnixNanos, bool)> = drafts
-        .values()
-        .filter_map(|draft| {
-            let other = &pool.shots[draft.shot?];
-            if !is_equal(shot, other) || !homes.are_one(shot.evidence, other.evidence) {
-                return None;
-            }
-            let end = draft.parts.iter().map(|part| part.end).max()?;
-            Some((other.evidence.start, end, !other.failed() && End::of(draft).is_none()))
-        })
-        .collect();
-    siblings.sort_unstable();
-    let after = siblings.windows(2).filter(|pair| pair[0].2);
-    let mut pauses: Vec<f64> = after.map(|pair| pair[1].0.seconds_since(pair[0].1)).collect();
-    pauses.sort_unstable_by(f64::total_cmp);
-    pauses.len() >= BATCH && 2.0 * pause >= pauses[0]
+/// Which equal requests from one home follow one another without a failure: home, request and client library,
+/// with the shortest pause in seconds.
+struct Batches(BTreeMap<(SpanKey, u64, u64), f64>);
+
+impl Batches {
+    fn new<'a>(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>, homes: &Homes<'_, 'a>) -> Self {
+        let mut siblings: BTreeMap<_, Vec<(UnixNanos, UnixNanos, bool)>> = BTreeMap::new();
+        for draft in drafts.values() {
+            let Some(shot) = draft.shot.map(|shot| &pool.shots[shot]) else { continue };
+            let Some(end) = draft.parts.iter().map(|part| part.end).max() else { continue };
+            let went_well = !shot.failed() && End::of(draft).is_none();
+            let key = Self::key(homes, shot);
+            siblings.entry(key).or_default().push((shot.evidence.start, end, went_well));
+        }
+        let shortest = siblings.into_iter().filter_map(|(key, mut siblings)| {
+            siblings.sort_unstable();
+            let after = siblings.windows(2).filter(|pair| pair[0].2);
+            let pauses: Vec<f64> = after.map(|pair| pair[1].0.seconds_since(pair[0].1)).collect();
+            let shortest = pauses.iter().copied().min_by(f64::total_cmp)?;
+            (pauses.len() >= BATCH).then_some((key, shortest))
+        });
+        Self(shortest.collect())
+    }
+
+    fn key<'a>(homes: &Homes<'_, 'a>, shot: &Shot<'a>) -> (SpanKey, u64, u64) {
+        (homes.of(shot.evidence), client_request(shot), shot.call.agent)
+    }
+
+    /// Whether the parent of a submit sends equal ones after such a pause, whatever became of the one before.
+    fn go_on<'a>(&self, homes: &Homes<'_, 'a>, shot: &Shot<'a>, pause: f64) -> bool {
+        self.0.get(&Self::key(homes, shot)).is_some_and(|&shortest| 2.0 * pause >= shortest)
+    }
 }

@@ -11,7 +11,7 @@ use crate::solve::{group, solve};
 fn joins(storm: &Storm, rule: JoinRule) -> Vec<Join> {
     let pool = storm.pool();
     let solution = solve(&pool, &Settings::default(), &[]);
-    let jobs = group::jobs(&pool, &solution);
+    let jobs = group::jobs(&pool, &solution, Settings::default().max_assignment);
     let attempts = jobs.into_iter().flat_map(|job| job.attempts);
     attempts.flat_map(|attempt| attempt.joins).filter(|join| join.rule == rule).collect()
 }

@@ -349,7 +349,7 @@ pub(super) fn solved<'a>(
     pins: &[Pin],
 ) -> (Solution, Vec<JobDraft<'a>>) {
     let solution = solve::solve(pool, settings, pins);
-    let drafts = solve::group::jobs(pool, &solution);
+    let drafts = solve::group::jobs(pool, &solution, settings.max_assignment);
     (solution, drafts)
 }
 
