@@ -6,9 +6,10 @@
 
 use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState, Verdict};
 
+use crate::attributes::Value;
 use crate::keys::{Slots, integer};
 use crate::rpc_status;
-use crate::span::{SpanStatus, SpanView, Value};
+use crate::span::{SpanStatus, SpanView};
 
 /// Error names for which nothing was sent: no connection, no name, no TLS.
 const NOT_SENT: &[&str] = &[

@@ -4,7 +4,18 @@
 //! known or not after one look at its length and its last bytes, and a set of bits says which slots are
 //! filled: whether a span has any of fifty facts is one comparison of two words.
 
-use crate::span::Value;
+/// An attribute value. Of an array of strings (captured headers) it is the first element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Integer.
+    Int(i64),
+    /// Floating point.
+    Double(f64),
+    /// Boolean.
+    Bool(bool),
+}
 
 /// The attribute keys that any rule names, each with a slot. What is not in it is never read.
 ///

@@ -4,9 +4,10 @@
 //! the host that was asked first, and at the other it counts as sent again. So what was refused there and was
 //! taken here are tries of one job.
 
-use crate::compile::{Host, Recogniser};
 use crate::error::LoadError;
 use crate::load::LoadedFile;
+use crate::provider::Host;
+use crate::recogniser::Recogniser;
 
 impl Recogniser {
     /// Adds the backup hosts of files of which the calls are compiled.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use spantally_stitch::{Call, CallRare, Correlation, CorrelationKind, Endpoint, Rare, Role, TaskId};
 
 use crate::answer;
-use crate::compile::Recogniser;
+use crate::callback;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
 use crate::keys::{integer, model};
 use crate::placeholder::is_placeholder;
 use crate::recognise::id_in;
+use crate::recogniser::Recogniser;
 use crate::route::{Captures, Method};
 use crate::rule::Rule;
 use crate::span::SpanView;
 use crate::url::{Target, decode, parameters};
-use crate::webhook;
 use crate::words;
 
 /// A request as a span shows it.
@@ -102,8 +102,8 @@ impl Recogniser {
             }
             let url = decode(url, true);
             let url = Target::parse(&url);
-            webhook::correlations(url.query, &mut correlations, &mut cache.cuts);
-            webhook::place(url.path, cache)
+            callback::correlations(url.query, &mut correlations, &mut cache.cuts);
+            callback::place(url.path, cache)
         });
         // What would be the answer is delivered later.
         let role = if rule.role == Role::Sync && callback.is_some() { Role::Submit } else { rule.role };

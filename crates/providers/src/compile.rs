@@ -6,79 +6,21 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use spantally_price::Pattern;
 use spantally_stitch::Role;
 
 use crate::attributes::AttributeKeys;
 use crate::config::CorrelationConfig;
 use crate::error::{LoadError, Source};
-use crate::facts::{self, FactSlot};
-use crate::format::{CallRule, IdempotencyKey, ProviderFile, Webhooks, WordRule};
+use crate::facts;
+use crate::format::{CallRule, IdempotencyKey, ProviderFile};
 use crate::keys::{self, Slots};
 use crate::load::LoadedFile;
 use crate::masks::Masks;
+use crate::provider::{Host, Provider, SpanWord};
+use crate::recogniser::Recogniser;
 use crate::route::{Method, Routes, Template};
-use crate::rule::{Rule, Spot, spots};
-use crate::stand_in::SpanWord;
-use crate::unrecognised::{self, Ownership};
-
-type Fixed = foldhash::fast::FixedState;
-
-/// Everything that recognition needs, compiled from provider files and the user's configuration.
-#[derive(Clone, Debug)]
-pub struct Recogniser {
-    pub(crate) keys: AttributeKeys,
-    pub(crate) slots: Slots,
-    pub(crate) providers: Vec<Provider>,
-    pub(crate) rules: Vec<Rule>,
-    pub(crate) hosts: Vec<Host>,
-    /// Host names, to an index of `hosts`.
-    pub(crate) exact: HashMap<Box<str>, u32, Fixed>,
-    /// Endings of host names after a dot, to an index of `hosts`.
-    pub(crate) endings: HashMap<Box<str>, u32, Fixed>,
-    /// Remote procedures, `Service/Method`, to a rule.
-    pub(crate) procedures: HashMap<Box<str>, u32, Fixed>,
-    /// Names and aliases of providers in lower case, to an index of `providers`.
-    pub(crate) names: HashMap<Box<str>, u16, Fixed>,
-    /// Paths at which the user's applications receive webhooks, to a rule.
-    pub(crate) webhooks: Routes,
-    pub(crate) facts: Vec<FactSlot>,
-    /// Facts that few spans have: they are looked for where [`Masks::further`] says that there is one.
-    pub(crate) further: Vec<FactSlot>,
-    pub(crate) masks: Masks,
-    /// No span stands for a call.
-    pub(crate) requests_only: bool,
-}
-
-/// What is known of a provider beside its calls.
-#[derive(Clone, Debug)]
-pub(crate) struct Provider {
-    pub(crate) name: Arc<str>,
-    /// Operations by the model's name, first match wins.
-    pub(crate) operations: Vec<(Pattern, Arc<str>)>,
-    pub(crate) words: Vec<WordRule>,
-    /// Slots in which they stand, besides those of any provider.
-    pub(crate) word_slots: Vec<u16>,
-    pub(crate) spans: Vec<SpanWord>,
-    pub(crate) tasks: Vec<Spot>,
-    pub(crate) facts: Vec<FactSlot>,
-    pub(crate) honours_idempotency_key: bool,
-    pub(crate) webhooks: Webhooks,
-    /// The rule of deliveries at a path that names the provider.
-    pub(crate) webhook: u32,
-}
-
-/// What is known of one host.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Host {
-    pub(crate) routes: Routes,
-    /// The rule of a GET that no route takes, and the query parameter that it needs.
-    pub(crate) output: Option<(u32, Option<Box<str>>)>,
-    /// Whose it is, where what no route takes is told.
-    pub(crate) ownership: Ownership,
-    /// The host that it stands in for.
-    pub(crate) stands_for: Option<Box<str>>,
-}
+use crate::rule::{Rule, spots};
+use crate::unrecognised;
 
 impl Recogniser {
     /// Compiles provider files. `extra` is what the user's configuration adds.
@@ -110,7 +52,8 @@ impl Recogniser {
         compiler.webhooks(extra);
         let Compiler { mut recogniser, mut findings } = compiler;
         findings.extend(recogniser.add_backup_hosts(files));
-        recogniser.masks = Masks::new(&recogniser);
+        recogniser.masks =
+            Masks::new(&recogniser.slots, [&recogniser.facts, &recogniser.further], &recogniser.providers);
         if findings.is_empty() { Ok(recogniser) } else { Err(findings) }
     }
 }
@@ -139,14 +82,15 @@ impl Compiler {
             webhook,
         };
         self.recogniser.providers.push(compiled);
-        for name in std::iter::once(&file.provider.value).chain(&file.aliases) {
-            let name = name.to_ascii_lowercase();
+        let aliases = file.aliases.iter().map(|alias| ("aliases", alias));
+        for (field, written) in std::iter::once(("provider", &file.provider)).chain(aliases) {
+            let name = written.value.to_ascii_lowercase();
             if let Some(other) = self.recogniser.names.insert(name.as_str().into(), provider)
                 && other != provider
             {
                 let problem = format!("the provider `{}` has this name too", self.provider_name(other));
-                self.findings
-                    .push(loaded.source.finding(file.provider.referenced, "provider", problem).value(name));
+                let finding = loaded.source.finding(written.referenced, field, problem);
+                self.findings.push(finding.value(&written.value));
             }
         }
         for call in &file.calls {

@@ -8,69 +8,14 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use spantally_stitch::{Fact, FactSource, FactValue};
 
-use crate::attributes::AttributeKeys;
+use crate::attributes::{AttributeKeys, Value};
 use crate::endpoint::EndpointCache;
 use crate::format::{FactOrigin, FactRule};
-use crate::span::{SpanView, Value};
+use crate::span::SpanView;
+use crate::vocabulary::FACT_NAMES;
 
-/// The names of facts: what meters may ask for.
-pub const NAMES: &[&str] = &[
-    "seconds",
-    "images",
-    "outputs",
-    "width",
-    "height",
-    "resolution",
-    "quality",
-    "size",
-    "audio",
-    "characters",
-    "audio_seconds",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "megapixels",
-    "billable_units",
-    "credits",
-    "cost_usd",
-    "predict_time_seconds",
-    "voice",
-    "tier",
-    "reference_images",
-    "input_seconds",
-    "interrupted",
-    "interrupted_characters",
-    "interrupted_seconds",
-    "interrupted_tokens",
-    "usage",
-    // From here on few spans have them, see [`further`].
-    "billed_model",
-    "cache_write_tokens",
-    "cached_audio_tokens",
-    "cached_image_tokens",
-    "cached_text_tokens",
-    "channels",
-    "cost_nano_usd",
-    "cost_ticks",
-    "dynamic_range",
-    "error_code",
-    "fps",
-    "hardware",
-    "input_image_tokens",
-    "input_images",
-    "input_megapixels",
-    "input_text_tokens",
-    "mode",
-    "output_image_tokens",
-    "output_text_tokens",
-    "pixels",
-    "steps",
-];
-
-/// How many of [`NAMES`] each span that has a fact is asked for. The others stand behind one look for all of
-/// them.
+/// How many of [`FACT_NAMES`] each span that has a fact is asked for. The others stand behind one look for
+/// all of them.
 const GENERAL: usize = 30;
 
 /// Facts that only the provider's own bill can tell.
@@ -171,7 +116,7 @@ pub(crate) fn slots(keys: &mut AttributeKeys) -> Vec<FactSlot> {
         let slot = keys.slot_of_any(spellings);
         facts.push(FactSlot::new(slot, name, *source));
     }
-    facts.extend(NAMES[..GENERAL].iter().map(|name| own(name, keys)));
+    facts.extend(FACT_NAMES[..GENERAL].iter().map(|name| own(name, keys)));
     facts
 }
 
@@ -184,7 +129,7 @@ fn own(name: &str, keys: &mut AttributeKeys) -> FactSlot {
 /// The slots of the facts that a span is asked for only if it has one of them, whatever else it says: an
 /// application's own span names no provider, and what a price depends on may stand there alone.
 pub(crate) fn further(keys: &mut AttributeKeys) -> Vec<FactSlot> {
-    let mut facts: Vec<FactSlot> = NAMES[GENERAL..].iter().map(|name| own(name, keys)).collect();
+    let mut facts: Vec<FactSlot> = FACT_NAMES[GENERAL..].iter().map(|name| own(name, keys)).collect();
     for (name, source, spellings) in FURTHER {
         facts.push(FactSlot::new(keys.slot_of_any(spellings), name, *source));
     }
@@ -263,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_the_stitcher_knows_by_name_is_a_fact() {
-        let unknown: Vec<_> = ASKED_FACTS.iter().filter(|name| !NAMES.contains(name)).collect();
+        let unknown: Vec<_> = ASKED_FACTS.iter().filter(|name| !FACT_NAMES.contains(name)).collect();
         assert_eq!(unknown, [] as [&&str; 0]);
     }
 }

@@ -3,16 +3,15 @@
 //! Reading is strict: an unknown key or word is an error with its place. [`crate::load`] reads and checks,
 //! [`crate::compile`] turns checked files into the recogniser.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_saphyr::Spanned;
 use spantally_price::Pattern;
-use spantally_stitch::{Accepted, Answer, FailureReason, Role, TaskState};
+use spantally_stitch::{Accepted, FailureReason, Role, TaskState};
 
 use crate::rates::RatesSection;
+use crate::vocabulary::{StatusPattern, Word};
 
 /// A whole provider file.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,7 +26,7 @@ pub struct ProviderFile {
     pub sources: Vec<String>,
     /// Other names of the provider: in `gen_ai.provider.name`, or as a segment of a webhook path.
     #[serde(default)]
-    pub aliases: Vec<String>,
+    pub aliases: Vec<Spanned<String>>,
     /// API hosts; `*.x` matches any host that ends in `.x`.
     #[serde(default)]
     pub hosts: Vec<Spanned<String>>,
@@ -281,120 +280,3 @@ pub struct AnswerRule {
     /// Why the task failed.
     pub reason: Option<Spanned<Word<FailureReason>>>,
 }
-
-/// Which answers a rule is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusPattern {
-    /// One HTTP status code.
-    Code(u16),
-    /// A class of codes: 4 for `4xx`.
-    Class(u16),
-    /// No status code, for a reason.
-    Wire(Answer),
-}
-
-impl StatusPattern {
-    /// Whether every answer that `other` matches is matched too.
-    pub(crate) fn covers(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Class(class), Self::Code(code)) => code / 100 == class,
-            (this, other) => this == other,
-        }
-    }
-
-    /// Whether an answer is meant.
-    pub fn matches(self, answer: Answer) -> bool {
-        match (self, answer) {
-            (Self::Code(code), Answer::Status(status)) => code == status,
-            (Self::Class(class), Answer::Status(status)) => status / 100 == class,
-            (Self::Wire(wire), answer) => wire == answer,
-            _ => false,
-        }
-    }
-}
-
-const WIRE: [(&str, Answer); 4] = [
-    ("not_sent", Answer::NotSent),
-    ("timed_out", Answer::TimedOut),
-    ("reset", Answer::Reset),
-    ("missing", Answer::Missing),
-];
-
-impl<'de> Deserialize<'de> for StatusPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let wire = WIRE.iter().find(|(word, _)| *word == text).map(|(_, answer)| Self::Wire(*answer));
-        let class = || text.strip_suffix("xx").and_then(|c| c.parse().ok()).filter(|c| (1..=5).contains(c));
-        let code = || text.parse().ok().filter(|code| (100..=599).contains(code));
-        wire.or_else(|| class().map(Self::Class)).or_else(|| code().map(Self::Code)).ok_or_else(|| {
-            D::Error::unknown_variant(
-                &text,
-                &["100..599", "4xx", "not_sent", "timed_out", "reset", "missing"],
-            )
-        })
-    }
-}
-
-/// A word of the house's vocabulary, as a provider file writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word<T>(pub T);
-
-macro_rules! words {
-    ($type:ty { $($word:literal => $value:expr),+ $(,)? }) => {
-        impl<'de> Deserialize<'de> for Word<$type> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                match &*Cow::<str>::deserialize(deserializer)? {
-                    $($word => Ok(Self($value)),)+
-                    other => Err(D::Error::unknown_variant(other, &[$($word),+])),
-                }
-            }
-        }
-    };
-}
-
-words! { Role {
-    "submit" => Role::Submit,
-    "poll" => Role::Poll,
-    "result" => Role::Result,
-    "cancel" => Role::Cancel,
-    "webhook" => Role::Webhook,
-    "download" => Role::Download,
-    "sync" => Role::Sync,
-    "session" => Role::Session,
-} }
-
-words! { Accepted {
-    "yes" => Accepted::Yes,
-    "no" => Accepted::No,
-    "ambiguous" => Accepted::Ambiguous,
-} }
-
-words! { TaskState {
-    "not_ready" => TaskState::NotReady,
-    "running" => TaskState::Running,
-    "ended" => TaskState::Ended,
-    "canceled_queued" => TaskState::CanceledQueued,
-    "canceled" => TaskState::Canceled,
-    "failed" => TaskState::Failed,
-    "rejected" => TaskState::Rejected,
-    "partial" => TaskState::Partial,
-    "succeeded" => TaskState::Succeeded,
-} }
-
-words! { FailureReason {
-    "client_timeout" => FailureReason::ClientTimeout,
-    "provider_timeout" => FailureReason::ProviderTimeout,
-    "rate_limit" => FailureReason::RateLimit,
-    "invalid_input" => FailureReason::InvalidInput,
-    "invalid_media" => FailureReason::InvalidMedia,
-    "moderation_input" => FailureReason::ModerationInput,
-    "moderation_output" => FailureReason::ModerationOutput,
-    "quality" => FailureReason::Quality,
-    "capacity" => FailureReason::Capacity,
-    "webhook_delivery" => FailureReason::WebhookDelivery,
-    "empty_response" => FailureReason::EmptyResponse,
-    "not_ready" => FailureReason::NotReady,
-    "canceled" => FailureReason::Canceled,
-    "provider_error" => FailureReason::ProviderError,
-    "unknown" => FailureReason::Unknown,
-} }

@@ -6,10 +6,10 @@
 use spantally_stitch::{FailureReason, Frame, FrameKind, FrameRare, Rare, TaskState, Verdict};
 
 use crate::answer;
-use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::facts;
 use crate::keys;
+use crate::recogniser::Recogniser;
 use crate::span::{SpanKind, SpanView};
 use crate::words::{self, Vocabulary};
 

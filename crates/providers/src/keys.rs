@@ -8,11 +8,11 @@
 
 use spantally_stitch::CorrelationKind;
 
-use crate::attributes::AttributeKeys;
+use crate::attributes::{AttributeKeys, Value};
 use crate::config::CorrelationConfig;
 use crate::format::Place;
 use crate::placeholder::is_placeholder;
-use crate::span::{SpanView, Value};
+use crate::span::SpanView;
 use crate::words::Vocabulary;
 
 /// The slots of the general attributes.

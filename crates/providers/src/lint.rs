@@ -9,7 +9,6 @@ use spantally_stitch::Role;
 
 use crate::error::{LoadError, Source};
 use crate::format::{CallRule, ProviderFile};
-use crate::load::LoadedFile;
 use crate::route::Template;
 
 /// Rules that nothing reaches: mistakes.
@@ -21,16 +20,14 @@ pub(crate) fn check(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
     findings
 }
 
-impl LoadedFile {
-    /// What is good enough to run with and still worth a look.
-    pub fn lints(&self) -> Vec<LoadError> {
-        let mut findings = Vec::new();
-        for call in &self.file.calls {
-            check_task(&self.source, &self.file, call, &mut findings);
-        }
-        check_cited(&self.source, &self.file, &mut findings);
-        findings
+/// What is good enough to run with and still worth a look.
+pub(crate) fn advice(source: &Source, file: &ProviderFile) -> Vec<LoadError> {
+    let mut findings = Vec::new();
+    for call in &file.calls {
+        check_task(source, file, call, &mut findings);
     }
+    check_cited(source, file, &mut findings);
+    findings
 }
 
 /// The first rule that has a word is the one: a word that an earlier rule takes is never asked for.

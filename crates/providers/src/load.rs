@@ -11,8 +11,9 @@ use spantally_stitch::{Accepted, FailureReason, Role, TaskState};
 
 use crate::error::{LoadError, Source};
 use crate::exports::Export;
-use crate::format::{AnswerRule, CallRule, FactRule, Place, ProviderFile, StatusPattern, WordRule};
+use crate::format::{AnswerRule, CallRule, FactRule, Place, ProviderFile, WordRule};
 use crate::route::{Method, Segment, Template};
+use crate::vocabulary::StatusPattern;
 
 /// What a span above requests can do.
 const SPAN_ROLES: [Role; 5] = [Role::Submit, Role::Poll, Role::Result, Role::Cancel, Role::Sync];
@@ -36,6 +37,11 @@ impl LoadedFile {
     /// Its `exports:` section, compiled, in file order.
     pub fn exports(&self) -> Vec<Export> {
         self.file.exports.iter().map(Export::compile).collect()
+    }
+
+    /// What is good enough to run with and still worth a look.
+    pub fn lints(&self) -> Vec<LoadError> {
+        crate::lint::advice(&self.source, &self.file)
     }
 }
 
@@ -187,12 +193,12 @@ fn check_host(source: &Source, host: &Spanned<String>, findings: &mut Vec<LoadEr
 
 fn check_fact(source: &Source, fact: &FactRule, findings: &mut Vec<LoadError>) {
     let name = &fact.name;
-    if !crate::facts::NAMES.contains(&name.value.as_str()) {
+    if !crate::vocabulary::FACT_NAMES.contains(&name.value.as_str()) {
         findings.push(
             source
                 .finding(name.referenced, "facts.name", "no meter knows a fact of this name")
                 .value(&name.value)
-                .allowed(&name.value, crate::facts::NAMES),
+                .allowed(&name.value, crate::vocabulary::FACT_NAMES),
         );
     }
     if let Place::Query(parameter) = &fact.from {

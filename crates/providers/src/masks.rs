@@ -4,8 +4,9 @@
 //! the slots that a span fills says so, and then nothing is looked for.
 
 use crate::attributes::SlotSet;
-use crate::compile::Recogniser;
 use crate::facts::FactSlot;
+use crate::keys::Slots;
+use crate::provider::Provider;
 
 /// Sets of slots, by what they tell.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +26,9 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    pub(crate) fn new(recogniser: &Recogniser) -> Self {
-        let Recogniser { slots, facts, further, providers, .. } = recogniser;
+    /// `general` are the facts of any provider: those that are always looked for, and the further ones.
+    pub(crate) fn new(slots: &Slots, general: [&[FactSlot]; 2], providers: &[Provider]) -> Self {
+        let [facts, further] = general;
         let correlations = || slots.correlations.iter().map(|(slot, _)| *slot);
         let own_words = || providers.iter().flat_map(|provider| provider.word_slots.iter().copied());
         let words = || slots.words.iter().map(|(slot, _)| *slot).chain(own_words());

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use spantally_stitch::{Client, Correlation, CorrelationKind, Evidence, Fact, TaskId, Verdict, What};
 
-use crate::attributes::AttributeKeys;
-use crate::compile::{Provider, Recogniser};
+use crate::attributes::{AttributeKeys, Value};
 use crate::endpoint::EndpointCache;
 use crate::lengths::LABEL_BYTES_MAX;
 use crate::placeholder::is_placeholder;
+use crate::provider::Provider;
+use crate::recogniser::Recogniser;
 use crate::rule::Spot;
-use crate::span::{ResourceView, SpanKind, SpanView, Value};
+use crate::span::{ResourceView, SpanKind, SpanView};
 use crate::unrecognised::Unrecognised;
 use crate::url::{Target, decode, host_of};
 use crate::words::{self, Vocabulary};

@@ -18,9 +18,9 @@
 use spantally_stitch::Call;
 
 use crate::call::Request;
-use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::lengths::LABEL_BYTES_MAX;
+use crate::recogniser::Recogniser;
 use crate::route::Captures;
 use crate::span::SpanView;
 

@@ -6,10 +6,11 @@ use smallvec::{SmallVec, smallvec};
 use spantally_stitch::{Accepted, Answer, Role, TaskState, Verdict};
 
 use crate::attributes::AttributeKeys;
-use crate::format::{AnswerRule, CallRule, Place, StatusPattern, Webhooks};
+use crate::format::{AnswerRule, CallRule, Place, Webhooks};
 use crate::keys;
 use crate::pieces::{Pieces, Queries};
 use crate::route::Template;
+use crate::vocabulary::StatusPattern;
 
 /// One call with one of its path templates.
 #[derive(Clone, Debug)]

@@ -15,8 +15,8 @@
 //! [proposal 168]: https://github.com/open-telemetry/oteps/blob/main/text/trace/0168-sampling-propagation.md
 //! [library]: https://github.com/honeycombio/honeycomb-opentelemetry-node
 
-use crate::compile::Recogniser;
 use crate::keys::integer;
+use crate::recogniser::Recogniser;
 use crate::span::SpanView;
 
 /// Most hexadecimal digits of a threshold.

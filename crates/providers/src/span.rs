@@ -2,7 +2,7 @@
 
 use spantally_stitch::{SpanId, SpanKey, UnixNanos};
 
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Value};
 
 /// OTLP span kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,19 +32,6 @@ pub enum SpanStatus {
     Ok,
     /// Bad.
     Error,
-}
-
-/// An attribute value. Of an array of strings (captured headers) it is the first element.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// Text.
-    Text(&'a str),
-    /// Integer.
-    Int(i64),
-    /// Floating point.
-    Double(f64),
-    /// Boolean.
-    Bool(bool),
 }
 
 /// What is a span's own: polls of one task, for one, are else the same.

@@ -6,20 +6,13 @@
 use spantally_stitch::{Answer, Call, CallRare, FrameRare, Rare, Role, TaskState, Verdict};
 
 use crate::answer;
-use crate::compile::Recogniser;
 use crate::endpoint::EndpointCache;
 use crate::fingerprint::Fingerprint;
+use crate::provider::SpanWord;
+use crate::recogniser::Recogniser;
 use crate::route::Captures;
 use crate::span::SpanView;
 use crate::url::Target;
-
-/// A word by which a span stands for a call.
-#[derive(Clone, Debug)]
-pub(crate) struct SpanWord {
-    pub(crate) word: Box<str>,
-    pub(crate) rule: u32,
-    pub(crate) role: Role,
-}
 
 impl Recogniser {
     /// The call that a span stands for, by its operation or the first word of its name; `told` is what it

@@ -28,7 +28,7 @@ use crate::export::Format;
 use crate::forward::{Forwarder, Sending};
 use crate::intake::Intake;
 pub use crate::listen::Addresses;
-use crate::listen::{Bound, bind, warn_if_open};
+use crate::listen::{OpenPort, bind, warn_if_open};
 use crate::open_files;
 pub use crate::pipeline::new_core;
 use crate::pipeline::{After, Pipeline};
@@ -45,9 +45,9 @@ use crate::tls::Certificates;
 pub struct App {
     settings: Settings,
     providers: ProviderFiles,
-    grpc: Option<Bound>,
-    http: Option<Bound>,
-    admin: Bound,
+    grpc: Option<OpenPort>,
+    http: Option<OpenPort>,
+    admin: OpenPort,
     certificates: Certificates,
     tenants: Tenants,
     store: Store,
@@ -112,8 +112,8 @@ impl App {
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         Addresses {
-            grpc: self.grpc.as_ref().map(|bound| bound.address),
-            http: self.http.as_ref().map(|bound| bound.address),
+            grpc: self.grpc.as_ref().map(|port| port.address),
+            http: self.http.as_ref().map(|port| port.address),
             admin: self.admin.address,
         }
     }
@@ -191,7 +191,7 @@ impl App {
 
 /// Serves OTLP on the ports that are on, gRPC and HTTP.
 fn serve_otlp(
-    (grpc, http): (Option<Bound>, Option<Bound>),
+    (grpc, http): (Option<OpenPort>, Option<OpenPort>),
     settings: &Settings,
     entry: &Arc<Entry>,
     stop: &watch::Receiver<bool>,

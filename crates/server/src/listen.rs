@@ -45,13 +45,13 @@ impl Addresses {
 
 /// A listener and the address it got; port 0 in the configuration is a port of the system's choice here.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct OpenPort {
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
     tls: Option<Arc<ServerTls>>,
 }
 
-impl Bound {
+impl OpenPort {
     /// With a certificate, if there is one.
     pub(crate) fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
         Self { tls, ..self }
@@ -99,11 +99,11 @@ pub(crate) async fn bind(
     config: &Config,
     key: &'static str,
     endpoint: &Endpoint,
-) -> Result<Bound, BindError> {
+) -> Result<OpenPort, BindError> {
     let listen = async {
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port)).await?;
         let address = listener.local_addr()?;
-        Ok(Bound { listener, address, tls: None })
+        Ok(OpenPort { listener, address, tls: None })
     };
     listen.await.map_err(|error: std::io::Error| BindError {
         help: help(key, endpoint, error.kind()),

@@ -70,7 +70,7 @@ use crate::stitcher::pocket::Pockets;
 use crate::stitcher::surplus::Surplus;
 use crate::stitcher::ties::Ties;
 pub use crate::stitcher::ties::{Tie, TiePin};
-use crate::stitcher::told::Told;
+use crate::stitcher::told::ToldItems;
 pub use crate::stitcher::view::{OpenCursor, Sought};
 use crate::stitcher::woken::Woken;
 
@@ -132,7 +132,7 @@ pub struct Stitcher {
     index: Index,
     pockets: Pockets,
     known: KnownJobs,
-    told: Told,
+    told: ToldItems,
     ties: Ties,
     woken: Woken,
     outages: Outages,
@@ -155,7 +155,7 @@ impl Stitcher {
             now: UnixNanos::default(),
             pockets: Pockets::default(),
             known: KnownJobs::default(),
-            told: Told::default(),
+            told: ToldItems::default(),
             ties: Ties::default(),
             woken: Woken::default(),
             outages: Outages::default(),

@@ -1,6 +1,6 @@
 use super::*;
-use crate::compile::Recogniser;
 use crate::config::CorrelationConfig;
+use crate::recogniser::Recogniser;
 
 /// A good file; tests replace one line of it.
 const GOOD: &str = "\
@@ -95,7 +95,7 @@ fn rules_of_two_files_that_claim_the_same_request_are_a_finding() {
     let found = compile([("acme.yaml", GOOD.into()), ("other.yaml", namesake)]).unwrap_err();
     assert_eq!(
         found[0].to_string(),
-        "other.yaml:1:11: provider = `acme`: the provider `acme` has this name too"
+        "other.yaml:3:11: aliases = `ACME`: the provider `acme` has this name too"
     );
 }
 
@@ -181,7 +181,7 @@ fn the_documentation_is_true() {
     let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let file = load("docs/providers.md", example).unwrap_or_else(|found| panic!("{}", found[0].render()));
     assert_eq!(file.file.calls.len(), 3);
-    for name in crate::facts::NAMES {
+    for name in crate::vocabulary::FACT_NAMES {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
 }

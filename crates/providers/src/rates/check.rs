@@ -96,9 +96,9 @@ impl<'a> Checker<'a> {
     }
 
     fn fact_name(&mut self, name: &str, at: Location, field: &str) {
-        if !crate::facts::NAMES.contains(&name) {
+        if !crate::vocabulary::FACT_NAMES.contains(&name) {
             let finding = self.file.finding(at, field, "no span attribute becomes a fact of this name");
-            self.findings.push(finding.value(name).allowed(name, crate::facts::NAMES));
+            self.findings.push(finding.value(name).allowed(name, crate::vocabulary::FACT_NAMES));
         }
     }
 

@@ -21,7 +21,7 @@ use super::section::{
 };
 use super::words::{ChargeWord, Number};
 use crate::error::{LoadError, Source as File};
-use crate::format::StatusPattern;
+use crate::vocabulary::StatusPattern;
 
 /// Checks a section and compiles it.
 pub(crate) fn compile(provider: &str, rates: &RatesSection, file: &File) -> Result<RateCard, Vec<LoadError>> {

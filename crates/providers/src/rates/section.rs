@@ -15,7 +15,7 @@ pub use money::{CreditRule, DiscountRule, ExchangeRule, FactorRule, MultiplierRu
 
 use super::date::Day;
 use super::words::{ChargeWord, Number};
-use crate::format::{StatusPattern, Word};
+use crate::vocabulary::{StatusPattern, Word};
 
 /// The whole section.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use spantally_stitch::{Cause, Outcome};
 
-use crate::format::Word;
+use crate::vocabulary::Word;
 
 /// The units of meters: what providers are known to bill by.
 pub const UNITS: &[&str] = &[

@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     telemetry::init(config.settings.logs);
     block_on(async {
         let signals = Signals::catch()?;
-        let app = App::build(&config).await.map_err(Failure::usage)?;
+        let app = App::build(&config).await?;
         let running = app.start().await?;
         let shown = present(args, kept, running.addresses, signals).await;
         running.stop().await?;

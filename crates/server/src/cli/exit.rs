@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use spantally_store::StoreError;
+
+use crate::app::BuildError;
 use crate::config::ConfigError;
 
 /// The command did what it was asked.
@@ -36,6 +39,15 @@ impl Failure {
     /// Something else stopped it: 1.
     pub fn failed(report: impl Into<miette::Report>) -> Self {
         Self { code: 1, report: report.into() }
+    }
+}
+
+impl From<BuildError> for Failure {
+    /// A full disk is nothing that the user wrote wrongly: once there is room, the same command runs.
+    fn from(error: BuildError) -> Self {
+        let is_full =
+            matches!(&error, BuildError::Store(error) if matches!(**error, StoreError::Full { .. }));
+        if is_full { Self::failed(error) } else { Self::usage(error) }
     }
 }
 

@@ -303,13 +303,19 @@ impl JobDoc {
             && self.charges.iter().all(|charge| charge.quantity.is_zero())
     }
 
+    /// Whether it brought something.
+    pub(super) fn has_delivered(&self) -> bool {
+        matches!(self.outcome.as_str(), "succeeded" | "partial")
+    }
+
     /// Cost with its bound, every currency, for people.
     pub(super) fn cost_text(&self) -> String {
         if self.cost.is_empty() {
             return if self.is_free() { "nothing" } else { "no price" }.to_owned();
         }
         let cost = |(currency, cost): (&String, &CostDoc)| format!("{currency} {}", cost.text());
-        self.cost.iter().map(cost).collect::<Vec<_>>().join(", ")
+        let rest = (!self.unpriced.is_empty()).then(|| "a part without a price".to_owned());
+        self.cost.iter().map(cost).chain(rest).collect::<Vec<_>>().join(", ")
     }
 
     /// The outcome, with its reason when there is one.

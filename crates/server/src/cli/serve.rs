@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         let (signals, mut hangups) = (Signals::catch()?, hangups()?);
         let config = args.config.load()?;
         let mut exporters = telemetry::init_with_exporters(&config.settings);
-        let app = App::build(&config).await.map_err(Failure::usage)?;
+        let app = App::build(&config).await?;
         memory::tell(&config.settings);
         consistency::tell(&config.settings);
         let running = app.start().await?;

@@ -6,7 +6,7 @@
 
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Charge, Measure, Posting, PostingKey, postings};
-use spantally_stitch::{Attempt, CallRef, Job, Outcome, UnixNanos};
+use spantally_stitch::{Accepted, Attempt, CallRef, Job, Outcome, Role, UnixNanos};
 
 use crate::export::{CommonLabels, Exemplar, MetricId, Registry, SeriesId, SetId};
 
@@ -91,8 +91,15 @@ impl Book<'_> {
         for run in attempt.calls.chunk_by(|one, next| own(one) == own(next)) {
             self.add(MetricId::Calls, set, &own(&run[0]), Decimal::from(run.len()));
         }
-        // A poll that came too early, a delivery that was not taken: apart from what the attempt failed by.
-        let failures = attempt.calls.iter().filter_map(|call| call.failure);
+        // A poll that came too early, a delivery that was not taken: apart from what the attempt failed by. A
+        // refused request is one failure, also where a span above it tells the reason better.
+        let is_refusal = |call: &CallRef| {
+            attempt.accepted == Accepted::No
+                && attempt.failure_reason.is_some()
+                && matches!(call.role, Role::Submit | Role::Sync)
+        };
+        let others = attempt.calls.iter().filter(|&call| !is_refusal(call));
+        let failures = others.filter_map(|call| call.failure);
         for reason in failures.filter(|&reason| Some(reason) != attempt.failure_reason) {
             self.one(MetricId::Failures, set, &[reason.as_str()]);
         }

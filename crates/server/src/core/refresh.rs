@@ -1,8 +1,9 @@
 //! Gauges of what is open: when they are computed anew, and how that holds nothing up.
 //!
 //! Each open job is looked at as if it were settled, which takes some microseconds. So it is done the more
-//! rarely the longer it takes, and in parts: between two of them what waits is applied, and who asks for the
-//! page or a job gets an answer. The gauges change all at once, when the last part is done.
+//! rarely the longer it takes, but once a minute, since alerts ask for budgets and exposure; and in parts:
+//! between two of them what waits is applied, and who asks for the page or a job gets an answer. The gauges
+//! change all at once, when the last part is done.
 
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,10 @@ impl Core {
 /// What a span that came since the last look adds to the next one: an eighth of what a job takes.
 const REFRESH_A_SPAN: Duration = Duration::from_nanos(700);
 
+/// Gauges are no older than this, and what a look takes. A look may have taken long only because others had
+/// the processor.
+const OLDEST: Duration = Duration::from_mins(1);
+
 /// When the next look is due.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -83,7 +88,7 @@ impl Pace {
     pub(super) fn is_due(&self, now: Instant, spans: u64) -> bool {
         let new_spans = u32::try_from(spans - self.spans).unwrap_or(u32::MAX);
         let likely = self.took + REFRESH_A_SPAN * new_spans;
-        now.saturating_duration_since(self.ended) >= likely * self.share
+        now.saturating_duration_since(self.ended) >= (likely * self.share).min(OLDEST)
     }
 
     /// A look is over, and took so long in all.
@@ -106,5 +111,8 @@ mod tests {
         assert!(!pace.is_due(at(299), 1000) && pace.is_due(at(300), 1000));
         // A hundred thousand spans make it 70 ms longer.
         assert!(!pace.is_due(at(999), 101_000) && pace.is_due(at(1000), 101_000));
+        // However long it took.
+        pace.note(at(1000), Duration::from_secs(20), 101_000);
+        assert!(!pace.is_due(at(60_999), 101_000) && pace.is_due(at(61_000), 101_000));
     }
 }

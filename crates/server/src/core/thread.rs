@@ -65,8 +65,8 @@ pub enum CoreEndError {
     Panicked,
     /// The last checkpoint could not be written.
     #[error(
-        "stopped without the last checkpoint: {reason}; nothing is lost: what was acknowledged is in the \
-             journal, and the next start takes it from there"
+        "stopped without the last checkpoint: {reason}; what was acknowledged is in the journal, and the next \
+             start takes it from there, if the data directory is in its place"
     )]
     Unwritten {
         /// What the ledger said.

@@ -74,6 +74,8 @@ const EVENT_ATTRIBUTES: u32 = key(3, LEN);
 /// How far a span may end before it starts: a day covers every step of a host's clock that is not plain
 /// nonsense. Such spans are kept, since their call was made all the same.
 const CLOCK_STEP_MAX_NS: u64 = 24 * 3600 * 1_000_000_000;
+/// The last moment that the ledger can write down, as a signed number of nanoseconds: in the year 2262.
+const LATEST_NS: u64 = i64::MAX as u64;
 
 /// Most links that are kept of a span: as many as OpenTelemetry's SDKs write unless told otherwise.
 pub(crate) const LINKS_MAX: usize = 128;
@@ -192,7 +194,8 @@ pub(super) fn head(ids: &RawIds<'_>, start: u64, end: u64) -> std::result::Resul
         [] => SpanId::default(),
         parent => SpanId(parent.try_into().map_err(|_| RejectReason::ParentId)?),
     };
-    if start == 0 || end == 0 || start.saturating_sub(end) > CLOCK_STEP_MAX_NS {
+    let is_no_time = |at| at == 0 || at > LATEST_NS;
+    if is_no_time(start) || is_no_time(end) || start.saturating_sub(end) > CLOCK_STEP_MAX_NS {
         return Err(RejectReason::Time);
     }
     Ok(SpanHead { key: SpanKey { trace, span }, parent, start: UnixNanos(start), end: UnixNanos(end) })

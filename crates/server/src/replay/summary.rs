@@ -144,7 +144,8 @@ pub struct GroupRow {
     pub unverified: u64,
     /// Money by currency.
     pub cost: BTreeMap<Arc<str>, Money>,
-    /// Expected cost of all of them over those that delivered; nothing when none did.
+    /// By currency, the expected cost of those whose end is known over those with money in it that delivered;
+    /// nothing when none did.
     pub cost_per_delivered: BTreeMap<Arc<str>, Decimal>,
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::job::{Confidence, JoinRule};
 use crate::solve::pool::Pool;
 use crate::solve::redelivery::{lane_of, refused};
-use crate::solve::{Bound, Solution};
+use crate::solve::{Solution, Tied};
 
 /// Longest wait before a delivery that was taken comes again, in seconds.
 const LONGEST_SECONDS: f64 = 60.0;
@@ -40,7 +40,7 @@ pub(crate) fn delivered_again(pool: &Pool<'_>, solution: &mut Solution) {
         taken.insert(before);
         let (rule, margin) = (JoinRule::Redelivery, Some(0.0));
         solution.group_task[at] = solution.group_task[before].map(|(task, ..)| (task, rule, margin));
-        let again = |bound: Bound| Bound { rule, confidence: Confidence::Guess, margin, ..bound };
+        let again = |bound: Tied| Tied { rule, confidence: Confidence::Guess, margin, ..bound };
         solution.group_shot[at] = solution.group_shot[before].map(again);
     }
 }

@@ -9,7 +9,9 @@
 //! solved as a whole: nearest-first would lock a wrong pair and pass the error on.
 
 mod candidates;
+mod followers;
 mod peak;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -22,6 +24,7 @@ use crate::id::{SpanKey, TaskId, TraceId, UnixNanos};
 use crate::job::JoinRule;
 use crate::solve::assign::{self, Edge, Pair};
 use crate::solve::bind::candidates::Lanes;
+use crate::solve::bind::followers::Followers;
 use crate::solve::callers::Callers;
 use crate::solve::habit::{Cadence, Habits, Sample};
 use crate::solve::hint::{self, Kinship};
@@ -101,8 +104,8 @@ pub(crate) struct Binder<'p, 'a> {
     called_back: Vec<bool>,
     /// Per open shot: what a span above it says of its task.
     named: Vec<Option<(SpanKey, &'a TaskId)>>,
-    /// Services that submit to a provider themselves.
-    submitters: BTreeSet<Submitter<'a>>,
+    /// Which services follow their own tasks.
+    followers: Followers<'a>,
     /// Providers of which submits show their callback URL.
     callers: Callers<'a>,
     /// Traces that links of some task's first call name.
@@ -112,13 +115,6 @@ pub(crate) struct Binder<'p, 'a> {
 }
 
 type ClassKey<'a> = (&'a Arc<Client>, &'a Arc<str>, u64, Option<FrameKind>);
-
-/// A service and a provider.
-type Submitter<'a> = (&'a str, &'a str);
-
-fn submitter<'a>(client: &'a Client, shot: &Shot<'a>) -> Submitter<'a> {
-    (&client.service, &shot.call.endpoint.provider)
-}
 
 /// What habits are learned from: the candidates of all entities, or of those in the middle of a crowd.
 fn lesson(candidates: &[(usize, usize)], entities: usize) -> &[(usize, usize)] {
@@ -142,7 +138,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             doubled: Vec::new(),
             called_back: open.shots.iter().map(|shot| open.called_back.contains(shot)).collect(),
             named: open.shots.iter().map(|&shot| candidates::named_above(pool, shot)).collect(),
-            submitters: pool.shots.iter().map(|shot| submitter(&shot.evidence.client, shot)).collect(),
+            followers: Followers::new(pool),
             callers: Callers::new(pool),
             linked: BTreeSet::new(),
             rates: Vec::new(),
@@ -208,17 +204,15 @@ impl<'p, 'a> Binder<'p, 'a> {
         for &group in open.groups.iter().filter(|&&group| self.groups[group].task.is_none()) {
             let hook = self.groups[group].first(self.pool).evidence;
             let class = self.class_of(&mut keys, hook);
-            let first = hook.start;
-            let entity = Entity {
+            self.entities.push(Entity {
                 task: None,
                 group: Some(group),
-                first,
+                first: hook.start,
                 lead: 0,
                 hooked: true,
                 class,
                 cadence: Cadence::default(),
-            };
-            self.entities.push(entity);
+            });
         }
         self.start_habits(&keys);
     }
@@ -266,6 +260,8 @@ impl<'p, 'a> Binder<'p, 'a> {
             self.learn(&pairs);
         }
         pairs = assign::assign(&self.edges(&candidates, &pairs), limit, true);
+        let (ended, began) = (|at| self.shot(at).evidence.end, |at: usize| self.entities[at].first);
+        turns::keep(&mut pairs, ended, began, |a, b| self.entities[a].class == self.entities[b].class);
         pairs
             .iter()
             .map(|pair| {
@@ -314,8 +310,10 @@ impl<'p, 'a> Binder<'p, 'a> {
         let gap = self.gap(place, at);
         let density = self.density(entity, gap, own);
         let alone = (0.02 * self.rates[at]).ln() + if self.doubled[place] { 0.45_f64 } else { 0.12 }.ln();
-        let accepted = if shot.call.accepted == Accepted::Ambiguous { -3.0 } else { 0.0 };
-        density.max(1e-12).ln() + self.hints(place, entity) + accepted - alone - 1e-4 * gap * gap.min(100.0)
+        let unanswered = shot.call.accepted == Accepted::Ambiguous;
+        let answered =
+            if unanswered { hint::unanswered(shot, entity.hooked, self.first_call(entity)) } else { 0.0 };
+        density.max(1e-12).ln() + self.hints(place, entity) + answered - alone - 1e-4 * gap * gap.min(100.0)
     }
 
     fn density(&self, entity: &Entity, gap: f64, own: Option<f64>) -> f64 {
@@ -337,8 +335,7 @@ impl<'p, 'a> Binder<'p, 'a> {
             Some(group) => self.groups[group].last(self.pool).evidence,
             None => first,
         });
-        let follows_own = || self.submitters.contains(&submitter(&first.client, shot));
-        let away = if !entity.hooked && follows_own() { hint::away(shot, first) } else { 0.0 };
+        let away = self.followers.away(shot, first, entity.hooked);
         let unlinked = !entity.hooked
             && self.linked.contains(&shot.evidence.span.trace)
             && hint::links(self.pool, shot, first).is_none();

@@ -36,7 +36,7 @@ use crate::solve::density::lognormal;
 use crate::solve::hint;
 use crate::solve::hooks::HookGroup;
 use crate::solve::pool::{Hook, Pool, Shot, Task, call_of};
-use crate::solve::{Bound, Solution};
+use crate::solve::{Solution, Tied};
 
 /// Longest wait after the last refused delivery, in seconds: four times the longer of the usual ones.
 const WINDOW_SECONDS: f64 = 120.0;
@@ -92,7 +92,7 @@ pub(super) struct Dead<'p, 'a> {
 /// the task and a callback URL, or may have named one that nobody sees.
 pub(crate) fn silent(pool: &Pool<'_>, solution: &Solution, open_tasks: &[usize]) -> Vec<usize> {
     let callers = Callers::new(pool);
-    let called_back = |bound: &Bound| callers.may_call_back(pool.shots[bound.shot].call);
+    let called_back = |bound: &Tied| callers.may_call_back(pool.shots[bound.shot].call);
     let bound = solution.task_shot.iter().enumerate();
     let named = bound.filter(|(_, bound)| bound.as_ref().is_some_and(called_back)).map(|(task, _)| task);
     let is_delivery = |evidence: &Evidence| call_of(evidence).is_some_and(|call| call.role == Role::Webhook);

@@ -9,7 +9,7 @@ use crate::id::SpanKey;
 use crate::job::JoinRule;
 use crate::solve::bind::Open;
 use crate::solve::pool::{Pool, Shot, call_of};
-use crate::solve::{Bound, confidence};
+use crate::solve::{Tied, confidence};
 
 /// What a common parent, or a common trace, is worth in nats.
 const PARENT: f64 = 7.0;
@@ -71,16 +71,11 @@ pub(crate) fn worth<'a>(
     kin + linked + blocking + enclosing(pool, shot, delivered)
 }
 
-/// What speaks against a submit by another process, of a service that submits for itself: such a service
-/// follows its own tasks, though any of its instances may be asked to. A service that only polls may follow
-/// anyone's.
-pub(crate) fn away(shot: &Shot<'_>, first: &Evidence) -> f64 {
-    let (asked, polled) = (&shot.evidence.client, &first.client);
-    match () {
-        () if asked == polled => 0.0,
-        () if asked.service == polled.service => -1.0,
-        () => -8.0,
-    }
+/// What speaks against a submit whose client had no answer. Its task may run, and be delivered; but who was
+/// told no id asks for none, unless the answer was lost on the way to the span alone.
+pub(crate) fn unanswered(shot: &Shot<'_>, delivered: bool, first: Option<&Evidence>) -> f64 {
+    let is_kin = || first.is_some_and(|first| kinship(shot, first) != Kinship::None);
+    if delivered || is_kin() { -3.0 } else { -10.0 }
 }
 
 /// Whether links of the first call or of a span above it name the submit's trace; none without links.
@@ -109,7 +104,7 @@ fn enclosing<'a>(pool: &Pool<'a>, shot: &Shot<'a>, delivered: &Evidence) -> f64 
 }
 
 /// A submit and a task that have nobody else, in one trace: no assignment is needed.
-pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bound> {
+pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Tied> {
     let submit = &pool.shots[shot];
     let (first, call) = pool.tasks[task].followups().next()?;
     let (asked, polled) = (&submit.call.endpoint, &call.endpoint);
@@ -124,18 +119,12 @@ pub(crate) fn only_pair(pool: &Pool<'_>, shot: usize, task: usize) -> Option<Bou
     // What lineage alone is worth in the assignment.
     let margin = if kin { PARENT } else { TRACE };
     let confidence = confidence(margin);
-    fits.then_some(Bound {
-        shot,
-        rule: JoinRule::TraceOrder,
-        confidence,
-        margin: Some(margin),
-        instead: None,
-    })
+    fits.then_some(Tied { shot, rule: JoinRule::TraceOrder, confidence, margin: Some(margin), instead: None })
 }
 
 /// Submits and tasks that have nobody else below their parent, and are asked for nowhere else: no rhythm of
 /// other traces says more than that.
-pub(crate) fn lone_pairs(pool: &Pool<'_>, open: &Open) -> Vec<(usize, Bound)> {
+pub(crate) fn lone_pairs(pool: &Pool<'_>, open: &Open) -> Vec<(usize, Tied)> {
     let mut below: BTreeMap<SpanKey, (Lone, Lone)> = BTreeMap::new();
     for &shot in &open.shots {
         if let Some(parent) = parent_of(pool.shots[shot].evidence) {

@@ -24,7 +24,7 @@ use crate::solve::callback::Constants;
 use crate::solve::callers::Callers;
 use crate::solve::density::laplace;
 use crate::solve::pool::{Pool, call_of};
-use crate::solve::{Bound, Open, Solution, confidence};
+use crate::solve::{Open, Solution, Tied, confidence};
 
 /// How long a delivery is on its way, and what is asked right after it takes, in seconds.
 const LATENCY_SECONDS: f64 = 2.0;
@@ -56,7 +56,7 @@ pub(crate) fn tasks(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
             let margin = Some(binding.margin);
             let instead = binding.rival.map(|shot| pool.shots[shot].evidence.span);
             let confidence = confidence(binding.margin);
-            let bound = Bound { shot: binding.shot, rule: binding.rule(), confidence, margin, instead };
+            let bound = Tied { shot: binding.shot, rule: binding.rule(), confidence, margin, instead };
             solution.task_shot[task] = Some(bound);
         }
     }

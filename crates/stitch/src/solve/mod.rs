@@ -68,7 +68,7 @@ use crate::solve::pool::Pool;
 
 /// One tie between a submit and what it made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
+pub(crate) struct Tied {
     pub(crate) shot: usize,
     pub(crate) rule: JoinRule,
     pub(crate) confidence: Confidence,
@@ -81,11 +81,11 @@ pub(crate) struct Bound {
 #[derive(Debug, Default)]
 pub(crate) struct Solution {
     /// For each task, its submit.
-    pub(crate) task_shot: Vec<Option<Bound>>,
+    pub(crate) task_shot: Vec<Option<Tied>>,
     /// For each delivery group, its task.
     pub(crate) group_task: Vec<Option<(usize, JoinRule, Option<f64>)>>,
     /// For each delivery group without a task, its submit.
-    pub(crate) group_shot: Vec<Option<Bound>>,
+    pub(crate) group_shot: Vec<Option<Tied>>,
     pub(crate) groups: Vec<HookGroup>,
     pub(crate) retries: Vec<retry::Retry>,
     pub(crate) doubles: Vec<double::Double>,
@@ -170,7 +170,7 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
         let margin = Some(binding.margin);
         let instead = binding.rival.map(|shot| pool.shots[shot].evidence.span);
         let confidence = confidence(binding.margin);
-        let bound = Bound { shot: binding.shot, rule, confidence, margin, instead };
+        let bound = Tied { shot: binding.shot, rule, confidence, margin, instead };
         match (entity.task, entity.group, pool.shots[bound.shot].task) {
             (Some(task), _, _) => {
                 solution.task_shot[task] = Some(bound);
@@ -184,7 +184,7 @@ fn rhythm(pool: &Pool<'_>, solution: &mut Solution, limit: usize) {
 }
 
 /// Binds what belongs together by its place alone, and tells what still waits.
-fn bind_lone(pool: &Pool<'_>, solution: &mut Solution, lone: &[(usize, Bound)]) -> Open {
+fn bind_lone(pool: &Pool<'_>, solution: &mut Solution, lone: &[(usize, Tied)]) -> Open {
     for &(task, bound) in lone {
         solution.task_shot[task] = Some(bound);
         give_deliveries(solution, bound.shot, task);
@@ -215,7 +215,7 @@ fn take_polls(solution: &mut Solution, rule: JoinRule, found: &[assign::Pair]) {
         solution.groups[pair.left].task = Some((pair.right, rule));
         solution.group_task[pair.left] = Some((pair.right, rule, margin));
         if let Some(bound) = solution.group_shot[pair.left].take() {
-            let bound = Bound { rule, confidence: confidence(pair.margin), margin, ..bound };
+            let bound = Tied { rule, confidence: confidence(pair.margin), margin, ..bound };
             solution.task_shot[pair.right].get_or_insert(bound);
         }
     }

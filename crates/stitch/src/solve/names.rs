@@ -10,7 +10,7 @@ use crate::id::{SpanKey, TaskId, TraceId};
 use crate::job::{Confidence, JoinRule};
 use crate::solve::callback::Constants;
 use crate::solve::pool::{Pool, call_of, order};
-use crate::solve::{Bound, Solution};
+use crate::solve::{Solution, Tied};
 
 /// Binds submits to tasks and delivery groups by name.
 pub(crate) fn bind(pool: &Pool<'_>, constants: &Constants<'_>, solution: &mut Solution) {
@@ -31,8 +31,8 @@ pub(crate) fn bind(pool: &Pool<'_>, constants: &Constants<'_>, solution: &mut So
     }
 }
 
-fn exact(shot: usize, rule: JoinRule) -> Bound {
-    Bound { shot, rule, confidence: Confidence::Exact, margin: None, instead: None }
+fn exact(shot: usize, rule: JoinRule) -> Tied {
+    Tied { shot, rule, confidence: Confidence::Exact, margin: None, instead: None }
 }
 
 /// Tasks of a provider by id; an id that two providers use names neither.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::id::SpanKey;
 use crate::job::{Confidence, JoinRule};
 use crate::solve::pool::Pool;
-use crate::solve::{Bound, Solution};
+use crate::solve::{Solution, Tied};
 
 /// A decided tie between two items, kept for when they are solved again without their neighbours: a submit
 /// and what it made, or a task and deliveries of it.
@@ -55,7 +55,7 @@ pub(crate) fn keep(pool: &Pool<'_>, solution: &mut Solution, pins: &[Pin]) {
     }
     for pin in pins {
         let Pin { rule, confidence, margin, instead, .. } = *pin;
-        let bound = |shot| Bound { shot, rule, confidence, margin, instead };
+        let bound = |shot| Tied { shot, rule, confidence, margin, instead };
         let shot = shots.get(&pin.shot).copied();
         if let Some(&group) = groups.get(&pin.made) {
             if solution.group_task[group].is_some() || solution.group_shot[group].is_some() {

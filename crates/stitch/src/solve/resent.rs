@@ -9,7 +9,7 @@ use crate::failure::FailureReason;
 use crate::id::SpanId;
 use crate::settings::Settings;
 use crate::solve::callback::Constants;
-use crate::solve::storm::{Storm, ask_for, drawn, trace};
+use crate::solve::storm::{Storm, ask_for, drawn, mark, trace};
 use crate::solve::{group, hooks, retry, solve};
 
 fn call_of(evidence: &mut Evidence) -> &mut Call {
@@ -246,4 +246,18 @@ fn of_many_failures_in_a_row_each_is_sent_again_however_few_are_weighed_at_once(
     };
     let right = [8, 96, 1000].map(right);
     assert!(right.iter().all(|&count| count > 135), "{right:?}");
+}
+
+#[test]
+fn a_marked_retry_may_wait_for_a_minute() {
+    let again = |wait_ms: u64, marked: bool| {
+        let mut storm = Storm::new();
+        storm.call(0, Role::Submit, 429);
+        let second = storm.call(10 + wait_ms, Role::Submit, 200);
+        if marked {
+            mark(second, 1);
+        }
+        jobs(&storm).len()
+    };
+    assert_eq!([again(60_000, true), again(90_000, true), again(60_000, false)], [1, 2, 2]);
 }

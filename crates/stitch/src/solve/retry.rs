@@ -22,9 +22,11 @@ use crate::solve::crossing::{self, Before, Links};
 use crate::solve::density::{Kernels, exponential, lognormal};
 use crate::solve::pool::{Pool, Shot};
 
-/// Longest gap between an attempt and its resubmission, in seconds: the SDKs cap their back-off at 30 s, and
-/// timers of a busy process are late.
+/// Longest gap between an attempt and its resubmission, in seconds: the SDKs cap their own back-off at 30 s,
+/// and timers of a busy process are late.
 const WINDOW_SECONDS: f64 = 40.0;
+/// The same where the client marked it: SDKs obey a `Retry-After` of up to 60 s.
+const MARKED_SECONDS: f64 = 75.0;
 /// Most rounds of learning habits from the chains of the round before: two choices may go back and forth.
 const ROUNDS: usize = 5;
 /// Most later submits of a kind that are weighed as the resubmission of one: the next. In a storm of refusals
@@ -151,7 +153,9 @@ fn following(pool: &Pool<'_>, queue: &[usize], from: usize) -> impl Iterator<Ite
         pool.lineage.apart(shot.evidence, other) || pool.lineage.of_two_wishes(shot.evidence, other)
     };
     let near = queue[later..].iter().copied().take(MAX_LOOKED_AT);
-    near.take_while(move |&to| gap(to) <= WINDOW_SECONDS).filter(move |&to| to != from && !apart(to))
+    let window =
+        |to: usize| if marks(shot, &pool.shots[to]) == Mark::Next { MARKED_SECONDS } else { WINDOW_SECONDS };
+    near.take_while(move |&to| gap(to) <= window(to)).filter(move |&to| to != from && !apart(to))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::stitcher::surplus::{Bound, Candidate, Surplus, job_weight};
+use crate::stitcher::surplus::{Candidate, Limited, Surplus, job_weight};
 use crate::stitcher::{Change, Stitcher};
 
 /// How often bounds were met since the machine was made.
@@ -72,14 +72,14 @@ impl Stitcher {
     /// whether there is more to give up.
     pub(super) fn keep_limits(&mut self, limit: usize, changes: &mut Vec<Change>) -> bool {
         let limit = limit.max(PART);
-        let bounds = [Bound::Spans, Bound::OpenJobs];
+        let bounds = [Limited::Spans, Limited::OpenJobs];
         bounds.into_iter().any(|bound| self.is_over(bound) && self.trim(bound, limit, changes))
     }
 
-    fn is_over(&mut self, bound: Bound) -> bool {
+    fn is_over(&mut self, bound: Limited) -> bool {
         match bound {
-            Bound::Spans => self.index.spans() > self.settings.max_spans,
-            Bound::OpenJobs => self.may_have_too_many_open() && self.has_too_many_open(),
+            Limited::Spans => self.index.spans() > self.settings.max_spans,
+            Limited::OpenJobs => self.may_have_too_many_open() && self.has_too_many_open(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Stitcher {
 
     /// Gives up what weighs most, by service, until a tenth is free, or there are as many changes as may be;
     /// says whether that was so. What was listed and not given up goes first.
-    fn trim(&mut self, bound: Bound, limit: usize, changes: &mut Vec<Change>) -> bool {
+    fn trim(&mut self, bound: Limited, limit: usize, changes: &mut Vec<Change>) -> bool {
         if let Some(listed) = self.surplus.take().filter(|listed| listed.bound == bound) {
             let is_cut = self.give_up(listed, limit, changes);
             if is_cut || !self.is_over(bound) {
@@ -141,8 +141,8 @@ impl Stitcher {
             let count = if candidate.is_open { &mut given.0 } else { &mut given.1 };
             *count += jobs;
             match listed.bound {
-                Bound::Spans => self.hits.spans += jobs,
-                Bound::OpenJobs => self.hits.open_jobs += jobs,
+                Limited::Spans => self.hits.spans += jobs,
+                Limited::OpenJobs => self.hits.open_jobs += jobs,
             }
             listed.note(&candidate);
             self.let_go(candidate, changes);

@@ -21,7 +21,7 @@ use crate::stitcher::{Fixed, Stitcher};
 
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(super) enum Limited {
     Spans,
     OpenJobs,
 }
@@ -47,7 +47,7 @@ pub(super) struct Candidate {
 /// What is to be given up, in that order.
 #[derive(Debug)]
 pub(super) struct Surplus {
-    pub(super) bound: Bound,
+    pub(super) bound: Limited,
     /// It was made for an earlier part.
     pub(super) is_old: bool,
     /// Who holds how much.
@@ -96,16 +96,16 @@ impl Surplus {
 
 impl Stitcher {
     /// Lists what is to go so that nine tenths of what may be are left.
-    pub(super) fn surplus(&self, bound: Bound) -> Surplus {
+    pub(super) fn surplus(&self, bound: Limited) -> Surplus {
         let (owners, mut candidates) = self.candidates(bound);
         let room = match bound {
             // Frames go with their calls, so calls are cut in proportion.
-            Bound::Spans => {
+            Limited::Spans => {
                 let held: u64 = owners.iter().map(|owner| owner.1).sum();
                 let kept = u128::from(held) * (self.settings.max_spans as u128 * 9 / 10);
                 (kept / self.index.spans().max(1) as u128) as u64
             }
-            Bound::OpenJobs => self.settings.max_open_jobs as u64 / 10 * 9,
+            Limited::OpenJobs => self.settings.max_open_jobs as u64 / 10 * 9,
         };
         let cap = fair_share(owners.iter().map(|owner| owner.1).collect(), room);
         candidates.sort_unstable_by_key(|known| Reverse((known.is_open, known.last, known.pockets[0])));
@@ -113,20 +113,20 @@ impl Stitcher {
     }
 
     /// Who holds how much, and what may be given up of it.
-    fn candidates(&self, bound: Bound) -> (Vec<(Owner, u64)>, Vec<Candidate>) {
+    fn candidates(&self, bound: Limited) -> (Vec<(Owner, u64)>, Vec<Candidate>) {
         let mut owners = Owners::default();
         let mut candidates = Vec::new();
         for pockets in self.units() {
             let known = || pockets.iter().filter_map(|&at| self.pockets.get(at));
             let is_open = known().any(|pocket| !pocket.settled);
-            if bound == Bound::OpenJobs && !is_open {
+            if bound == Limited::OpenJobs && !is_open {
                 continue;
             }
             let Some(client) = known().find_map(|pocket| self.client(pocket)) else { continue };
             let owner = owners.number(client);
             let weights = known().map(|pocket| match bound {
-                Bound::Spans => self.span_weight(pocket),
-                Bound::OpenJobs => job_weight(pocket),
+                Limited::Spans => self.span_weight(pocket),
+                Limited::OpenJobs => job_weight(pocket),
             });
             let weight = weights.sum();
             let last = known().map(|pocket| pocket.last).max().unwrap_or_default();

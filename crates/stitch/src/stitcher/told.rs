@@ -27,9 +27,9 @@ use crate::stitcher::Fixed;
 
 /// The items of each job that was told and may still change, sorted.
 #[derive(Debug, Default)]
-pub(super) struct Told(HashMap<JobId, SmallVec<[u32; 4]>, Fixed>);
+pub(super) struct ToldItems(HashMap<JobId, SmallVec<[u32; 4]>, Fixed>);
 
-impl Told {
+impl ToldItems {
     /// A job was told with these items.
     pub(super) fn note(&mut self, id: JobId, members: &[u32]) {
         self.0.insert(id, SmallVec::from_slice(members));

@@ -114,6 +114,8 @@ pub(super) struct Group {
     /// Jobs of which at least a part has a price, or that are known to be free.
     pub with_cost: u64,
     pub cost: Money,
+    /// Of the jobs that brought something, those with money in each currency.
+    pub delivered: BTreeMap<String, u64>,
     /// By currency, then cause.
     pub causes: BTreeMap<String, BTreeMap<String, Figures>>,
     /// Between jobs, by currency: of the least, the expected and the most.
@@ -150,6 +152,7 @@ impl Group {
         day.with_cost += 1;
         let whole = money::whole(job);
         for (currency, figures) in &whole {
+            *self.delivered.entry(currency.clone()).or_default() += u64::from(job.has_delivered());
             let moments = self.moments.entry(currency.clone()).or_default();
             for (moments, figure) in moments.iter_mut().zip([figures.min, figures.expected, figures.max]) {
                 moments.add(figure);

@@ -89,11 +89,11 @@ pub(super) struct WhatIfRow {
 impl Row {
     fn new(group: Group, seen_days: Decimal, scale: Scale) -> Self {
         let forecast = group.forecast(scale);
-        let delivered = Decimal::from(group.counts.delivered());
         let each = |(currency, cost): (&String, &super::money::Figures)| {
             let unverified = group.causes.get(currency).and_then(|causes| causes.get("unverified"));
             let unverified = unverified.map(|part| part.expected).unwrap_or_default();
-            let each = cost.expected.saturating_sub(unverified).checked_div(delivered)?;
+            let delivered = group.delivered.get(currency).copied().unwrap_or_default();
+            let each = cost.expected.saturating_sub(unverified).checked_div(Decimal::from(delivered))?;
             Some((currency.clone(), rate(each)))
         };
         let cost_per_delivered = group.cost.iter().filter_map(each).collect();

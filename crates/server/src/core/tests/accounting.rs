@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use spantally_stitch::{Evidence, TaskState};
+use spantally_stitch::{
+    Accepted, Answer, Evidence, FailureReason, Frame, FrameKind, Rare, Role, SpanId, TaskState, Verdict, What,
+};
 use spantally_store::JobRow;
 
 use super::fixture::*;
@@ -48,6 +50,30 @@ fn a_delivered_job_is_counted_as_the_ledger_has_it() {
     assert_eq!(net(&core, MetricId::Attempts, &[r#"cause="delivered",accepted="yes""#]), Decimal::ONE);
     assert_eq!(net(&core, MetricId::Calls, &[r#"call="poll",status="2xx""#]), Decimal::TWO);
     assert_eq!(net(&core, MetricId::JobPolls, &[]), Decimal::TWO);
+}
+
+#[test]
+fn a_refused_request_is_one_failure_also_where_a_span_above_tells_the_reason() {
+    let rejected = |reason| Some(Verdict { state: TaskState::Rejected, reason: Some(reason) });
+    let mut submit = call(Role::Submit, "task-001", 0, None);
+    let mut above = submit.clone();
+    above.span.span = SpanId([9; 8]);
+    let frame = Frame {
+        kind: FrameKind::Wrapper,
+        verdict: rejected(FailureReason::ModerationInput),
+        rare: Rare::default(),
+    };
+    above.what = What::Frame(frame);
+    submit.parent = above.span.span;
+    let What::Call(refused) = &mut submit.what else { panic!("a submit is a call") };
+    (refused.task, refused.answer, refused.accepted) = (None, Answer::Status(400), Accepted::No);
+    let invalid = Verdict { state: TaskState::Failed, reason: Some(FailureReason::InvalidInput) };
+    refused.verdict = Some(invalid);
+    let mut core = core();
+    core.apply(message(1, vec![submit, above]));
+    assert_eq!(core.advance(at(120)).len(), 1);
+    assert_eq!(net(&core, MetricId::Failures, &[r#"reason="moderation_input""#]), Decimal::ONE);
+    assert_eq!(net(&core, MetricId::Failures, &[]), Decimal::ONE);
 }
 
 #[test]

@@ -122,7 +122,13 @@ fn expected_span(span: &Span, scope: &str) -> Result<SpanSeen, RejectReason> {
     let parent = if span.parent_span_id.is_empty() { vec![0; 8] } else { span.parent_span_id.clone() };
     let parent = SpanId(parent.try_into().map_err(|_| RejectReason::ParentId)?);
     let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
-    if start == 0 || end == 0 || start > end.saturating_add(86_400_000_000_000) {
+    let latest = u64::MAX / 2;
+    if start == 0
+        || end == 0
+        || start > latest
+        || end > latest
+        || start > end.saturating_add(86_400_000_000_000)
+    {
         return Err(RejectReason::Time);
     }
     let kinds = [

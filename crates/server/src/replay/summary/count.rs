@@ -54,6 +54,15 @@ struct Group {
     delivered: u64,
     unverified: u64,
     costs: Costs,
+    /// By currency, what is to be divided among the jobs that delivered.
+    each: BTreeMap<Arc<str>, Each>,
+}
+
+/// Money of jobs whose end is known, and how many of those with money delivered.
+#[derive(Clone, Copy, Default)]
+struct Each {
+    cost: Decimal,
+    delivered: u64,
 }
 
 #[derive(Default)]
@@ -146,7 +155,8 @@ impl Counts {
     /// A job counts once in each group that one of its attempts is of; each charge counts where its attempt
     /// does.
     fn groups(&mut self, job: &Job, of_attempts: &[Costs]) {
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut paid) = (BTreeSet::new(), BTreeSet::new());
+        let has_delivered = matches!(job.outcome, Outcome::Succeeded | Outcome::Partial);
         for (attempt, costs) in job.attempts.iter().zip(of_attempts) {
             let (provider, model) = (&attempt.provider, &attempt.model);
             let groups = [
@@ -157,9 +167,15 @@ impl Counts {
                 add_costs(&mut group.costs, costs);
                 if seen.insert((provider, model)) {
                     group.jobs += 1;
-                    group.delivered +=
-                        u64::from(matches!(job.outcome, Outcome::Succeeded | Outcome::Partial));
+                    group.delivered += u64::from(has_delivered);
                     group.unverified += u64::from(job.outcome == Outcome::Unknown);
+                }
+                for (currency, cost) in costs {
+                    let each = group.each.entry(Arc::clone(currency)).or_default();
+                    if attempt.cause != Cause::Unverified {
+                        add(&mut each.cost, cost.expected);
+                    }
+                    each.delivered += u64::from(has_delivered && paid.insert((provider, model, currency)));
                 }
             }
         }
@@ -263,8 +279,7 @@ impl Counts {
     }
 }
 
-/// What charges cost, by currency; what has no price is not in it.
-/// What each attempt of a job cost.
+/// What each attempt of a job cost, by currency; what has no price is not in it.
 fn costs_of_attempts(settled: &Settled) -> Vec<Costs> {
     let mut costs = vec![Costs::new(); settled.job.attempts.len()];
     for charge in settled.bill.charges.iter().filter(|charge| charge.unit_price.is_some()) {
@@ -293,8 +308,8 @@ fn dearest(cost: &BTreeMap<Arc<str>, Money>) -> Reverse<Option<Decimal>> {
 
 fn groups(groups: impl Iterator<Item = (Arc<str>, Option<Arc<str>>, Group)>) -> Vec<GroupRow> {
     let row = |(provider, model, group): (Arc<str>, Option<Arc<str>>, Group)| {
-        let per_delivered = |(currency, cost): (&Arc<str>, &Bound)| {
-            let cost = cost.expected.checked_div(Decimal::from(group.delivered))?;
+        let per_delivered = |(currency, each): (&Arc<str>, &Each)| {
+            let cost = each.cost.checked_div(Decimal::from(each.delivered))?;
             Some((Arc::clone(currency), cost.round_dp(6).normalize()))
         };
         GroupRow {
@@ -303,7 +318,7 @@ fn groups(groups: impl Iterator<Item = (Arc<str>, Option<Arc<str>>, Group)>) -> 
             jobs: group.jobs,
             delivered: group.delivered,
             unverified: group.unverified,
-            cost_per_delivered: group.costs.iter().filter_map(per_delivered).collect(),
+            cost_per_delivered: group.each.iter().filter_map(per_delivered).collect(),
             cost: money(group.costs),
         }
     };
