@@ -119,18 +119,20 @@ impl<'de> Deserialize<'de> for StatusPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<T>(pub T);
 
+/// Which word stands for which value of a type, as [`Word`] reads it.
 macro_rules! words {
     ($type:ty { $($word:literal => $value:expr),+ $(,)? }) => {
-        impl<'de> Deserialize<'de> for Word<$type> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                match &*Cow::<str>::deserialize(deserializer)? {
+        impl<'de> serde::Deserialize<'de> for $crate::vocabulary::Word<$type> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match &*std::borrow::Cow::<str>::deserialize(deserializer)? {
                     $($word => Ok(Self($value)),)+
-                    other => Err(D::Error::unknown_variant(other, &[$($word),+])),
+                    other => Err(serde::de::Error::unknown_variant(other, &[$($word),+])),
                 }
             }
         }
     };
 }
+pub(crate) use words;
 
 words! { Role {
     "submit" => Role::Submit,

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use spantally_stitch::{Cause, Outcome};
 
-use crate::vocabulary::Word;
+use crate::vocabulary::words;
 
 /// The units of meters: what providers are known to bill by.
 pub const UNITS: &[&str] = &[
@@ -61,19 +61,6 @@ pub enum ChargeWord {
     Reported,
     /// Not documented.
     Unknown,
-}
-
-macro_rules! words {
-    ($type:ty { $($word:literal => $value:expr),+ $(,)? }) => {
-        impl<'de> Deserialize<'de> for Word<$type> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                match &*Cow::<str>::deserialize(deserializer)? {
-                    $($word => Ok(Self($value)),)+
-                    other => Err(D::Error::unknown_variant(other, &[$($word),+])),
-                }
-            }
-        }
-    };
 }
 
 words! { ChargeWord {
