@@ -23,8 +23,11 @@ pub enum Value<'a> {
 /// that carries both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`) then has one value, not two.
 #[derive(Clone, Debug, Default)]
 pub struct AttributeKeys {
-    /// Keys with their slots, by length. A handful share one.
-    by_length: Vec<Vec<Known>>,
+    /// A hash table of places that the keys go to one after the other from [`home`] on. At least half are
+    /// free, so that most looks end where they begin; their number is a power of two.
+    table: Vec<Option<Known>>,
+    /// How many keys there are.
+    known: usize,
     /// How many slots there are.
     count: u16,
 }
@@ -66,19 +69,37 @@ impl AttributeKeys {
         if self.find(key).is_some() {
             return;
         }
-        if self.by_length.len() <= key.len() {
-            self.by_length.resize_with(key.len() + 1, Vec::new);
+        self.known += 1;
+        if self.known * 2 > self.table.len() {
+            let larger = vec![None; (self.known * 2).next_power_of_two()];
+            let held = std::mem::replace(&mut self.table, larger);
+            held.into_iter().flatten().for_each(|known| self.place(known));
         }
-        self.by_length[key.len()].push(Known { tail: tail(key), slot, key: key.into() });
+        self.place(Known { tail: tail(key), slot, key: key.into() });
+    }
+
+    fn place(&mut self, known: Known) {
+        let last = self.table.len() - 1;
+        let mut at = home(known.tail, known.key.len()) & last;
+        while self.table[at].is_some() {
+            at = (at + 1) & last;
+        }
+        self.table[at] = Some(known);
     }
 
     /// The slot of a key as it stands on the wire, if any rule names it.
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<u16> {
-        let known = self.by_length.get(key.len())?;
+        let last = self.table.len().wrapping_sub(1);
         let tail = tail(key);
-        let found = known.iter().find(|known| known.tail == tail && same_words(&known.key, key))?;
-        Some(found.slot)
+        let mut at = home(tail, key.len()) & last;
+        loop {
+            let known = self.table.get(at)?.as_ref()?;
+            if known.tail == tail && known.key.len() == key.len() && same_words(&known.key, key) {
+                return Some(known.slot);
+            }
+            at = (at + 1) & last;
+        }
     }
 
     /// How many slots there are.
@@ -99,6 +120,12 @@ pub(crate) fn tail(text: &[u8]) -> u64 {
         Some(last) => u64::from_le_bytes(*last),
         None => text.iter().fold(0, |tail, &byte| tail << 8 | u64::from(byte)),
     }
+}
+
+/// Where a key's place in the table is looked for first. The upper bits of the product depend on all of both.
+#[inline]
+fn home(tail: u64, len: usize) -> usize {
+    ((tail ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }
 
 /// Whether all whole words of two texts of one length are equal: with equal tails, whether the texts are.

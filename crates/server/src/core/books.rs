@@ -163,8 +163,9 @@ impl Books {
         self.book_windows(&charges, now);
         self.observe(&job, &observations, now);
         let mut row = JobRow { charges: Arc::clone(&charges), ..job_row(&job, 1, digest, now) };
-        // Some three texts of twenty bytes a span.
-        let mut filled = Vec::with_capacity(64 * (job.spans.len() + 1));
+        // Some three texts of twenty bytes a call.
+        let calls: usize = job.attempts.iter().map(|attempt| attempt.calls.len()).sum();
+        let mut filled = Vec::with_capacity(64 * (calls + 1));
         if let Some(form) = form.filter(|form| parts(&job, &mut filled) == Some(form.parts)) {
             row.detail = Detail::Filled { form: form.id, parts: filled };
         } else {

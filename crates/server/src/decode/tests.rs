@@ -210,7 +210,7 @@ fn the_wire_format_is_refused_where_prost_refuses_it() {
 #[test]
 fn ids_and_times_that_cannot_be_right_refuse_their_span_alone() {
     type Change = fn(&mut Span);
-    let table: [(Change, &str); 12] = [
+    let table: [(Change, &str); 15] = [
         (|_| (), "lib GET"),
         (|span| span.trace_id = vec![1; 2], "rejected invalid_trace_id"),
         (|span| span.trace_id = vec![0; 16], "rejected invalid_trace_id"),
@@ -222,6 +222,10 @@ fn ids_and_times_that_cannot_be_right_refuse_their_span_alone() {
         (|span| span.end_time_unix_nano = 0, "rejected invalid_time"),
         (|span| span.start_time_unix_nano = 2_001, "lib GET"),
         (|span| span.start_time_unix_nano = 86_400_000_002_001, "rejected invalid_time"),
+        // The ledger keeps nanoseconds as signed numbers: to the year 2262.
+        (|span| span.end_time_unix_nano = 1 << 63, "rejected invalid_time"),
+        (|span| span.start_time_unix_nano = 1 << 63, "rejected invalid_time"),
+        (|span| span.end_time_unix_nano = (1 << 63) - 1, "lib GET"),
         (|span| span.kind = 99, "lib GET"),
     ];
     for (change, expected) in table {

@@ -1,5 +1,7 @@
 //! Every framing, whole, cut off and corrupt.
 
+mod reports;
+
 use std::io::{Cursor, Read, Write};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -12,8 +14,7 @@ use spantally_providers::CorrelationConfig;
 use spantally_stitch::Outcome;
 
 use super::framing::RECORD_BYTES_MAX;
-use super::report::page;
-use super::{Found, Framing, Recording, Replay, Summary, input};
+use super::{Found, Framing, Recording, Replay, input};
 use crate::config::Settings;
 use crate::provider_files::ProviderFiles;
 
@@ -116,48 +117,6 @@ fn every_framing_is_told_and_read_with_every_compression() {
             assert_eq!(read(bytes), (3, 0, 3, String::new()), "{framing:?} {name}");
         }
     }
-}
-
-/// A path that no rule knows: in no job, and told.
-#[test]
-fn requests_that_no_rule_takes_are_in_the_report() {
-    let mut strange = request(1);
-    let url = &mut strange.resource_spans[0].scope_spans[0].spans[0].attributes[1];
-    url.value = Some(AnyValue { value: Some(Value::StringValue("https://queue.fal.run/".to_owned())) });
-    let bodies = [request(2), strange].map(|request| request.encode_length_delimited_to_vec());
-    let summary = Summary::of(&replay(vec![recording(bodies.concat())]));
-    assert_eq!(summary.jobs, 1);
-    let rows: Vec<_> =
-        summary.unrecognised.iter().map(|row| (&*row.provider, row.method, row.requests)).collect();
-    assert_eq!(rows, [("fal", "POST", 1)]);
-    let shown = page(&summary, "x.jsonl", false);
-    let told = shown.split("Requests that no rule takes").nth(1).unwrap();
-    assert!(told.contains("fal") && told.contains("POST"), "{shown}");
-    let known = Summary::of(&replay(vec![recording(request(1).encode_length_delimited_to_vec())]));
-    assert!(!page(&known, "x.jsonl", false).contains("no rule takes"));
-}
-
-/// In both encodings: by tracestate, by a rate, and not of spans that are no calls.
-#[test]
-fn sampled_calls_are_in_the_report() {
-    let thinned = |number| {
-        let mut request = request(number);
-        request.resource_spans[0].scope_spans[0].spans[0].trace_state = "ot=th:c".to_owned();
-        request
-    };
-    let mut other = thinned(3);
-    let url = &mut other.resource_spans[0].scope_spans[0].spans[0].attributes[1];
-    url.value = Some(AnyValue { value: Some(Value::StringValue("https://example.com/".to_owned())) });
-    let lines = [request(1), thinned(2), other].map(|request| serde_json::to_string(&request).unwrap());
-    let bodies = [request(1), thinned(2), thinned(4)].map(|one| one.encode_length_delimited_to_vec());
-    for (recorded, calls) in [(lines.join("\n").into_bytes(), 1), (bodies.concat(), 2)] {
-        let summary = Summary::of(&replay(vec![recording(recorded)]));
-        let rows: Vec<_> = summary.sampled.iter().map(|row| (&*row.provider, row.calls)).collect();
-        assert_eq!(rows, [("fal", calls)]);
-        assert!(page(&summary, "x.jsonl", false).contains("every figure here is less than the truth"));
-    }
-    let whole = Summary::of(&replay(vec![recording(request(1).encode_length_delimited_to_vec())]));
-    assert!(!page(&whole, "x.jsonl", false).contains("Sampled calls"));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::failure::FailureReason;
 use crate::id::{SpanKey, TaskId};
 use crate::job::{Attempt, CallRef, Cause, Confidence, Join, JoinRule, Outcome};
 use crate::judge::{fact, status};
-use crate::solve::group::{AttemptDraft, above_text};
+use crate::solve::attempts::AttemptDraft;
+use crate::solve::group::above_text;
 use crate::solve::pool::{Pool, Shot, call_of};
 
 /// Makes an attempt; `frames` are spans above it and no other attempt, `shared` are above others too. The

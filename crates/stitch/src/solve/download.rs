@@ -16,7 +16,8 @@ use crate::call::{Accepted, Correlation, Role};
 use crate::evidence::Evidence;
 use crate::id::{TraceId, UnixNanos};
 use crate::job::{Confidence, Join, JoinRule};
-use crate::solve::group::{AttemptDraft, job_names};
+use crate::solve::attempts::{AttemptDraft, Drafts};
+use crate::solve::group::job_names;
 use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of, order};
 
 /// Longest wait before a download without lineage, in seconds.
@@ -68,7 +69,7 @@ struct Found {
 }
 
 /// Gives every download to the attempt that it follows.
-pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>) {
+pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut Drafts<'a>) {
     if pool.downloads.is_empty() {
         return;
     }
@@ -85,7 +86,7 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
             left.push((at, found.map(|found| (found.root, found.gap))));
             continue;
         };
-        if let Some(draft) = drafts.get_mut(&found.root) {
+        if let Some(draft) = drafts.get_mut(found.root) {
             give(pool, draft, at, JoinRule::DownloadTime, confidence(&rates, download, found.kin, found.gap));
         }
         places.fetched(found, download);
@@ -97,11 +98,11 @@ pub(crate) fn attach<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDr
 }
 
 impl<'a> Places<'a> {
-    fn new(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Self {
+    fn new(pool: &Pool<'a>, drafts: &Drafts<'a>) -> Self {
         let mut places = Self::default();
         let traces: BTreeSet<TraceId> =
             pool.downloads.iter().map(|download| download.evidence.span.trace).collect();
-        for (&root, draft) in drafts {
+        for (root, draft) in drafts.iter() {
             let Some(place) = place(pool, draft) else { continue };
             let of_parts: BTreeSet<TraceId> = draft.parts.iter().map(|part| part.span.trace).collect();
             for &trace in of_parts.intersection(&traces) {
@@ -118,7 +119,7 @@ impl<'a> Places<'a> {
     fn before(
         &self,
         pool: &Pool<'a>,
-        drafts: &BTreeMap<usize, AttemptDraft<'a>>,
+        drafts: &Drafts<'a>,
         download: &'a Evidence,
         provider: &str,
     ) -> Option<Found> {
@@ -141,7 +142,7 @@ impl<'a> Places<'a> {
             let ended = self.by_end.range(..=latest).rev().take(MAX_LOOKED_AT).filter_map(known);
             let ended = ended.take_while(|(_, place)| gap(place) <= BARE_SECONDS).filter(|(root, place)| {
                 fits(place)
-                    && gap(place) <= longest_bare(&drafts[root], download)
+                    && gap(place) <= longest_bare(&drafts[*root], download)
                     && !pool.lineage.apart(download, place.last)
             });
             ended.max_by_key(|&(root, place)| (own_service(place), place.end, root))
@@ -169,7 +170,7 @@ fn provider_of(evidence: &Evidence) -> Option<&Arc<str>> {
 
 /// Gives downloads that show the application's id of a job, on their own span or above, to the attempt of
 /// that job whose last call ended before: those downloads.
-fn by_name<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>) -> BTreeSet<usize> {
+fn by_name<'a>(pool: &Pool<'a>, drafts: &mut Drafts<'a>) -> BTreeSet<usize> {
     let mut named: BTreeMap<(&Arc<str>, &Correlation), Vec<usize>> = BTreeMap::new();
     for (at, download) in pool.downloads.iter().enumerate() {
         let parts = [download.evidence];
@@ -182,7 +183,7 @@ fn by_name<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>) 
     }
     // By download, the latest end before it, and the attempt.
     let mut best: BTreeMap<usize, (UnixNanos, usize)> = BTreeMap::new();
-    for (&root, draft) in drafts.iter() {
+    for (root, draft) in drafts.iter() {
         for (part, name) in job_names(pool, &draft.parts) {
             for &at in named.get(&(&part.client.tenant, name)).into_iter().flatten() {
                 let download = pool.downloads[at].evidence;
@@ -197,7 +198,7 @@ fn by_name<'a>(pool: &Pool<'a>, drafts: &mut BTreeMap<usize, AttemptDraft<'a>>) 
         }
     }
     for (&at, &(_, root)) in &best {
-        if let Some(draft) = drafts.get_mut(&root) {
+        if let Some(draft) = drafts.get_mut(root) {
             give(pool, draft, at, JoinRule::CorrelationId, Confidence::Exact);
         }
     }
@@ -268,7 +269,7 @@ type Left = (usize, Option<(usize, f64)>);
 /// between: the nearest that asked before it, one in the same trace first.
 fn interrupted<'a>(
     pool: &Pool<'a>,
-    drafts: &mut BTreeMap<usize, AttemptDraft<'a>>,
+    drafts: &mut Drafts<'a>,
     left: Vec<Left>,
     rates: &BTreeMap<FetchKey<'a>, f64>,
 ) {
@@ -285,7 +286,7 @@ fn interrupted<'a>(
         let gap = |end: UnixNanos| download.start.seconds_since(end);
         let mut is_busy = false;
         let mut rests = |root: usize| {
-            let busy = goes_on(&drafts[&root], download);
+            let busy = goes_on(&drafts[root], download);
             is_busy |= busy;
             !busy
         };
@@ -296,7 +297,7 @@ fn interrupted<'a>(
             let recent = told.before(download).take_while(|&(end, ..)| gap(end) <= BARE_SECONDS);
             recent.filter(|&(end, root, part)| {
                 part.client.service == download.client.service
-                    && gap(end) <= longest_bare(&drafts[&root], download)
+                    && gap(end) <= longest_bare(&drafts[root], download)
                     && !pool.lineage.apart(download, part)
                     && fits(part)
             })
@@ -307,7 +308,7 @@ fn interrupted<'a>(
         let other = other.filter(|_| !is_busy);
         let best = best.or(other.map(|(root, gap)| (false, gap, root)));
         if let Some((kin, gap, root)) = best
-            && let Some(draft) = drafts.get_mut(&root)
+            && let Some(draft) = drafts.get_mut(root)
         {
             give(pool, draft, at, JoinRule::DownloadTime, confidence(rates, download, kin, gap));
         }
@@ -325,9 +326,9 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn new(drafts: &BTreeMap<usize, AttemptDraft<'a>>) -> Self {
+    fn new(drafts: &Drafts<'a>) -> Self {
         let mut calls: Vec<Telling<'a>> = Vec::new();
-        for (&root, draft) in drafts.iter().filter(|(_, draft)| draft.downloads.is_empty()) {
+        for (root, draft) in drafts.iter().filter(|(_, draft)| draft.downloads.is_empty()) {
             let tells = |part: &&&Evidence| call_of(part).is_some_and(|call| TELLS.contains(&call.role));
             calls.extend(draft.parts.iter().filter(tells).map(|&part| (part.end, root, part)));
         }

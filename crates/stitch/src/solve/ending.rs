@@ -4,7 +4,7 @@ use crate::call::{Answer, Call, Role, TaskState};
 use crate::evidence::Evidence;
 use crate::failure::FailureReason;
 use crate::id::UnixNanos;
-use crate::solve::group::AttemptDraft;
+use crate::solve::attempts::AttemptDraft;
 use crate::solve::pool::call_of;
 
 /// The bad end of an attempt, as its client saw it.

@@ -3,54 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Correlation, CorrelationKind, Role, TaskState};
+use crate::call::{Correlation, CorrelationKind, Role};
 use crate::evidence::{Evidence, What};
 use crate::frame::FrameKind;
-use crate::id::{SpanKey, TraceId, UnixNanos};
+use crate::id::{SpanKey, TraceId};
 use crate::job::{Confidence, Join, JoinRule};
+use crate::solve::attempts::{AttemptDraft, Drafts};
 use crate::solve::download;
 use crate::solve::pool::{Pool, call_of, order};
 use crate::solve::resubmit::{Resubmission, resubmissions};
 use crate::solve::stand_in::stands_in;
 use crate::solve::union::Union;
 use crate::solve::{Solution, around, confidence, tries};
-
-/// Indices into the pool that make one attempt.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AttemptDraft<'a> {
-    pub(crate) shot: Option<usize>,
-    pub(crate) tasks: Vec<usize>,
-    pub(crate) groups: Vec<usize>,
-    pub(crate) downloads: Vec<usize>,
-    pub(crate) joins: Vec<Join>,
-    /// Every span of it, sorted by start, then span.
-    pub(crate) parts: Vec<&'a Evidence>,
-    /// The states that spans around one of its calls tell, with the ends of those calls.
-    around: Vec<(UnixNanos, TaskState)>,
-}
-
-impl AttemptDraft<'_> {
-    /// The states that were seen, with the ends of the calls that show them.
-    pub(super) fn states(&self) -> impl Iterator<Item = (UnixNanos, TaskState)> {
-        let own = |part: &&Evidence| Some((part.end, call_of(part)?.verdict?.state));
-        self.parts.iter().filter_map(own).chain(self.around.iter().copied())
-    }
-
-    /// When it had visibly ended without success, if it had. A refused submit has no task to end: its retry
-    /// is found by the retry chains.
-    pub(crate) fn failed_at(&self) -> Option<UnixNanos> {
-        if self.states().any(|(_, state)| matches!(state, TaskState::Succeeded | TaskState::Partial)) {
-            return None;
-        }
-        let failed = self.states().filter(|(_, state)| state.is_failure()).map(|(end, _)| end).min();
-        failed.filter(|_| !(self.tasks.is_empty() && self.groups.is_empty()))
-    }
-
-    /// Whether the client canceled it.
-    pub(crate) fn was_canceled(&self) -> bool {
-        self.states().any(|(_, state)| matches!(state, TaskState::Canceled | TaskState::CanceledQueued))
-    }
-}
 
 /// Indices into the pool that make one job.
 #[derive(Clone, Debug, Default)]
@@ -117,13 +81,13 @@ fn attempt_drafts<'a>(
     solution: &Solution,
     units: &Units,
     attempts: &mut Union,
-) -> BTreeMap<usize, AttemptDraft<'a>> {
-    let mut drafts: BTreeMap<usize, AttemptDraft<'a>> = BTreeMap::new();
+) -> Drafts<'a> {
+    let mut drafts = Drafts::new(units.count);
     for shot in 0..pool.shots.len() {
-        drafts.entry(attempts.find(shot)).or_default().shot = Some(shot);
+        drafts.of(attempts.find(shot)).shot = Some(shot);
     }
     for (task, bound) in solution.task_shot.iter().enumerate() {
-        let draft = drafts.entry(attempts.find(units.tasks + task)).or_default();
+        let draft = drafts.of(attempts.find(units.tasks + task));
         draft.tasks.push(task);
         if pool.tasks[task].id.is_some() {
             draft.joins.push(named(JoinRule::TaskIdPath, None));
@@ -138,7 +102,7 @@ fn attempt_drafts<'a>(
         }
     }
     for (group, known) in solution.groups.iter().enumerate() {
-        let draft = drafts.entry(attempts.find(units.groups + group)).or_default();
+        let draft = drafts.of(attempts.find(units.groups + group));
         draft.groups.push(group);
         let named_by = known.named_by.map(|hook| pool.hooks[hook]);
         let span = Some(named_by.unwrap_or_else(|| known.first(pool)).evidence.span);
@@ -182,7 +146,7 @@ fn tie_retries(solution: &Solution, resubmitted: &[Resubmission], jobs: &mut Uni
 }
 
 /// Operation spans and correlation ids: everything under one name is one job.
-fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jobs: &mut Union) {
+fn tie_names(pool: &Pool<'_>, drafts: &mut Drafts<'_>, jobs: &mut Union) {
     if pool.frames.is_empty()
         && pool.hooks.is_empty()
         && pool.shots.iter().all(|shot| shot.call.rare.correlations.is_empty())
@@ -191,10 +155,10 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
     }
     let mut by_operation: BTreeMap<SpanKey, usize> = BTreeMap::new();
     let mut by_name: BTreeMap<(Arc<str>, Correlation), usize> = BTreeMap::new();
-    let roots: Vec<usize> = drafts.keys().copied().collect();
+    let roots: Vec<usize> = drafts.iter().map(|(root, _)| root).collect();
     for root in roots {
         let mut rules = Vec::new();
-        let parts = &drafts[&root].parts;
+        let parts = &drafts[root].parts;
         for evidence in apart(parts) {
             if let Some(operation) = pool.lineage.topmost(evidence, FrameKind::Operation) {
                 let first = *by_operation.entry(operation.span).or_insert(root);
@@ -211,7 +175,7 @@ fn tie_names(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jo
             }
             jobs.join(first, root);
         }
-        if let Some(draft) = drafts.get_mut(&root) {
+        if let Some(draft) = drafts.get_mut(root) {
             draft.joins.extend(rules.into_iter().map(|rule| named(rule, None)));
         }
     }
@@ -249,18 +213,18 @@ pub(crate) fn apart<'a>(parts: &[&'a Evidence]) -> impl Iterator<Item = &'a Evid
 }
 
 /// Voice sessions: legs under one session span, with one conversation id, or of two kinds in one trace.
-fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>, jobs: &mut Union) {
+fn tie_sessions(pool: &Pool<'_>, drafts: &mut Drafts<'_>, jobs: &mut Union) {
     let mut sessions: BTreeMap<SessionKey, Vec<usize>> = BTreeMap::new();
     for (root, draft) in drafts.iter() {
         let Some(shot) = draft.shot.map(|shot| &pool.shots[shot]) else { continue };
         if shot.call.endpoint.leg.is_none() {
             continue;
         }
-        sessions.entry(session_of(pool, shot.evidence)).or_default().push(*root);
+        sessions.entry(session_of(pool, shot.evidence)).or_default().push(root);
     }
     for (key, roots) in &sessions {
         let leg = |root: &usize| {
-            let shot = drafts.get(root).and_then(|draft| draft.shot)?;
+            let shot = drafts[*root].shot?;
             pool.shots[shot].call.endpoint.leg.clone()
         };
         let first = leg(&roots[0]);
@@ -270,7 +234,7 @@ fn tie_sessions(pool: &Pool<'_>, drafts: &mut BTreeMap<usize, AttemptDraft<'_>>,
         }
         for &root in &roots[1..] {
             jobs.join(roots[0], root);
-            if let Some(draft) = drafts.get_mut(&root) {
+            if let Some(draft) = drafts.get_mut(root) {
                 draft.joins.push(named(JoinRule::Session, None));
             }
         }
@@ -317,12 +281,13 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
 fn collect<'a>(
     pool: &Pool<'a>,
     retried: &BTreeMap<usize, Join>,
-    drafts: BTreeMap<usize, AttemptDraft<'a>>,
+    drafts: Drafts<'a>,
     jobs: &mut Union,
 ) -> Vec<JobDraft<'a>> {
-    let mut found: BTreeMap<usize, JobDraft<'a>> = BTreeMap::new();
+    // By root: what is none stays without an attempt.
+    let mut found: Vec<JobDraft<'a>> = Vec::new();
     let mut frame_job: BTreeMap<SpanKey, Option<usize>> = BTreeMap::new();
-    for (root, mut draft) in drafts {
+    for (root, mut draft) in drafts.into_iter() {
         let job = jobs.find(root);
         for evidence in apart(&draft.parts) {
             for (above, _) in pool.lineage.frames(evidence) {
@@ -333,16 +298,18 @@ fn collect<'a>(
             }
         }
         draft.joins.extend(draft.shot.and_then(|shot| retried.get(&shot)).cloned());
-        found.entry(job).or_default().attempts.push(draft);
+        if found.len() <= job {
+            found.resize_with(job + 1, JobDraft::default);
+        }
+        found[job].attempts.push(draft);
     }
     for (at, frame) in pool.frames.iter().enumerate() {
-        if let Some(Some(job)) = frame_job.get(&frame.span)
-            && let Some(draft) = found.get_mut(job)
-        {
-            draft.frames.push(at);
+        if let Some(&Some(job)) = frame_job.get(&frame.span) {
+            found[job].frames.push(at);
         }
     }
-    found.into_values().collect()
+    found.retain(|draft| !draft.attempts.is_empty());
+    found
 }
 
 /// The join that a resubmission adds to the attempt that it made.

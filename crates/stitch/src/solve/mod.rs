@@ -21,6 +21,7 @@ mod again;
 pub(crate) mod answers;
 mod around;
 pub(crate) mod assign;
+pub(crate) mod attempts;
 pub(crate) mod bind;
 mod callback;
 pub(crate) mod callers;

@@ -32,9 +32,9 @@ use crate::evidence::Evidence;
 use crate::id::{SpanKey, UnixNanos};
 use crate::solve::Solution;
 use crate::solve::assign::{self, Edge, Pair};
+use crate::solve::attempts::{AttemptDraft, Drafts};
 use crate::solve::density::{Kernels, lognormal};
 use crate::solve::ending::{End, EndKind};
-use crate::solve::group::AttemptDraft;
 use crate::solve::pool::{Pool, Shot};
 use crate::solve::retry::client_request;
 
@@ -88,7 +88,7 @@ struct Candidate {
 pub(crate) fn resubmissions(
     pool: &Pool<'_>,
     solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft<'_>>,
+    drafts: &Drafts<'_>,
     limit: usize,
 ) -> Vec<Resubmission> {
     let ends: BTreeMap<usize, (&AttemptDraft<'_>, End)> =
@@ -117,7 +117,7 @@ pub(crate) fn resubmissions(
 fn candidates<'a>(
     pool: &Pool<'a>,
     solution: &Solution,
-    drafts: &BTreeMap<usize, AttemptDraft<'a>>,
+    drafts: &Drafts<'a>,
     ends: &BTreeMap<usize, (&AttemptDraft<'a>, End)>,
 ) -> Vec<Candidate> {
     let retried = solution.retries.iter().map(|retry| retry.to);
@@ -336,7 +336,7 @@ impl<'p, 'a> Homes<'p, 'a> {
 struct Batches(BTreeMap<(SpanKey, u64, u64), f64>);
 
 impl Batches {
-    fn new<'a>(pool: &Pool<'a>, drafts: &BTreeMap<usize, AttemptDraft<'a>>, homes: &Homes<'_, 'a>) -> Self {
+    fn new<'a>(pool: &Pool<'a>, drafts: &Drafts<'a>, homes: &Homes<'_, 'a>) -> Self {
         let mut siblings: BTreeMap<_, Vec<(UnixNanos, UnixNanos, bool)>> = BTreeMap::new();
         for draft in drafts.values() {
             let Some(shot) = draft.shot.map(|shot| &pool.shots[shot]) else { continue };

@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::item::{Carried, Item, has_neighbours};
-use super::trace::{FrameItem, is_session};
+use super::trace::{FrameItem, Trace, is_session};
 use crate::evidence::Evidence;
 use crate::id::UnixNanos;
 use crate::stitcher::Observed;
@@ -46,9 +46,14 @@ impl Index {
         Ok(has_calls)
     }
 
-    /// The frame of a trace that was added last.
-    pub(crate) fn newest_frame(&self, trace: OwnedTrace) -> Option<&Evidence> {
-        self.traces.get(&trace)?.frames().last().map(|frame| &frame.evidence)
+    /// What is kept of a trace in which a call has a parent.
+    pub(super) fn trace(&self, trace: OwnedTrace) -> Option<&Trace> {
+        self.traces.get(&trace)
+    }
+
+    /// The same for one that an item has joined, which remembers where its trace stands.
+    pub(super) fn joined_trace(&self, trace: OwnedTrace, slot: u32) -> Option<&Trace> {
+        self.traces.get_at(self.item(slot)?.trace, &trace)
     }
 
     fn drop_trace(&mut self, trace: OwnedTrace) {
@@ -110,11 +115,6 @@ impl Index {
             }
         }
         frames
-    }
-
-    /// Frames of its trace that may say something of a call.
-    pub(crate) fn frames_near(&self, call: &Evidence) -> impl Iterator<Item = &Evidence> {
-        self.traces.get(&OwnedTrace::of(call)).into_iter().flat_map(|trace| trace.frames_near(call))
     }
 
     /// An item that was in a slot goes.

@@ -36,6 +36,7 @@ use crate::stitcher::index::Placed;
 use crate::stitcher::item::{Item, NO_POCKET, has_neighbours, hash, task_name};
 use crate::stitcher::owned_trace::OwnedTrace;
 use crate::stitcher::pocket::{LaneKey, Pocket};
+use crate::stitcher::trace::Trace;
 use crate::stitcher::{Observed, Stitcher};
 
 /// What placing a call needs to know of it after it was moved into the index.
@@ -164,7 +165,8 @@ impl Stitcher {
 
     /// The pocket to which its trace ties a new item, if it has room.
     fn host_in(&self, trace: OwnedTrace, slot: u32) -> Option<u32> {
-        let other = self.index.in_trace(trace).iter().copied().find(|&other| other != slot)?;
+        let items = self.index.joined_trace(trace, slot)?.items();
+        let other = items.iter().copied().find(|&other| other != slot)?;
         let host = self.pocket_of(other)?;
         let has_room = self.pockets.get(host)?.members.len() < self.settings.max_trace_tasks;
         has_room.then_some(host)
@@ -175,10 +177,10 @@ impl Stitcher {
     fn tie(&mut self, slot: u32, created: bool, brief: &Brief) {
         if let Some(trace) = brief.trace {
             let followup = matches!(brief.role, Role::Poll | Role::Result | Role::Cancel);
-            let ties = created || !followup || self.index.has_hooks(trace);
-            let others = self.index.in_trace(trace).iter().copied();
-            let other = others.filter(|_| ties).find(|&other| other != slot);
-            if let Some(other) = other {
+            let others = self.index.joined_trace(trace, slot);
+            let others = others.filter(|known| created || !followup || known.has_hooks());
+            let mut others = others.into_iter().flat_map(Trace::items);
+            if let Some(&other) = others.find(|&&other| other != slot) {
                 self.tie_to(slot, other);
             }
             if created || !followup {
@@ -234,8 +236,8 @@ impl Stitcher {
     fn tie_frames(&mut self, trace: OwnedTrace, slot: u32) {
         let mut names = vec![];
         let mut links = vec![];
-        let call = self.index.item(slot).map(Item::newest);
-        for frame in call.into_iter().flat_map(|call| self.index.frames_near(call)) {
+        let near = || Some((self.index.joined_trace(trace, slot)?, self.index.item(slot)?.newest()));
+        for frame in near().into_iter().flat_map(|(known, call)| known.frames_near(call)) {
             names.extend(frame_names(frame));
             links.extend(linked(frame));
         }
@@ -263,10 +265,11 @@ impl Stitcher {
             Ok(true) => {}
             Err(observed) => return observed,
         }
-        let frame = self.index.newest_frame(trace);
+        let known = self.index.trace(trace);
+        let frame = known.and_then(|known| Some(&known.frames().last()?.evidence));
         let names = frame.map(frame_names).unwrap_or_default();
         let links: Vec<OwnedTrace> = frame.into_iter().flat_map(linked).collect();
-        if let Some(&slot) = self.index.in_trace(trace).first() {
+        if let Some(&slot) = known.and_then(|known| known.items().first()) {
             for name in names {
                 self.tie_name(slot, name);
             }

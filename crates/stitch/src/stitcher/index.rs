@@ -260,12 +260,7 @@ impl Index {
 
     /// Items that have calls with a parent in a trace.
     pub(crate) fn in_trace(&self, trace: OwnedTrace) -> &[u32] {
-        self.traces.get(&trace).map(Trace::items).unwrap_or_default()
-    }
-
-    /// Whether some of them are deliveries that name no task.
-    pub(crate) fn has_hooks(&self, trace: OwnedTrace) -> bool {
-        self.traces.get(&trace).is_some_and(Trace::has_hooks)
+        self.trace(trace).map(Trace::items).unwrap_or_default()
     }
 
     /// Removes an item for good. What comes of its task later is late, and so is a lone call that comes

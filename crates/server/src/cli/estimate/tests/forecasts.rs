@@ -203,6 +203,21 @@ fn a_job_without_a_price_is_counted_and_no_zero() {
     assert!(report.assumed.iter().any(|line| line.starts_with("1 of 2 jobs have")), "{:?}", report.assumed);
 }
 
+/// What failed is paid by what was delivered; what nobody knows of is neither.
+#[test]
+fn a_delivered_job_costs_what_failed_as_well() {
+    let failed = [(0, "failed", "2", "documented")];
+    let failed = job(0, 1_000, "failed", &["yes failed failed 0 t"], &failed, "2 2");
+    let unknown = [(0, "unverified", "4", "assumed")];
+    let unknown = job(0, 1_000, "unknown", &["yes unknown unverified 0 t"], &unknown, "0 4");
+    let jobs = [delivered(0, "3"), delivered(0, "5"), failed, unknown];
+    let report = report(&jobs, &asked(Volume::Times(dec("1")), 1));
+    assert_eq!(report.total.cost["USD"].expected, dec("14"));
+    assert_eq!(report.total.cost_per_delivered["USD"], dec("5"));
+    let none = self::report(&jobs[2..], &asked(Volume::Times(dec("1")), 1));
+    assert!(none.total.cost_per_delivered.is_empty(), "nothing was delivered");
+}
+
 #[derive(Clone, Debug)]
 struct Made {
     start: i64,
