@@ -10,6 +10,7 @@
 
 mod candidates;
 mod followers;
+mod latency;
 mod peak;
 mod turns;
 
@@ -247,7 +248,7 @@ impl<'p, 'a> Binder<'p, 'a> {
         }
         let usual = self.usual_gaps(keys.len());
         self.waits = usual.iter().map(|gaps| candidates::wait(gaps)).collect();
-        self.habits = Habits::new(intervals, usual, &providers);
+        self.habits = Habits::new(intervals, usual, &providers).with_latency(self.usual_latency());
     }
 
     /// Solves, learning as it goes.

@@ -17,7 +17,9 @@ pub(crate) const WINDOW_SECONDS: f64 = WINDOW_MS as f64 / 1000.0;
 /// What the weights start from and are drawn to: cadence, immediate, learned, jitter, broad.
 const PRIOR: [f64; 5] = [1.0, 1.0, 1.0, 0.5, 0.1];
 /// Latency of deliveries before any was matched: tens of seconds, give or take a factor of four.
-const LATENCY: (f64, f64) = (2.996, 1.3);
+pub(crate) const LATENCY: (f64, f64) = (2.996, 1.3);
+/// How many deliveries follow the latency that stands out, as a share: there may be models that take longer.
+const USUAL: f64 = 0.5;
 /// Fewest matched deliveries from which a latency is learned, and its narrowest spread.
 const MIN_LATENCIES: usize = 3;
 const MIN_SPREAD: f64 = 0.35;
@@ -60,6 +62,8 @@ pub(crate) struct Habits {
     classes: Vec<Class>,
     /// Mean and spread of the logarithm of delivery latencies.
     latency: (f64, f64),
+    /// The same of the latency that stood out before anything was joined, if one did.
+    usual_latency: Option<(f64, f64)>,
 }
 
 impl Habits {
@@ -82,7 +86,12 @@ impl Habits {
                 own: Kernels::new(gaps),
                 pooled: Kernels::new(pooled[provider].clone()),
             });
-        Self { classes: classes.collect(), latency: LATENCY }
+        Self { classes: classes.collect(), latency: LATENCY, usual_latency: None }
+    }
+
+    /// The same with a latency of deliveries that stands out, if one does.
+    pub(crate) fn with_latency(self, usual: Option<(f64, f64)>) -> Self {
+        Self { usual_latency: usual, ..self }
     }
 
     /// Density of a gap, per second; `own` is this pair's gap of the last round, which must not speak for
@@ -95,7 +104,11 @@ impl Habits {
 
     /// Density of the latency of a delivery, per second.
     pub(crate) fn delivery(&self, gap: f64) -> f64 {
-        0.97 * lognormal(gap.max(1e-6), self.latency.0, self.latency.1) + 0.03 / WINDOW_SECONDS
+        let density = |(mean, spread)| lognormal(gap.max(1e-6), mean, spread);
+        let learned = density(self.latency);
+        let known =
+            self.usual_latency.map_or(learned, |usual| USUAL * density(usual) + (1.0 - USUAL) * learned);
+        0.97 * known + 0.03 / WINDOW_SECONDS
     }
 
     /// One step of expectation-maximisation.

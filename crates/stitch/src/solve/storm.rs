@@ -348,6 +348,28 @@ fn a_wait_is_known_however_many_submits_lie_between_a_submit_and_its_poll() {
 }
 
 #[test]
+fn a_latency_is_known_however_many_submits_lie_between_a_submit_and_its_delivery() {
+    // One in four seconds, each delivered after forty seconds, more or less.
+    let mut storm = Storm::new();
+    let (mut gap, mut late) = (drawn(8000), drawn(6000));
+    let mut at = 0;
+    for _ in 0..60 {
+        at += gap();
+        storm.call(at, Role::Submit, 200);
+        storm.call(at + 37_000 + late(), Role::Webhook, 200);
+    }
+    let pool = storm.pool();
+    let Solution { group_shot, groups, .. } = solve(&pool, &Settings::default(), &[]);
+    let latencies = groups.iter().zip(&group_shot).filter_map(|(group, bound)| {
+        let delivered = group.first(&pool).evidence.start;
+        Some(delivered.seconds_since(pool.shots[bound.as_ref()?.shot].evidence.end))
+    });
+    let latencies: Vec<f64> = latencies.collect();
+    assert_eq!(latencies.len(), 60);
+    assert!(latencies.iter().all(|latency| (30.0..=50.0).contains(latency)), "{latencies:?}");
+}
+
+#[test]
 fn what_a_stretch_leaves_alone_is_free_for_the_next() {
     // Each left item fits its own right item best, and those of the next twenty nearly as well.
     let near = |left: usize| (left..left + 20).map(move |right| (left, right));

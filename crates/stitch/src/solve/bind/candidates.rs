@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Binder, Entity, peak};
+use super::latency::Before;
+use super::{Binder, Entity, latency, peak};
 use crate::call::Call;
 use crate::evidence::Evidence;
 use crate::id::{SpanKey, TaskId, TraceId};
-use crate::solve::habit::WINDOW_SECONDS;
+use crate::solve::habit::{LATENCY, WINDOW_SECONDS};
 use crate::solve::hint;
 use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of};
 
@@ -129,6 +130,29 @@ impl Binder<'_, '_> {
         let mut gaps: Vec<f64> = asked.iter().flat_map(gaps).collect();
         gaps.sort_unstable_by(f64::total_cmp);
         peak::usual(&gaps, asked.len()).to_vec()
+    }
+
+    /// The latency of deliveries that stands out among all gaps between them and submits before.
+    pub(super) fn usual_latency(&self) -> Option<(f64, f64)> {
+        let delivered: Vec<usize> = (0..self.entities.len()).filter(|&at| self.entities[at].hooked).collect();
+        if delivered.len() < latency::MIN_DELIVERIES {
+            return None;
+        }
+        let from = delivered.len().saturating_sub(MAX_QUESTIONS) / 2;
+        let delivered = &delivered[from..delivered.len().min(from + MAX_QUESTIONS)];
+        let each = MAX_GAPS / delivered.len();
+        let before = |&at: &usize| {
+            let mut near = self.near(&self.entities[at]);
+            let gaps = near.by_ref().take(each).map(|place| self.gap(place, at));
+            let gaps: Vec<f64> = gaps.filter(|&gap| gap >= 0.0).collect();
+            let next = near.next().map(|place| self.gap(place, at));
+            Before { gaps, until: next.unwrap_or(f64::INFINITY) }
+        };
+        let delivered: Vec<Before> = delivered.iter().map(before).collect();
+        let begin = self.shots.iter().map(|&shot| self.pool.shots[shot].evidence.end).min()?;
+        let end = self.entities.iter().map(|entity| entity.first).max()?;
+        let rate = self.shots.len() as f64 / end.seconds_since(begin).max(TICK_SECONDS);
+        latency::usual(&delivered, rate, LATENCY)
     }
 
     /// Places of the submits that may have made an entity, the nearest first.
