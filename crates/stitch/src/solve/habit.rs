@@ -16,6 +16,8 @@ pub(crate) const WINDOW_MS: u64 = 1_800_000;
 pub(crate) const WINDOW_SECONDS: f64 = WINDOW_MS as f64 / 1000.0;
 /// What the weights start from and are drawn to: cadence, immediate, learned, jitter, broad.
 const PRIOR: [f64; 5] = [1.0, 1.0, 1.0, 0.5, 0.1];
+/// The wait before a first question, of which nothing is known: seconds, give or take a factor of four.
+pub(crate) const WAIT: (f64, f64) = (1.1, 1.3);
 /// Latency of deliveries before any was matched: tens of seconds, give or take a factor of four.
 pub(crate) const LATENCY: (f64, f64) = (2.996, 1.3);
 /// How many deliveries follow the latency that stands out, as a share: there may be models that take longer.

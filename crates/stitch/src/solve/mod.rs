@@ -49,6 +49,8 @@ mod redelivery;
 mod resent;
 pub(crate) mod resubmit;
 pub(crate) mod retry;
+#[cfg(test)]
+mod rhythms;
 pub(crate) mod stand_in;
 #[cfg(test)]
 mod storm;

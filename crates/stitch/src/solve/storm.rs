@@ -15,7 +15,7 @@ use crate::solve::pool::Pool;
 use crate::solve::redelivery::{self, Waits};
 use crate::solve::{Solution, assign, double, fallback, hooks, names, retry, solve};
 
-const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
+pub(super) const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
 /// Calls of one process, each a trace of its own until it is given another.
 pub(super) struct Storm {
@@ -315,58 +315,6 @@ fn a_crowd_that_is_cut_leaves_no_task_without_a_submit() {
         task_shot.iter().filter(|bound| bound.is_none()).count()
     };
     assert_eq!([32, 96, 1000].map(alone), [0, 0, 0]);
-}
-
-#[test]
-fn a_wait_is_known_however_many_submits_lie_between_a_submit_and_its_poll() {
-    // Eight submits a second, each asked for after ten seconds, once or with two more polls.
-    for polls in [1, 3] {
-        let mut storm = Storm::new();
-        let (mut gap, mut late) = (drawn(250), drawn(3));
-        let mut at = 0;
-        let mut begun = Vec::new();
-        for submit in 0..300_u64 {
-            at += gap();
-            begun.push(BEGIN.plus_ms(at));
-            storm.call(at, Role::Submit, 200);
-            let first = at + 10_000 + late();
-            for poll in 0..polls {
-                ask_for(storm.call(first + poll * 2000 + late(), Role::Poll, 200), submit);
-            }
-        }
-        let pool = storm.pool();
-        let Solution { task_shot, .. } = solve(&pool, &Settings::default(), &[]);
-        let right = begun.iter().enumerate().filter(|&(submit, &began)| {
-            let id = TaskId::new(&format!("task-{submit}"));
-            let task = pool.tasks.iter().position(|task| task.id == Some(&id)).unwrap();
-            let start = |shot: usize| pool.shots[shot].evidence.start;
-            task_shot[task].as_ref().is_some_and(|bound| start(bound.shot) == began)
-        });
-        let right = right.count();
-        assert!(right >= 280, "{polls} polls: {right} of 300");
-    }
-}
-
-#[test]
-fn a_latency_is_known_however_many_submits_lie_between_a_submit_and_its_delivery() {
-    // One in four seconds, each delivered after forty seconds, more or less.
-    let mut storm = Storm::new();
-    let (mut gap, mut late) = (drawn(8000), drawn(6000));
-    let mut at = 0;
-    for _ in 0..60 {
-        at += gap();
-        storm.call(at, Role::Submit, 200);
-        storm.call(at + 37_000 + late(), Role::Webhook, 200);
-    }
-    let pool = storm.pool();
-    let Solution { group_shot, groups, .. } = solve(&pool, &Settings::default(), &[]);
-    let latencies = groups.iter().zip(&group_shot).filter_map(|(group, bound)| {
-        let delivered = group.first(&pool).evidence.start;
-        Some(delivered.seconds_since(pool.shots[bound.as_ref()?.shot].evidence.end))
-    });
-    let latencies: Vec<f64> = latencies.collect();
-    assert_eq!(latencies.len(), 60);
-    assert!(latencies.iter().all(|latency| (30.0..=50.0).contains(latency)), "{latencies:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{Binder, Entity, latency, peak};
 use crate::call::Call;
 use crate::evidence::Evidence;
 use crate::id::{SpanKey, TaskId, TraceId};
-use crate::solve::habit::{LATENCY, WINDOW_SECONDS};
+use crate::solve::habit::{LATENCY, WAIT, WINDOW_SECONDS};
 use crate::solve::hint;
 use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of};
 
@@ -17,11 +17,14 @@ use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of};
 const MAX_CANDIDATES: usize = 64;
 /// Most submits gone through to find them.
 const MAX_LOOKED_AT: usize = 4096;
-/// Most first questions of a class whose gaps are looked at for its usual wait, most gaps, and most gaps of
-/// all classes together.
-const MAX_QUESTIONS: usize = 64;
+/// Most first questions of a class, or deliveries, whose gaps are looked at for the usual one; most gaps, and
+/// most gaps of all classes together.
+const MAX_QUESTIONS: usize = 256;
 const MAX_GAPS: usize = 1 << 15;
 const MAX_GAPS_OF_ALL: usize = 1 << 18;
+
+/// How far from the middle of a wait that varies its gaps are taken for usual, in spreads.
+const MIDDLE: f64 = 1.5;
 
 /// How far one clock may be off, in seconds.
 const TICK_SECONDS: f64 = 0.001;
@@ -120,16 +123,16 @@ impl Binder<'_, '_> {
         if asked.len() < peak::MIN_GAPS {
             return Vec::new();
         }
-        let from = asked.len().saturating_sub(MAX_QUESTIONS) / 2;
-        let asked = &asked[from..asked.len().min(from + MAX_QUESTIONS)];
-        let each = most / asked.len();
-        let gaps = |&at: &usize| {
-            let near = self.near(&self.entities[at]).take(each);
-            near.map(move |place| self.gap(place, at)).filter(|&gap| gap >= 0.0)
-        };
-        let mut gaps: Vec<f64> = asked.iter().flat_map(gaps).collect();
+        let before = self.before(asked, most);
+        let mut gaps: Vec<f64> = before.iter().flat_map(|before| &before.gaps).copied().collect();
         gaps.sort_unstable_by(f64::total_cmp);
-        peak::usual(&gaps, asked.len()).to_vec()
+        let steady = peak::usual(&gaps, before.len());
+        if !steady.is_empty() {
+            return steady.to_vec();
+        }
+        let Some((log, spread)) = latency::usual(&before, self.rate(), WAIT) else { return Vec::new() };
+        gaps.retain(|gap| (gap.ln() - log).abs() <= MIDDLE * spread);
+        gaps
     }
 
     /// The latency of deliveries that stands out among all gaps between them and submits before.
@@ -138,9 +141,22 @@ impl Binder<'_, '_> {
         if delivered.len() < latency::MIN_DELIVERIES {
             return None;
         }
-        let from = delivered.len().saturating_sub(MAX_QUESTIONS) / 2;
-        let delivered = &delivered[from..delivered.len().min(from + MAX_QUESTIONS)];
-        let each = MAX_GAPS / delivered.len();
+        latency::usual(&self.before(&delivered, MAX_GAPS), self.rate(), LATENCY)
+    }
+
+    /// How many submits come per second, from the first to the last that may have been made by one.
+    fn rate(&self) -> f64 {
+        let begin = self.shots.iter().map(|&shot| self.pool.shots[shot].evidence.end).min();
+        let end = self.entities.iter().map(|entity| entity.first).max();
+        let seconds = begin.zip(end).map_or(0.0, |(begin, end)| end.seconds_since(begin));
+        self.shots.len() as f64 / seconds.max(TICK_SECONDS)
+    }
+
+    /// The submits before some entities: those in the middle, and so many gaps of all together.
+    fn before(&self, entities: &[usize], most: usize) -> Vec<Before> {
+        let from = entities.len().saturating_sub(MAX_QUESTIONS) / 2;
+        let entities = &entities[from..entities.len().min(from + MAX_QUESTIONS)];
+        let each = most / entities.len().max(1);
         let before = |&at: &usize| {
             let mut near = self.near(&self.entities[at]);
             let gaps = near.by_ref().take(each).map(|place| self.gap(place, at));
@@ -148,11 +164,7 @@ impl Binder<'_, '_> {
             let next = near.next().map(|place| self.gap(place, at));
             Before { gaps, until: next.unwrap_or(f64::INFINITY) }
         };
-        let delivered: Vec<Before> = delivered.iter().map(before).collect();
-        let begin = self.shots.iter().map(|&shot| self.pool.shots[shot].evidence.end).min()?;
-        let end = self.entities.iter().map(|entity| entity.first).max()?;
-        let rate = self.shots.len() as f64 / end.seconds_since(begin).max(TICK_SECONDS);
-        latency::usual(&delivered, rate, LATENCY)
+        entities.iter().map(before).collect()
     }
 
     /// Places of the submits that may have made an entity, the nearest first.

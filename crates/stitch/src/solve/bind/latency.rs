@@ -1,10 +1,12 @@
-//! The usual latency of deliveries, seen before anything is joined.
+//! The usual latency of deliveries, or wait of first questions, where it varies; seen before anything is
+//! joined.
 //!
-//! A delivery without a name may be of any submit before it. If it follows its own by some usual latency,
-//! then at that distance before each delivery there is a submit more often than chance would have one there.
-//! So latencies and spreads are tried out, none of them by what it joins: for each delivery all submits
-//! before it count, by how well they fit, against how many would by chance. Where submits come so fast that
-//! some submit lies at any distance, nothing stands out, and nothing is said.
+//! What names no submit may be of any submit before it. If it follows its own by some usual latency, then at
+//! that distance before each delivery there is a submit more often than chance would have one there. So
+//! latencies and spreads are tried out, none of them by what it joins: for each delivery all submits before
+//! it count, by how well they fit, against how many would by chance. Where submits come so fast that some
+//! submit lies at any distance, nothing stands out, and nothing is said. A wait that does not vary is found
+//! among more submits by [`super::peak`].
 //!
 //! Learning from what was joined alone would not find it: as long as a latency may be anything, short ones
 //! fit best, and what is joined by short ones teaches short ones.
@@ -20,7 +22,7 @@ pub(super) const MIN_DELIVERIES: usize = 12;
 /// How many deliveries are taken to follow the usual latency, as a share.
 const USUAL: f64 = 0.9;
 /// How far from its middle a latency is looked at, in spreads.
-const REACH: f64 = 4.0;
+const REACH: f64 = 3.0;
 /// How much better than any latency within minutes it must explain the deliveries, and how much better than
 /// chance, in nats, beyond what the best of so many that are tried does by chance.
 const MIN_NATS: f64 = 8.0;
