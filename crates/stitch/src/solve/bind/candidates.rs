@@ -17,9 +17,11 @@ use crate::solve::pool::{BLOCKING_SECONDS, Pool, call_of};
 const MAX_CANDIDATES: usize = 64;
 /// Most submits gone through to find them.
 const MAX_LOOKED_AT: usize = 4096;
-/// Most first questions of a class, or deliveries, whose gaps are looked at for the usual one; most gaps, and
-/// most gaps of all classes together.
-const MAX_QUESTIONS: usize = 256;
+/// Most first questions of a class whose gaps are looked at for its usual wait; and most of them, or of
+/// deliveries, where it varies: more of them tell more, and fewer submits lie between.
+const MAX_QUESTIONS: usize = 64;
+const MAX_VARYING: usize = 256;
+/// Most gaps of a class that are looked at, and of all classes together.
 const MAX_GAPS: usize = 1 << 15;
 const MAX_GAPS_OF_ALL: usize = 1 << 18;
 
@@ -123,13 +125,14 @@ impl Binder<'_, '_> {
         if asked.len() < peak::MIN_GAPS {
             return Vec::new();
         }
-        let before = self.before(asked, most);
+        let before = self.before(asked, MAX_QUESTIONS, most);
         let mut gaps: Vec<f64> = before.iter().flat_map(|before| &before.gaps).copied().collect();
         gaps.sort_unstable_by(f64::total_cmp);
         let steady = peak::usual(&gaps, before.len());
         if !steady.is_empty() {
             return steady.to_vec();
         }
+        let before = self.before(asked, MAX_VARYING, most);
         let Some((log, spread)) = latency::usual(&before, self.rate(), WAIT) else { return Vec::new() };
         gaps.retain(|gap| (gap.ln() - log).abs() <= MIDDLE * spread);
         gaps
@@ -141,7 +144,7 @@ impl Binder<'_, '_> {
         if delivered.len() < latency::MIN_DELIVERIES {
             return None;
         }
-        latency::usual(&self.before(&delivered, MAX_GAPS), self.rate(), LATENCY)
+        latency::usual(&self.before(&delivered, MAX_VARYING, MAX_GAPS), self.rate(), LATENCY)
     }
 
     /// How many submits come per second, from the first to the last that may have been made by one.
@@ -152,11 +155,11 @@ impl Binder<'_, '_> {
         self.shots.len() as f64 / seconds.max(TICK_SECONDS)
     }
 
-    /// The submits before some entities: those in the middle, and so many gaps of all together.
-    fn before(&self, entities: &[usize], most: usize) -> Vec<Before> {
-        let from = entities.len().saturating_sub(MAX_QUESTIONS) / 2;
-        let entities = &entities[from..entities.len().min(from + MAX_QUESTIONS)];
-        let each = most / entities.len().max(1);
+    /// The submits before some entities: before so many in the middle, with so many gaps of all together.
+    fn before(&self, entities: &[usize], most: usize, most_gaps: usize) -> Vec<Before> {
+        let from = entities.len().saturating_sub(most) / 2;
+        let entities = &entities[from..entities.len().min(from + most)];
+        let each = most_gaps / entities.len().max(1);
         let before = |&at: &usize| {
             let mut near = self.near(&self.entities[at]);
             let gaps = near.by_ref().take(each).map(|place| self.gap(place, at));
