@@ -10,9 +10,10 @@ mod page;
 
 use known::{
     ATTEMPTS, CHECKPOINT_SECONDS, COMMIT_SECONDS, COST, DURATION_SECONDS, POLLS, SESSION_SECONDS,
-    acceptances, attempt_causes, bases, bounds, causes, forward_results, job_attributes_results, limits,
-    money_bases, outcomes, reasons, refusals, reject_reasons, request_ends, results, sockets, span_outcomes,
-    storage_faults, storage_files, three_bounds, transports, unpriced_reasons, verdicts,
+    acceptances, attempt_causes, bases, bounds, causes, confidences, forward_results, job_attributes_results,
+    join_rules, limits, money_bases, outcomes, reasons, refusals, reject_reasons, request_ends, results,
+    sockets, span_outcomes, storage_faults, storage_files, three_bounds, transports, unpriced_reasons,
+    verdicts,
 };
 pub(crate) use known::{JOB_ATTRIBUTES, REQUEST_RESULTS, SPAN_OUTCOMES};
 pub use page::markdown;
@@ -97,8 +98,7 @@ inventory! {
     JobsReversed = "spantally_jobs_reversed", Counter, None, true, [known("outcome", outcomes)],
         None, "Jobs taken back from an outcome by a later revision.";
     LateJobs = "spantally_late_jobs", Counter, None, true, [],
-        None,
-        "Jobs whose spans came again after they had been forgotten: in the ledger, not counted again.";
+        None, "Jobs whose spans came again after they were forgotten: in the ledger, not counted again.";
     Attempts = "spantally_attempts", Counter, None, true,
         [known("cause", attempt_causes), known("accepted", acceptances)],
         Some(MetricId::AttemptsReversed),
@@ -223,9 +223,11 @@ inventory! {
     SpansRejected = "spantally_spans_rejected", Counter, None, false,
         [known("transport", transports), known("reason", reject_reasons)],
         None, "Spans refused, by reason.";
-    Joins = "spantally_joins", Counter, None, false, [open("rule"), open("confidence")],
+    Joins = "spantally_joins", Counter, None, false,
+        [known("rule", join_rules), known("confidence", confidences)],
         Some(MetricId::JoinsReversed), "Joins in settled jobs, by rule and confidence.";
-    JoinsReversed = "spantally_joins_reversed", Counter, None, false, [open("rule"), open("confidence")],
+    JoinsReversed = "spantally_joins_reversed", Counter, None, false,
+        [known("rule", join_rules), known("confidence", confidences)],
         None, "Joins taken back by a later revision.";
     LabelSets = "spantally_label_sets", Gauge, None, false, [],
         None, "Distinct sets of the common labels in use.";
@@ -243,8 +245,7 @@ inventory! {
     AppliedCommit = "spantally_applied_commit_sequence", Gauge, None, false, [],
         None, "Sequence number of the last commit that the core has applied.";
     CheckpointedCommit = "spantally_checkpointed_commit_sequence", Gauge, None, false, [],
-        None,
-        "Sequence number of the last commit that a checkpoint covers; a restart replays what follows it.";
+        None, "Sequence number of the last commit that a checkpoint covers; a restart replays what follows.";
     CommitGroups = "spantally_commit_groups", Counter, None, false, [],
         None, "Groups made durable, one flush each.";
     CommitBatches = "spantally_commit_batches", Counter, None, false, [],

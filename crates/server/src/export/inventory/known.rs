@@ -1,7 +1,7 @@
 //! Values of labels that are known beforehand, and the buckets of histograms.
 
 use spantally_price::{Basis, UnpricedReason};
-use spantally_stitch::{Accepted, Cause, FailureReason, Outcome};
+use spantally_stitch::{Accepted, Cause, Confidence, FailureReason, JoinRule, Outcome};
 
 use super::Kind;
 use crate::batch::{RejectReason, Transport};
@@ -34,6 +34,14 @@ pub(super) fn attempt_causes() -> Vec<&'static str> {
 
 pub(super) fn acceptances() -> Vec<&'static str> {
     [Accepted::Yes, Accepted::No, Accepted::Ambiguous].map(Accepted::as_str).to_vec()
+}
+
+pub(super) fn join_rules() -> Vec<&'static str> {
+    JoinRule::ALL.iter().map(|value| value.as_str()).collect()
+}
+
+pub(super) fn confidences() -> Vec<&'static str> {
+    Confidence::ALL.iter().map(|value| value.as_str()).collect()
 }
 
 pub(super) fn reasons() -> Vec<&'static str> {
