@@ -101,6 +101,25 @@ pub(super) fn drawn(below: u64) -> impl FnMut() -> u64 {
     }
 }
 
+/// Numbers between 0 and 1 that look drawn, and are the same each time.
+pub(super) fn chance() -> impl FnMut() -> f64 {
+    let mut state = 7_u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) as f64 + 0.5) / f64::from(1_u32 << 31)
+    }
+}
+
+/// When so many jobs begin by chance, so many a second, in seconds.
+pub(super) fn begun(jobs: usize, rate: f64, chance: &mut impl FnMut() -> f64) -> Vec<f64> {
+    let mut now = 0.0;
+    let mut next = || {
+        now -= chance().ln() / rate;
+        now
+    };
+    (0..jobs).map(|_| next()).collect()
+}
+
 #[test]
 fn an_endpoint_that_refuses_for_half_an_hour_weighs_a_few_redeliveries_for_each() {
     let mut storm = Storm::new();

@@ -126,14 +126,14 @@ impl Binder<'_, '_> {
             return Vec::new();
         }
         let before = self.before(asked, MAX_QUESTIONS, most);
-        let mut gaps: Vec<f64> = before.iter().flat_map(|before| &before.gaps).copied().collect();
-        gaps.sort_unstable_by(f64::total_cmp);
+        let gaps = all_gaps(&before);
         let steady = peak::usual(&gaps, before.len());
         if !steady.is_empty() {
             return steady.to_vec();
         }
         let before = self.before(asked, MAX_VARYING, most);
         let Some((log, spread)) = latency::usual(&before, self.rate(), WAIT) else { return Vec::new() };
+        let mut gaps = all_gaps(&before);
         gaps.retain(|gap| (gap.ln() - log).abs() <= MIDDLE * spread);
         gaps
     }
@@ -225,6 +225,13 @@ impl Binder<'_, '_> {
 pub(super) fn named_above<'a>(pool: &Pool<'a>, shot: usize) -> Option<(SpanKey, &'a TaskId)> {
     let mut frames = pool.lineage.frames(pool.shots[shot].evidence);
     frames.find_map(|(above, frame)| Some((above.span, frame.rare.task.as_ref()?)))
+}
+
+/// The gaps to all submits before some entities, the shortest first.
+fn all_gaps(before: &[Before]) -> Vec<f64> {
+    let mut gaps: Vec<f64> = before.iter().flat_map(|before| &before.gaps).copied().collect();
+    gaps.sort_unstable_by(f64::total_cmp);
+    gaps
 }
 
 /// From the shortest to the longest of such gaps (sorted), and as much again on both sides.

@@ -104,24 +104,15 @@ fn scores(delivered: &[Before], rate: f64, tried: &[f64], spread: f64) -> Vec<f6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::solve::storm::{begun, chance};
 
     const BROAD: (f64, f64) = (2.996, 1.3);
 
     /// Gaps of so many deliveries of jobs that begin by chance, so many a second, and of which each takes as
     /// long as it is told by a number between 0 and 1; and the rate.
     fn gaps(jobs: usize, rate: f64, latency: impl Fn(f64) -> f64) -> (Vec<Before>, f64) {
-        let mut state = 7_u64;
-        let mut chance = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 33) as f64 + 0.5) / f64::from(1_u32 << 31)
-        };
-        let mut now = 0.0;
-        let starts: Vec<f64> = (0..jobs)
-            .map(|_| {
-                now -= chance().ln() / rate;
-                now
-            })
-            .collect();
+        let mut chance = chance();
+        let starts = begun(jobs, rate, &mut chance);
         let delivered: Vec<f64> = starts.iter().map(|start| start + latency(chance())).collect();
         let end = delivered.iter().copied().fold(0.0, f64::max);
         let before = |at: &f64| Before {

@@ -56,21 +56,12 @@ pub(super) fn usual(gaps: &[f64], questions: usize) -> &[f64] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::solve::storm::{begun, chance};
 
     /// Gaps of jobs that begin by chance, so many a second, and wait for so long.
     fn gaps(jobs: usize, rate: f64, wait: f64, jitter: f64) -> Vec<f64> {
-        let mut state = 7_u64;
-        let mut chance = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 33) as f64 + 0.5) / f64::from(1_u32 << 31)
-        };
-        let mut now = 0.0;
-        let starts: Vec<f64> = (0..jobs)
-            .map(|_| {
-                now -= chance().ln() / rate;
-                now
-            })
-            .collect();
+        let mut chance = chance();
+        let starts = begun(jobs, rate, &mut chance);
         let asked: Vec<f64> = starts.iter().map(|start| start + wait + jitter * chance()).collect();
         let mut gaps: Vec<f64> = asked
             .iter()
