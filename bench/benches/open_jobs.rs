@@ -1,13 +1,16 @@
 //! `cargo bench -p spantally-bench --bench open_jobs`: what a span costs the stitcher while so many jobs are
-//! open, with lineage and without.
+//! open, with lineage and without, and what memory they take.
 //!
 //! Every job has been submitted and polled and has not ended; two hundred came each second. Then each of many
 //! polls goes to one of them, spread over all, and time passes by a second for every two thousand spans. The
-//! cost holds placing a span and looking at what is due, not reading, pricing or disk.
+//! cost holds placing a span and looking at what is due, not reading, pricing or disk. Jobs that were quiet
+//! for a while are frozen, and each of those polls makes one whole again: the worst that can come. So the same
+//! is measured without freezing.
 
 #![allow(clippy::print_stdout, reason = "a benchmark answers on its standard output")]
 
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,23 +32,58 @@ const DAY_MS: u64 = 86_400_000;
 const BEGIN: UnixNanos = UnixNanos(1_795_000_000_000_000_000);
 
 fn main() {
-    println!("open jobs   ns per span with lineage   ns per span, each its own trace");
-    for jobs in [1_000, 10_000, 100_000, 1_000_000] {
-        println!("{jobs:>9} {:>26.0} {:>33.0}", cost(jobs, true), cost(jobs, false));
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, jobs, traffic, freezing] = &arguments[..]
+        && let Ok(jobs) = jobs.parse()
+    {
+        let Cost { bytes, ns } = cost(jobs, traffic == LINEAGE, freezing == FREEZES);
+        println!("{jobs:>9}  {traffic:<8}  {freezing:<8}  {bytes:>11}  {ns:>11.0}");
+        return;
+    }
+    println!("open jobs  traffic   memory    bytes a job  ns per span");
+    for jobs in ["1000", "10000", "100000", "1000000"] {
+        // To let a million come that nothing but time ties takes most of an hour.
+        let traffics = if jobs == "1000000" { &[LINEAGE][..] } else { &[LINEAGE, "bare"] };
+        for &traffic in traffics {
+            for freezing in [FREEZES, "whole"] {
+                // A process each: what another one left free would count for nothing.
+                let own = std::env::current_exe().expect("the path of this program");
+                let status = Command::new(own).args([jobs, traffic, freezing]).status();
+                assert!(status.is_ok_and(|status| status.success()), "{jobs} {traffic} {freezing} failed");
+            }
+        }
     }
 }
 
-/// Nanoseconds a span.
-fn cost(jobs: u64, parented: bool) -> f64 {
+const LINEAGE: &str = "lineage";
+const FREEZES: &str = "freezes";
+
+struct Cost {
+    /// Resident memory that came with each job.
+    bytes: u64,
+    /// Time of a span.
+    ns: f64,
+}
+
+/// Memory of this process that is in use, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or_default() << 10
+}
+
+fn cost(jobs: u64, parented: bool, freezes: bool) -> Cost {
     // So long that no job ends because nothing was heard of it while the others came.
     let settings = Settings {
         max_spans: 20_000_000,
         max_open_jobs: 20_000_000,
         idle_timeout_ms: DAY_MS,
         absolute_timeout_ms: DAY_MS,
+        freeze_after_ms: if freezes { Settings::default().freeze_after_ms } else { u64::MAX },
         ..Settings::default()
     };
     let mut traffic = Traffic { parented, spans: 0, ends: ends() };
+    let before = resident();
     let mut stitcher = Stitcher::new(settings);
     for job in 0..jobs {
         let at = BEGIN.plus_ms(job * 1000 / JOBS_RATE);
@@ -57,6 +95,7 @@ fn cost(jobs: u64, parented: bool) -> f64 {
     }
     let start = BEGIN.plus_ms(jobs * 1000 / JOBS_RATE + 120_000);
     stitcher.advance(start);
+    let bytes = resident().saturating_sub(before) / jobs;
     let began = Instant::now();
     for span in 0..SPANS {
         // Spread over all jobs, in no order.
@@ -67,7 +106,7 @@ fn cost(jobs: u64, parented: bool) -> f64 {
             black_box(stitcher.advance(at));
         }
     }
-    began.elapsed().as_secs_f64() * 1e9 / SPANS as f64
+    Cost { bytes, ns: began.elapsed().as_secs_f64() * 1e9 / SPANS as f64 }
 }
 
 struct Traffic {

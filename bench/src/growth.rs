@@ -23,29 +23,38 @@ const OPEN_ROOM: [&str; 2] =
 const SERIES_ROOM: [&str; 1] = ["exporters.prometheus.max_label_sets=10000"];
 /// Spans of a job that is left open.
 const OPEN_SPANS: u64 = 2;
+/// By then what is quiet is frozen.
+const QUIET: Duration = Duration::from_secs(45);
 
 /// Measures both and writes two tables.
 pub fn run(bench: &Bench<'_>, mix: Mix, out: &mut dyn Write) -> Result<(), Failure> {
-    writeln!(out, "| open jobs | µs a span | p50 ms | p99 ms | resident MiB |\n|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| open jobs | MiB when they came | when quiet | µs a span | p50 ms | p99 ms | most MiB |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
     let batches = Arc::new(load::batches(mix));
     let open = Arc::new(load::batches(Mix::Open));
     let roomy = Bench { set: with(&OPEN_ROOM, &bench.set), ..*bench };
     for jobs in OPEN_JOBS {
         let server = roomy.start(Subject::Spantally, None)?;
         // What was acknowledged, not what the page says: its gauge may be minutes old with so many.
-        let mut opened = 0;
+        let (mut opened, mut came) = (0, mebi(server.rss_bytes()?));
         if jobs > 0 {
             let lasting = Duration::from_secs_f64((jobs * OPEN_SPANS) as f64 / FILL_PACE);
             let fill = Sending { pace: Some(FILL_PACE), ..Sending::default() };
             let sent = bench.runtime.block_on(drive::run(server.grpc, open.clone(), lasting, &fill))?;
             opened = sent.spans / OPEN_SPANS;
+            came = mebi(server.rss_bytes()?);
+            std::thread::sleep(QUIET);
             server.wait_until_quiet(roomy.settle)?;
         }
+        let quiet = mebi(server.rss_bytes()?);
         let another = Sending { first_round: 1 << 20, ..Sending::default() };
         let measured = roomy.drive(&server, &batches, &another)?;
         let (p50, p99) = (measured.sent.latency_ms(500), measured.sent.latency_ms(990));
         let (cpu, mib) = (measured.cpu_us_a_span(), mib(&measured));
-        writeln!(out, "| {opened} | {cpu:.2} | {p50:.2} | {p99:.2} | {mib:.0} |")?;
+        writeln!(out, "| {opened} | {came:.0} | {quiet:.0} | {cpu:.2} | {p50:.2} | {p99:.2} | {mib:.0} |")?;
         out.flush()?;
     }
     writeln!(out, "\n| services | series on the page | page MiB | page ms | µs a span | resident MiB |")?;
@@ -75,7 +84,11 @@ fn with(room: &[&str], set: &[String]) -> Vec<String> {
 }
 
 fn mib(measured: &Measured) -> f64 {
-    measured.peak_rss_bytes as f64 / f64::from(1 << 20)
+    mebi(measured.peak_rss_bytes)
+}
+
+fn mebi(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// The page, and the shortest of five times that it took.

@@ -55,6 +55,11 @@ impl Role {
             Self::Session => "session",
         }
     }
+
+    /// Whether it starts an attempt.
+    pub(crate) fn starts(self) -> bool {
+        matches!(self, Self::Submit | Self::Sync | Self::Session)
+    }
 }
 
 /// Where a call went: the part of the recognition that many calls share.

@@ -16,6 +16,9 @@ pub struct Settings {
     pub retention_ms: u64,
     /// How long after its last evidence a decided job still takes part in matching others.
     pub rematch_ms: u64,
+    /// How long after its last evidence a job is put aside in memory as bytes, open or settled. What comes for
+    /// it makes it what it was; the jobs do not depend on it.
+    pub freeze_after_ms: u64,
     /// Most spans kept in memory, over all open and retained jobs. At the bound the services with the most
     /// spans give theirs up: what is settled first, then the oldest that is open, settled early.
     pub max_spans: usize,
@@ -42,6 +45,7 @@ impl Default for Settings {
             duplicate_window_ms: 2_000,
             retention_ms: 6 * 3_600_000,
             rematch_ms: 60_000,
+            freeze_after_ms: 30_000,
             max_spans: 4_000_000,
             max_open_jobs: 1_000_000,
             max_trace_tasks: 20_000,

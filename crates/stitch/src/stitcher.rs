@@ -12,7 +12,8 @@
 //!
 //! A job is *open*, *settled* (published with revision 1) or revised (published again with the
 //! next revision); a job whose evidence turned out to belong to another one is *superseded*; a job past the
-//! retention is *forgotten*.
+//! retention is *forgotten*. What is quiet, open or settled, is put aside as bytes ([`frozen`]), which changes
+//! nothing that can be seen.
 //!
 //! # Start
 //!
@@ -28,16 +29,22 @@
 //! task is late: it is counted, and changes nothing. What never ends settles at the idle or the absolute
 //! limit. At a bound on memory those who hold the most give up first ([`limits`]).
 
+mod bytes;
 mod crowd;
+mod digest;
 mod frames;
+mod freeze;
+mod frozen;
 mod gather;
 mod index;
 mod item;
 mod keyed;
+mod kinds;
 mod known;
 mod limits;
 mod members;
 mod memory;
+mod moved;
 mod owned_trace;
 mod pocket;
 mod pools;
@@ -45,6 +52,7 @@ mod publish;
 mod recall;
 mod retire;
 mod slab;
+mod solved;
 mod surplus;
 #[cfg(test)]
 mod tests;
@@ -62,6 +70,7 @@ use crate::id::{JobId, UnixNanos};
 use crate::job::Job;
 use crate::outage::Outages;
 use crate::settings::Settings;
+use crate::stitcher::frozen::Frozen;
 use crate::stitcher::index::Index;
 use crate::stitcher::known::KnownJobs;
 pub use crate::stitcher::limits::{LimitHits, Trimmed};
@@ -131,6 +140,7 @@ pub struct Stitcher {
     now: UnixNanos,
     index: Index,
     pockets: Pockets,
+    frozen: Frozen,
     known: KnownJobs,
     told: ToldItems,
     ties: Ties,
@@ -138,6 +148,8 @@ pub struct Stitcher {
     outages: Outages,
     /// How many spans were given to it.
     spans_seen: u64,
+    /// How often what is open was shown.
+    passes: u32,
     /// The most jobs that were open when they were last counted, and how many spans had come by then.
     open_at_most: (u64, u64),
     hits: LimitHits,
@@ -154,12 +166,14 @@ impl Stitcher {
             settings,
             now: UnixNanos::default(),
             pockets: Pockets::default(),
+            frozen: Frozen::default(),
             known: KnownJobs::default(),
             told: ToldItems::default(),
             ties: Ties::default(),
             woken: Woken::default(),
             outages: Outages::default(),
             spans_seen: 0,
+            passes: 0,
             open_at_most: (0, 0),
             hits: LimitHits::default(),
             trimmed: Vec::new(),
@@ -178,7 +192,7 @@ impl Stitcher {
 
     /// The next moment at which [`Self::advance`] may tell something.
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        self.pockets.next()
+        self.pockets.next().into_iter().chain(self.frozen.next()).min()
     }
 
     /// Time passes: tells what settled, was revised, superseded or forgotten by `now`. Time never goes back.
@@ -205,13 +219,14 @@ impl Stitcher {
     /// Shows the jobs that are not settled yet, as they look now, about `limit` at a time; says whether there
     /// are more, which the next call with the cursor shows. What comes or settles between two calls is shown
     /// or not.
-    pub fn visit_open(&self, cursor: &mut OpenCursor, limit: usize, visit: impl FnMut(Job)) -> bool {
+    pub fn visit_open(&mut self, cursor: &mut OpenCursor, limit: usize, visit: impl FnMut(Job)) -> bool {
         self.show_open(cursor, limit, visit)
     }
 
     /// Jobs that are not settled yet, as they look now, by start.
     pub fn open_jobs(&mut self) -> Vec<Job> {
         self.wake_noted();
+        self.thaw_all();
         let mut jobs = self.provisional(|pocket| !pocket.settled);
         jobs.retain(|job| self.known.published(job.id).is_none());
         jobs
@@ -234,11 +249,12 @@ impl Stitcher {
 
     /// Whether a job is still in memory.
     pub fn knows(&self, id: JobId) -> bool {
-        self.known.home(id).is_some()
+        self.known.home(id).is_some() || self.frozen_with(id).is_some()
     }
 
     /// Every job still in memory, settled ones too.
     pub fn jobs(&mut self) -> Vec<Job> {
+        self.thaw_all();
         self.provisional(|_| true)
     }
 
@@ -268,7 +284,12 @@ impl Stitcher {
     /// shown here and the rest of the caller's record cover everything in memory. Shown by creation number;
     /// what is shown again under a number replaces what was shown before.
     pub fn carry(&mut self, before: u64, visit: impl FnMut(u64, Came, &[&Evidence])) {
+        let thawed: Vec<u32> =
+            self.frozen.uncarried(before).into_iter().filter_map(|slot| self.thaw(slot)).collect();
         self.index.carry(before, visit);
+        for at in thawed {
+            self.freeze(at);
+        }
     }
 
     /// Numbers that were shown by [`Self::carry`] and whose evidence is forgotten since the last call.

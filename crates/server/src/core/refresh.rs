@@ -43,7 +43,7 @@ impl Core {
     pub(super) fn refresh_some(&mut self, refresh: &mut Refresh, limit: usize) -> bool {
         let (books, now) = (&mut self.books, self.now);
         let Refresh { tally, shard, cursor } = refresh;
-        while let Some(stitcher) = self.shards.get(*shard) {
+        while let Some(stitcher) = self.shards.get_mut(*shard) {
             if stitcher.visit_open(cursor, limit, |job| books.tally_open(tally, job)) {
                 return true;
             }

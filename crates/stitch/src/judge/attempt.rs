@@ -115,7 +115,7 @@ fn outcome(shot: Option<&Shot<'_>>, parts: &[&Evidence], guessed: &[SpanKey], fr
     if let Some(ended) = ended(told.chain(above.map(Told::by_frame))) {
         return ended;
     }
-    let followed = calls.iter().any(|call| !matches!(call.role, Role::Submit | Role::Sync | Role::Session));
+    let followed = calls.iter().any(|call| !call.role.starts());
     if let Some(shot) = shot.filter(|_| !followed) {
         return alone(shot);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Correlation, CorrelationKind, Role};
+use crate::call::{Correlation, CorrelationKind};
 use crate::evidence::{Evidence, What};
 use crate::frame::FrameKind;
 use crate::id::{SpanKey, TraceId};
@@ -266,9 +266,10 @@ pub(crate) fn parts<'a>(pool: &Pool<'a>, solution: &Solution, draft: &AttemptDra
     let mut found: Vec<&Evidence> = draft.shot.iter().map(|&shot| pool.shots[shot].evidence).collect();
     for &task in &draft.tasks {
         // Every submit that names the task is an attempt of its own.
-        let others = pool.tasks[task].calls.iter().filter(|call| {
-            call_of(call).is_some_and(|call| !matches!(call.role, Role::Submit | Role::Sync | Role::Session))
-        });
+        let others = pool.tasks[task]
+            .calls
+            .iter()
+            .filter(|call| call_of(call).is_some_and(|call| !call.role.starts()));
         found.extend(others);
     }
     for &group in &draft.groups {

@@ -310,7 +310,7 @@ impl<'a> Pool<'a> {
         for (at, task) in self.tasks.iter().enumerate().filter(|(_, task)| task.named) {
             for &evidence in &task.calls {
                 let Some(call) = call_of(evidence) else { continue };
-                if matches!(call.role, Role::Submit | Role::Sync | Role::Session) {
+                if call.role.starts() {
                     self.shots.push(Shot { evidence, call, task: Some(at), slot: task.slots[0] });
                 }
             }

@@ -71,7 +71,6 @@ impl Brief {
             _ => alone && !call.rare.stands_in,
         };
         let (near, trace) = (has_neighbours(evidence), OwnedTrace::of(evidence));
-        let starts = matches!(call.role, Role::Submit | Role::Sync | Role::Session);
         let ids = call.rare.correlations.iter().filter_map(|known| name_of(tenant, known));
         // Whoever knows a task by its second id must meet those who know it by the first.
         let alias = call.rare.alias.iter().map(|alias| task_name(tenant, alias));
@@ -82,7 +81,7 @@ impl Brief {
             links: linked(evidence).collect(),
             start,
             last,
-            began: (starts && alone && !near).then_some(trace),
+            began: (call.role.starts() && alone && !near).then_some(trace),
             lane: loose.then(|| (tenant.clone(), call.endpoint.provider.clone())),
             task: call.task.as_ref().filter(|_| created).map(|task| task_name(tenant, task)),
         })
@@ -102,6 +101,7 @@ impl Stitcher {
         self.spans_seen += 1;
         let (start, last) = (evidence.start, self.heard(evidence.end));
         let quiet = call_of(&evidence).is_some_and(is_quiet);
+        self.thaw_for(&evidence);
         let Self { index, settings, .. } = &mut *self;
         // A poll that tells nothing new of its task is kept if there is room, whether its job has settled or
         // not: a process that begins anew does not know that yet when the poll comes again.
@@ -201,6 +201,7 @@ impl Stitcher {
     fn tie_root(&mut self, slot: u32, brief: &Brief) {
         let other = match (brief.began, brief.trace) {
             (Some(trace), _) => {
+                self.thaw_named(trace.root_name());
                 let below = self.index.in_trace(trace).first().copied();
                 if below.is_none() {
                     // Of two that began one trace the first is found: they have nothing else in common.
@@ -208,7 +209,10 @@ impl Stitcher {
                 }
                 below
             }
-            (None, Some(trace)) => self.index.holder(trace.root_name()),
+            (None, Some(trace)) => {
+                self.thaw_named(trace.root_name());
+                self.index.holder(trace.root_name())
+            }
             (None, None) => None,
         };
         if let Some(other) = other {
@@ -217,6 +221,7 @@ impl Stitcher {
     }
 
     fn tie_name(&mut self, slot: u32, name: u64) {
+        self.thaw_named(name);
         if let Some(other) = self.index.name(name, slot) {
             self.tie_to(slot, other);
         }
@@ -224,6 +229,7 @@ impl Stitcher {
 
     fn tie_links(&mut self, slot: u32, links: &[OwnedTrace]) {
         for &link in links {
+            self.thaw_trace(link);
             if let Some(&other) = self.index.in_trace(link).first() {
                 self.tie_to(slot, other);
             } else {
@@ -241,6 +247,7 @@ impl Stitcher {
             names.extend(frame_names(frame));
             links.extend(linked(frame));
         }
+        self.thaw_named(trace.link_name());
         if let Some(other) = self.index.holder(trace.link_name()) {
             self.tie_to(slot, other);
         }
@@ -255,6 +262,7 @@ impl Stitcher {
         self.spans_seen += 1;
         let trace = OwnedTrace::of(&evidence);
         let last = self.heard(evidence.end);
+        self.thaw_trace(trace);
         let added = match number {
             Some(number) => self.index.restore_frame(number, last, evidence),
             None => self.index.add_frame(last, evidence),

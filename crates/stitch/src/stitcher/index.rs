@@ -34,11 +34,11 @@ pub(crate) enum Placed {
 pub(crate) struct Index {
     pub(super) items: Slab<Item>,
     /// Name and slot; the item has the key itself. Two providers may have a task of the same name.
-    tasks: HashTable<(u64, u32)>,
+    pub(super) tasks: HashTable<(u64, u32)>,
     /// Those that have calls.
     pub(super) traces: Keyed<OwnedTrace, Trace>,
     /// Names (correlation ids, and task ids that frames tell) and who went by them first.
-    names: HashMap<u64, u32, FixedState>,
+    pub(super) names: HashMap<u64, u32, FixedState>,
     /// Fingerprints of the calls that name no task, if they are alone or in a crowd.
     pub(super) seen: HashSet<u64, FixedState>,
     pub(super) spans: usize,
@@ -189,7 +189,7 @@ impl Index {
     }
 
     /// The slot of a task.
-    fn task(&self, name: u64, key: &TaskKey<'_>) -> Option<u32> {
+    pub(super) fn task(&self, name: u64, key: &TaskKey<'_>) -> Option<u32> {
         let same = |&(held, slot): &(u64, u32)| {
             held == name && self.item(slot).is_some_and(|item| item.goes_by(key))
         };
@@ -377,7 +377,7 @@ impl Index {
 }
 
 /// A trace that has a call, with the frames that waited for one.
-fn trace_with_calls<'a>(
+pub(super) fn trace_with_calls<'a>(
     traces: &'a mut Keyed<OwnedTrace, Trace>,
     waiting: &mut Waiting,
     trace: OwnedTrace,
@@ -386,7 +386,7 @@ fn trace_with_calls<'a>(
 }
 
 /// A lone call is found by its fingerprint from now on.
-fn mark(items: &mut Slab<Item>, seen: &mut HashSet<u64, FixedState>, slot: u32) {
+pub(super) fn mark(items: &mut Slab<Item>, seen: &mut HashSet<u64, FixedState>, slot: u32) {
     let Some(item) = items.get_mut(slot).filter(|item| !item.is_task && !item.marked) else { return };
     item.marked = true;
     seen.extend(item.calls().map(fingerprint));

@@ -4,6 +4,8 @@
 //! out again when it goes. Its *number* no other item ever gets: by numbers it is known what came before
 //! which turn.
 
+mod packed;
+
 use std::hash::{Hash, Hasher};
 
 use foldhash::fast::FixedState;
@@ -115,9 +117,9 @@ impl Item {
         if let Some(many) = &mut self.many {
             many.insert(fingerprint(&evidence));
         } else if self.len() == FEW {
-            let again = self.again.iter().map(|held| held.fingerprint(self.like(held)));
-            let calls = self.calls().chain([&evidence]).map(fingerprint);
-            self.many = Some(Box::new(calls.chain(again).collect()));
+            let mut many = self.fingerprints();
+            many.insert(fingerprint(&evidence));
+            self.many = Some(Box::new(many));
         }
         if is_like(self.newest(), &evidence) {
             let Evidence { span, start, end, .. } = evidence;
@@ -130,6 +132,11 @@ impl Item {
             self.more.push(evidence);
         }
         self.carried.grow();
+    }
+
+    fn fingerprints(&self) -> HashSet<u64, FixedState> {
+        let again = self.again.iter().map(|held| held.fingerprint(self.like(held)));
+        self.calls().map(fingerprint).chain(again).collect()
     }
 
     /// Whether one of its calls shows an id. All do, as a rule, so that the first one answers.

@@ -29,11 +29,16 @@ impl<K, V> Default for Keyed<K, V> {
 
 /// Half of a key's hash.
 fn half<K: Hash>(key: &K) -> u32 {
-    (hash(key) >> 32) as u32
+    half_of(hash(key))
+}
+
+/// Half of a hash.
+pub(super) fn half_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// The hash that a table is given for a half: it looks at the lowest and at the highest bits.
-fn spread(half: u32) -> u64 {
+pub(super) fn spread(half: u32) -> u64 {
     u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

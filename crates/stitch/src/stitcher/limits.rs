@@ -89,7 +89,7 @@ impl Stitcher {
     fn may_have_too_many_open(&self) -> bool {
         let (most, seen) = self.open_at_most;
         let max = self.settings.max_open_jobs;
-        self.index.items() > max && most + (self.spans_seen - seen) > max as u64
+        self.index.items() + self.frozen.items() > max && most + (self.spans_seen - seen) > max as u64
     }
 
     fn has_too_many_open(&mut self) -> bool {
@@ -104,6 +104,11 @@ impl Stitcher {
                 // One span makes all of them open.
                 at_most += jobs;
             }
+        }
+        for (_, frozen) in self.frozen.iter_from(0) {
+            let jobs = u64::from(frozen.jobs);
+            open += if frozen.settled { 0 } else { jobs };
+            at_most += if !frozen.settled || jobs > 1 { jobs } else { 0 };
         }
         self.open_at_most = (at_most, self.spans_seen);
         open > self.settings.max_open_jobs as u64
@@ -156,7 +161,8 @@ impl Stitcher {
     }
 
     /// Settles what is open as it looks now, and forgets it.
-    fn let_go(&mut self, candidate: Candidate, changes: &mut Vec<Change>) {
+    fn let_go(&mut self, mut candidate: Candidate, changes: &mut Vec<Change>) {
+        candidate.pockets.extend(candidate.frozen.and_then(|slot| self.thaw(slot)));
         if candidate.is_open {
             let (slots, pins) = self.contents(&candidate.pockets);
             let found = self.found(&slots, &pins, true).0;

@@ -6,6 +6,7 @@
 //! together. Once a tie found there is old enough to be final, it is pinned, and its pockets become one. That
 //! one rests in the lane for a while: the others are solved with it, and learn from it what is usual.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -33,7 +34,9 @@ pub(crate) struct Pocket {
     pub(crate) opened: UnixNanos,
     /// When it was last solved, or made.
     pub(crate) looked: UnixNanos,
-    /// Second of the wheel at which it is looked at next.
+    /// Second of the wheel at which it is solved, or forgotten.
+    pub(super) planned: u64,
+    /// Second of the wheel at which it is looked at next: no later than that.
     pub(super) scheduled: u64,
     /// The lanes that it waits or rests in.
     pub(crate) lanes: ThinVec<LaneKey>,
@@ -45,9 +48,35 @@ pub(crate) struct Pocket {
     pub(crate) jobs: SmallVec<[JobId; 1]>,
     /// Nothing came since it was last published.
     pub(crate) settled: bool,
+    /// The pass in which it was last shown: see [`super::view::OpenCursor`].
+    pub(super) shown: Cell<u32>,
 }
 
 impl Pocket {
+    pub(super) fn new(
+        members: SmallVec<[u32; 4]>,
+        started: UnixNanos,
+        opened: UnixNanos,
+        last: UnixNanos,
+    ) -> Self {
+        Self {
+            members,
+            pins: ThinVec::new(),
+            last,
+            started,
+            opened,
+            looked: opened,
+            planned: NEVER,
+            scheduled: NEVER,
+            lanes: ThinVec::new(),
+            rests: false,
+            hook: false,
+            jobs: SmallVec::new(),
+            settled: false,
+            shown: Cell::new(0),
+        }
+    }
+
     /// Adds ties; a settled job keeps no room for more.
     pub(super) fn pin(&mut self, pins: &[Pin]) {
         self.pins.reserve_exact(pins.len());
@@ -91,20 +120,10 @@ impl Pockets {
         opened: UnixNanos,
         last: UnixNanos,
     ) -> u32 {
-        let pocket = Pocket {
-            members: SmallVec::from_slice(&[member]),
-            pins: ThinVec::new(),
-            last,
-            started,
-            opened,
-            looked: opened,
-            scheduled: NEVER,
-            lanes: ThinVec::new(),
-            rests: false,
-            hook: false,
-            jobs: SmallVec::new(),
-            settled: false,
-        };
+        self.insert(Pocket::new(SmallVec::from_slice(&[member]), started, opened, last))
+    }
+
+    pub(super) fn insert(&mut self, pocket: Pocket) -> u32 {
         self.slots.insert(pocket)
     }
 
@@ -205,9 +224,12 @@ impl Pockets {
             lane.hooks.remove(&at);
             lane.resting.push_back(at);
             let oldest = if lane.resting.len() > RESTING { lane.resting.pop_front() } else { None };
-            if let Some(pocket) = oldest.and_then(|oldest| self.get_mut(oldest)) {
+            if let Some((at, pocket)) = oldest.and_then(|at| Some((at, self.get_mut(at)?))) {
                 pocket.lanes.retain(|held| *held != key);
                 pocket.rests &= !pocket.lanes.is_empty();
+                // What is in no lane may freeze.
+                let last = pocket.last;
+                self.visit(at, last);
             }
         }
     }
@@ -282,7 +304,7 @@ impl Pockets {
             pocket.looked = pocket.looked.min(gone.looked);
             pocket.settled &= gone.settled;
             pocket.jobs.extend(gone.jobs);
-            again = (gone.scheduled != NEVER).then_some(gone.scheduled);
+            again = (gone.planned != NEVER).then_some(gone.planned);
         }
         if let Some(slot) = again {
             self.schedule(into, UnixNanos(slot.saturating_mul(1_000_000_000)));

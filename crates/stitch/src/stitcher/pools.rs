@@ -20,13 +20,15 @@ impl Stitcher {
     }
 
     /// The items and ties of some pockets, in order: of two ties that exclude each other the first holds
-    /// ([`crate::solve`]), and which that is must not depend on which came to be known first.
+    /// ([`crate::solve`]). Which that is goes by when its items came, and not by their slots: those are others
+    /// after a restart, or after a frost.
     pub(super) fn contents(&self, pockets: &[u32]) -> (Vec<u32>, Vec<Pin>) {
         let known = || pockets.iter().filter_map(|&at| self.pockets.get(at));
         let mut slots: Vec<u32> = known().flat_map(|pocket| pocket.members.iter().copied()).collect();
         slots.sort_unstable();
         let mut pins: Vec<Pin> = known().flat_map(|pocket| pocket.pins.iter().copied()).collect();
-        pins.sort_unstable_by_key(|pin| (pin.shot, pin.made));
+        let number = |slot: u32| self.index.item(slot).map(|item| item.number);
+        pins.sort_by_cached_key(|pin| (number(pin.shot), number(pin.made)));
         (slots, pins)
     }
 

@@ -18,26 +18,24 @@
 //! ([`super::told`]), is superseded. What never ends is over at its idle or absolute limit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::call::FactValue;
 use crate::evidence::Evidence;
 use crate::id::{JobId, UnixNanos};
 use crate::job::{Job, State};
 use crate::judge;
-use crate::kept::KeptHasher;
 use crate::settings::Settings;
 use crate::solve::Pin;
 use crate::solve::group::JobDraft;
 use crate::solve::habit::WINDOW_MS;
 use crate::solve::pool::Pool;
-use crate::solve::stand_in;
 use crate::solve::{self, Solution};
 use crate::stitcher::crowd::Times;
+use crate::stitcher::digest::digest;
 use crate::stitcher::item::Item;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::LaneKey;
+use crate::stitcher::solved::{loose, solved};
 use crate::stitcher::{Change, Published, Stitcher};
 
 /// A submit without a task stays a candidate this long: as long as the longest gap that is looked at.
@@ -49,7 +47,10 @@ const LOOKS_A_CHANGE: usize = 8;
 /// One job as solved, with what is needed to go on with its pockets.
 pub(super) struct Found {
     pub(super) id: JobId,
+    /// Sorted.
     pub(super) members: Vec<u32>,
+    /// The one of them that was known first.
+    first: u32,
     pub(super) pins: Vec<Pin>,
     /// To be published now.
     job: Option<Job>,
@@ -72,15 +73,20 @@ impl Stitcher {
         // First what an earlier part left over, then what is due by now.
         let mut turned = false;
         while looks > 0 && changes.len() < limit {
-            let Some(at) = self.pockets.next_due() else {
+            let Some(at) = self.pockets.next_due().or_else(|| self.thaw_due()) else {
                 if std::mem::replace(&mut turned, true) {
                     break;
                 }
                 self.pockets.turn_wheel(self.now);
+                self.frozen.turn_wheel(self.now);
                 continue;
             };
-            let Some(pocket) = self.pockets.get(at) else { continue };
             looks -= 1;
+            if !self.pockets.take_plan(at, self.now) {
+                self.freeze(at);
+                continue;
+            }
+            let Some(pocket) = self.pockets.get(at) else { continue };
             let look = self.look_at_moment(pocket);
             if look > self.now {
                 self.pockets.schedule(at, look);
@@ -90,6 +96,7 @@ impl Stitcher {
                 for lane in self.solve_alone(at, &mut changes) {
                     lanes.entry(lane).or_default().push(at);
                 }
+                self.freeze(at);
             } else {
                 for lane in pocket.lanes.clone() {
                     lanes.entry(lane).or_default().push(at);
@@ -111,12 +118,13 @@ impl Stitcher {
             solved.insert(lane.0);
             self.solve_lane(&pockets, &mut changes);
         }
-        (changes, self.pockets.has_due() || !turned)
+        (changes, self.pockets.has_due() || self.frozen.has_due() || !turned)
     }
 
     /// Everything of a tenant in one pool, nothing held, all limits passed.
     pub(super) fn publish_all(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.thaw_all();
         for pockets in self.by_tenant() {
             let slots = self.contents(&pockets).0;
             let found = self.found(&slots, &[], true).0;
@@ -132,7 +140,7 @@ impl Stitcher {
         let young = pocket.opened.plus_ms(UNBOUND_MS) > self.now;
         let (slots, pins) = self.contents(&[at]);
         let (found, loose) = self.found(&slots, &pins, false);
-        let loose = if young { self.with_hooks(&slots, loose) } else { loose };
+        let loose = if young { self.with_hooks(self.firsts(&slots), loose) } else { loose };
         if young && !loose.is_empty() {
             for lane in &loose {
                 self.pockets.join_lane(at, lane.clone());
@@ -144,9 +152,12 @@ impl Stitcher {
     }
 
     /// The lanes of some items in which deliveries without a name wait are theirs as well.
-    pub(super) fn with_hooks(&self, slots: &[u32], mut lanes: Vec<LaneKey>) -> Vec<LaneKey> {
-        let first = |&slot: &u32| self.index.item(slot).map(Item::first);
-        for evidence in slots.iter().filter_map(first) {
+    pub(super) fn with_hooks<'a>(
+        &self,
+        firsts: impl Iterator<Item = &'a Evidence>,
+        mut lanes: Vec<LaneKey>,
+    ) -> Vec<LaneKey> {
+        for evidence in firsts {
             let Some(call) = solve::pool::call_of(evidence) else { continue };
             let key = (evidence.client.tenant.clone(), call.endpoint.provider.clone());
             if !lanes.contains(&key) && self.pockets.has_hooks(&key) {
@@ -154,6 +165,11 @@ impl Stitcher {
             }
         }
         lanes
+    }
+
+    /// The first call of each of some items.
+    pub(super) fn firsts(&self, slots: &[u32]) -> impl Iterator<Item = &Evidence> {
+        slots.iter().filter_map(|&slot| self.index.item(slot).map(Item::first))
     }
 
     fn solve_lane(&mut self, pockets: &[u32], changes: &mut Vec<Change>) {
@@ -181,7 +197,17 @@ impl Stitcher {
         let settle = last.plus_ms(settings.settle_delay_ms);
         let mut firm_at = opened.plus_ms(if pins.is_empty() { UNBOUND_MS } else { settings.rematch_ms });
         let torn = self.told.lacks(id, &members);
-        let mut found = Found { id, members, pins, job: None, wake: settle, firm: firm_at <= self.now, torn };
+        let first = members.iter().copied().min_by_key(|&slot| self.index.item(slot).map(|item| item.number));
+        let mut found = Found {
+            id,
+            first: first.unwrap_or_default(),
+            members,
+            pins,
+            job: None,
+            wake: settle,
+            firm: firm_at <= self.now,
+            torn,
+        };
         if !all && settle > self.now {
             return found;
         }
@@ -227,7 +253,7 @@ impl Stitcher {
             if found.job.is_none()
                 || self.pockets.get(home).is_none_or(|pocket| pocket.holds_more(found.firm))
             {
-                wakes.push((found.members[0], found.wake));
+                wakes.push((found.first, found.wake));
             }
             self.tell(found, changes);
         }
@@ -276,10 +302,11 @@ impl Stitcher {
         }
     }
 
-    /// Gives a found job a home: one pocket if it is firm, else the pocket of its first member. In a crowd it
+    /// Gives a found job a home: one pocket if it is firm, else the pocket of its first part. In a crowd it
     /// gets one of its own once it is over.
     fn settle_in(&mut self, found: &Found) -> Option<u32> {
-        let (&first, rest) = found.members.split_first()?;
+        found.members.first()?;
+        let first = found.first;
         let crowded = found.members.iter().any(|&slot| self.in_crowd(slot));
         if crowded && found.firm && found.job.is_some() {
             return self.move_out(found);
@@ -287,7 +314,7 @@ impl Stitcher {
         let firm = found.firm && !crowded;
         let mut matched = false;
         if firm {
-            for &other in rest {
+            for &other in &found.members {
                 matched |= self.merge(first, other);
             }
         }
@@ -310,17 +337,22 @@ impl Stitcher {
 
     /// When a pocket is looked at next: what is unfinished at its time, what is settled when it is forgotten.
     pub(super) fn plan(&mut self, at: u32, wake: Option<UnixNanos>) {
-        let (retention, outages) = (self.settings.retention_ms, &self.outages);
+        let (Settings { retention_ms, freeze_after_ms, .. }, outages) = (&self.settings, &self.outages);
         let Some(pocket) = self.pockets.get_mut(at) else { return };
         let old = outages.after(pocket.last, UNBOUND_MS.max(self.settings.idle_timeout_ms)) <= self.now;
         let jobless = pocket.jobs.is_empty() && !old;
         pocket.settled = wake.is_none() && !jobless && !pocket.waits();
         let next = match wake {
             Some(wake) => wake,
-            None if pocket.settled => outages.after(pocket.last, retention),
+            None if pocket.settled => outages.after(pocket.last, *retention_ms),
             None => self.now.plus_ms(60_000),
         };
+        let freezes = pocket.last.plus_ms(*freeze_after_ms);
+        let may_freeze = pocket.lanes.is_empty() && freezes > self.now;
         self.pockets.schedule(at, next);
+        if may_freeze {
+            self.pockets.visit(at, freezes);
+        }
     }
 
     /// Tells a job, if it is new or differs from what was told.
@@ -341,56 +373,4 @@ impl Stitcher {
         let job = Box::new(Job { id, state: State::Superseded, ..Job::default() });
         Some(Change::Published { job, revision: known.revision + 1, digest: 0 })
     }
-}
-
-pub(super) fn solved<'a>(
-    pool: &Pool<'a>,
-    settings: &Settings,
-    pins: &[Pin],
-) -> (Solution, Vec<JobDraft<'a>>) {
-    let solution = solve::solve(pool, settings, pins);
-    let drafts = solve::group::jobs(pool, &solution, settings.max_assignment);
-    (solution, drafts)
-}
-
-/// The lanes in which a submit waits for a task, or a task or a delivery for a submit. Where each call of an
-/// SDK is a trace, any submit may be a retry of another, until it was looked at with the others and has its
-/// ties. The requests of a span that stands for them may be traces of their own.
-pub(super) fn loose(pool: &Pool<'_>, solution: &Solution, pins: &[Pin]) -> Vec<LaneKey> {
-    let open = solve::open(pool, solution);
-    let shots = open.shots.iter().map(|&shot| pool.shots[shot].evidence);
-    let fresh = pool.shots.iter().filter(|shot| pins.iter().all(|pin| pin.shot != shot.slot));
-    let of_sdk = fresh.map(|shot| shot.evidence);
-    let of_sdk = of_sdk.filter(|shot| stand_in::stands_in(shot) || pool.lineage.is_sdk_call(shot));
-    let tasks = open.tasks.iter().filter_map(|&task| pool.tasks[task].calls.first().copied());
-    let hooks = open.groups.iter().map(|&group| solution.groups[group].first(pool).evidence);
-    let key = |evidence: &Evidence| {
-        let call = solve::pool::call_of(evidence)?;
-        Some((evidence.client.tenant.clone(), call.endpoint.provider.clone()))
-    };
-    let mut lanes: Vec<LaneKey> = shots.chain(of_sdk).chain(tasks).chain(hooks).filter_map(key).collect();
-    lanes.sort_unstable();
-    lanes.dedup();
-    lanes
-}
-
-/// Fingerprint of a job's content.
-fn digest(job: &Job) -> u64 {
-    let mut hasher = KeptHasher::default();
-    for attempt in &job.attempts {
-        (attempt.accepted, attempt.outcome, attempt.failure_reason, attempt.cause).hash(&mut hasher);
-        (&attempt.task_id, &attempt.model, &attempt.operation).hash(&mut hasher);
-        for call in &attempt.calls {
-            (call.span, call.role, call.end, call.status).hash(&mut hasher);
-        }
-        for fact in &attempt.facts {
-            fact.name.hash(&mut hasher);
-            match &fact.value {
-                FactValue::Number(number) => number.hash(&mut hasher),
-                FactValue::Text(text) => text.hash(&mut hasher),
-            }
-        }
-    }
-    (job.id, job.outcome, job.failure_reason, &job.spans, &job.provider, &job.model).hash(&mut hasher);
-    hasher.finish()
 }

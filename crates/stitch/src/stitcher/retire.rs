@@ -10,6 +10,7 @@ impl Stitcher {
         let end = self.outages.after(pocket.last, self.settings.retention_ms);
         if end > self.now {
             self.pockets.schedule(at, end);
+            self.freeze(at);
         } else {
             self.forget(at, changes);
         }
@@ -32,6 +33,7 @@ impl Stitcher {
 
     /// Forgets pockets by their last activity, without telling.
     pub(super) fn forget_pockets(&mut self, is_old: impl Fn(UnixNanos) -> bool) {
+        self.thaw_all();
         let old: Vec<u32> =
             self.pockets.iter().filter(|(_, pocket)| is_old(pocket.last)).map(|(at, _)| at).collect();
         for at in old {

@@ -39,9 +39,18 @@ pub(super) struct Candidate {
     pub(super) is_open: bool,
     last: UnixNanos,
     pub(super) pockets: Unit,
+    /// It is a frozen pocket, in this slot, and `pockets` is empty.
+    pub(super) frozen: Option<u32>,
     weight: u64,
     /// It waits or rests in a lane.
     in_lane: bool,
+}
+
+impl Candidate {
+    /// Of two of one age the first by this goes first.
+    fn place(&self) -> u32 {
+        self.frozen.unwrap_or_else(|| self.pockets.first().copied().unwrap_or_default())
+    }
 }
 
 /// What is to be given up, in that order.
@@ -108,7 +117,7 @@ impl Stitcher {
             Limited::OpenJobs => self.settings.max_open_jobs as u64 / 10 * 9,
         };
         let cap = fair_share(owners.iter().map(|owner| owner.1).collect(), room);
-        candidates.sort_unstable_by_key(|known| Reverse((known.is_open, known.last, known.pockets[0])));
+        candidates.sort_unstable_by_key(|known| Reverse((known.is_open, known.last, known.place())));
         Surplus { bound, is_old: false, owners, cap, candidates }
     }
 
@@ -132,7 +141,23 @@ impl Stitcher {
             let last = known().map(|pocket| pocket.last).max().unwrap_or_default();
             let in_lane = known().any(|pocket| !pocket.lanes.is_empty());
             owners.held[owner].1 += weight;
-            candidates.push(Candidate { owner, is_open, last, pockets, weight, in_lane });
+            candidates.push(Candidate { owner, is_open, last, pockets, frozen: None, weight, in_lane });
+        }
+        for (slot, pocket) in self.frozen.iter_from(0) {
+            let is_open = !pocket.settled;
+            if bound == Limited::OpenJobs && !is_open {
+                continue;
+            }
+            let Some(client) = self.frozen.client(pocket) else { continue };
+            let owner = owners.number(client);
+            let weight = match bound {
+                Limited::Spans => u64::from(pocket.calls),
+                Limited::OpenJobs => u64::from(pocket.jobs),
+            };
+            owners.held[owner].1 += weight;
+            let (pockets, frozen) = (Unit::new(), Some(slot));
+            let last = pocket.last;
+            candidates.push(Candidate { owner, is_open, last, pockets, frozen, weight, in_lane: false });
         }
         (owners.held, candidates)
     }
@@ -179,6 +204,11 @@ impl Stitcher {
 
     /// Whether a candidate in no lane is as it was when it was listed.
     pub(super) fn is_untouched(&self, candidate: &Candidate) -> bool {
+        if let Some(slot) = candidate.frozen {
+            let frozen = self.frozen.get(slot);
+            return frozen
+                .is_some_and(|pocket| pocket.last == candidate.last && pocket.settled != candidate.is_open);
+        }
         candidate.pockets.iter().all(|&at| {
             self.pockets.get(at).is_some_and(|pocket| {
                 pocket.last == candidate.last
@@ -190,6 +220,9 @@ impl Stitcher {
 
     /// Jobs of a candidate.
     pub(super) fn jobs_of(&self, candidate: &Candidate) -> u64 {
+        if let Some(frozen) = candidate.frozen.and_then(|slot| self.frozen.get(slot)) {
+            return u64::from(frozen.jobs);
+        }
         candidate.pockets.iter().filter_map(|&at| self.pockets.get(at)).map(job_weight).sum()
     }
 

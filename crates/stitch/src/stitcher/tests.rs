@@ -14,6 +14,7 @@ use crate::solve::Pin;
 use crate::stitcher::pocket::{LaneKey, Pockets};
 
 mod frames;
+mod frozen;
 mod full;
 mod looks;
 mod nested;

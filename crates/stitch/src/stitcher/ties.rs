@@ -99,6 +99,21 @@ impl Ties {
         self.gone.extend(self.numbers.remove(&pocket));
     }
 
+    /// Whether the tie of a pocket changed since it was last given out.
+    pub(super) fn is_to_be_given_out(&self, pocket: u32) -> bool {
+        self.changed.contains(&pocket)
+    }
+
+    /// A pocket is put aside; the number of its tie.
+    pub(super) fn take_out(&mut self, pocket: u32) -> Option<u64> {
+        self.numbers.remove(&pocket)
+    }
+
+    /// It comes back.
+    pub(super) fn put_back(&mut self, pocket: u32, number: u64) {
+        self.numbers.insert(pocket, number);
+    }
+
     /// Of two numbers of a pocket the newer one stays, and stands for both.
     fn give(&mut self, pocket: u32, number: u64) {
         if let Some(other) = self.numbers.insert(pocket, number) {

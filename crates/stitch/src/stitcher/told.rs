@@ -40,6 +40,16 @@ impl ToldItems {
         self.0.remove(&id);
     }
 
+    /// The same, and with which items it was told.
+    pub(super) fn take(&mut self, id: JobId) -> Option<SmallVec<[u32; 4]>> {
+        self.0.remove(&id)
+    }
+
+    /// Whether a job was told with no items but some of these.
+    pub(super) fn is_within(&self, id: JobId, items: &[u32]) -> bool {
+        self.0.get(&id).is_none_or(|told| told.iter().all(|slot| items.contains(slot)))
+    }
+
     /// Whether a job was told with an item that is not among these, which are sorted.
     pub(super) fn lacks(&self, id: JobId, members: &[u32]) -> bool {
         self.0.get(&id).is_some_and(|told| told.iter().any(|slot| members.binary_search(slot).is_err()))

@@ -82,6 +82,15 @@ impl Trace {
         &self.frames
     }
 
+    pub(super) fn into_frames(self) -> ThinVec<FrameItem> {
+        self.frames
+    }
+
+    /// Nothing about it needs a list of its own.
+    pub(super) fn is_plain(&self) -> bool {
+        self.crowd.is_none()
+    }
+
     pub(super) fn frames_mut(&mut self) -> &mut [FrameItem] {
         &mut self.frames
     }

@@ -8,10 +8,14 @@ use hashbrown::HashSet;
 use crate::id::JobId;
 use crate::job::{Job, State};
 use crate::judge;
+use crate::solve::Pin;
 use crate::solve::group::JobDraft;
+use crate::solve::pool::Pool;
+use crate::stitcher::frozen::{Parts, name_of_job};
+use crate::stitcher::item::Item;
 use crate::stitcher::members::members_of;
 use crate::stitcher::pocket::{LaneKey, Pocket};
-use crate::stitcher::publish::{loose, solved};
+use crate::stitcher::solved::{loose, solved};
 use crate::stitcher::{Fixed, Stitcher};
 
 /// How far jobs were gone through: see [`Stitcher::visit_open`] and [`Stitcher::seek_job`].
@@ -21,6 +25,19 @@ pub struct OpenCursor {
     next: u32,
     /// Those that are shown last, and their lanes.
     waiting: Vec<(u32, Vec<LaneKey>)>,
+    /// The number of this pass over what is open, from 1 on: what has it was shown.
+    pass: u32,
+    phase: Phase,
+}
+
+/// What a pass over what is open goes through. Between two parts of it pockets freeze and thaw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Frozen,
+    Whole,
+    /// What has frozen meanwhile.
+    FrozenSince,
 }
 
 /// What a part of a search for one job came to.
@@ -45,7 +62,7 @@ impl Stitcher {
     pub(super) fn provisional(&self, wanted: impl Fn(&Pocket) -> bool) -> Vec<Job> {
         let mut jobs = Vec::new();
         let mut all = OpenCursor::default();
-        self.show(&mut all, usize::MAX, wanted, &HashSet::default(), |job| jobs.push(job));
+        self.show(&mut all, usize::MAX, wanted, |_| true, &HashSet::default(), |job| jobs.push(job));
         jobs.sort_unstable_by_key(|job| (job.started_at, job.id));
         jobs
     }
@@ -53,17 +70,92 @@ impl Stitcher {
     /// Shows jobs that are not settled, one by one, and says whether there are more. What was told of another
     /// one is not shown a second time: it is still that one's until the next look decides.
     pub(super) fn show_open(
-        &self,
+        &mut self,
         cursor: &mut OpenCursor,
         limit: usize,
         mut visit: impl FnMut(Job),
     ) -> bool {
-        let open = |job: Job| {
+        let mut open = |job: Job| {
             if job.state == State::Open {
                 visit(job);
             }
         };
-        self.show(cursor, limit, |pocket| !pocket.settled, &self.told.items(), open)
+        if cursor.pass == 0 {
+            self.passes = self.passes.wrapping_add(1).max(1);
+            cursor.pass = self.passes;
+        }
+        let pass = cursor.pass;
+        loop {
+            let is_new = |pocket: &Pocket| pocket.shown.replace(pass) != pass;
+            let is_more = match cursor.phase {
+                Phase::Frozen | Phase::FrozenSince => self.show_frozen(cursor, limit, &mut open),
+                Phase::Whole => {
+                    let told = self.told.items();
+                    self.show(cursor, limit, |pocket| !pocket.settled, is_new, &told, &mut open)
+                }
+            };
+            if is_more {
+                return true;
+            }
+            cursor.phase = match cursor.phase {
+                Phase::Frozen => Phase::Whole,
+                Phase::Whole => Phase::FrozenSince,
+                Phase::FrozenSince => break,
+            };
+        }
+        *cursor = OpenCursor::default();
+        false
+    }
+
+    /// The same for those that are frozen. What may have to do with what waits in a lane thaws, and is shown
+    /// with it when what is whole is.
+    fn show_frozen(&mut self, cursor: &mut OpenCursor, limit: usize, mut visit: impl FnMut(Job)) -> bool {
+        let mut effort = limit.saturating_mul(PASSED_A_LOOK);
+        let (mut next, mut waits) = (None, Vec::new());
+        for (slot, frozen) in self.frozen.iter_from(cursor.next) {
+            if effort == 0 {
+                next = Some(slot);
+                break;
+            }
+            if frozen.settled || frozen.shown.get() == cursor.pass {
+                effort -= 1;
+                continue;
+            }
+            effort = effort.saturating_sub(PASSED_A_LOOK);
+            let Some(parts) = self.frozen.read(slot) else { continue };
+            let (jobs, lanes) = self.jobs_in(&parts);
+            let is_alone = || self.with_hooks(parts.items.iter().map(Item::first), lanes).is_empty();
+            if cursor.phase == Phase::FrozenSince || is_alone() {
+                frozen.shown.set(cursor.pass);
+                jobs.into_iter().for_each(&mut visit);
+            } else {
+                waits.push(slot);
+            }
+        }
+        for slot in waits {
+            self.thaw(slot);
+        }
+        cursor.next = next.unwrap_or_default();
+        next.is_some()
+    }
+
+    /// The frozen pocket in which a job was found.
+    pub(super) fn frozen_with(&self, id: JobId) -> Option<Parts> {
+        let pockets = self.frozen.named(name_of_job(id)).filter_map(|slot| self.frozen.read(slot));
+        pockets.into_iter().find(|parts| parts.jobs.iter().any(|job| job.id == id))
+    }
+
+    /// The jobs of a frozen pocket, and the lanes in which something of it would wait.
+    fn jobs_in(&self, parts: &Parts) -> (Vec<Job>, Vec<LaneKey>) {
+        let again: Vec<_> = parts.items.iter().map(Item::again).collect();
+        let items = || (0..).zip(&parts.items).zip(&again);
+        let tasks = items().filter(|((_, item), _)| item.is_task);
+        let tasks = tasks.map(|((at, item), again)| (at, item.calls().chain(again).collect()));
+        let lone = items().filter(|((_, item), _)| !item.is_task).map(|((at, item), _)| (at, item.first()));
+        let pool = Pool::new(tasks, lone, parts.frames.iter().map(|frame| &frame.evidence));
+        let told = parts.jobs.iter().filter_map(|job| job.told.as_ref()).flatten().copied().collect();
+        let is_published = |id: JobId| parts.jobs.iter().any(|job| job.id == id && job.published.is_some());
+        self.drafted_of(&pool, &parts.pocket.pins, &told, is_published)
     }
 
     /// Looks for a job where its evidence is known to be, else among what came since the last look.
@@ -77,9 +169,12 @@ impl Stitcher {
         let more = if let Some(home) = self.known.home(id) {
             self.look_at(home).into_iter().for_each(check);
             false
+        } else if let Some(parts) = self.frozen_with(id) {
+            self.jobs_in(&parts).0.into_iter().for_each(check);
+            false
         } else {
             let is_new = |pocket: &Pocket| pocket.jobs.is_empty() || pocket.last >= pocket.looked;
-            self.show(cursor, limit, is_new, &HashSet::default(), &mut check)
+            self.show(cursor, limit, is_new, |_| true, &HashSet::default(), &mut check)
         };
         match found {
             Some(job) => Sought::Found(job),
@@ -97,6 +192,7 @@ impl Stitcher {
         cursor: &mut OpenCursor,
         limit: usize,
         wanted: impl Fn(&Pocket) -> bool,
+        is_new: impl Fn(&Pocket) -> bool,
         told: &Slots,
         mut visit: impl FnMut(Job),
     ) -> bool {
@@ -106,7 +202,7 @@ impl Stitcher {
                 cursor.next = at;
                 return true;
             }
-            if !wanted(pocket) {
+            if !wanted(pocket) || !is_new(pocket) {
                 effort -= 1;
                 continue;
             }
@@ -137,7 +233,7 @@ impl Stitcher {
             let pockets: Vec<u32> = pockets.into_iter().collect();
             self.drafted(&pockets, told).0.into_iter().for_each(&mut visit);
         }
-        *cursor = OpenCursor::default();
+        cursor.next = 0;
         false
     }
 
@@ -154,20 +250,32 @@ impl Stitcher {
         let (slots, pins) = self.contents(pockets);
         let again = self.again(&slots);
         let pool = self.pool(&slots, &again);
-        let (solution, drafts) = solved(&pool, &self.settings, &pins);
+        let is_published = |id: JobId| self.known.published(id).is_some();
+        let (jobs, lanes) = self.drafted_of(&pool, &pins, told, is_published);
+        (jobs, self.with_hooks(self.firsts(&slots), lanes))
+    }
+
+    fn drafted_of(
+        &self,
+        pool: &Pool<'_>,
+        pins: &[Pin],
+        told: &Slots,
+        is_published: impl Fn(JobId) -> bool,
+    ) -> (Vec<Job>, Vec<LaneKey>) {
+        let (solution, drafts) = solved(pool, &self.settings, pins);
         let taken = |draft: &JobDraft<'_>| {
-            !told.is_empty() && members_of(&pool, &solution, draft).0.iter().any(|slot| told.contains(slot))
+            !told.is_empty() && members_of(pool, &solution, draft).0.iter().any(|slot| told.contains(slot))
         };
         let mut jobs = Vec::with_capacity(drafts.len());
         for draft in &drafts {
-            let mut job = judge::job(&pool, &solution, draft);
-            if self.known.published(job.id).is_some() {
+            let mut job = judge::job(pool, &solution, draft);
+            if is_published(job.id) {
                 job.state = State::Settled;
             } else if taken(draft) {
                 continue;
             }
             jobs.push(job);
         }
-        (jobs, self.with_hooks(&slots, loose(&pool, &solution, &pins)))
+        (jobs, loose(pool, &solution, pins))
     }
 }

@@ -29,6 +29,14 @@ fn second(moment: UnixNanos) -> u64 {
 impl Pockets {
     /// Looks at a pocket at a moment, or earlier if that was planned.
     pub(crate) fn schedule(&mut self, at: u32, moment: UnixNanos) {
+        if let Some(pocket) = self.get_mut(at) {
+            pocket.planned = pocket.planned.min(second(moment));
+        }
+        self.visit(at, moment);
+    }
+
+    /// Passes by a pocket at a moment, to see whether it may freeze; it is not to be solved then.
+    pub(crate) fn visit(&mut self, at: u32, moment: UnixNanos) {
         let slot = second(moment);
         if let Some(pocket) = self.get_mut(at)
             && slot < pocket.scheduled
@@ -36,6 +44,20 @@ impl Pockets {
             pocket.scheduled = slot;
             self.wheel.seconds.entry(slot).or_default().push(at);
         }
+    }
+
+    /// Whether a pocket that is due was scheduled for now, and not to be visited alone. If so it has no plan
+    /// any more; else it is scheduled for when it was planned.
+    pub(crate) fn take_plan(&mut self, at: u32, now: UnixNanos) -> bool {
+        let Some(pocket) = self.get_mut(at) else { return false };
+        let planned = pocket.planned;
+        let is_due = planned <= now.0 / 1_000_000_000;
+        if is_due {
+            pocket.planned = NEVER;
+        } else if planned != NEVER {
+            self.visit(at, UnixNanos(planned.saturating_mul(1_000_000_000)));
+        }
+        is_due
     }
 
     /// The next second at which some pocket is to be looked at.
