@@ -20,14 +20,21 @@ impl Stitcher {
         pocket.last.plus_ms(self.settings.freeze_after_ms)
     }
 
+    /// Whether a pocket has been quiet for long enough, waits for nothing, and all that is known of it is of
+    /// its own.
     fn may_freeze(&self, at: u32) -> bool {
         let Some(pocket) = self.pockets.get(at) else { return false };
+        let has = |slot: u32| pocket.members.contains(&slot);
         self.freezes_at(pocket) <= self.now
             && pocket.lanes.is_empty()
             && !pocket.jobs.is_empty()
             && pocket.members.len() <= CROWD
             && !self.ties.is_to_be_given_out(at)
-            && pocket.jobs.iter().all(|&id| self.told.is_within(id, &pocket.members))
+            && pocket.pins.iter().all(|pin| has(pin.shot) && has(pin.made))
+            && pocket
+                .jobs
+                .iter()
+                .all(|&id| self.known.home(id) == Some(at) && self.told.is_within(id, &pocket.members))
             && pocket.members.iter().all(|&slot| self.index.has_traces_of(slot, &pocket.members))
     }
 

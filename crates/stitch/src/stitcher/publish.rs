@@ -73,7 +73,7 @@ impl Stitcher {
         // First what an earlier part left over, then what is due by now.
         let mut turned = false;
         while looks > 0 && changes.len() < limit {
-            let Some(at) = self.pockets.next_due().or_else(|| self.thaw_due()) else {
+            let Some(at) = self.thaw_due().or_else(|| self.pockets.next_due()) else {
                 if std::mem::replace(&mut turned, true) {
                     break;
                 }

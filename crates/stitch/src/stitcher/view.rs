@@ -61,8 +61,8 @@ impl Stitcher {
     /// Jobs as they look now, of the pockets that `wanted` picks and their lanes, by start.
     pub(super) fn provisional(&self, wanted: impl Fn(&Pocket) -> bool) -> Vec<Job> {
         let mut jobs = Vec::new();
-        let mut all = OpenCursor::default();
-        self.show(&mut all, usize::MAX, wanted, |_| true, &HashSet::default(), |job| jobs.push(job));
+        let (mut all, mut effort) = (OpenCursor::default(), usize::MAX);
+        self.show(&mut all, &mut effort, wanted, |_| true, &HashSet::default(), |job| jobs.push(job));
         jobs.sort_unstable_by_key(|job| (job.started_at, job.id));
         jobs
     }
@@ -84,14 +84,14 @@ impl Stitcher {
             self.passes = self.passes.wrapping_add(1).max(1);
             cursor.pass = self.passes;
         }
-        let pass = cursor.pass;
+        let (pass, mut effort) = (cursor.pass, limit.saturating_mul(PASSED_A_LOOK));
         loop {
             let is_new = |pocket: &Pocket| pocket.shown.replace(pass) != pass;
             let is_more = match cursor.phase {
-                Phase::Frozen | Phase::FrozenSince => self.show_frozen(cursor, limit, &mut open),
+                Phase::Frozen | Phase::FrozenSince => self.show_frozen(cursor, &mut effort, &mut open),
                 Phase::Whole => {
                     let told = self.told.items();
-                    self.show(cursor, limit, |pocket| !pocket.settled, is_new, &told, &mut open)
+                    self.show(cursor, &mut effort, |pocket| !pocket.settled, is_new, &told, &mut open)
                 }
             };
             if is_more {
@@ -109,19 +109,23 @@ impl Stitcher {
 
     /// The same for those that are frozen. What may have to do with what waits in a lane thaws, and is shown
     /// with it when what is whole is.
-    fn show_frozen(&mut self, cursor: &mut OpenCursor, limit: usize, mut visit: impl FnMut(Job)) -> bool {
-        let mut effort = limit.saturating_mul(PASSED_A_LOOK);
+    fn show_frozen(
+        &mut self,
+        cursor: &mut OpenCursor,
+        effort: &mut usize,
+        mut visit: impl FnMut(Job),
+    ) -> bool {
         let (mut next, mut waits) = (None, Vec::new());
         for (slot, frozen) in self.frozen.iter_from(cursor.next) {
-            if effort == 0 {
+            if *effort == 0 {
                 next = Some(slot);
                 break;
             }
             if frozen.settled || frozen.shown.get() == cursor.pass {
-                effort -= 1;
+                *effort -= 1;
                 continue;
             }
-            effort = effort.saturating_sub(PASSED_A_LOOK);
+            *effort = effort.saturating_sub(PASSED_A_LOOK);
             let Some(parts) = self.frozen.read(slot) else { continue };
             let (jobs, lanes) = self.jobs_in(&parts);
             let is_alone = || self.with_hooks(parts.items.iter().map(Item::first), lanes).is_empty();
@@ -174,7 +178,8 @@ impl Stitcher {
             false
         } else {
             let is_new = |pocket: &Pocket| pocket.jobs.is_empty() || pocket.last >= pocket.looked;
-            self.show(cursor, limit, is_new, |_| true, &HashSet::default(), &mut check)
+            let mut effort = limit.saturating_mul(PASSED_A_LOOK);
+            self.show(cursor, &mut effort, is_new, |_| true, &HashSet::default(), &mut check)
         };
         match found {
             Some(job) => Sought::Found(job),
@@ -185,28 +190,27 @@ impl Stitcher {
 
     /// A pocket that is complete in itself is shown at once; what waits for something outside is shown with
     /// all that waits in the same lanes, whether it has joined them yet or not.
-    /// Ends after about `limit` pockets that are shown, and says whether there are more; what waits is shown
+    /// Ends when the effort is spent, and says whether there are more; what waits is shown
     /// last.
     fn show(
         &self,
         cursor: &mut OpenCursor,
-        limit: usize,
+        effort: &mut usize,
         wanted: impl Fn(&Pocket) -> bool,
         is_new: impl Fn(&Pocket) -> bool,
         told: &Slots,
         mut visit: impl FnMut(Job),
     ) -> bool {
-        let mut effort = limit.saturating_mul(PASSED_A_LOOK);
         for (at, pocket) in self.pockets.iter_from(cursor.next) {
-            if effort == 0 {
+            if *effort == 0 {
                 cursor.next = at;
                 return true;
             }
             if !wanted(pocket) || !is_new(pocket) {
-                effort -= 1;
+                *effort -= 1;
                 continue;
             }
-            effort = effort.saturating_sub(PASSED_A_LOOK);
+            *effort = effort.saturating_sub(PASSED_A_LOOK);
             if !pocket.lanes.is_empty() {
                 cursor.waiting.push((at, pocket.lanes.to_vec()));
                 continue;
