@@ -4,8 +4,8 @@
 //! Every job has been submitted and polled and has not ended; two hundred came each second. Then each of many
 //! polls goes to one of them, spread over all, and time passes by a second for every two thousand spans. The
 //! cost holds placing a span and looking at what is due, not reading, pricing or disk. Jobs that were quiet
-//! for a while are frozen, and each of those polls makes one whole again: the worst that can come. So the same
-//! is measured without freezing.
+//! for a while are frozen, and each of those polls makes one whole again: the worst that can come. So the
+//! same is measured without freezing.
 
 #![allow(clippy::print_stdout, reason = "a benchmark answers on its standard output")]
 

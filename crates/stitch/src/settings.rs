@@ -16,8 +16,8 @@ pub struct Settings {
     pub retention_ms: u64,
     /// How long after its last evidence a decided job still takes part in matching others.
     pub rematch_ms: u64,
-    /// How long after its last evidence a job is put aside in memory as bytes, open or settled. What comes for
-    /// it makes it what it was; the jobs do not depend on it.
+    /// How long after its last evidence a job is put aside in memory as bytes, open or settled. What comes
+    /// for it makes it what it was; the jobs do not depend on it.
     pub freeze_after_ms: u64,
     /// Most spans kept in memory, over all open and retained jobs. At the bound the services with the most
     /// spans give theirs up: what is settled first, then the oldest that is open, settled early.

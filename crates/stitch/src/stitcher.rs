@@ -12,8 +12,8 @@
 //!
 //! A job is *open*, *settled* (published with revision 1) or revised (published again with the
 //! next revision); a job whose evidence turned out to belong to another one is *superseded*; a job past the
-//! retention is *forgotten*. What is quiet, open or settled, is put aside as bytes ([`frozen`]), which changes
-//! nothing that can be seen.
+//! retention is *forgotten*. What is quiet, open or settled, is put aside as bytes ([`frozen`]), which
+//! changes nothing that can be seen.
 //!
 //! # Start
 //!

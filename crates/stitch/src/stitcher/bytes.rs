@@ -1,8 +1,8 @@
 //! Evidence as bytes, for as long as this process lives.
 //!
 //! What a span has in common with the one before it is one bit, what it has in common with thousands a
-//! number ([`super::kinds`]), and moments are distances. Nobody else reads these bytes, so they have no version;
-//! a read beyond their end gives zeros.
+//! number ([`super::kinds`]), and moments are distances. Nobody else reads these bytes, so they have no
+//! version; a read beyond their end gives zeros.
 
 use thin_vec::ThinVec;
 

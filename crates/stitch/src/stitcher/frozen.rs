@@ -2,22 +2,24 @@
 //!
 //! # Why
 //!
-//! Most of what is in memory waits: for a provider that takes minutes, or, settled, for evidence that may come
-//! late and nearly always does not. As it is solved, a pocket takes some hundred bytes a span, and entries in
-//! four tables. So one that has been quiet for a while is *frozen*: evidence, ties, and what was told of its
-//! jobs become a row of bytes, and all that is left in a table is by which names it may be asked for.
+//! Most of what is in memory waits: for a provider that takes minutes, or, settled, for evidence that may
+//! come late and nearly always does not. As it is solved, a pocket takes some hundred bytes a span, and
+//! entries in four tables. So one that has been quiet for a while is *frozen*: evidence, ties, and what was
+//! told of its jobs become a row of bytes, and all that is left in a table is by which names it may be asked
+//! for.
 //!
 //! # States
 //!
 //! A pocket is whole or frozen. It freezes after a look ([`super::freeze`]) when nothing of it waits in a
-//! lane, and its traces are its own. It *thaws* before anything is done with it: what comes for it, a name that
-//! another span shows, or its moment in the wheel makes it the pocket that it was. To freeze changes
-//! nothing but memory and time: tests freeze everything at every look, and end with the same jobs.
+//! lane, and its traces are its own. It *thaws* before anything is done with it: what comes for it, a name
+//! that another span shows, or its moment in the wheel makes it the pocket that it was. To freeze changes
+//! nothing but memory and time: a test freezes everything at every look, and sees the same as without.
 //!
 //! # Names
 //!
 //! A table has half of the hash of each name: the ids of its tasks, its traces, what its spans claimed, the
-//! jobs that were found in it. Two names may have one half; then a pocket thaws for nothing, and freezes again.
+//! jobs that were found in it. Two names may have one half; then a pocket thaws for nothing, and freezes
+//! again.
 //!
 //! # Never
 //!
@@ -205,8 +207,8 @@ impl Frozen {
     }
 }
 
-/// Before which number the caller of [`super::Stitcher::carry`] is to ask for what came under one: any, if more
-/// came since it was shown.
+/// Before which number the caller of [`super::Stitcher::carry`] is to ask for what came under one: any, if
+/// more came since it was shown.
 fn lacks(carried: Carried, number: u64) -> u64 {
     match carried {
         Carried::No => number,

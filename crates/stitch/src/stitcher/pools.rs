@@ -20,8 +20,8 @@ impl Stitcher {
     }
 
     /// The items and ties of some pockets, in order: of two ties that exclude each other the first holds
-    /// ([`crate::solve`]). Which that is goes by when its items came, and not by their slots: those are others
-    /// after a restart, or after a frost.
+    /// ([`crate::solve`]). Which that is goes by when its items came, and not by their slots: those are
+    /// others after a restart, or when they were frozen.
     pub(super) fn contents(&self, pockets: &[u32]) -> (Vec<u32>, Vec<Pin>) {
         let known = || pockets.iter().filter_map(|&at| self.pockets.get(at));
         let mut slots: Vec<u32> = known().flat_map(|pocket| pocket.members.iter().copied()).collect();

@@ -96,6 +96,22 @@ impl Traffic {
         })
     }
 
+    /// What a mesh shows below a call that began its trace.
+    fn nested(&mut self, below: (u64, u64), second: u64) {
+        let shown = self.call(Role::Submit, None, CallRare::default());
+        self.send(below, second + 60, shown);
+    }
+
+    /// A call with a link to a trace that begins later.
+    fn linked(&mut self, trace: u64, second: u64, task: &TaskId) {
+        let later = TraceId(u128::from(trace + 500).to_be_bytes());
+        let links = vec![SpanKey { trace: later, ..SpanKey::default() }];
+        let fetched = self.call(Role::Result, Some(task), CallRare { links, ..CallRare::default() });
+        self.send((trace + 400, 9), second + 5, fetched);
+        let there = self.call(Role::Cancel, None, CallRare::default());
+        self.send((trace + 500, 9), second + 100, there);
+    }
+
     /// A job with some of what ties calls, or with nothing that does.
     fn job(&mut self, number: u64) {
         self.client = client(self.draw.of(&["", "", "t"]), self.draw.below(2));
@@ -131,21 +147,8 @@ impl Traffic {
         let own = |traffic: &Self| if is_bare { trace + 1 + traffic.spans } else { trace };
         let first = self.send((own(self), parent), second, submit);
         match self.draw.below(8) {
-            // What a mesh shows below a call that began its trace; and a link to a trace that begins later.
-            0 if is_bare => {
-                let shown = self.call(Role::Submit, None, CallRare::default());
-                self.send((trace + first, first), second + 60, shown);
-            }
-            1 => {
-                let links = vec![SpanKey {
-                    trace: TraceId(u128::from(trace + 500).to_be_bytes()),
-                    ..SpanKey::default()
-                }];
-                let fetched = self.call(Role::Result, Some(&task), CallRare { links, ..CallRare::default() });
-                self.send((trace + 400, 9), second + 5, fetched);
-                let below = self.call(Role::Cancel, None, CallRare::default());
-                self.send((trace + 500, 9), second + 100, below);
-            }
+            0 if is_bare => self.nested((trace + first, first), second),
+            1 => self.linked(trace, second, &task),
             _ => {}
         }
         let polls = self.draw.below(5) + 40 * u64::from(number.is_multiple_of(16));
