@@ -53,7 +53,7 @@ pub(super) struct FrozenPocket {
     /// The least creation number in it of what was not carried, or the greatest number there is.
     uncarried: u64,
     /// Second of the wheel at which it is looked at.
-    due: u32,
+    due: u64,
     /// Kind of its first call.
     kind: u32,
     pub(super) calls: u32,
@@ -72,14 +72,10 @@ pub(super) struct Frozen {
     names: HashTable<(u32, u32)>,
     kinds: Kinds,
     /// By the second at which they are looked at; what has thawed may still be named.
-    seconds: BTreeMap<u32, Vec<u32>>,
+    seconds: BTreeMap<u64, Vec<u32>>,
     /// Those whose second has come.
     due: Vec<u32>,
     items: usize,
-}
-
-fn second(seconds: u64) -> u32 {
-    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 impl Frozen {
@@ -124,7 +120,7 @@ impl Frozen {
         parts.pack(&mut packer);
         let kind = parts.items.first().map_or(0, |item| packer.kind(item.first()));
         let (bytes, uncommon) = packer.into_parts();
-        let due = second(parts.pocket.planned);
+        let due = parts.pocket.planned;
         let slot = self.pockets.insert(FrozenPocket {
             bytes,
             uncommon,
@@ -182,13 +178,12 @@ impl Frozen {
         if !self.due.is_empty() {
             return Some(UnixNanos(0));
         }
-        self.seconds.keys().next().map(|&second| UnixNanos(u64::from(second).saturating_mul(1_000_000_000)))
+        self.seconds.keys().next().map(|&second| UnixNanos(second.saturating_mul(1_000_000_000)))
     }
 
     /// Takes note of those whose time has come.
     pub(super) fn turn_wheel(&mut self, now: UnixNanos) {
-        let Some(after) = second(now.0 / 1_000_000_000).checked_add(1) else { return };
-        let later = self.seconds.split_off(&after);
+        let later = self.seconds.split_off(&(now.0 / 1_000_000_000 + 1));
         for (second, slots) in std::mem::replace(&mut self.seconds, later) {
             let is_due = |slot: &u32| self.pockets.get(*slot).is_some_and(|pocket| pocket.due == second);
             self.due.extend(slots.into_iter().filter(is_due));
