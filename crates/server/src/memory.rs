@@ -34,7 +34,7 @@ const CONNECTION_BYTES: u64 = 160 << 10;
 /// Series of one label set, with all causes, units and outcomes, and their text on two pages.
 const LABEL_SET_BYTES: u64 = 96 << 10;
 /// Page caches of journal and ledger, and of two readers.
-const SQLITE_BYTES: u64 = 2 * (64 << 20) + 2 * (8 << 20);
+const SQLITE_BYTES: u64 = (4 << 20) + (16 << 20) + 2 * (8 << 20);
 /// What one label set costs by time: a provider and a model with a day of buckets.
 const WINDOW_BYTES: u64 = 10 << 10;
 /// A form of jobs with its account.

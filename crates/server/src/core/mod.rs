@@ -114,7 +114,7 @@ pub struct Core {
     shards: Vec<Stitcher>,
     books: Books,
     spans: SpanCounts,
-    /// The first of the open jobs, and how many there are.
+    /// The open jobs that started first, and how many there are.
     open: Vec<OpenJob>,
     open_count: usize,
     /// Both as they were before the last look, until what it saw is durable.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use spantally_price::{Bill, Bound, Cards, Charge, bill};
-use spantally_stitch::{Attempt, Cause, Job, Outcome, UnixNanos};
+use spantally_stitch::{Attempt, Cause, Job, JobId, Outcome, UnixNanos};
 
 use super::Core;
 use super::books::Books;
@@ -52,15 +52,52 @@ impl OpenJob {
     }
 }
 
-/// Most open jobs that are kept to be shown; the rest is in the sums alone.
-pub(crate) const MAX_SHOWN: usize = 10_000;
+/// Most open jobs that are kept to be shown, those that started first; the rest is in the sums alone. One
+/// takes the room of five that only wait.
+pub(crate) const MAX_SHOWN: usize = 2000;
 
 /// Open jobs as they are gone through.
 #[derive(Debug, Default)]
 pub(super) struct OpenTally {
     sums: BTreeMap<SetId, Sums>,
-    shown: Vec<OpenJob>,
+    shown: Oldest,
     pub(super) count: usize,
+}
+
+/// The jobs that started first, as far as they were gone through, and at times as many others.
+#[derive(Debug, Default)]
+struct Oldest {
+    jobs: Vec<OpenJob>,
+    /// There are enough that started before this one.
+    before: Option<(UnixNanos, JobId)>,
+}
+
+impl Oldest {
+    fn takes(&self, job: &Job) -> bool {
+        self.before.is_none_or(|before| age(job) < before)
+    }
+
+    fn push(&mut self, open: OpenJob) {
+        self.jobs.push(open);
+        if self.jobs.len() >= 2 * MAX_SHOWN {
+            let (_, next, _) = self.jobs.select_nth_unstable_by_key(MAX_SHOWN, |open| age(&open.job));
+            self.before = Some(age(&next.job));
+            self.jobs.truncate(MAX_SHOWN);
+        }
+    }
+
+    /// By start.
+    fn into_sorted(mut self) -> Vec<OpenJob> {
+        self.jobs.sort_unstable_by_key(|open| age(&open.job));
+        self.jobs.truncate(MAX_SHOWN);
+        self.jobs.shrink_to_fit();
+        self.jobs
+    }
+}
+
+/// What started first comes first.
+fn age(job: &Job) -> (UnixNanos, JobId) {
+    (job.started_at, job.id)
 }
 
 #[derive(Debug, Default)]
@@ -96,15 +133,14 @@ impl Books {
             *bound = *bound + cost;
         }
         tally.count += 1;
-        if tally.shown.len() < MAX_SHOWN {
+        if tally.shown.takes(&job) {
             tally.shown.push(OpenJob::shown(job, bill));
         }
     }
 
     /// Sets every gauge about open jobs; gives those that are shown, by start.
     pub(super) fn show_open(&mut self, tally: OpenTally, now: UnixNanos) -> Vec<OpenJob> {
-        let OpenTally { sums, shown: mut open, .. } = tally;
-        open.sort_unstable_by_key(|open| (open.job.started_at, open.job.id));
+        let OpenTally { sums, shown, .. } = tally;
         for metric in [MetricId::OpenJobs, MetricId::OpenJobAge, MetricId::Exposure] {
             self.registry.zero(metric);
         }
@@ -136,7 +172,7 @@ impl Books {
                 }
             }
         }
-        open
+        shown.into_sorted()
     }
 
     /// Makes the histograms in which a job counts if it succeeds. Those of other outcomes come into being
@@ -234,6 +270,35 @@ mod tests {
             policy: "fal/made".into(),
             consumed: None,
         }
+    }
+
+    #[test]
+    fn of_more_than_can_be_shown_those_that_started_first_are() {
+        let job = |start: u64| Job {
+            id: JobId(u128::from(start).to_be_bytes()),
+            started_at: UnixNanos(start / 2),
+            ..Job::default()
+        };
+        // In no order, and two started at each moment.
+        let all = 5 * MAX_SHOWN as u64 + 3;
+        let mut oldest = Oldest::default();
+        let mut taken = 0;
+        for number in 0..all {
+            let job = job(number * 7919 % all);
+            if oldest.takes(&job) {
+                taken += 1;
+                oldest.push(OpenJob { job, bill: Bill::default() });
+            }
+            assert!(oldest.jobs.len() < 2 * MAX_SHOWN);
+        }
+        let shown: Vec<JobId> = oldest.into_sorted().iter().map(|open| open.job.id).collect();
+        assert_eq!(shown, (0..MAX_SHOWN as u64).map(|start| job(start).id).collect::<Vec<_>>());
+        assert!(taken < all, "what is too late is not copied");
+        let mut few = Oldest::default();
+        for start in [9, 3, 5] {
+            few.push(OpenJob { job: job(start), bill: Bill::default() });
+        }
+        assert_eq!(few.into_sorted().iter().map(|open| open.job.started_at.0).collect::<Vec<_>>(), [1, 2, 4]);
     }
 
     #[test]

@@ -41,6 +41,8 @@ const SAME_TASK: u8 = 1 << 2;
 const OTHER_TASK: u8 = 1 << 3;
 const SAME_REQUEST: u8 = 1 << 4;
 const UNCOMMON: u8 = 1 << 5;
+/// Its request is that of its kind's pattern: all submits to one URL are one.
+const REQUEST_OF_KIND: u8 = 1 << 6;
 
 /// Writes.
 #[derive(Debug)]
@@ -52,8 +54,10 @@ pub(super) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    pub(super) fn new(kinds: &'a mut Kinds) -> Self {
-        Self { bytes: Vec::with_capacity(512), uncommon: ThinVec::new(), before: Before::default(), kinds }
+    /// What is near a moment takes less room.
+    pub(super) fn new(kinds: &'a mut Kinds, near: UnixNanos) -> Self {
+        let before = Before { moment: near.0, ..Before::default() };
+        Self { bytes: Vec::with_capacity(512), uncommon: ThinVec::new(), before, kinds }
     }
 
     pub(super) fn into_parts(self) -> (Box<[u8]>, ThinVec<Uncommon>) {
@@ -86,6 +90,19 @@ impl<'a> Packer<'a> {
 
     pub(super) fn fixed<const N: usize>(&mut self, bytes: [u8; N]) {
         self.bytes.extend_from_slice(&bytes);
+    }
+
+    /// Short if its fraction is: its bits from the other end.
+    pub(super) fn real(&mut self, real: f64) {
+        self.number(real.to_bits().swap_bytes());
+    }
+
+    /// How many there are, and each.
+    pub(super) fn list<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
+        self.number(all.len() as u64);
+        for one in all {
+            each(self, one);
+        }
     }
 
     /// As the distance from the moment before.
@@ -139,20 +156,23 @@ impl<'a> Packer<'a> {
             }
             What::Frame(frame) => {
                 let uncommon = (!frame.rare.is_vacant()).then(|| Uncommon::Frame(frame.rare.clone()));
-                (None, self.before.request, uncommon)
+                (None, 0, uncommon)
             }
         };
         let is_same_task = task.is_some() && task == self.before.task.as_ref();
+        let kind = self.kinds.number(evidence);
+        let is_of_kind = self.kinds.request(kind) == Some(request);
+        let is_same_request = !is_of_kind && request == self.before.request;
         let flags = [
             (SAME_TRACE, evidence.span.trace == self.before.trace),
             (SAME_PARENT, evidence.parent == self.before.parent),
             (SAME_TASK, is_same_task),
             (OTHER_TASK, task.is_some() && !is_same_task),
-            (SAME_REQUEST, request == self.before.request),
+            (SAME_REQUEST, is_same_request),
             (UNCOMMON, uncommon.is_some()),
+            (REQUEST_OF_KIND, is_of_kind),
         ];
         self.flags(&flags);
-        let kind = self.kinds.number(evidence);
         self.number(u64::from(kind));
         self.trace(evidence.span.trace);
         self.fixed(evidence.span.span.0);
@@ -166,7 +186,7 @@ impl<'a> Packer<'a> {
             self.task(task);
             self.before.task = Some(task.clone());
         }
-        if request != self.before.request {
+        if !is_of_kind && !is_same_request {
             self.fixed(request.to_le_bytes());
             self.before.request = request;
         }
@@ -186,8 +206,14 @@ pub(super) struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    pub(super) fn new(bytes: &'a [u8], uncommon: ThinVec<Uncommon>, kinds: &'a Kinds) -> Self {
-        Self { bytes, uncommon: uncommon.into_iter(), before: Before::default(), kinds, met: Vec::new() }
+    pub(super) fn new(
+        bytes: &'a [u8],
+        near: UnixNanos,
+        uncommon: ThinVec<Uncommon>,
+        kinds: &'a Kinds,
+    ) -> Self {
+        let before = Before { moment: near.0, ..Before::default() };
+        Self { bytes, uncommon: uncommon.into_iter(), before, kinds, met: Vec::new() }
     }
 
     /// The kinds that were met.
@@ -202,15 +228,16 @@ impl<'a> Unpacker<'a> {
     }
 
     pub(super) fn number(&mut self) -> u64 {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte();
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-        }
-        number
+        number(&mut self.bytes)
+    }
+
+    pub(super) fn real(&mut self) -> f64 {
+        f64::from_bits(self.number().swap_bytes())
+    }
+
+    /// Nothing if one of them is nothing.
+    pub(super) fn list<T>(&mut self, mut each: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        (0..self.number()).map(|_| each(self)).collect()
     }
 
     pub(super) fn fixed<const N: usize>(&mut self) -> [u8; N] {
@@ -274,7 +301,7 @@ impl<'a> Unpacker<'a> {
         if has(OTHER_TASK) {
             self.before.task = Some(self.task());
         }
-        if !has(SAME_REQUEST) {
+        if !has(SAME_REQUEST) && !has(REQUEST_OF_KIND) {
             self.before.request = u64::from_le_bytes(self.fixed());
         }
         let uncommon = if has(UNCOMMON) { self.uncommon.next() } else { None };
@@ -283,7 +310,9 @@ impl<'a> Unpacker<'a> {
                 if has(SAME_TASK) || has(OTHER_TASK) {
                     call.task.clone_from(&self.before.task);
                 }
-                call.request = self.before.request;
+                if !has(REQUEST_OF_KIND) {
+                    call.request = self.before.request;
+                }
                 if let Some(Uncommon::Call(rare)) = uncommon {
                     call.rare = rare;
                 }
@@ -298,6 +327,25 @@ impl<'a> Unpacker<'a> {
     }
 }
 
+/// What a packer wrote first, if that was a number.
+pub(super) fn number_at_start(bytes: &[u8]) -> u64 {
+    number(&mut &*bytes)
+}
+
+/// Reads what [`Packer::number`] wrote.
+fn number(bytes: &mut &[u8]) -> u64 {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let Some((&byte, rest)) = bytes.split_first() else { break };
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    number
+}
+
 /// Small distances in either direction become small numbers.
 fn zigzag(distance: u64) -> u64 {
     distance << 1 ^ (distance.cast_signed() >> 63).cast_unsigned()
@@ -308,89 +356,4 @@ fn unzigzag(number: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::call::{Accepted, Answer, Call, Endpoint, Role};
-    use crate::evidence::Client;
-    use crate::frame::{Frame, FrameKind};
-
-    fn evidence(span: u8, task: Option<&str>, resend: Option<u16>) -> Evidence {
-        let call = Call {
-            role: Role::Poll,
-            endpoint: Arc::new(Endpoint::default()),
-            task: task.map(TaskId::new),
-            answer: Answer::Status(200),
-            accepted: Accepted::Yes,
-            verdict: None,
-            request: u64::from(span) % 3,
-            agent: 7,
-            rare: Rare::new(CallRare { resend, ..CallRare::default() }),
-        };
-        Evidence {
-            span: SpanKey { trace: TraceId([span / 4; 16]), span: SpanId([span; 8]) },
-            parent: SpanId([span / 3; 8]),
-            start: UnixNanos(u64::MAX - u64::from(span) * 7_000_000_000),
-            end: UnixNanos(u64::from(span)),
-            client: Arc::new(Client::default()),
-            what: What::Call(call),
-        }
-    }
-
-    #[test]
-    fn evidence_comes_out_as_it_went_in_and_leaves_no_kind_behind() {
-        let long = "t".repeat(5000);
-        let ids = [
-            None,
-            Some(""),
-            Some("task"),
-            Some("task"),
-            Some("78321ff1-ddfa-4582-bc75-06854bbf40ad"),
-            None,
-            Some(&long[..253]),
-            Some(&long[..254]),
-            Some(&long[..255]),
-            Some(&long),
-        ];
-        let mut all: Vec<Evidence> = (0..).zip(ids).map(|(span, task)| evidence(span, task, None)).collect();
-        all.push(evidence(20, Some("task"), Some(2)));
-        let frame = Frame { kind: FrameKind::Server, verdict: None, rare: Rare::default() };
-        all.push(Evidence { what: What::Frame(frame), ..evidence(21, None, None) });
-        let mut kinds = Kinds::default();
-        let mut packer = Packer::new(&mut kinds);
-        for evidence in &all {
-            packer.evidence(evidence);
-        }
-        packer.number(u64::MAX);
-        packer.creation(3);
-        packer.creation(1);
-        let (bytes, uncommon) = packer.into_parts();
-        assert_eq!(uncommon.len(), 1);
-        let mut unpacker = Unpacker::new(&bytes, uncommon, &kinds);
-        for evidence in &all {
-            assert_eq!(unpacker.evidence().as_ref(), Some(evidence));
-        }
-        assert_eq!((unpacker.number(), unpacker.creation(), unpacker.creation()), (u64::MAX, 3, 1));
-        assert_eq!((unpacker.byte(), unpacker.number(), unpacker.fixed()), (0, 0, [0; 3]), "nothing is left");
-        let met = unpacker.into_met();
-        assert_eq!((met.len(), kinds.len()), (all.len(), all.len()), "each was made with its own endpoint");
-        for kind in met {
-            kinds.release(kind);
-        }
-        assert_eq!(kinds.len(), 0);
-    }
-
-    #[test]
-    fn spans_of_one_kind_share_its_number() {
-        let first = evidence(1, Some("a"), None);
-        let mut kinds = Kinds::default();
-        let number = kinds.number(&first);
-        let other = Evidence { span: SpanKey::default(), ..first.clone() };
-        assert_eq!(kinds.number(&other), number);
-        kinds.release(number);
-        assert_eq!(kinds.client(number), Some(&first.client));
-        kinds.release(number);
-        assert_eq!(kinds.client(number), None);
-    }
-}
+mod tests;

@@ -31,37 +31,37 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
 use thin_vec::ThinVec;
 
+use self::parts::planned;
 pub(super) use self::parts::{FrozenJob, Parts, name_of_job, name_of_trace};
 use crate::evidence::Client;
 use crate::id::UnixNanos;
 use crate::stitcher::bytes::{Packer, Uncommon, Unpacker};
 use crate::stitcher::item::Carried;
-use crate::stitcher::keyed::{half_of, spread};
+use crate::stitcher::keyed::{give_back, half_of, spread};
 use crate::stitcher::kinds::Kinds;
+use crate::stitcher::pocket::Pocket;
 use crate::stitcher::slab::Slab;
 
-/// A pocket as bytes, and what is asked of it without thawing it.
+/// A pocket as bytes, and what is asked of all of them at once.
 #[derive(Debug)]
 pub(super) struct FrozenPocket {
     bytes: Box<[u8]>,
-    uncommon: ThinVec<Uncommon>,
     /// See [`super::pocket::Pocket::last`].
     pub(super) last: UnixNanos,
-    /// The least creation number in it of what was not carried, or the greatest number there is.
-    uncarried: u64,
-    /// Second of the wheel at which it is looked at.
-    due: u64,
     /// Kind of its first call.
     kind: u32,
     pub(super) calls: u32,
+    /// See [`super::pocket::Pocket::shown`].
+    pub(super) shown: Cell<u32>,
     pub(super) jobs: u16,
     /// See [`super::pocket::Pocket::settled`].
     pub(super) settled: bool,
-    /// See [`super::pocket::Pocket::shown`].
-    pub(super) shown: Cell<u32>,
+    /// Something of it was not carried: see [`super::Stitcher::carry`].
+    lacks: bool,
 }
 
 /// All of them.
@@ -71,6 +71,8 @@ pub(super) struct Frozen {
     /// Half of a name's hash, and whose it is.
     names: HashTable<(u32, u32)>,
     kinds: Kinds,
+    /// What few spans have, by pocket.
+    uncommon: HashMap<u32, ThinVec<Uncommon>, FixedState>,
     /// By the second at which they are looked at; what has thawed may still be named.
     seconds: BTreeMap<u64, Vec<u32>>,
     /// Those whose second has come.
@@ -116,25 +118,26 @@ impl Frozen {
 
     /// Keeps a pocket as bytes.
     pub(super) fn insert(&mut self, parts: &Parts) {
-        let mut packer = Packer::new(&mut self.kinds);
+        let Pocket { last, planned, settled, ref shown, .. } = parts.pocket;
+        let mut packer = Packer::new(&mut self.kinds, last);
         parts.pack(&mut packer);
         let kind = parts.items.first().map_or(0, |item| packer.kind(item.first()));
         let (bytes, uncommon) = packer.into_parts();
-        let due = parts.pocket.planned;
         let slot = self.pockets.insert(FrozenPocket {
             bytes,
-            uncommon,
-            last: parts.pocket.last,
-            uncarried: parts.uncarried(),
-            due,
+            last,
             kind,
             calls: parts.calls() as u32,
+            shown: shown.clone(),
             jobs: parts.jobs.len() as u16,
-            settled: parts.pocket.settled,
-            shown: parts.pocket.shown.clone(),
+            settled,
+            lacks: parts.uncarried() < u64::MAX,
         });
+        if !uncommon.is_empty() {
+            self.uncommon.insert(slot, uncommon);
+        }
         self.items += parts.items.len();
-        self.seconds.entry(due).or_default().push(slot);
+        self.seconds.entry(planned).or_default().push(slot);
         for name in parts.names() {
             let half = half_of(name);
             self.names.insert_unique(spread(half), (half, slot), |&(half, _)| spread(half));
@@ -144,19 +147,20 @@ impl Frozen {
     /// What is in a pocket.
     pub(super) fn read(&self, slot: u32) -> Option<Parts> {
         let pocket = self.pockets.get(slot)?;
-        Parts::unpack(&mut Unpacker::new(&pocket.bytes, pocket.uncommon.clone(), &self.kinds))
+        let uncommon = self.uncommon.get(&slot).cloned().unwrap_or_default();
+        Parts::unpack(&mut Unpacker::new(&pocket.bytes, pocket.last, uncommon, &self.kinds), pocket)
     }
 
     /// Takes a pocket out.
     pub(super) fn take(&mut self, slot: u32) -> Option<Parts> {
-        let FrozenPocket { bytes, uncommon, kind, shown, .. } = self.pockets.remove(slot)?;
-        let mut unpacker = Unpacker::new(&bytes, uncommon, &self.kinds);
-        let parts = Parts::unpack(&mut unpacker);
-        for kind in unpacker.into_met().into_iter().chain([kind]) {
+        let pocket = self.pockets.remove(slot)?;
+        let uncommon = self.uncommon.remove(&slot).unwrap_or_default();
+        let mut unpacker = Unpacker::new(&pocket.bytes, pocket.last, uncommon, &self.kinds);
+        let parts = Parts::unpack(&mut unpacker, &pocket);
+        for kind in unpacker.into_met().into_iter().chain([pocket.kind]) {
             self.kinds.release(kind);
         }
-        let mut parts = parts?;
-        parts.pocket.shown = shown;
+        let parts = parts?;
         self.items -= parts.items.len();
         for name in parts.names() {
             let held = (half_of(name), slot);
@@ -164,13 +168,15 @@ impl Frozen {
                 entry.remove();
             }
         }
+        give_back(&mut self.names);
         Some(parts)
     }
 
     /// The pockets of which something was not carried that came before a number, or grew since it was.
     pub(super) fn uncarried(&self, before: u64) -> Vec<u32> {
-        let lacks = |pocket: &FrozenPocket| pocket.uncarried == 0 || pocket.uncarried < before;
-        self.pockets.iter().filter(|(_, pocket)| lacks(pocket)).map(|(slot, _)| slot).collect()
+        let lacking = self.pockets.iter().filter(|(_, pocket)| pocket.lacks).map(|(slot, _)| slot);
+        let numbers = lacking.filter_map(|slot| Some((slot, self.read(slot)?.uncarried())));
+        numbers.filter(|&(_, number)| number == 0 || number < before).map(|(slot, _)| slot).collect()
     }
 
     /// The next second at which one is to be looked at.
@@ -185,7 +191,7 @@ impl Frozen {
     pub(super) fn turn_wheel(&mut self, now: UnixNanos) {
         let later = self.seconds.split_off(&(now.0 / 1_000_000_000 + 1));
         for (second, slots) in std::mem::replace(&mut self.seconds, later) {
-            let is_due = |slot: &u32| self.pockets.get(*slot).is_some_and(|pocket| pocket.due == second);
+            let is_due = |slot: &u32| self.pockets.get(*slot).is_some_and(|pocket| planned(pocket) == second);
             self.due.extend(slots.into_iter().filter(is_due));
         }
         self.due.sort_unstable_by(|a, b| b.cmp(a));

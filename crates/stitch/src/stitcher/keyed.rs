@@ -47,6 +47,16 @@ fn is_of<K: Eq, V>(slots: &Slab<(K, V)>, half: u32, key: &K) -> impl Fn(&(u32, u
     move |&(held, slot)| held == half && slots.get(slot).is_some_and(|(known, _)| known == key)
 }
 
+/// Room for so many is kept.
+const KEPT: usize = 4096;
+
+/// Gives back most of the room of a table of which little is left.
+pub(super) fn give_back(table: &mut HashTable<(u32, u32)>) {
+    if table.len() < table.capacity() / 8 && table.capacity() > KEPT {
+        table.shrink_to(2 * table.len(), |&(half, _)| spread(half));
+    }
+}
+
 impl<K: Hash + Eq, V> Keyed<K, V> {
     /// Where the value of a key stands.
     pub(super) fn slot(&self, key: &K) -> Option<u32> {
@@ -86,6 +96,7 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
         let half = half(key);
         let Self { table, slots } = self;
         let ((_, slot), _) = table.find_entry(spread(half), is_of(slots, half, key)).ok()?.remove();
+        give_back(table);
         slots.remove(slot).map(|(_, value)| value)
     }
 
@@ -113,6 +124,20 @@ mod tests {
         }
         assert!((0..5000).all(|key| keyed.get(&key).is_some() == (key % 2 == 1)));
         assert_eq!(keyed.values_mut().count(), 2500);
+    }
+
+    #[test]
+    fn a_table_of_which_little_is_left_gives_its_room_back() {
+        let mut keyed = Keyed::default();
+        for key in 0..100_000_u64 {
+            keyed.or_insert_with(key, || key);
+        }
+        assert!(keyed.table.capacity() >= 100_000);
+        for key in 0..99_000 {
+            assert_eq!(keyed.remove(&key), Some(key));
+        }
+        assert!(keyed.table.capacity() <= 2 * KEPT, "{}", keyed.table.capacity());
+        assert!((99_000..100_000).all(|key| keyed.get(&key) == Some(&key)));
     }
 
     #[test]

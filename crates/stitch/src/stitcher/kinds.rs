@@ -27,7 +27,7 @@ pub(super) struct Kinds {
 /// One of them.
 #[derive(Debug)]
 struct Kind {
-    /// Evidence without what is its own: ids, times, what is rare.
+    /// Evidence without what is its own: ids, times, what is rare. Its request is that of the first.
     pattern: Evidence,
     uses: u32,
 }
@@ -42,7 +42,7 @@ fn pattern(evidence: &Evidence) -> Evidence {
             answer: call.answer,
             accepted: call.accepted,
             verdict: call.verdict,
-            request: 0,
+            request: call.request,
             agent: call.agent,
             rare: Rare::default(),
         }),
@@ -110,6 +110,14 @@ impl Kinds {
     /// Evidence of a kind, without what is its own.
     pub(super) fn pattern(&self, number: u32) -> Option<&Evidence> {
         self.kinds.get(number).map(|kind| &kind.pattern)
+    }
+
+    /// The request that its pattern has; a frame's is 0.
+    pub(super) fn request(&self, number: u32) -> Option<u64> {
+        self.pattern(number).map(|pattern| match &pattern.what {
+            What::Call(call) => call.request,
+            What::Frame(_) => 0,
+        })
     }
 
     /// Who made evidence of a kind.

@@ -17,6 +17,10 @@ use crate::sqlite::Database;
 /// long.
 const LOG_BYTES: u64 = 256 << 20;
 
+/// Jobs that settle together are near one another in tables and indexes. With four times as much a span of
+/// generation calls alone costs the same.
+const CACHE_KIB: u64 = 16_384;
+
 /// The ledger of a data directory, open for writing.
 #[derive(Debug)]
 pub struct Ledger {
@@ -44,9 +48,11 @@ impl Ledger {
         database.version(&SCHEMA)?;
         database.execute(
             "set the file up",
-            "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536; PRAGMA busy_timeout = 0;
-             PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
+            &format!(
+                "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                 PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA busy_timeout = 0;
+                 PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;"
+            ),
         )?;
         database.migrate(&SCHEMA)?;
         let position =

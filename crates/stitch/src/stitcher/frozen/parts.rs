@@ -1,13 +1,16 @@
 //! What a frozen pocket is made of: everything that thawing puts back where it was.
 
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
-use super::lacks;
-use crate::id::{JobId, SpanKey};
+use super::{FrozenPocket, lacks};
+use crate::evidence::Evidence;
+use crate::id::{JobId, SpanKey, UnixNanos};
 use crate::job::{Confidence, JoinRule};
+use crate::judge::id_of_span;
 use crate::solve::Pin;
 use crate::stitcher::Published;
-use crate::stitcher::bytes::{Packer, Unpacker};
+use crate::stitcher::bytes::{Packer, Unpacker, number_at_start};
 use crate::stitcher::item::{
     Carried, Item, alias_key, fingerprint, has_neighbours, hash, task_key, task_name,
 };
@@ -47,14 +50,31 @@ pub(in crate::stitcher) fn name_of_job(id: JobId) -> u64 {
     hash(&("job", id))
 }
 
-const SETTLED: u8 = 1;
-const HOOK: u8 = 1 << 1;
-const TIED: u8 = 1 << 2;
+const HOOK: u8 = 1;
+const TIED: u8 = 1 << 1;
+const FRAMES: u8 = 1 << 2;
+const PINS: u8 = 1 << 3;
+/// It was opened and started when its items were.
+const AS_ITEMS: u8 = 1 << 4;
+
+const PUBLISHED: u8 = 1;
 const RESTORED: u8 = 1 << 1;
 const DECIDED: u8 = 1 << 2;
 const TOLD: u8 = 1 << 3;
+/// A call of it gave the job its id.
+const OF_CALL: u8 = 1 << 4;
+
 const MARGIN: u8 = 1;
 const INSTEAD: u8 = 1 << 1;
+
+/// See [`Pocket::planned`]; the bytes have its distance from the last activity.
+pub(super) fn planned(frozen: &FrozenPocket) -> u64 {
+    number_at_start(&frozen.bytes).wrapping_add(second(frozen.last))
+}
+
+fn second(moment: UnixNanos) -> u64 {
+    moment.0 / 1_000_000_000
+}
 
 impl Parts {
     /// How many calls are in it.
@@ -89,101 +109,125 @@ impl Parts {
         names
     }
 
+    /// When it was opened and when it was started, if only its items say so.
+    fn times_of_items(&self) -> (UnixNanos, UnixNanos) {
+        let opened = self.items.iter().map(|item| item.opened).max();
+        let started = self.items.iter().flat_map(Item::calls).map(|call| call.start).min();
+        (opened.unwrap_or_default(), started.unwrap_or_default())
+    }
+
+    /// Starts with the planned second, which alone is read without the rest.
     pub(super) fn pack(&self, into: &mut Packer<'_>) {
-        let Pocket { last, started, opened, looked, planned, settled, hook, ref pins, .. } = self.pocket;
-        let flags = [(SETTLED, settled), (HOOK, hook), (TIED, self.tie.is_some())];
-        into.flags(&flags);
-        into.number(planned);
-        for moment in [last, looked, opened, started] {
-            into.moment(moment);
+        let Pocket { last, started, opened, looked, planned, hook, ref pins, .. } = self.pocket;
+        into.number(planned.wrapping_sub(second(last)));
+        let as_items = (opened, started) == self.times_of_items();
+        into.flags(&[
+            (HOOK, hook),
+            (TIED, self.tie.is_some()),
+            (FRAMES, !self.frames.is_empty()),
+            (PINS, !pins.is_empty()),
+            (AS_ITEMS, as_items),
+        ]);
+        into.moment(looked);
+        if !as_items {
+            into.moment(opened);
+            into.moment(started);
         }
-        into.number(self.items.len() as u64);
-        for item in &self.items {
-            item.pack(into);
+        into.list(&self.items, |into, item| item.pack(into));
+        if !self.frames.is_empty() {
+            into.list(&self.frames, pack_frame);
         }
-        into.number(self.frames.len() as u64);
-        for frame in &self.frames {
-            into.byte(frame.carried as u8);
-            into.creation(frame.number);
-            into.evidence(&frame.evidence);
-            into.moment(frame.came);
-        }
-        into.number(self.jobs.len() as u64);
-        for job in &self.jobs {
-            job.pack(into);
-        }
-        into.number(pins.len() as u64);
-        for pin in pins {
-            pack_pin(pin, into);
+        into.list(&self.jobs, |into, job| job.pack(into, &self.items));
+        if !pins.is_empty() {
+            into.list(pins, pack_pin);
         }
         if let Some(number) = self.tie {
             into.number(number);
         }
     }
 
-    /// Nothing if the bytes are not those of a pocket.
-    pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+    /// Nothing if the bytes are not those of the pocket.
+    pub(super) fn unpack(from: &mut Unpacker<'_>, frozen: &FrozenPocket) -> Option<Self> {
+        from.number();
         let flags = from.byte();
-        let planned = from.number();
-        let (last, looked) = (from.moment(), from.moment());
-        let (opened, started) = (from.moment(), from.moment());
-        let items: Option<Vec<Item>> = (0..from.number()).map(|_| Item::unpack(from)).collect();
-        let items = items?;
-        let frames: Option<Vec<FrameItem>> = (0..from.number()).map(|_| unpack_frame(from)).collect();
-        let jobs: Vec<FrozenJob> = (0..from.number()).map(|_| FrozenJob::unpack(from)).collect();
-        let pins: Option<_> = (0..from.number()).map(|_| unpack_pin(from)).collect();
+        let has = |flag: u8| flags & flag != 0;
+        let looked = from.moment();
+        let times = (!has(AS_ITEMS)).then(|| (from.moment(), from.moment()));
+        let items = from.list(Item::unpack)?;
+        let frames = if has(FRAMES) { from.list(unpack_frame)? } else { Vec::new() };
+        let jobs = from.list(|from| FrozenJob::unpack(from, &items))?;
+        let pins = if has(PINS) { from.list(unpack_pin)?.into() } else { ThinVec::new() };
+        let tie = has(TIED).then(|| from.number());
         let pocket = Pocket {
             members: (0..items.len() as u32).collect(),
-            pins: pins?,
+            pins,
             jobs: jobs.iter().map(|job| job.id).collect(),
             looked,
-            planned,
-            hook: flags & HOOK != 0,
-            settled: flags & SETTLED != 0,
-            ..Pocket::new(SmallVec::new(), started, opened, last)
+            planned: planned(frozen),
+            hook: has(HOOK),
+            settled: frozen.settled,
+            shown: frozen.shown.clone(),
+            ..Pocket::new(SmallVec::new(), UnixNanos(0), UnixNanos(0), frozen.last)
         };
-        let tie = (flags & TIED != 0).then(|| from.number());
-        Some(Self { pocket, items, frames: frames?, jobs, tie })
+        let mut parts = Self { pocket, items, frames, jobs, tie };
+        (parts.pocket.opened, parts.pocket.started) = times.unwrap_or_else(|| parts.times_of_items());
+        Some(parts)
     }
 }
 
+/// The id of a job if a call gave it.
+fn id_of_call(evidence: &Evidence) -> JobId {
+    id_of_span(&evidence.client.tenant, evidence.span)
+}
+
 impl FrozenJob {
-    fn pack(&self, into: &mut Packer<'_>) {
-        let Published { revision, digest, restored, decided } =
-            self.published.unwrap_or(Published { revision: 0, digest: 0, restored: false, decided: false });
-        let flags = [
-            (1, self.published.is_some()),
-            (RESTORED, restored),
-            (DECIDED, decided),
+    fn pack(&self, into: &mut Packer<'_>, items: &[Item]) {
+        let by = items.iter().position(|item| id_of_call(item.first()) == self.id);
+        let published = self.published;
+        into.flags(&[
+            (PUBLISHED, published.is_some()),
+            (RESTORED, published.is_some_and(|published| published.restored)),
+            (DECIDED, published.is_some_and(|published| published.decided)),
             (TOLD, self.told.is_some()),
-        ];
-        into.flags(&flags);
-        into.fixed(self.id.0);
-        if self.published.is_some() {
+            (OF_CALL, by.is_some()),
+        ]);
+        match by {
+            Some(place) => into.number(place as u64),
+            None => into.fixed(self.id.0),
+        }
+        if let Some(Published { revision, digest, .. }) = published {
             into.number(u64::from(revision));
             into.fixed(digest.to_le_bytes());
         }
         if let Some(told) = &self.told {
-            into.number(told.len() as u64);
-            for &place in told {
-                into.number(u64::from(place));
-            }
+            into.list(told, |into, &place| into.number(u64::from(place)));
         }
     }
 
-    fn unpack(from: &mut Unpacker<'_>) -> Self {
+    fn unpack(from: &mut Unpacker<'_>, items: &[Item]) -> Option<Self> {
         let flags = from.byte();
         let has = |flag: u8| flags & flag != 0;
-        let id = JobId(from.fixed());
-        let published = has(1).then(|| Published {
+        let id = if has(OF_CALL) {
+            id_of_call(items.get(from.number() as usize)?.first())
+        } else {
+            JobId(from.fixed())
+        };
+        let published = has(PUBLISHED).then(|| Published {
             revision: from.number() as u32,
             digest: u64::from_le_bytes(from.fixed()),
             restored: has(RESTORED),
             decided: has(DECIDED),
         });
-        let told = has(TOLD).then(|| (0..from.number()).map(|_| from.number() as u32).collect());
-        Self { id, published, told }
+        let told = if has(TOLD) { Some(from.list(|from| Some(from.number() as u32))?) } else { None };
+        Some(Self { id, published, told })
     }
+}
+
+fn pack_frame(into: &mut Packer<'_>, frame: &FrameItem) {
+    into.byte(frame.carried as u8);
+    into.creation(frame.number);
+    into.evidence(&frame.evidence);
+    into.moment(frame.came);
 }
 
 fn unpack_frame(from: &mut Unpacker<'_>) -> Option<FrameItem> {
@@ -197,16 +241,15 @@ fn unpack_frame(from: &mut Unpacker<'_>) -> Option<FrameItem> {
     Some(FrameItem { number, evidence, carried, came: from.moment() })
 }
 
-fn pack_pin(pin: &Pin, into: &mut Packer<'_>) {
+fn pack_pin(into: &mut Packer<'_>, pin: &Pin) {
     let Pin { shot, made, rule, confidence, margin, instead } = *pin;
-    let flags = [(MARGIN, margin.is_some()), (INSTEAD, instead.is_some())];
-    into.flags(&flags);
+    into.flags(&[(MARGIN, margin.is_some()), (INSTEAD, instead.is_some())]);
     into.number(u64::from(shot));
     into.number(u64::from(made));
     into.byte(rule as u8);
     into.byte(confidence as u8);
     if let Some(margin) = margin {
-        into.fixed(margin.to_le_bytes());
+        into.real(margin);
     }
     if let Some(instead) = instead {
         into.span(instead);
@@ -218,7 +261,7 @@ fn unpack_pin(from: &mut Unpacker<'_>) -> Option<Pin> {
     let (shot, made) = (from.number() as u32, from.number() as u32);
     let rule = *JoinRule::ALL.get(usize::from(from.byte()))?;
     let confidence = *Confidence::ALL.get(usize::from(from.byte()))?;
-    let margin = (flags & MARGIN != 0).then(|| f64::from_le_bytes(from.fixed()));
+    let margin = (flags & MARGIN != 0).then(|| from.real());
     let instead: Option<SpanKey> = (flags & INSTEAD != 0).then(|| from.span());
     Some(Pin { shot, made, rule, confidence, margin, instead })
 }
