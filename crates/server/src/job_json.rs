@@ -21,7 +21,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
-use spantally_price::{Bill, Bound, Charge, Unpriced};
+use spantally_price::{Bill, Bound, Charge, Consumed, Unpriced};
 use spantally_stitch::{Attempt, FailureReason, Job, Join, Role, SpanKey, UnixNanos};
 
 use self::facts::{Day, FactFields, is_false, other_day};
@@ -208,6 +208,9 @@ struct ChargeFields<'a> {
     unit: &'a str,
     quantity: Text<Decimal>,
     unit_price: Option<Text<Decimal>>,
+    /// What was used, where the provider bills it in another unit: the seconds behind credits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumed: Option<ConsumedFields<'a>>,
     cost: Option<Text<Decimal>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_min: Option<Text<Decimal>>,
@@ -220,6 +223,12 @@ struct ChargeFields<'a> {
     policy: &'a str,
 }
 
+#[derive(Serialize)]
+struct ConsumedFields<'a> {
+    unit: &'a str,
+    quantity: Text<Decimal>,
+}
+
 impl<'a> ChargeFields<'a> {
     fn new(charge: &'a Charge) -> Self {
         let priced = charge.unit_price.is_some();
@@ -230,6 +239,10 @@ impl<'a> ChargeFields<'a> {
             unit: &charge.unit,
             quantity: Text(charge.quantity.expected.normalize()),
             unit_price: charge.unit_price.map(|price| Text(price.normalize())),
+            consumed: charge.consumed.as_ref().map(|Consumed { unit, quantity }| ConsumedFields {
+                unit,
+                quantity: Text(quantity.expected.normalize()),
+            }),
             cost: priced.then(|| Text(expected.normalize())),
             cost_min: other(min),
             cost_max: other(max),

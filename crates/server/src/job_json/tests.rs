@@ -129,6 +129,20 @@ fn the_document_is_the_contract() {
 }
 
 #[test]
+fn a_charge_in_credits_says_which_seconds_they_paid_for() {
+    let job = resubmitted();
+    let mut credits = charge(0, ["0.25", "0.25", "0.25"], Cause::Delivered, Basis::Documented);
+    let quantity = Bound { min: Decimal::from(5), expected: Decimal::new(50, 1), max: Decimal::from(10) };
+    credits.consumed = Some(Consumed { unit: "second".into(), quantity });
+    let plain = charge(1, ["1", "1", "1"], Cause::Delivered, Basis::Documented);
+    let bill = Bill { charges: vec![credits, plain], unpriced: Vec::new() };
+    let document = serde_json::to_value(JobDocument { job: &job, bill: &bill, revision: 1 }).unwrap();
+    let consumed = |at: usize| document["charges"][at].get("consumed").cloned();
+    assert_eq!(consumed(0), Some(serde_json::json!({"unit": "second", "quantity": "5"})));
+    assert_eq!(consumed(1), None);
+}
+
+#[test]
 fn what_is_unknown_is_null_and_never_zero() {
     let job = resubmitted();
     let mut unpriced = charge(1, ["0", "0", "0"], Cause::Delivered, Basis::Unpriced);
