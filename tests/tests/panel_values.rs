@@ -48,7 +48,7 @@ const CASES: [Case; 23] = [
         shown: &[("{outcome=\"succeeded\"}", 60.0)],
     },
     Case {
-        panel: "Unpriced legs",
+        panel: "Jobs with unpriced legs",
         target: 0,
         chosen: &[],
         series: &[

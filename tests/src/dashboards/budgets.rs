@@ -124,7 +124,12 @@ fn numbers() -> Vec<Panel> {
         stat("Oldest prices", "Since prices were last compared with their source.", &format!("max({age})"))
             .unit("s", 0)
             .thresholds(&[(None, "green"), (Some(2_592_000.0), "orange"), (Some(7_776_000.0), "red")]),
-        stat("Unpriced jobs", "Settled jobs whose money is missing from every number here.", &unpriced)
+        stat(
+            "Unpriced jobs",
+            "Settled jobs of which money is missing from every number here: all of it, or that of the attempts \
+             that have no price.",
+            &unpriced,
+        )
             .unit("locale", 0)
             .thresholds(&[(None, "green"), (Some(1.0), "orange")]),
     ]

@@ -109,7 +109,7 @@ fn numbers() -> Vec<Panel> {
         )
         .unit("locale", 0),
         stat(
-            "Unpriced legs",
+            "Jobs with unpriced legs",
             "Jobs with a leg, in a session or alone, that has no price: it is missing from every cost here.",
             &unpriced,
         )

@@ -277,8 +277,11 @@ fn charges(job: &JobDoc) -> Vec<String> {
             _ if charge.quantity.is_zero() => ", which costs nothing".to_owned(),
             _ => ", no price".to_owned(),
         };
+        let consumed = charge.consumed.as_ref();
+        let consumed =
+            consumed.map_or_else(String::new, |used| format!(" for {} {}", used.quantity, used.unit));
         format!(
-            "attempt {}: {} {}{money}, cause {}, {} ({}), by {}; {}",
+            "attempt {}: {} {}{consumed}{money}, cause {}, {} ({}), by {}; {}",
             charge.attempt + 1,
             charge.quantity,
             charge.unit,

@@ -50,10 +50,15 @@ fn is_of<K: Eq, V>(slots: &Slab<(K, V)>, half: u32, key: &K) -> impl Fn(&(u32, u
 /// Room for so many is kept.
 const KEPT: usize = 4096;
 
+/// The room that a table of so many entries is to have instead, if little of it is left.
+pub(super) fn less_room(len: usize, capacity: usize) -> Option<usize> {
+    (len < capacity / 8 && capacity > KEPT).then_some(2 * len)
+}
+
 /// Gives back most of the room of a table of which little is left.
 pub(super) fn give_back(table: &mut HashTable<(u32, u32)>) {
-    if table.len() < table.capacity() / 8 && table.capacity() > KEPT {
-        table.shrink_to(2 * table.len(), |&(half, _)| spread(half));
+    if let Some(room) = less_room(table.len(), table.capacity()) {
+        table.shrink_to(room, |&(half, _)| spread(half));
     }
 }
 

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::index::{Index, mark, trace_with_calls};
 use super::item::{Item, alias_key, fingerprint, has_neighbours, task_key, task_name};
+use super::keyed::less_room;
 use super::owned_trace::OwnedTrace;
 use super::trace::{FrameItem, Trace};
 use crate::evidence::Evidence;
@@ -70,7 +71,22 @@ impl Index {
             }
             items.push(item);
         }
+        self.give_back();
         (items, frames)
+    }
+
+    /// Gives back most of the room of tables of which little is left.
+    fn give_back(&mut self) {
+        let Self { tasks, names, seen, .. } = self;
+        if let Some(room) = less_room(tasks.len(), tasks.capacity()) {
+            tasks.shrink_to(room, |&(name, _)| name);
+        }
+        if let Some(room) = less_room(names.len(), names.capacity()) {
+            names.shrink_to(room);
+        }
+        if let Some(room) = less_room(seen.len(), seen.capacity()) {
+            seen.shrink_to(room);
+        }
     }
 
     /// Slots for so many items, in ascending order.

@@ -20,6 +20,7 @@ mod looks;
 mod nested;
 mod stand_ins;
 mod tenants;
+mod thawed;
 
 const BEGIN: UnixNanos = UnixNanos(1_795_168_800_000_000_000);
 
